@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known of a device: names with values, reported by the agent (arch, os.id, ram_mb, accel.edgetpu, runtime.tflite, …) and, at
+// the controller, labels under "label.". A value is a string, an integer, a decimal, a boolean or a list of strings. In JSON one flat
+// object; decimals are strings. The set is immutable once parsed.
+#pragma once
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "bundle/limits.h"
+
+struct bundle_facts; // owned set
+
+// Reads an object. Kinds: bad_message (names the member), limit.
+int bundle_facts_parse(const json_t *object, struct bundle_facts **ret, struct err *e) __attribute__((nonnull));
+// The same with labels (object of strings, may be NULL) added under "label.".
+int bundle_facts_with_labels(const json_t *facts, const json_t *labels, struct bundle_facts **ret, struct err *e)
+    __attribute__((nonnull(1, 3, 4)));
+void bundle_facts_free(struct bundle_facts *facts);
+// NULL when unknown. Borrowed.
+const json_t *bundle_facts_find(const struct bundle_facts *facts, const char *name) __attribute__((nonnull));

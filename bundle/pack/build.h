@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Making a bundle: same input, same bytes, on any number of cores. Two passes over the input: the first walks it, makes the trees, cuts and
+// deduplicates chunks; frames are compressed in parallel and written in order; then index and manifest are put before them (the
+// data goes to a temporary beside the output first, because the manifest and index come before it in the file and depend on it).
+#pragma once
+
+#include "bundle/manifest.h"
+#include "keys/sign/signer.h"
+
+// Where a component's contents come from.
+enum pack_input_type {
+    PACK_INPUT_PATH,    // a directory, or a single file (then the tree has that one file)
+    PACK_INPUT_ARCHIVE, // anything libarchive reads: .tar, .tar.zst, .zip, .cpio
+    PACK_INPUT_IMAGE    // a file taken as one image content
+};
+
+struct pack_component {
+    const char *name;
+    enum pack_input_type type;
+    const char *path;
+    uint64_t security_version;
+    const json_t *model; // extra facts about the model; NULL none
+};
+
+struct pack_build {
+    const char *name;
+    const char *release;
+    const char *variant;  // "" none
+    const char *requires; // "" none
+    uint64_t version;     // serial
+    int64_t issued_s;
+    int64_t expires_s;
+    size_t n_components;
+    const struct pack_component *components;
+    const json_t *probes;    // array, or NULL
+    const json_t *floors;    // object, or NULL
+    const json_t *probation; // object, or NULL
+    int level;               // zstd level 1..22
+    uint64_t frame_bytes;    // 0: BUNDLE_FRAME_DEFAULT_BYTES, 4 MiB from level 19 up
+    unsigned threads;        // 0: as many as there are cores
+    size_t n_signers;
+    struct sign_signer *const *signers;
+    void (*progress)(void *context, const char *step, uint64_t done_bytes, uint64_t total_bytes); // may be NULL
+    void *context;
+};
+
+struct pack_build_result {
+    struct keys_digest id;
+    uint64_t stream_bytes, raw_bytes, data_bytes, file_bytes;
+    uint64_t entries, chunks, frames;
+};
+
+// Writes the bundle to path (temporary beside it, then rename). Kinds: unsupported_member, bad_path, limit, io, …
+int pack_build(const struct pack_build *how, const char *path, struct pack_build_result *ret, struct err *e)
+    __attribute__((nonnull));
+
+// Reads a description file (JSON, FORMAT.md §10) into what pack_build takes; relative paths are relative to the file. *ret is the caller's.
+struct pack_description;
+int pack_build_describe(const char *path, struct pack_description **ret, struct err *e) __attribute__((nonnull));
+struct pack_build *pack_build_described(struct pack_description *d) __attribute__((nonnull));
+void pack_build_description_free(struct pack_description *d);
+
+// Adds a signature to a finished bundle, without the other signers' keys: in place of padding, or by moving to a larger manifest member. The
+// file is replaced atomically.
+int pack_build_add_signature(const char *path, const struct sign_signer *signer, struct err *e) __attribute__((nonnull));

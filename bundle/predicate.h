@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Predicates on facts: what a bundle requires of a device, and which devices a rollout selects. One evaluator for agent and controller.
+//
+//   or      = and { "or" and }            and = not { "and" not }         not = ["not"] atom
+//   atom    = "(" or ")" | "true" | "false" | "known" "(" name ")" | name op value | name "in" "(" value {"," value} ")" | name
+//   op      = "==" | "!=" | "<" | "<=" | ">" | ">=" | "has" | "~"         ("~" matches a glob of * and ?)
+//   value   = "text" | integer | decimal | true | false
+//
+// A string compares with == as bytes and with < <= > >= as a version (text_compare_version); numbers as numbers; `has` looks into
+// a list; a bare name is a boolean fact. Logic has three values: a comparison with an unknown fact or with a value of another type is
+// unknown, not/and/or follow Kleene, and an unknown result counts as false, with a reason that names the fact. The empty predicate
+// is true.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define BUNDLE_PREDICATE_REASON_BYTES 160
+#define BUNDLE_PREDICATE_DEPTH_MAX 32
+#define BUNDLE_PREDICATE_NODES_MAX 256
+
+struct bundle_predicate;
+struct bundle_facts;
+
+// Kind bad_predicate with the position.
+int bundle_predicate_parse(const char *text, struct bundle_predicate **ret, struct err *e) __attribute__((nonnull));
+void bundle_predicate_free(struct bundle_predicate *predicate);
+// True or false; when false, ret_reason says why ("arch is \"armhf\", wanted == \"arm64\""; "accel.edgetpu is unknown").
+bool bundle_predicate_holds(const struct bundle_predicate *predicate, const struct bundle_facts *facts,
+                            char ret_reason[static BUNDLE_PREDICATE_REASON_BYTES]) __attribute__((nonnull));

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sealing turns a staged directory into a generation that may be believed: what was *written* is read back and hashed against the signed
+// trees. It runs in the privileged process after the one that wrote has ended, needs no memory per file, and contains no decoder.
+//
+//   1. the signed tree of each component of the bundle is read back and its digest compared with the manifest's;
+//   2. entry by entry: a file that the stage left out because the previous generation has it at the same path with the same digest is
+//      reflinked or hard-linked; components that the bundle does not touch are linked whole the same way;
+//   3. modes, owner and times are set; one syncfs; the cache is dropped; every file is read back and hashed (bad_content); the number of
+//      entries on disk equals the number in the trees, so nothing else is there;
+//   4. the record is written; the caller renames <n>.partial to <n>.
+#pragma once
+
+#include "bundle/generation.h"
+
+struct bundle_seal {
+    int partial_dir;  // <n>.partial, as the stage left it (components of the bundle, .edge/*.tree)
+    int previous_dir; // the generation it is built on, or -1
+    const struct bundle_generation *previous; // its record, or NULL
+    const struct bundle_manifest *manifest;
+    uint64_t number;
+    bool set_owner; // give everything to root (when running as root)
+    // Called now and then with the bytes hashed so far; < 0 with *e set stops. May be NULL.
+    int (*progress)(void *context, uint64_t bytes, struct err *e);
+    void *context;
+};
+
+struct bundle_seal_result {
+    struct bundle_generation record;
+    uint64_t files_linked;  // taken from the previous generation
+    uint64_t files_written;
+    uint64_t bytes_hashed;
+};
+
+int bundle_seal(const struct bundle_seal *how, struct bundle_seal_result *ret, struct err *e) __attribute__((nonnull));
+
+// Re-verifies a sealed generation against its own record: record, trees, every file, and that nothing else is there. Kind bad_content,
+// bad_generation. This is what runs before each activation and revert (I1).
+int bundle_seal_verify(int generation_dir, int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
+                       struct bundle_generation *ret, struct err *e) __attribute__((nonnull(4, 5)));

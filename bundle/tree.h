@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tree of a `files` component: one canonical JSON object a line, each line ended by one newline, in this order: paths compare as
+// bytes with '/' lowest, so that a directory comes right before what is in it. Every parent directory has a line of its own.
+//
+//   {"path":"etc","type":"dir"}
+//   {"digest":"…","exec":false,"path":"etc/passwd","size":812,"type":"file"}
+//   {"path":"bin","target":"usr/bin","type":"link"}
+//
+// A path is relative, of segments that are not empty, "." or "..", UTF-8 without control characters; nothing lies below a link. It is
+// read line by line: memory does not depend on the number of entries. The reader below is fed bytes that were verified already (the
+// tree's digest is in the manifest) or that are verified at the end before anything is acted upon.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bundle/limits.h"
+#include "keys/digest.h"
+
+enum bundle_tree_type { BUNDLE_TREE_DIR, BUNDLE_TREE_FILE, BUNDLE_TREE_LINK };
+
+struct bundle_tree_entry {
+    enum bundle_tree_type type;
+    char path[BUNDLE_PATH_MAX + 1];
+    bool exec;                        // file
+    uint64_t size;                    // file
+    struct keys_digest digest;        // file
+    char target[BUNDLE_LINK_MAX + 1]; // link
+};
+
+struct bundle_tree_reader; // reads a tree from a descriptor, one small buffer
+
+// Reads [offset, offset + size) of fd, which stays the caller's. Kinds: bad_tree, bad_path, truncated.
+int bundle_tree_open(int fd, uint64_t offset, uint64_t size, struct bundle_tree_reader **ret, struct err *e)
+    __attribute__((nonnull));
+void bundle_tree_close(struct bundle_tree_reader *reader);
+// 0 and the next entry, checked for order and form against the one before; BUNDLE_TREE_END after the last.
+enum { BUNDLE_TREE_END = 1 };
+int bundle_tree_next(struct bundle_tree_reader *reader, struct bundle_tree_entry *ret, struct err *e)
+    __attribute__((nonnull));
+
+// One entry as its line, newline included.
+int bundle_tree_format(const struct bundle_tree_entry *entry, struct buf *ret, struct err *e) __attribute__((nonnull));
+// Kind bad_path with the reason.
+int bundle_tree_check_path(const char *path, size_t len, struct err *e) __attribute__((nonnull));
+// The order of the tree. <0, 0, >0.
+int bundle_tree_compare(const char *a, const char *b) __attribute__((nonnull));

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a bundle's bytes come from: a file, a stick, a web server. Read by position; a reader that goes forward without gaps costs one
+// request, a jump costs another. A broken connection is the source's to mend (Range from where it broke); what it delivers is
+// verified by the reader, always.
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct unpack_source {
+    // Reads exactly len bytes at offset, or fails. truncated when the bundle ends before.
+    int (*read)(void *context, uint64_t offset, void *data, size_t len, struct err *e);
+    // Total bytes, or UINT64_MAX when the source cannot say.
+    uint64_t (*size)(void *context);
+    void *context;
+};
+
+// A source over an open file. The descriptor and the struct stay the caller's.
+struct unpack_source_file {
+    int fd;
+    uint64_t size;
+};
+int unpack_source_from_file(int fd, struct unpack_source_file *ret_state, struct unpack_source *ret, struct err *e)
+    __attribute__((nonnull));

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Staging: streams the contents of a verified bundle into a directory, without a spool, in memory that does not depend on the size of
+// the bundle or the number of files: one index page of each kind, one stored frame, one decoded frame, small scratch maps on disk for
+// chunks that repeat. A stored frame is decoded only after its digest held. What was written is *not* yet believed: sealing
+// (bundle/seal.h) reads it back.
+//
+// Resume: with `resume`, files already there with the right size are hashed and kept when right, so a broken download continues at the
+// frame where it broke. Files that the previous generation has at the same path with the same digest and exec are left out, and
+// frames that nothing needs are not read from the source at all.
+#pragma once
+
+#include "bundle/unpack/open.h"
+
+struct unpack_stage {
+    int target_dir;   // <n>.partial: gets <component>/… and .edge/<component>.tree; scratch files under .edge/scratch-*, removed at the end
+    int previous_dir; // generation to compare with, or -1
+    bool resume;
+    uint64_t decode_max_bytes; // ceiling on packing.frame_bytes (kind decode_memory)
+    // Called after each frame with bytes taken from the source and bytes of contents finished; < 0 with *e set stops. May be NULL.
+    int (*progress)(void *context, uint64_t source_bytes, uint64_t stream_bytes, struct err *e);
+    void *context;
+};
+
+struct unpack_stage_result {
+    uint64_t source_bytes;   // read from the source, headers and index included
+    uint64_t stream_bytes;   // of contents written
+    uint64_t files_written;
+    uint64_t files_kept;     // found right by resume
+    uint64_t files_left_out; // the previous generation has them
+};
+
+// Image components are refused (unsupported_component) before anything is read.
+int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source *source, const struct unpack_stage *how,
+                 struct unpack_stage_result *ret, struct err *e) __attribute__((nonnull));
+
+// Reads and verifies everything (index, frames, trees, contents, padding, end) and writes nothing. For `verify`. Chunks that repeat are
+// read again from the source.
+int unpack_check(const struct unpack_bundle *bundle, const struct unpack_source *source, uint64_t decode_max_bytes,
+                 struct err *e) __attribute__((nonnull));
