@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the resident agent and its worker say to each other. One worker process does one job and ends. It is started with
+//
+//   fd 3   a SOCK_SEQPACKET socket to the agent: the messages below, one a packet
+//   fd 4   a memfd with the job (JSON, struct agent_job; written by the agent, so trusted)
+//   fd 5…  the descriptors the job needs, in the order listed at each kind of job
+//
+// Everything the worker says is fixed-size or bounded, and believed only as far as it can be checked: an instruction is verified by
+// signature, staged contents by hashing what was written. The device's secret key never leaves the agent: the worker asks for a signature over a
+// challenge. A worker that ends without a RESULT has failed (worker_failed).
+//
+// The voices, check-in:   worker: SIGN {challenge}       when it has no token or the controller said 401
+//                         agent:  SIGNATURE {64 bytes}
+//                         worker: TOKEN {token}           to be handed to the next job
+//                         worker: ANSWER {…}              instruction bytes follow in the same packet
+//                         worker: RESULT {ok | error}
+//              fetch:     worker: MANIFEST {id}           verified by the worker; the agent verifies again when sealing
+//                         worker: PROGRESS {done, total}  at most four a second
+//                         worker: RESULT
+//              probe:     worker: SAMPLE {status | value}, RESULT
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bundle/checkin.h"
+
+#define AGENT_JOB_CONTROL_FD 3
+#define AGENT_JOB_SPEC_FD 4
+#define AGENT_JOB_FIRST_FD 5
+#define AGENT_JOB_SPEC_MAX_BYTES (64 * 1024)
+#define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
+#define AGENT_JOB_PATH_MAX 1024
+
+enum agent_job_kind {
+    AGENT_JOB_CHECKIN, // fds: memfd with the check-in's body (JSON of bundle_checkin, ready to send)
+    AGENT_JOB_ENROLL,  // fds: memfd with facts (canonical JSON object)
+    AGENT_JOB_FETCH,   // fds: directory <n>.partial; previous generation's directory or /dev/null; root.json; the bundle file
+                       //      when installing from a file, else /dev/null
+    AGENT_JOB_PROBE,   // no fds
+    AGENT_JOB_KINDS
+};
+
+// Network settings, from the configuration.
+struct agent_job_net {
+    char controller[BUNDLE_URL_MAX + 1]; // base URL; "" when there is none
+    char ca_file[AGENT_JOB_PATH_MAX];    // "" system's
+    char proxy[BUNDLE_URL_MAX + 1];      // "" none ("environment" is resolved by the agent)
+    uint64_t connect_timeout_s;
+    uint64_t request_timeout_s;    // whole check-in
+    uint64_t rate_max_bytes_s;     // 0 none
+    uint64_t rate_min_bytes_s;     // below this for stall_s: too_slow
+    uint64_t stall_s;
+    uint64_t fetch_timeout_s;      // whole download; 0 none
+    uint64_t fetch_budget_bytes;   // 0 none
+    uint64_t retries;              // of a broken download, before the job gives up
+    int64_t time_floor_s;          // latest of trusted time, build time: TLS dates are checked against max(this, wall clock)
+    bool allow_http;               // plain http to other hosts than loopback
+};
+
+struct agent_job {
+    enum agent_job_kind kind;
+    struct agent_job_net net;
+    char device[BUNDLE_DEVICE_ID_MAX + 1];
+    char token[BUNDLE_TOKEN_MAX + 1];        // checkin: what the last job handed back, or ""
+    char enroll_token[BUNDLE_TOKEN_MAX + 1]; // enroll
+    char public_key[2 * KEYS_ED25519_PUBLIC_BYTES + 1];
+    // fetch
+    char url[BUNDLE_URL_MAX + 1]; // absolute; "" from the file descriptor
+    uint64_t bundle_bytes;        // exact size the instruction names; 0 unknown
+    char bundle[KEYS_DIGEST_HEX]; // manifest id it must have; "" any (install FILE)
+    bool resume;
+    uint64_t decode_max_bytes;
+    // probe
+    char probe_url[BUNDLE_URL_MAX + 1]; // loopback http: or file:
+    char metric[BUNDLE_URL_MAX + 1];    // "" for an http probe
+    uint64_t timeout_s;
+};
+
+enum agent_job_message_type {
+    AGENT_JOB_SIGN = 1,  // worker → agent
+    AGENT_JOB_SIGNATURE, // agent → worker
+    AGENT_JOB_TOKEN,
+    AGENT_JOB_ENROLLED,
+    AGENT_JOB_ANSWER,
+    AGENT_JOB_MANIFEST,
+    AGENT_JOB_PROGRESS,
+    AGENT_JOB_SAMPLE,
+    AGENT_JOB_RESULT
+};
+
+struct agent_job_sign {
+    bool enroll; // else token
+    char challenge[BUNDLE_CHALLENGE_HEX];
+    char device[BUNDLE_DEVICE_ID_MAX + 1]; // must be the agent's own (enroll: the one it wishes for)
+};
+struct agent_job_signature {
+    uint8_t bytes[KEYS_ED25519_SIGNATURE_BYTES];
+};
+struct agent_job_token {
+    char token[BUNDLE_TOKEN_MAX + 1];
+    uint64_t expires_in_s;
+};
+struct agent_job_enrolled {
+    char device[BUNDLE_DEVICE_ID_MAX + 1];
+    char state[16]; // accepted, pending, rejected
+};
+struct agent_job_answer {
+    char nonce[BUNDLE_NONCE_HEX];
+    int64_t now_s;
+    uint64_t poll_s;
+    uint64_t retry_after_s; // from Retry-After, 0 none
+    uint64_t acked;
+    bool facts_wanted;
+    uint64_t n_refused;
+    uint64_t refused[BUNDLE_REPORTS_PER_CHECKIN_MAX];
+    char why_code[ERR_NAME_BYTES];
+    char why_text[BUNDLE_REPORT_TEXT_MAX + 1];
+    uint64_t instruction_bytes;
+    uint8_t instruction[BUNDLE_INSTRUCTION_MAX_BYTES]; // only instruction_bytes of it are sent
+};
+struct agent_job_manifest {
+    struct keys_digest id;
+    uint64_t total_bytes;  // of the bundle file
+    uint64_t stream_bytes; // of contents to write at most
+};
+struct agent_job_progress {
+    uint64_t done_bytes;
+    uint64_t total_bytes;
+};
+struct agent_job_sample {
+    bool found;
+    uint64_t status;
+    double value;
+};
+struct agent_job_result {
+    char kind[ERR_NAME_BYTES]; // "" success
+    char text[ERR_TEXT_BYTES];
+    uint64_t source_bytes; // taken from the network or the file
+    uint64_t stream_bytes;
+    uint64_t retry_after_s; // when the server said so with an error
+};
+
+struct agent_job_message {
+    enum agent_job_message_type type;
+    union {
+        struct agent_job_sign sign;
+        struct agent_job_signature signature;
+        struct agent_job_token token;
+        struct agent_job_enrolled enrolled;
+        struct agent_job_answer answer;
+        struct agent_job_manifest manifest;
+        struct agent_job_progress progress;
+        struct agent_job_sample sample;
+        struct agent_job_result result;
+    } u;
+};
+
+// The job as JSON and back (both written by this project's own programs of the same version).
+int agent_job_format(const struct agent_job *job, struct buf *ret, struct err *e) __attribute__((nonnull));
+int agent_job_parse(struct slice text, struct agent_job *ret, struct err *e) __attribute__((nonnull));
+
+// One packet each way. Receiving checks the length against the type, NUL-terminates every string and refuses what does not fit
+// (worker_failed). 1 (AGENT_JOB_CLOSED) when the other side is gone; AGENT_JOB_NOTHING when a non-blocking socket has nothing.
+enum { AGENT_JOB_CLOSED = 1, AGENT_JOB_NOTHING = 2 };
+int agent_job_send(int fd, const struct agent_job_message *message, struct err *e) __attribute__((nonnull));
+int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e) __attribute__((nonnull));
