@@ -111,7 +111,10 @@ class Model:
             raise ModelError(f"{features.size} input values, the model takes {self.facts['features']}")
         inputs = pyarmnn.make_input_tensors([self._in_info], [features])
         began = time.perf_counter_ns()
-        _get_runtime().EnqueueWorkload(self._network, inputs, self._out_tensors)
+        try:
+            _get_runtime().EnqueueWorkload(self._network, inputs, self._out_tensors)
+        except RuntimeError as e:
+            raise ModelError(f"inference failed: {str(e).strip()}") from e
         took_us = (time.perf_counter_ns() - began) // 1000
         return pyarmnn.workload_tensors_to_ndarray(self._out_tensors)[0].reshape(-1).copy(), took_us
 

@@ -79,7 +79,10 @@ class Metrics:
 
         def metric(name, kind, text, samples):
             rows.append(f"# HELP vibration_{name} {text}\n# TYPE vibration_{name} {kind}\n")
-            rows.extend(f"vibration_{name}{labels} {value:g}\n" for labels, value in samples)
+            # Counts in full, measurements to six digits.
+            rows.extend(
+                f"vibration_{name}{labels} {value:{'d' if isinstance(value, int) else 'g'}}\n" for labels, value in samples
+            )
 
         if self.version is not None:
             escaped = self.version.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -238,13 +241,15 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    service = Service(args)
-    if args.port is not None:
-        listen(service, args)
-    if args.pid_file:
-        write_file(args.pid_file, f"{os.getpid()}\n")
     try:
+        service = Service(args)
+        if args.port is not None:
+            listen(service, args)
+        if args.pid_file:
+            write_file(args.pid_file, f"{os.getpid()}\n")
         service.run()
+    except (OSError, engine.ModelError) as e:
+        sys.exit(f"serve.py: {e}")
     finally:
         # Figures and a process id that outlive the process would be believed.
         for path in (args.metrics_file, args.port_file, args.pid_file):
