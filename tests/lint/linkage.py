@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
+# ctest: release
 """What is not needed on a device is not linked into it, read from the programs of the build EDGE_BUILD.
 
 The resident agent needs the C library, jansson and libsodium, nothing else; neither it nor its worker

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that CI runs, on a fresh Debian 12 or later: installs the packages, builds, tests.
+#
+#   tests/run.sh [PART…]      without a part: all
+#
+#   lint      layers, shape, names, banned calls, man pages, headers, linkage
+#   unit      Criterion tests, with ASan and UBSan
+#   fuzz      the corpora of tests/fuzz, replayed
+#   fault     every system call and allocation failing, every power cut
+#   sim       the fleet in virtual time
+#   e2e       the real programs on loopback
+#   release   a reduced pass over the hardened build: unit, fuzz, linkage and some of e2e
+#   package   the two .deb packages
+#   all       the above
+#   bench     tests/bench/main, not part of all
+#
+# Environment: JOBS (default: processors), EDGE_SKIP_DEPS=1 leaves the packages alone.
+# Builds in build/. The last line is `N passed, N failed`, over all tests; the exit status is 0 when at
+# least one passed and none failed.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+jobs=${JOBS:-$(nproc)}
+passed=0 failed=0 skipped=0
+summary=()
+cd "$top"
+
+usage() {
+    sed -n '/^# Everything/,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+}
+
+# note RESULT WHAT: a row of the summary.
+note() {
+    summary+=("$(printf '%-8s %6ss  %s' "$1" "$((SECONDS - started))" "$2")")
+}
+
+finish() {
+    local status=0
+    printf '\n'
+    [[ ${#summary[@]} -eq 0 ]] || printf '%s\n' "${summary[@]}"
+    printf 'took %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
+    [[ $failed -eq 0 && $passed -gt 0 ]] || status=1
+    printf '%d passed, %d failed' "$passed" "$failed"
+    [[ $skipped -eq 0 ]] || printf ', %d skipped' "$skipped"
+    printf '\n'
+    exit "$status"
+}
+
+# A step outside ctest that the rest stands on: when it fails, it counts as one failure and all ends.
+step() {
+    local what=$1 started=$SECONDS
+    shift
+    printf '\n== %s\n' "$what"
+    if ! "$@"; then
+        failed=$((failed + 1))
+        note FAILED "$what"
+        finish
+    fi
+    note ok "$what"
+}
+
+build() {
+    local log=build/$1.log
+    mkdir -p build
+    if ! { cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"; } >"$log" 2>&1; then
+        tail -n 60 "$log"
+        printf 'the whole log is in %s\n' "$log"
+        return 1
+    fi
+    tail -n 1 "$log"
+}
+
+attribute() {
+    sed -n "/<testsuite/,/>/s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1
+}
+
+# tests PRESET LABELS: runs ctest over the labels (a regular expression) and adds up its results.
+tests() {
+    local preset=$1 labels=$2 started=$SECONDS result=ok all bad off
+    local report=$top/build/$preset-${labels//[^a-z0-9]/-}.xml
+    printf '\n== %s: %s\n' "$preset" "$labels"
+    rm -f "$report"
+    ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure \
+        --no-tests=ignore --timeout 900 --output-junit "$report" || result=FAILED
+    all=$(attribute tests "$report") bad=$(attribute failures "$report")
+    off=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
+    passed=$((passed + all - bad - off)) failed=$((failed + bad)) skipped=$((skipped + off))
+    if [[ $result == FAILED && $bad -eq 0 ]]; then
+        failed=$((failed + 1))
+    fi
+    note "$result" "$preset: $labels ($((all - bad - off)) of $all)"
+}
+
+bench() {
+    [[ -x tests/bench/main ]] || { printf 'tests/bench/main is missing\n' && return 1; }
+    EDGE_BUILD=$top/build/release tests/bench/main
+}
+
+main() {
+    local part dev=() release=()
+    [[ $# -gt 0 ]] || set -- all
+    for part in "$@"; do
+        case $part in
+        -h | --help) usage && exit 0 ;;
+        lint | unit | fuzz | fault | sim | e2e) dev+=("$part") ;;
+        release | package | bench) release+=("$part") ;;
+        all) dev=(lint unit fuzz fault sim e2e) && release=(release package) ;;
+        *) usage >&2 && exit 2 ;;
+        esac
+    done
+    [[ -n ${EDGE_SKIP_DEPS:-} ]] || step packages tests/deps.sh
+    if [[ ${#dev[@]} -gt 0 ]]; then
+        step "build dev" build dev
+        tests dev "$(IFS='|' && printf '%s' "${dev[*]}")"
+    fi
+    if [[ ${#release[@]} -gt 0 ]]; then
+        step "build release" build release
+    fi
+    for part in ${release[@]+"${release[@]}"}; do
+        case $part in
+        release) tests release 'unit|fuzz|release' ;;
+        package) tests release package ;;
+        bench) step bench bench && passed=$((passed + 1)) ;;
+        esac
+    done
+    finish
+}
+
+main "$@"
