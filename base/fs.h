@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The file-system seam: every change the programs make to a file system goes through here, as SQLite's goes through its VFS. In
-// production the functions of `fs_system` are thin system calls; tests put a recorder or a fault injector in their place with
-// fs_swap. A lint refuses the raw mutating calls elsewhere.
+// The file-system seam: every change the programs make to a file system goes through here, as
+// SQLite's goes through its VFS. In production the functions of `fs_system` are thin system calls;
+// tests put a recorder or a fault injector in their place with fs_swap. A lint refuses the raw
+// mutating calls elsewhere.
 //
-// Durability: fs_replace writes a temporary, fsyncs it, renames it and fsyncs the directory. A failed fsync is never retried and
-// trusted: the file counts as lost and the operation fails. Paths are relative to a directory descriptor and are resolved without
-// following any symbolic link and without leaving it (openat2 RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS; where the kernel has no openat2,
-// component by component with O_NOFOLLOW). Files are created 0600 and directories 0700 unless a mode is given; umask does not matter.
+// Durability: fs_replace writes a temporary, fsyncs it, renames it and fsyncs the directory. A
+// failed fsync is never retried and trusted: the file counts as lost and the operation fails. Paths
+// are relative to a directory descriptor and are resolved without following any symbolic link and
+// without leaving it (openat2 RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS; where the kernel has no openat2,
+// component by component with O_NOFOLLOW). Files are created 0600 and directories 0700 unless a
+// mode is given; umask does not matter.
 //
-// Error kinds: those of err_errno. All functions retry EINTR. Not thread-safe to swap; otherwise as thread-safe as the calls beneath.
+// Error kinds: those of err_errno. All functions retry EINTR. Not thread-safe to swap; otherwise as
+// thread-safe as the calls beneath.
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +30,8 @@
 
 // The system calls beneath, each with the meaning of its man page (-1 and errno). This is the seam.
 struct fs_ops {
-    int (*openat)(int dir, const char *path, int flags, mode_t mode); // O_NOFOLLOW and beneath are the implementation's duty
+    int (*openat)(int dir, const char *path, int flags,
+                  mode_t mode); // O_NOFOLLOW and beneath are the implementation's duty
     ssize_t (*write)(int fd, const void *data, size_t len);
     ssize_t (*pwrite)(int fd, const void *data, size_t len, off_t offset);
     int (*ftruncate)(int fd, off_t len);
@@ -55,35 +60,47 @@ const struct fs_ops *fs_swap(const struct fs_ops *ops) __attribute__((nonnull));
 int fs_open_dir(int dir, const char *path, int *ret, struct err *e) __attribute__((nonnull));
 int fs_open_read(int dir, const char *path, int *ret, struct err *e) __attribute__((nonnull));
 // Creates a file that must not exist.
-int fs_create(int dir, const char *path, mode_t mode, int *ret, struct err *e) __attribute__((nonnull));
+int fs_create(int dir, const char *path, mode_t mode, int *ret, struct err *e)
+    __attribute__((nonnull));
 // Opens for reading and writing, created if absent.
-int fs_open_write(int dir, const char *path, mode_t mode, int *ret, struct err *e) __attribute__((nonnull));
+int fs_open_write(int dir, const char *path, mode_t mode, int *ret, struct err *e)
+    __attribute__((nonnull));
 // Appends only; created if absent.
-int fs_open_append(int dir, const char *path, mode_t mode, int *ret, struct err *e) __attribute__((nonnull));
+int fs_open_append(int dir, const char *path, mode_t mode, int *ret, struct err *e)
+    __attribute__((nonnull));
 
 // Reading. A whole file of at most max bytes (limit otherwise) appended to *ret.
-int fs_read_file(int dir, const char *path, size_t max_bytes, struct buf *ret, struct err *e) __attribute__((nonnull));
+int fs_read_file(int dir, const char *path, size_t max_bytes, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
 // Reads until len bytes or the end; *ret_len says how many.
-int fs_read(int fd, void *data, size_t len, size_t *ret_len, struct err *e) __attribute__((nonnull));
-int fs_pread(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len, struct err *e) __attribute__((nonnull));
-int fs_readlink(int dir, const char *path, char *ret, size_t ret_bytes, struct err *e) __attribute__((nonnull));
+int fs_read(int fd, void *data, size_t len, size_t *ret_len, struct err *e)
+    __attribute__((nonnull));
+int fs_pread(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len, struct err *e)
+    __attribute__((nonnull));
+int fs_readlink(int dir, const char *path, char *ret, size_t ret_bytes, struct err *e)
+    __attribute__((nonnull));
 int fs_size(int fd, uint64_t *ret, struct err *e) __attribute__((nonnull));
 // 0 and *ret; FS_ABSENT when there is nothing by that name. Never follows the last component.
 enum { FS_ABSENT = 1 };
 int fs_stat(int dir, const char *path, struct stat *ret, struct err *e) __attribute__((nonnull));
 // Bytes an unprivileged process may still write on the file system of fd, and the free inodes.
-int fs_free(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e) __attribute__((nonnull));
+int fs_free(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e)
+    __attribute__((nonnull));
 
 // Writing, all of it or failure.
 int fs_write(int fd, const void *data, size_t len, struct err *e) __attribute__((nonnull));
-int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err *e) __attribute__((nonnull));
+int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err *e)
+    __attribute__((nonnull));
 int fs_truncate(int fd, uint64_t len, struct err *e) __attribute__((nonnull));
-int fs_allocate(int fd, uint64_t len, struct err *e) __attribute__((nonnull)); // not supported counts as done
+int fs_allocate(int fd, uint64_t len, struct err *e)
+    __attribute__((nonnull)); // not supported counts as done
 int fs_chmod(int fd, mode_t mode, struct err *e) __attribute__((nonnull));
 int fs_chown(int fd, uid_t uid, gid_t gid, struct err *e) __attribute__((nonnull));
 int fs_set_time(int fd, int64_t seconds, struct err *e) __attribute__((nonnull));
-int fs_set_link_time(int dir, const char *path, int64_t seconds, struct err *e) __attribute__((nonnull));
-// Tells the kernel that the file's clean pages are not needed, so that the next read comes from the medium. Advice; never fails.
+int fs_set_link_time(int dir, const char *path, int64_t seconds, struct err *e)
+    __attribute__((nonnull));
+// Tells the kernel that the file's clean pages are not needed, so that the next read comes from the
+// medium. Advice; never fails.
 void fs_drop_cache(int fd);
 
 // Durability barriers.
@@ -92,13 +109,18 @@ int fs_sync_data(int fd, struct err *e) __attribute__((nonnull));
 int fs_sync_all(int fd, struct err *e) __attribute__((nonnull)); // the whole file system of fd
 
 // Names.
-int fs_mkdir(int dir, const char *path, mode_t mode, struct err *e) __attribute__((nonnull)); // must not exist
+int fs_mkdir(int dir, const char *path, mode_t mode, struct err *e)
+    __attribute__((nonnull)); // must not exist
 // Makes the directory if it is absent; one that is there must be a directory.
 int fs_make_dir(int dir, const char *path, mode_t mode, struct err *e) __attribute__((nonnull));
-int fs_rename(int dir, const char *from, const char *to, struct err *e) __attribute__((nonnull)); // replaces; not durable by itself
-int fs_rename_new(int dir, const char *from, const char *to, struct err *e) __attribute__((nonnull)); // exists when `to` is there
-int fs_symlink(const char *target, int dir, const char *path, struct err *e) __attribute__((nonnull));
-int fs_link(int from_dir, const char *from, int to_dir, const char *to, struct err *e) __attribute__((nonnull));
+int fs_rename(int dir, const char *from, const char *to, struct err *e)
+    __attribute__((nonnull)); // replaces; not durable by itself
+int fs_rename_new(int dir, const char *from, const char *to, struct err *e)
+    __attribute__((nonnull)); // exists when `to` is there
+int fs_symlink(const char *target, int dir, const char *path, struct err *e)
+    __attribute__((nonnull));
+int fs_link(int from_dir, const char *from, int to_dir, const char *to, struct err *e)
+    __attribute__((nonnull));
 // Shares the data blocks of one file with another, empty one. 1 when the file system cannot.
 enum { FS_NO_CLONE = 1 };
 int fs_clone(int to_fd, int from_fd, struct err *e) __attribute__((nonnull));
@@ -111,12 +133,15 @@ int fs_remove_tree(int dir, const char *path, struct err *e) __attribute__((nonn
 int fs_replace(int dir, const char *path, const void *data, size_t len, mode_t mode, struct err *e)
     __attribute__((nonnull));
 // The same for a symbolic link.
-int fs_replace_link(int dir, const char *path, const char *target, struct err *e) __attribute__((nonnull));
+int fs_replace_link(int dir, const char *path, const char *target, struct err *e)
+    __attribute__((nonnull));
 
 // Takes an exclusive lock on an open file without waiting; 1 when another process holds it.
 enum { FS_LOCKED = 1 };
 int fs_lock(int fd, struct err *e) __attribute__((nonnull));
 
-// Walks one directory: calls visit(name, type) for each entry but "." and ".."; a visit that returns < 0 ends it with its error.
-int fs_list(int dir, const char *path, int (*visit)(void *context, const char *name, mode_t type, struct err *e),
+// Walks one directory: calls visit(name, type) for each entry but "." and ".."; a visit that
+// returns < 0 ends it with its error.
+int fs_list(int dir, const char *path,
+            int (*visit)(void *context, const char *name, mode_t type, struct err *e),
             void *context, struct err *e) __attribute__((nonnull(2, 3, 5)));

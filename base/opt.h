@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Command lines from tables. One table per command is the source of parsing, of --help, of shell completion and of the check that
-// the man page tells the truth. Long options only with `--name VALUE` or `--name=VALUE`, a few with a one-letter form; options and
-// operands may be mixed; `--` ends options; repeating a single-valued option is an error.
+// Command lines from tables. One table per command is the source of parsing, of --help, of shell
+// completion and of the check that the man page tells the truth. Long options only with `--name
+// VALUE` or `--name=VALUE`, a few with a one-letter form; options and operands may be mixed; `--`
+// ends options; repeating a single-valued option is an error.
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 
 #include "base/err.h"
 
-#define OPT_REPEAT_MAX 256   // values of one repeatable option
+#define OPT_REPEAT_MAX   256 // values of one repeatable option
 #define OPT_OPERANDS_MAX 256 // operands of one command
 
 struct opt {
@@ -25,36 +26,42 @@ struct opt {
 struct opt_args;
 
 struct opt_command {
-    const char *name;         // "bundle create"
-    const char *operands;     // "FILE…", or "" for none: for the usage line
+    const char *name;     // "bundle create"
+    const char *operands; // "FILE…", or "" for none: for the usage line
     size_t operands_min;
     size_t operands_max;
-    const char *help;         // one line
+    const char *help;          // one line
     const struct opt *options; // ends with a row whose name is NULL
     int (*run)(void *context, const struct opt_args *args, struct err *e);
 };
 
 // struct opt_args is what was given; all strings in it are borrowed from argv.
 
-// Parses argv[0..argc) (the words after the command's own name). *ret is the caller's (opt_free). Kind: usage.
-int opt_parse(const struct opt_command *command, int argc, char *const *argv, struct opt_args **ret, struct err *e)
-    __attribute__((nonnull));
+// Parses argv[0..argc) (the words after the command's own name). *ret is the caller's (opt_free).
+// Kind: usage.
+int opt_parse(const struct opt_command *command, int argc, char *const *argv, struct opt_args **ret,
+              struct err *e) __attribute__((nonnull));
 void opt_free(struct opt_args *args);
 
-// The value of an option (the last one when repeatable), or NULL; opt_get_at the n-th. For a flag: "" when given.
+// The value of an option (the last one when repeatable), or NULL; opt_get_at the n-th. For a flag:
+// "" when given.
 const char *opt_get(const struct opt_args *args, const char *name) __attribute__((nonnull));
 size_t opt_count(const struct opt_args *args, const char *name) __attribute__((nonnull));
-const char *opt_get_at(const struct opt_args *args, const char *name, size_t index) __attribute__((nonnull));
+const char *opt_get_at(const struct opt_args *args, const char *name, size_t index)
+    __attribute__((nonnull));
 bool opt_given(const struct opt_args *args, const char *name) __attribute__((nonnull));
 size_t opt_operands(const struct opt_args *args) __attribute__((nonnull));
 const char *opt_operand(const struct opt_args *args, size_t index) __attribute__((nonnull));
 
-// Finds the command whose (one- or two-word) name begins argv; *ret_words says how many words it took. The error (usage) suggests a
-// near spelling. Table ends with a row whose name is NULL.
-int opt_find_command(const struct opt_command *table, int argc, char *const *argv, const struct opt_command **ret,
-                     int *ret_words, struct err *e) __attribute__((nonnull));
+// Finds the command whose (one- or two-word) name begins argv; *ret_words says how many words it
+// took. The error (usage) suggests a near spelling. Table ends with a row whose name is NULL.
+int opt_find_command(const struct opt_command *table, int argc, char *const *argv,
+                     const struct opt_command **ret, int *ret_words, struct err *e)
+    __attribute__((nonnull));
 
-void opt_print_help(FILE *out, const char *program, const struct opt_command *command) __attribute__((nonnull));
-void opt_print_overview(FILE *out, const char *program, const struct opt_command *table) __attribute__((nonnull));
+void opt_print_help(FILE *out, const char *program, const struct opt_command *command)
+    __attribute__((nonnull));
+void opt_print_overview(FILE *out, const char *program, const struct opt_command *table)
+    __attribute__((nonnull));
 // `command<TAB>option<TAB>value<TAB>help` lines, for the man page lint.
 void opt_print_dump(FILE *out, const struct opt_command *table) __attribute__((nonnull));
