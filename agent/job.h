@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the resident agent and its worker say to each other. One worker process does one job and ends. It is started with
+// What the resident agent and its worker say to each other. One worker process does one job and
+// ends. It is started with
 //
 //   fd 3   a SOCK_SEQPACKET socket to the agent: the messages below, one a packet
 //   fd 4   a memfd with the job (JSON, struct agent_job; written by the agent, so trusted)
 //   fd 5…  the descriptors the job needs, in the order listed at each kind of job
 //
-// Everything the worker says is fixed-size or bounded, and believed only as far as it can be checked: an instruction is verified by
-// signature, staged contents by hashing what was written. The device's secret key never leaves the agent: the worker asks for a signature over a
-// challenge. A worker that ends without a RESULT has failed (worker_failed).
+// Everything the worker says is fixed-size or bounded, and believed only as far as it can be
+// checked: an instruction is verified by signature, staged contents by hashing what was written.
+// The device's secret key never leaves the agent: the worker asks for a signature over a challenge.
+// A worker that ends without a RESULT has failed (worker_failed).
 //
-// The voices, check-in:   worker: SIGN {challenge}       when it has no token or the controller said 401
+// The voices, check-in:   worker: SIGN {challenge}       when it has no token or the controller
+// said 401
 //                         agent:  SIGNATURE {64 bytes}
 //                         worker: TOKEN {token}           to be handed to the next job
-//                         worker: ANSWER {…}              instruction bytes follow in the same packet
-//                         worker: RESULT {ok | error}
-//              fetch:     worker: MANIFEST {id}           verified by the worker; the agent verifies again when sealing
+//                         worker: ANSWER {…}              instruction bytes follow in the same
+//                         packet worker: RESULT {ok | error}
+//              fetch:     worker: MANIFEST {id}           the manifest lies in the memfd; the
+//              worker has verified it
+//                         agent:  PROCEED                 after it verified the manifest for
+//                         itself, and checked requirements, floors,
+//                                                         supported components and space. A refusal
+//                                                         is the end of the worker
 //                         worker: PROGRESS {done, total}  at most four a second
 //                         worker: RESULT
 //              probe:     worker: SAMPLE {status | value}, RESULT
+//
+// One more mode needs no agent: `edge-agent-worker --verify ROOT FILE` reads and checks a whole
+// bundle (unpack_check) and writes nothing. It exits with 0, or prints one line on stderr and exits
+// with the error kind's status; `edge-agent verify` passes both on.
 #pragma once
 
 #include <stdbool.h>
@@ -26,19 +38,22 @@
 
 #include "bundle/checkin.h"
 
-#define AGENT_JOB_CONTROL_FD 3
-#define AGENT_JOB_SPEC_FD 4
-#define AGENT_JOB_FIRST_FD 5
+#define AGENT_JOB_CONTROL_FD     3
+#define AGENT_JOB_SPEC_FD        4
+#define AGENT_JOB_FIRST_FD       5
 #define AGENT_JOB_SPEC_MAX_BYTES (64 * 1024)
 #define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
-#define AGENT_JOB_PATH_MAX 1024
+#define AGENT_JOB_PATH_MAX       1024
 
 enum agent_job_kind {
-    AGENT_JOB_CHECKIN, // fds: memfd with the check-in's body (JSON of bundle_checkin, ready to send)
+    AGENT_JOB_CHECKIN, // fds: memfd with the check-in's body (JSON of bundle_checkin, ready to
+                       // send)
     AGENT_JOB_ENROLL,  // fds: memfd with facts (canonical JSON object)
-    AGENT_JOB_FETCH,   // fds: directory <n>.partial; previous generation's directory or /dev/null; root.json; the bundle file
-                       //      when installing from a file, else /dev/null
-    AGENT_JOB_PROBE,   // no fds
+    AGENT_JOB_FETCH,   // fds: directory <n>.partial; previous generation's directory or /dev/null;
+                       // root.json; the bundle file
+                     //      when installing from a file, else /dev/null; an empty memfd, into which
+                     //      the worker writes the manifest member's bytes before it sends MANIFEST
+    AGENT_JOB_PROBE, // no fds
     AGENT_JOB_KINDS
 };
 
@@ -48,15 +63,16 @@ struct agent_job_net {
     char ca_file[AGENT_JOB_PATH_MAX];    // "" system's
     char proxy[BUNDLE_URL_MAX + 1];      // "" none ("environment" is resolved by the agent)
     uint64_t connect_timeout_s;
-    uint64_t request_timeout_s;    // whole check-in
-    uint64_t rate_max_bytes_s;     // 0 none
-    uint64_t rate_min_bytes_s;     // below this for stall_s: too_slow
+    uint64_t request_timeout_s; // whole check-in
+    uint64_t rate_max_bytes_s;  // 0 none
+    uint64_t rate_min_bytes_s;  // below this for stall_s: too_slow
     uint64_t stall_s;
-    uint64_t fetch_timeout_s;      // whole download; 0 none
-    uint64_t fetch_budget_bytes;   // 0 none
-    uint64_t retries;              // of a broken download, before the job gives up
-    int64_t time_floor_s;          // latest of trusted time, build time: TLS dates are checked against max(this, wall clock)
-    bool allow_http;               // plain http to other hosts than loopback
+    uint64_t fetch_timeout_s;    // whole download; 0 none
+    uint64_t fetch_budget_bytes; // 0 none
+    uint64_t retries;            // of a broken download, before the job gives up
+    int64_t time_floor_s; // latest of trusted time, build time: TLS dates are checked against
+                          // max(this, wall clock)
+    bool allow_http;      // plain http to other hosts than loopback
 };
 
 struct agent_job {
@@ -87,13 +103,15 @@ enum agent_job_message_type {
     AGENT_JOB_MANIFEST,
     AGENT_JOB_PROGRESS,
     AGENT_JOB_SAMPLE,
-    AGENT_JOB_RESULT
+    AGENT_JOB_RESULT,
+    AGENT_JOB_PROCEED // agent → worker; has no body
 };
 
 struct agent_job_sign {
     bool enroll; // else token
     char challenge[BUNDLE_CHALLENGE_HEX];
-    char device[BUNDLE_DEVICE_ID_MAX + 1]; // must be the agent's own (enroll: the one it wishes for)
+    char
+        device[BUNDLE_DEVICE_ID_MAX + 1]; // must be the agent's own (enroll: the one it wishes for)
 };
 struct agent_job_signature {
     uint8_t bytes[KEYS_ED25519_SIGNATURE_BYTES];
@@ -158,11 +176,17 @@ struct agent_job_message {
 };
 
 // The job as JSON and back (both written by this project's own programs of the same version).
-int agent_job_format(const struct agent_job *job, struct buf *ret, struct err *e) __attribute__((nonnull));
-int agent_job_parse(struct slice text, struct agent_job *ret, struct err *e) __attribute__((nonnull));
+int agent_job_format(const struct agent_job *job, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
+int agent_job_parse(struct slice text, struct agent_job *ret, struct err *e)
+    __attribute__((nonnull));
 
-// One packet each way. Receiving checks the length against the type, NUL-terminates every string and refuses what does not fit
-// (worker_failed). 1 (AGENT_JOB_CLOSED) when the other side is gone; AGENT_JOB_NOTHING when a non-blocking socket has nothing.
+// One packet each way. Receiving checks the length against the type, NUL-terminates every string
+// and refuses what does not fit (worker_failed). 1 (AGENT_JOB_CLOSED) when the other side is gone;
+// AGENT_JOB_NOTHING when a non-blocking socket has nothing.
 enum { AGENT_JOB_CLOSED = 1, AGENT_JOB_NOTHING = 2 };
-int agent_job_send(int fd, const struct agent_job_message *message, struct err *e) __attribute__((nonnull));
-int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e) __attribute__((nonnull));
+// On failure what ret points to is undefined.
+int agent_job_send(int fd, const struct agent_job_message *message, struct err *e)
+    __attribute__((nonnull));
+int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e)
+    __attribute__((nonnull));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kinds of error and the reasons to wait that a device has (see base/err.h for what a row means). Exit statuses 70 to 99.
+// The kinds of error and the reasons to wait that a device has (see base/err.h for what a row
+// means). Exit statuses 70 to 99.
 #pragma once
 
 #include "base/err.h"
