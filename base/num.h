@@ -34,6 +34,7 @@ int num_parse_decimal(const char *text, const char *what, struct decimal *ret, s
     __attribute__((nonnull));
 // Shortest form: no trailing zeros, no trailing point. Returns ret.
 char *num_format_decimal(struct decimal value, char ret[static NUM_DECIMAL_TEXT]);
+// Clamped to ±NUM_DECIMAL_MAX.
 struct decimal num_decimal_of(int64_t whole);
 // Negative, zero, positive as a < b, a == b, a > b.
 int num_compare_decimal(struct decimal a, struct decimal b);
