@@ -12,21 +12,22 @@
 // The device's secret key never leaves the agent: the worker asks for a signature over a challenge.
 // A worker that ends without a RESULT has failed (worker_failed).
 //
-// The voices, check-in:   worker: SIGN {challenge}       when it has no token or the controller
-// said 401
-//                         agent:  SIGNATURE {64 bytes}
-//                         worker: TOKEN {token}           to be handed to the next job
-//                         worker: ANSWER {…}              instruction bytes follow in the same
-//                         packet worker: RESULT {ok | error}
-//              fetch:     worker: MANIFEST {id}           the manifest lies in the memfd; the
-//              worker has verified it
-//                         agent:  PROCEED                 after it verified the manifest for
-//                         itself, and checked requirements, floors,
-//                                                         supported components and space. A refusal
-//                                                         is the end of the worker
-//                         worker: PROGRESS {done, total}  at most four a second
-//                         worker: RESULT
-//              probe:     worker: SAMPLE {status | value}, RESULT
+// The voices (w: worker, a: agent)
+//
+//   check-in  w: SIGN {challenge}        when it has no token or the controller said 401
+//             a: SIGNATURE {64 bytes}
+//             w: TOKEN {token}           to be handed to the next job
+//             w: ANSWER {…}              instruction bytes follow in the same packet
+//             w: RESULT {ok | error}
+//   enrol     w: SIGN, a: SIGNATURE, w: ENROLLED {device, state}, w: RESULT
+//   fetch     w: MANIFEST {id}           the manifest lies in the memfd; the worker has verified it
+//             a: PROCEED                 after it verified the manifest for itself and judged
+//                                        requirements, floors, component types and space; a refusal
+//                                        is the end of the worker
+//             w: PROGRESS {done, total}  at most four a second
+//             w: RESULT
+//   probe     w: SAMPLE {status | value}
+//             w: RESULT
 //
 // One more mode needs no agent: `edge-agent-worker --verify ROOT FILE` reads and checks a whole
 // bundle (unpack_check) and writes nothing. It exits with 0, or prints one line on stderr and exits
@@ -46,14 +47,15 @@
 #define AGENT_JOB_PATH_MAX       1024
 
 enum agent_job_kind {
-    AGENT_JOB_CHECKIN, // fds: memfd with the check-in's body (JSON of bundle_checkin, ready to
-                       // send)
-    AGENT_JOB_ENROLL,  // fds: memfd with facts (canonical JSON object)
-    AGENT_JOB_FETCH,   // fds: directory <n>.partial; previous generation's directory or /dev/null;
-                       // root.json; the bundle file
-                     //      when installing from a file, else /dev/null; an empty memfd, into which
-                     //      the worker writes the manifest member's bytes before it sends MANIFEST
-    AGENT_JOB_PROBE, // no fds
+    // Descriptors: memfd with the check-in's body (JSON of bundle_checkin, ready to send).
+    AGENT_JOB_CHECKIN,
+    // Descriptors: memfd with facts (canonical JSON object).
+    AGENT_JOB_ENROLL,
+    // Descriptors: directory <n>.partial; previous generation's directory or /dev/null; root.json;
+    // the bundle file when installing from a file, else /dev/null; an empty memfd, into which the
+    // worker writes the manifest member's bytes before it sends MANIFEST.
+    AGENT_JOB_FETCH,
+    AGENT_JOB_PROBE, // no descriptors
     AGENT_JOB_KINDS
 };
 
