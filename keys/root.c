@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Roots: read, checked, advanced, written.
+//
+// A root says itself which keys may sign it, so its keys are read before its signatures can be
+// checked; nothing that was read leaves this file until they hold. A next root is first verified
+// with the keys that are trusted already, as raw bytes.
+#include "keys/root.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/chrono.h"
+#include "base/own.h"
+#include "base/text.h"
+#include "keys/canon.h"
+#include "keys/kind.h"
+
+const char *const keys_root_role_names[KEYS_ROOT_ROLES] = {
+    [KEYS_ROOT_ROLE_ROOT] = "root",
+    [KEYS_ROOT_ROLE_BUNDLE] = "bundle",
+    [KEYS_ROOT_ROLE_DIRECTOR] = "director",
+};
+
+struct keys_root {
+    struct keys_header header;
+    struct keys_role roles[KEYS_ROOT_ROLES];
+};
+
+static const struct doc_limits root_limits = {
+    .bytes = KEYS_ROOT_MAX_BYTES, .depth = 16, .values = 8192, .floats = false};
+
+// ── Reading
+// ─────────────────────────────────────────────────────────────────────────────────────────
+
+// A key of ours must be whole and stand under its own id, used or not: so one public key cannot
+// stand under two ids. Keys of a type not known here belong to roles not known here; a role that we
+// use cannot name them.
+static int check_key(const struct doc_at *keys, const char *id, struct err *e) {
+    struct doc_at at;
+    const char *type = NULL;
+    if (doc_object(keys, id, &at, e) < 0 || doc_string(&at, "keytype", 64, &type, e) < 0)
+        return -1;
+    if (strcmp(type, "ed25519") != 0)
+        return 0;
+    struct keys_pub key;
+    if (keys_pub_parse(&at, &key, e) < 0)
+        return -1;
+    if (strcmp(key.id, id) != 0)
+        return err_set(e, &err_bad_key, "%s: the id of this key is %s", at.path, key.id);
+    return 0;
+}
+
+static int check_keys(const struct doc_at *keys, struct err *e) {
+    const char *id = NULL;
+    json_t *value = NULL;
+    json_object_foreach (keys->value, id, value) {
+        char known[KEYS_ID_HEX];
+        uint8_t bytes[KEYS_ID_BYTES];
+        struct err why = ERR_NONE;
+        if (text_unhex(id, bytes, sizeof bytes, "key id", &why) < 0)
+            return err_set(e, &err_bad_key, "%s: %s", keys->path, why.text);
+        memcpy(known, id, sizeof known);
+        if (check_key(keys, known, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_role_key(const struct doc_at *keys, const struct doc_at *ids, size_t index,
+                         struct keys_role *role, struct err *e) {
+    const char *id = NULL;
+    if (doc_element_string(ids, index, KEYS_ID_HEX - 1, &id, e) < 0)
+        return -1;
+    for (size_t i = 0; i < role->n_keys; i++)
+        if (strcmp(role->keys[i].id, id) == 0)
+            return err_set(e, &err_bad_key, "%s: key %.8s stands there twice", ids->path, id);
+    char shown[KEYS_ID_HEX + 16];
+    if (!json_object_get(keys->value, id))
+        return err_set(e, &err_bad_key, "%s: there is no key \"%s\"", ids->path,
+                       text_safe(id, shown, sizeof shown));
+    struct doc_at at;
+    if (doc_object(keys, id, &at, e) < 0 || keys_pub_parse(&at, &role->keys[role->n_keys], e) < 0)
+        return -1;
+    role->n_keys++;
+    return 0;
+}
+
+static int read_role(const struct doc_at *roles, const char *name, const struct doc_at *keys,
+                     struct keys_role *ret, struct err *e) {
+    struct doc_at at;
+    struct doc_at ids;
+    uint64_t threshold = 0;
+    if (doc_object(roles, name, &at, e) < 0 ||
+        doc_array(&at, "keyids", KEYS_ROLE_KEYS_MAX, &ids, e) < 0 ||
+        doc_u64(&at, "threshold", 1, KEYS_ROLE_KEYS_MAX, &threshold, e) < 0)
+        return -1;
+    *ret = (struct keys_role){.threshold = (size_t)threshold};
+    for (size_t i = 0; i < json_array_size(ids.value); i++)
+        if (read_role_key(keys, &ids, i, ret, e) < 0)
+            return -1;
+    if (ret->n_keys < ret->threshold)
+        return err_set(e, &err_syntax, "%s: a threshold of %zu cannot be met by %zu keys", at.path,
+                       ret->threshold, ret->n_keys);
+    return 0;
+}
+
+static int read_signed(struct slice signed_part, struct keys_root *ret, struct err *e) {
+    OWN(json) json_t *document = NULL;
+    struct doc_at top;
+    struct doc_at keys;
+    struct doc_at roles;
+    bool consistent = true;
+    if (keys_canon_parse(signed_part, "root", &root_limits, &document, e) < 0 ||
+        doc_root(document, "root", &top, e) < 0 ||
+        keys_envelope_header(&top, "root", &ret->header, e) < 0 ||
+        doc_bool_opt(&top, "consistent_snapshot", &consistent, e) < 0 ||
+        doc_object(&top, "keys", &keys, e) < 0 || check_keys(&keys, e) < 0 ||
+        doc_object(&top, "roles", &roles, e) < 0)
+        return -1;
+    for (size_t i = 0; i < KEYS_ROOT_ROLES; i++)
+        if (read_role(&roles, keys_root_role_names[i], &keys, &ret->roles[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+static int split(struct slice raw, struct keys_envelope_candidate *ret, struct err *e) {
+    if (raw.len > KEYS_ROOT_MAX_BYTES)
+        return err_set(e, &err_limit, "root: %zu bytes; at most %d are allowed", raw.len,
+                       KEYS_ROOT_MAX_BYTES);
+    return keys_envelope_split(raw, "root", ret, e);
+}
+
+// Reads a root and verifies it with its own keys.
+static int open_candidate(const struct keys_envelope_candidate *candidate, struct keys_root **ret,
+                          struct err *e) {
+    OWN(root) struct keys_root *root = calloc(1, sizeof *root);
+    if (!root)
+        return err_set(e, &err_memory, "opening a root: out of memory");
+    struct keys_envelope verified;
+    if (read_signed(candidate->signed_part, root, e) < 0 ||
+        keys_envelope_verify(candidate, "root", &root->roles[KEYS_ROOT_ROLE_ROOT], &verified, e) <
+            0)
+        return -1;
+    *ret = own_take(&root);
+    return 0;
+}
+
+int keys_root_open(struct slice raw, struct keys_root **ret, struct err *e) {
+    struct keys_envelope_candidate candidate;
+    if (split(raw, &candidate, e) < 0)
+        return -1;
+    return open_candidate(&candidate, ret, e);
+}
+
+// Too few signatures are what a broken chain looks like; any other refusal keeps its own kind.
+static int broken_chain(const char *whose, const struct err *why, struct err *e) {
+    const struct err_kind *kind = err_is(why, &err_below_threshold) ? &err_root_chain : why->kind;
+    return err_set(e, kind, "the next root, by the keys of %s: %s", whose, why->text);
+}
+
+int keys_root_advance(const struct keys_root *trusted, struct slice raw, struct keys_root **ret,
+                      struct err *e) {
+    struct keys_envelope_candidate candidate;
+    if (split(raw, &candidate, e) < 0)
+        return -1;
+    struct err why = ERR_NONE;
+    struct keys_envelope verified;
+    if (keys_envelope_verify(&candidate, "root", &trusted->roles[KEYS_ROOT_ROLE_ROOT], &verified,
+                             &why) < 0)
+        return broken_chain("the trusted root", &why, e);
+    OWN(root) struct keys_root *root = NULL;
+    if (open_candidate(&candidate, &root, &why) < 0)
+        return broken_chain("its own", &why, e);
+    if (root->header.version != trusted->header.version + 1)
+        return err_set(e, &err_root_chain,
+                       "the next root has version %llu; version %llu comes next",
+                       (unsigned long long)root->header.version,
+                       (unsigned long long)trusted->header.version + 1);
+    *ret = own_take(&root);
+    return 0;
+}
+
+void keys_root_free(struct keys_root *root) {
+    free(root);
+}
+
+const struct keys_role *keys_root_role(const struct keys_root *root, enum keys_root_role role) {
+    return &root->roles[role];
+}
+
+const struct keys_header *keys_root_header(const struct keys_root *root) {
+    return &root->header;
+}
+
+// ── Writing
+// ─────────────────────────────────────────────────────────────────────────────────────────
+
+static int no_memory(struct err *e) {
+    return err_set(e, &err_memory, "writing a root: out of memory");
+}
+
+static int format_role(const struct keys_role *role, const char *name, json_t *keys, json_t *roles,
+                       struct err *e) {
+    if (role->n_keys > KEYS_ROLE_KEYS_MAX || role->threshold == 0 || role->threshold > role->n_keys)
+        return err_set(e, &err_bad_key, "role %s: a threshold of %zu cannot be met by %zu keys",
+                       name, role->threshold, role->n_keys);
+    OWN(json) json_t *ids = json_array();
+    for (size_t i = 0; i < role->n_keys; i++) {
+        const struct keys_pub *key = &role->keys[i];
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(role->keys[j].id, key->id) == 0)
+                return err_set(e, &err_bad_key, "role %s: key %.8s stands there twice", name,
+                               key->id);
+        json_t *object = NULL;
+        if (keys_pub_format(key, &object, e) < 0)
+            return -1;
+        if (json_object_set_new(keys, key->id, object) < 0 ||
+            json_array_append_new(ids, json_string(key->id)) < 0)
+            return no_memory(e);
+    }
+    json_t *object =
+        json_pack("{s:O,s:I}", "keyids", ids, "threshold", (json_int_t)role->threshold);
+    if (json_object_set_new(roles, name, object) < 0)
+        return no_memory(e);
+    return 0;
+}
+
+static int check_header(const struct keys_header *header, struct err *e) {
+    if (header->version == 0 || header->version > KEYS_VERSION_MAX)
+        return err_set(e, &err_limit, "a root's version is 1 to %llu", KEYS_VERSION_MAX);
+    if (header->issued_s < 0 || header->expires_s > CHRONO_MAX_S ||
+        header->expires_s <= header->issued_s)
+        return err_set(e, &err_limit,
+                       "a root expires after it was issued, both in the years 1970 to 9999");
+    return 0;
+}
+
+int keys_root_format(const struct keys_role roles[static KEYS_ROOT_ROLES],
+                     const struct keys_header *header, struct buf *ret, struct err *e) {
+    if (check_header(header, e) < 0)
+        return -1;
+    OWN(json) json_t *keys = json_object();
+    OWN(json) json_t *named = json_object();
+    if (!keys || !named)
+        return no_memory(e);
+    for (size_t i = 0; i < KEYS_ROOT_ROLES; i++)
+        if (format_role(&roles[i], keys_root_role_names[i], keys, named, e) < 0)
+            return -1;
+    char issued[CHRONO_TEXT_BYTES];
+    char expires[CHRONO_TEXT_BYTES];
+    OWN(json)
+    json_t *root =
+        json_pack("{s:s,s:b,s:s,s:s,s:O,s:O,s:s,s:I}", "_type", "root", "consistent_snapshot", 1,
+                  "expires", chrono_format(header->expires_s, expires), "issued",
+                  chrono_format(header->issued_s, issued), "keys", keys, "roles", named,
+                  "spec_version", KEYS_SPEC_VERSION, "version", (json_int_t)header->version);
+    if (!root)
+        return no_memory(e);
+    return keys_canon_format(root, ret, e);
+}
