@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the example itself: are the four models what train.py says, and do serve.py and golden.py keep their word?
+"""Checks of the example itself: are the four models what train.py says, and do serve.py and
+golden.py keep their word?
 
     check.py [-v] [TestName…]
 
-Trains into a temporary folder, talks to the programs by their interfaces only, and ends what it started. The network is
-computed a second time here, from the bytes of the file, by a reader that shares no code with the writer.
+Trains into a temporary folder, talks to the programs by their interfaces only, and ends what it
+started. The network is computed a second time here, from the bytes of the file, by a reader that
+shares no code with the writer.
 """
 
 import contextlib
@@ -33,7 +35,8 @@ VARIANTS = ("v1", "v2", "bad", "slow")
 GOLDEN_TOLERANCE = 1e-4
 FORWARD_TOLERANCE = 1e-4
 DEADLINE_S = 20
-# What a policy would bound the metric with: well above a good model on a busy machine, well below the slow one.
+# What a policy would bound the metric with: well above a good model on a busy machine, well below
+# the slow one.
 LATENCY_BOUND_MS = 5.0
 
 
@@ -47,7 +50,11 @@ class Table:
 
     def _field(self, number):
         slot = 4 + 2 * number
-        offset = struct.unpack_from("<H", self.data, self.vtable + slot)[0] if slot < self.vtable_size else 0
+        offset = (
+            struct.unpack_from("<H", self.data, self.vtable + slot)[0]
+            if slot < self.vtable_size
+            else 0
+        )
         return self.at + offset if offset else None
 
     def number(self, number, form, default=0):
@@ -89,7 +96,11 @@ def forward(data, x):
 
     def constant(index):
         shape = tensors[index].vector(0, "<i4")
-        return np.frombuffer(buffers[tensors[index].number(2, "<I")].tobytes(), "<f4").reshape(shape).astype(np.float64)
+        return (
+            np.frombuffer(buffers[tensors[index].number(2, "<I")].tobytes(), "<f4")
+            .reshape(shape)
+            .astype(np.float64)
+        )
 
     values = {int(subgraph.vector(1, "<i4")[0]): np.asarray(x, np.float64)}
     for operator in subgraph.tables(3):
@@ -174,11 +185,16 @@ class Files(Example):
             self.assertLess(len(data), 400 * 1024)
 
     def test_golden_inputs_do_not_change_between_releases(self):
-        names = sorted(n for n in os.listdir(self.component("v1") + "/golden") if n.endswith(".input.bin"))
+        names = sorted(
+            n for n in os.listdir(self.component("v1") + "/golden") if n.endswith(".input.bin")
+        )
         self.assertEqual(len(names), 8)
         for variant in VARIANTS[1:]:
             same, _, _ = filecmp.cmpfiles(
-                self.component("v1") + "/golden", self.component(variant) + "/golden", names, shallow=False
+                self.component("v1") + "/golden",
+                self.component(variant) + "/golden",
+                names,
+                shallow=False,
             )
             self.assertEqual(same, names)
 
@@ -189,7 +205,11 @@ class Models(Example):
         for variant in VARIANTS:
             model = engine.Model(self.component(variant))
             got = np.stack([model.run(row)[0] for row in x])
-            self.assertLess(np.abs(got - forward(self.model_bytes(variant), x)).max(), FORWARD_TOLERANCE, variant)
+            self.assertLess(
+                np.abs(got - forward(self.model_bytes(variant), x)).max(),
+                FORWARD_TOLERANCE,
+                variant,
+            )
 
     def test_the_retrained_model_is_better(self):
         x, y = sensor.labelled(np.random.default_rng(8), 1000)
@@ -204,7 +224,9 @@ class Golden(Example):
     def judge(self, variant):
         """What the agent does: (largest difference, latencies in µs)."""
         golden = os.path.join(self.component(variant), "golden")
-        inputs = sorted(os.path.join(golden, n) for n in os.listdir(golden) if n.endswith(".input.bin"))
+        inputs = sorted(
+            os.path.join(golden, n) for n in os.listdir(golden) if n.endswith(".input.bin")
+        )
         done = run_golden(self.component(variant), self.scratch(), inputs)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         answers = [line.split("\t") for line in done.stdout.splitlines()]
@@ -233,7 +255,11 @@ class Golden(Example):
         short = os.path.join(self.scratch(), "short.bin")
         with open(short, "wb") as f:
             f.write(b"\0" * 12)
-        for bad, reason in ((short, "3 input values"), ("/nonexistent", "No such file"), ("", "No such file")):
+        for bad, reason in (
+            (short, "3 input values"),
+            ("/nonexistent", "No such file"),
+            ("", "No such file"),
+        ):
             done = run_golden(self.component("v1"), self.scratch(), [good, bad, good])
             self.assertEqual(done.returncode, 1)
             self.assertEqual(len(done.stdout.splitlines()), 1)
@@ -266,7 +292,15 @@ class Serving(Example):
     @contextlib.contextmanager
     def serving(self):
         files = {name: os.path.join(self.dir, name) for name in ("port", "pid", "metrics")}
-        command = [os.path.join(HERE, "serve.py"), "--model-dir", self.current, "--port", "0", "--rate", "20"]
+        command = [
+            os.path.join(HERE, "serve.py"),
+            "--model-dir",
+            self.current,
+            "--port",
+            "0",
+            "--rate",
+            "20",
+        ]
         command += [f"--{name}-file={path}" for name, path in files.items()]
         self.log = os.path.join(self.dir, "log")
         with open(self.log, "wb") as log:
@@ -300,17 +334,24 @@ class Serving(Example):
                 return e.code, e.read().decode()
 
     def metrics(self):
-        rows = (line.rsplit(" ", 1) for line in self.get("/metrics")[1].splitlines() if not line.startswith("#"))
+        rows = (
+            line.rsplit(" ", 1)
+            for line in self.get("/metrics")[1].splitlines()
+            if not line.startswith("#")
+        )
         return {name.removeprefix("vibration_"): float(value) for name, value in rows}
 
     def await_version(self, version):
-        self.eventually(lambda: f'model_info{{version="{version}"}}' in self.metrics(), f"model {version}")
+        self.eventually(
+            lambda: f'model_info{{version="{version}"}}' in self.metrics(), f"model {version}"
+        )
 
     def test_the_metrics_are_of_the_new_model_alone_after_a_reload(self):
         self.point(self.component("slow"))
         with self.serving() as process:
             self.await_version("slow")
-            # Enough of them that they would still be the 95th percentile if the reload did not forget them.
+            # Enough of them that they would still be the 95th percentile if the reload did not
+            # forget them.
             self.eventually(lambda: self.metrics()["inferences_total"] >= 10, "ten inferences")
             self.assertGreater(self.metrics()["inference_latency_p95_ms"], LATENCY_BOUND_MS)
             self.point(self.component("v2"))
@@ -318,7 +359,9 @@ class Serving(Example):
             self.await_version("v2")
             seen = self.metrics()
             self.assertLess(seen["inference_latency_p95_ms"], LATENCY_BOUND_MS)
-            self.assertEqual((seen["model_reloads_total"], seen["model_load_failures_total"]), (1, 0))
+            self.assertEqual(
+                (seen["model_reloads_total"], seen["model_load_failures_total"]), (1, 0)
+            )
             self.assertEqual(self.get("/healthz"), (200, "ok\n"))
             with open(os.path.join(self.dir, "metrics"), encoding="utf-8") as f:
                 self.assertIn('vibration_model_info{version="v2"} 1\n', f.read())
@@ -332,7 +375,9 @@ class Serving(Example):
             process.send_signal(signal.SIGHUP)
             self.eventually(lambda: self.metrics()["model_load_failures_total"] == 1, "the failure")
             before = self.metrics()["inferences_total"]
-            self.eventually(lambda: self.metrics()["inferences_total"] > before, "further inferences")
+            self.eventually(
+                lambda: self.metrics()["inferences_total"] > before, "further inferences"
+            )
             self.await_version("v1")
             self.assertEqual(self.get("/healthz")[0], 200)
             with open(self.log, encoding="utf-8") as f:

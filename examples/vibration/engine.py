@@ -6,8 +6,9 @@ A component directory holds
     model.tflite     the network
     model.json       {"version", "labels", "features"}: what an application must know to use it
 
-The directory is opened once and both files are read below that descriptor. `current/detector` is a path whose meaning
-changes in one instant; two separate opens by path could see the network of one generation and the labels of another.
+The directory is opened once and both files are read below that descriptor. `current/detector` is a
+path whose meaning changes in one instant; two separate opens by path could see the network of one
+generation and the labels of another.
 """
 
 import json
@@ -19,14 +20,16 @@ import time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
-# The module says with three warnings that Debian builds no Caffe, ONNX and TensorFlow parsers; we need none of them.
+# The module says with three warnings that Debian builds no Caffe, ONNX and TensorFlow parsers; we
+# need none of them.
 logging.getLogger("pyarmnn").setLevel(logging.ERROR)
 import pyarmnn  # noqa: E402
 
 MODEL_FILE = "model.tflite"
 FACTS_FILE = "model.json"
 FACTS_MAX_BYTES = 64 * 1024
-# "CpuAcc" (NEON) and "GpuAcc" (Mali) come first on a board that has them; the reference backend runs everywhere.
+# "CpuAcc" (NEON) and "GpuAcc" (Mali) come first on a board that has them; the reference backend
+# runs everywhere.
 BACKENDS = ("CpuAcc", "GpuAcc", "CpuRef")
 
 _runtime = None
@@ -54,7 +57,11 @@ def _read_facts(dir_fd):
     if not isinstance(facts, dict) or not isinstance(facts.get("version"), str):
         raise ModelError(f'{FACTS_FILE} has no "version"')
     labels = facts.get("labels")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+    if (
+        not isinstance(labels, list)
+        or not labels
+        or not all(isinstance(label, str) for label in labels)
+    ):
         raise ModelError(f'{FACTS_FILE}: "labels" is not a list of names')
     if not isinstance(facts.get("features"), int) or facts["features"] < 1:
         raise ModelError(f'{FACTS_FILE}: "features" is not a positive number')
@@ -62,7 +69,7 @@ def _read_facts(dir_fd):
 
 
 class Model:
-    """A loaded network. `run` takes and gives flat float32 arrays; not for use by two threads at once."""
+    """A loaded network, for one thread. `run` takes and gives flat float32 arrays."""
 
     def __init__(self, directory):
         try:
@@ -81,25 +88,37 @@ class Model:
         fd = os.open(MODEL_FILE, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
         try:
             parser = pyarmnn.ITfLiteParser()
-            # The parser wants a path; this one names the file that is open, whatever the directory is called by now.
+            # The parser wants a path; this one names the file that is open, whatever the directory
+            # is called by now.
             network = parser.CreateNetworkFromBinaryFile(f"/proc/self/fd/{fd}")
         finally:
             os.close(fd)
         input_names = parser.GetSubgraphInputTensorNames(0)
         output_names = parser.GetSubgraphOutputTensorNames(0)
         if len(input_names) != 1 or len(output_names) != 1:
-            raise ModelError(f"{MODEL_FILE} has {len(input_names)} inputs and {len(output_names)} outputs, not one each")
+            raise ModelError(
+                f"{MODEL_FILE} has {len(input_names)} inputs and {len(output_names)} outputs,"
+                " not one each"
+            )
         in_info = parser.GetNetworkInputBindingInfo(0, input_names[0])
         out_info = parser.GetNetworkOutputBindingInfo(0, output_names[0])
         for what, info, want in (
             ("input", in_info, self.facts["features"]),
             ("output", out_info, len(self.facts["labels"])),
         ):
-            if info[1].GetDataType() != pyarmnn.DataType_Float32 or info[1].GetNumElements() != want:
-                raise ModelError(f"the {what} of {MODEL_FILE} is not the {want} float32 values that {FACTS_FILE} tells of")
+            if (
+                info[1].GetDataType() != pyarmnn.DataType_Float32
+                or info[1].GetNumElements() != want
+            ):
+                raise ModelError(
+                    f"the {what} of {MODEL_FILE} is not the {want} float32 values"
+                    f" that {FACTS_FILE} tells of"
+                )
         runtime = _get_runtime()
         preferred = [pyarmnn.BackendId(name) for name in BACKENDS]
-        optimised, _ = pyarmnn.Optimize(network, preferred, runtime.GetDeviceSpec(), pyarmnn.OptimizerOptions())
+        optimised, _ = pyarmnn.Optimize(
+            network, preferred, runtime.GetDeviceSpec(), pyarmnn.OptimizerOptions()
+        )
         self._network, _ = runtime.LoadNetwork(optimised)
         self._in_info = in_info
         self._out_tensors = pyarmnn.make_output_tensors([out_info])
@@ -108,7 +127,9 @@ class Model:
         """(outputs, latency in µs of the inference alone). The outputs are the caller's."""
         features = np.ascontiguousarray(features, np.float32)
         if features.size != self.facts["features"]:
-            raise ModelError(f"{features.size} input values, the model takes {self.facts['features']}")
+            raise ModelError(
+                f"{features.size} input values, the model takes {self.facts['features']}"
+            )
         inputs = pyarmnn.make_input_tensors([self._in_info], [features])
         began = time.perf_counter_ns()
         try:

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vibration sensor on a machine with one shaft, and the features that are taken from its signal.
 
-The signal is what an accelerometer on the bearing housing gives, in m/s². The four conditions differ as they do on real
-machines:
+The signal is what an accelerometer on the bearing housing gives, in m/s². The four conditions
+differ as they do on real machines:
 
     healthy     a little residual unbalance, its first harmonics, broadband noise
     imbalance   the line at shaft speed grows, with little at its multiples
-    bearing     a defect in the outer race is struck 3.585 times per turn, with some slip; each blow rings a resonance near
-                2.2 kHz, so that the energy is high in frequency and comes in bursts
+    bearing     a defect in the outer race is struck 3.585 times per turn, with some slip; each
+                blow rings a resonance near 2.2 kHz, so that the energy is high in frequency and
+                comes in bursts
     looseness   many harmonics of the shaft and of half its speed, with strengths that wander
 
-Faults begin small: the severity reaches down to where a fault is hard to tell from health, so no classifier gets all.
+Faults begin small: the severity reaches down to where a fault is hard to tell from health, so no
+classifier gets all.
 
-One window gives FEATURES values: the energy in BANDS frequency bands and four statistics of the waveform. The decibels are
-relative to 1 m/s²; a sensor that measures in g would read 19.8 dB lower everywhere.
+One window gives FEATURES values: the energy in BANDS frequency bands and four statistics of the
+waveform. The decibels are relative to 1 m/s²; a sensor that measures in g would read 19.8 dB lower
+everywhere.
 """
 
 import numpy as np
@@ -23,7 +26,8 @@ SAMPLE_RATE_HZ = 6400
 WINDOW_SAMPLES = 2048
 BANDS = 60
 FEATURES = BANDS + 4
-# Features that are decibels, and so move when the unit of the signal changes; crest factor and kurtosis do not.
+# Features that are decibels, and so move when the unit of the signal changes; crest factor and
+# kurtosis do not.
 DECIBEL_FEATURES = BANDS + 2
 STANDARD_GRAVITY_MS2 = 9.80665
 
@@ -33,7 +37,7 @@ _RING_DECAY_PER_S = 700.0
 
 
 def _harmonics(rng, t, shaft_hz, orders, amplitudes):
-    """Sum of sines at multiples of the shaft speed; one row per window, `amplitudes` has one column per order."""
+    """Sines at multiples of the shaft speed, summed. `amplitudes` is [window, order]."""
     out = np.zeros((len(shaft_hz), len(t)))
     for i, order in enumerate(orders):
         phase = rng.uniform(0, 2 * np.pi, (len(shaft_hz), 1))
@@ -56,7 +60,7 @@ def _blows(rng, t, shaft_hz, severity):
 
 
 def windows(rng, conditions):
-    """One window for each index into CONDITIONS: float64[len(conditions), WINDOW_SAMPLES], in m/s²."""
+    """A window for each index into CONDITIONS: float64[conditions, WINDOW_SAMPLES], in m/s²."""
     conditions = np.asarray(conditions)
     count = len(conditions)
     t = np.arange(WINDOW_SAMPLES) / SAMPLE_RATE_HZ
@@ -75,7 +79,11 @@ def windows(rng, conditions):
 
     rows = np.flatnonzero(conditions == CONDITIONS.index("looseness"))
     orders = np.arange(0.5, 10.5, 0.5)
-    amplitudes = (0.1 + 1.2 * severity[rows, None]) * rng.uniform(0.1, 1.0, (len(rows), len(orders))) / np.sqrt(orders)
+    amplitudes = (
+        (0.1 + 1.2 * severity[rows, None])
+        * rng.uniform(0.1, 1.0, (len(rows), len(orders)))
+        / np.sqrt(orders)
+    )
     out[rows] += _harmonics(rng, t, shaft_hz[rows], orders, amplitudes)
 
     out += rng.normal(0, 1, out.shape) * rng.uniform(0.2, 0.6, (count, 1))
@@ -83,7 +91,7 @@ def windows(rng, conditions):
 
 
 def _band_edges():
-    """Bounds of the bands in FFT bins: geometric, and at least one bin wide where the geometric ones would be narrower."""
+    """Bounds of the bands in FFT bins: geometric, but never less than one bin apart."""
     top = WINDOW_SAMPLES // 2 + 1
     edges = [2]
     for i in range(1, BANDS + 1):

@@ -1,21 +1,22 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The inference application of the example: watches a machine by its vibration, with whatever model is current.
+"""The inference application of the example: watches a machine by its vibration, with whatever model
+is current.
 
     serve.py --model-dir STATE_DIR/current/detector --port 0 --port-file PORT --pid-file PID
 
-It knows nothing of the agent but the path. It reads the model once, opens the path again when SIGHUP says that there may be
-another, and keeps serving with the model it has if the new one cannot be used. SIGTERM ends it. Signals are taken between two
-inferences, so that none is ever cut short.
+It knows nothing of the agent but the path. It reads the model once, opens the path again when
+SIGHUP says that there may be another, and keeps serving with the model it has if the new one cannot
+be used. SIGTERM ends it. Signals are taken between two inferences, so that none is ever cut short.
 
-    GET /metrics    Prometheus text; --metrics-file has the same, replaced in one instant after each inference
+    GET /metrics    Prometheus text; --metrics-file has the same, replaced whole by each inference
     GET /healthz    200 while inferences take place, else 503 and the reason
 
-Latency and confidence are of the last WINDOW inferences, and of the model in use alone: a reload starts them anew. They are
-absent while there are none, as a 0 would look like a very fast model.
+Latency and confidence are of the last WINDOW inferences, and of the model in use alone: a reload
+starts them anew. They are absent while there are none, as a 0 would look like a very fast model.
 
-Sensor windows are made here (see sensor.py), a fixed stock of them in turn, because what is shown is the life of a
-model, not data acquisition.
+Sensor windows are made here (see sensor.py), a fixed stock of them in turn, because what is shown
+is the life of a model, not data acquisition.
 """
 
 import signal
@@ -45,14 +46,28 @@ CLIENT_TIMEOUT_S = 5
 
 
 def write_file(path, text):
-    """Readers see the old text or the new one, whole. No fsync: all these files describe a running process."""
+    """Readers see the old text or the new one. No fsync: these files describe a running process."""
     with open(path + ".new", "w", encoding="utf-8") as f:
         f.write(text)
     os.replace(path + ".new", path)
 
 
+def sample(name, value, **labels):
+    """One line of Prometheus text. Counts in full, measurements to six digits."""
+    escapes = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+    inner = ",".join(f'{key}="{text.translate(escapes)}"' for key, text in labels.items())
+    number = f"{value:d}" if isinstance(value, int) else f"{value:.6g}"
+    return f"vibration_{name}{{{inner}}} {number}\n" if inner else f"vibration_{name} {number}\n"
+
+
+def row(name, kind, text, value, **labels):
+    """A metric that has one sample."""
+    yield f"# HELP vibration_{name} {text}\n# TYPE vibration_{name} {kind}\n"
+    yield sample(name, value, **labels)
+
+
 class Metrics:
-    """What is measured, and its text. Written by the serving thread alone; others read `text`, which is replaced whole."""
+    """What is measured. The serving thread alone writes; others read `text`, replaced whole."""
 
     def __init__(self):
         self.inferences = 0
@@ -75,38 +90,30 @@ class Metrics:
         self.confidences.append(confidence)
 
     def publish(self, path):
-        rows = []
-
-        def metric(name, kind, text, samples):
-            rows.append(f"# HELP vibration_{name} {text}\n# TYPE vibration_{name} {kind}\n")
-            # Counts in full, measurements to six digits.
-            rows.extend(
-                f"vibration_{name}{labels} {value:{'d' if isinstance(value, int) else 'g'}}\n" for labels, value in samples
-            )
-
-        if self.version is not None:
-            escaped = self.version.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            metric("model_info", "gauge", "The model in use.", [(f'{{version="{escaped}"}}', 1)])
-        if self.latencies_ms:
-            # "lower": among few samples, one that was preempted is not a percentile.
-            p95 = np.percentile(self.latencies_ms, 95, method="lower")
-            metric(
-                "inference_latency_p95_ms", "gauge", f"95th percentile of the last {WINDOW} inferences.", [("", p95)]
-            )
-            confidence = sum(self.confidences) / len(self.confidences)
-            metric(
-                "confidence_mean", "gauge", f"Mean top probability of the last {WINDOW} inferences.", [("", confidence)]
-            )
-        metric("inferences_total", "counter", "Inferences since the start.", [("", self.inferences)])
-        detections = [(f'{{condition="{label}"}}', count) for label, count in self.detections.items()]
-        metric("detections_total", "counter", "Windows judged to be of each condition.", detections)
-        metric("model_reloads_total", "counter", "Models put into use after the first.", [("", self.reloads)])
-        metric(
-            "model_load_failures_total", "counter", "Models that could not be used.", [("", self.load_failures)]
-        )
-        self.text = "".join(rows)
+        self.text = "".join(self._rows())
         if path:
             write_file(path, self.text)
+
+    def _rows(self):
+        if self.version is not None:
+            yield from row("model_info", "gauge", "The model in use.", 1, version=self.version)
+        if self.latencies_ms:
+            # "lower": among few samples, one that was preempted is not a percentile.
+            p95 = float(np.percentile(self.latencies_ms, 95, method="lower"))
+            mean = sum(self.confidences) / len(self.confidences)
+            what = f"of the last {WINDOW} inferences."
+            yield from row("inference_latency_p95_ms", "gauge", f"95th percentile {what}", p95)
+            yield from row("confidence_mean", "gauge", f"Mean top probability {what}", mean)
+        for name, text, count in (
+            ("inferences_total", "Inferences since the start.", self.inferences),
+            ("model_reloads_total", "Models used after the first.", self.reloads),
+            ("model_load_failures_total", "Models that could not be used.", self.load_failures),
+        ):
+            yield from row(name, "counter", text, count)
+        yield "# HELP vibration_detections_total Windows judged to be of a condition.\n"
+        yield "# TYPE vibration_detections_total counter\n"
+        for label, count in self.detections.items():
+            yield sample("detections_total", count, condition=label)
 
 
 class Service:
@@ -131,12 +138,16 @@ class Service:
         """Puts the model that is current now into use; keeps the one in use if that fails."""
         try:
             model = engine.Model(self.args.model_dir)
-            # Fails here rather than in service, and pays for pages and caches outside of the latencies.
+            # Fails here rather than in service, and pays for pages and caches outside of the
+            # latencies.
             model.run(self.stock[0])
         except engine.ModelError as e:
             self.why_no_model = str(e)
             if self.model is None and not os.path.isdir(self.args.model_dir):
-                print(f"serve.py: no model at {self.args.model_dir}, SIGHUP when there is one", file=sys.stderr)
+                print(
+                    f"serve.py: no model at {self.args.model_dir}, SIGHUP when there is one",
+                    file=sys.stderr,
+                )
                 return
             self.metrics.load_failures += 1
             print(f"serve.py: {e}", file=sys.stderr)
@@ -173,7 +184,8 @@ class Service:
         while True:
             self.infer()
             self.metrics.publish(self.args.metrics_file)
-            # Windows that are due while an inference is late are lost, as they would be to a sensor with no queue.
+            # Windows that are due while an inference is late are lost, as they would be to a sensor
+            # with no queue.
             next_s = max(next_s + period_s, time.monotonic())
             taken = signal.sigtimedwait(SIGNALS, max(0.0, next_s - time.monotonic()))
             if taken is None:
@@ -222,14 +234,34 @@ def listen(service, args):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description="Serve the current vibration model on a stream of sensor windows.")
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help="the component, e.g. STATE_DIR/current/detector")
-    parser.add_argument("--port", type=int, help="serve HTTP on this port of 127.0.0.1; 0 picks one")
+    parser = argparse.ArgumentParser(
+        description="Serve the current vibration model on a stream of sensor windows."
+    )
+    parser.add_argument(
+        "--model-dir",
+        required=True,
+        metavar="DIR",
+        help="the component, e.g. STATE_DIR/current/detector",
+    )
+    parser.add_argument(
+        "--port", type=int, help="serve HTTP on this port of 127.0.0.1; 0 picks one"
+    )
     parser.add_argument("--port-file", metavar="FILE", help="write the port into FILE")
-    parser.add_argument("--metrics-file", metavar="FILE", help="write the metrics into FILE after each inference")
-    parser.add_argument("--pid-file", metavar="FILE", help="write the process id into FILE when signals are safe")
-    parser.add_argument("--rate", type=float, default=3.0, metavar="N", help="sensor windows per second (default 3)")
-    parser.add_argument("--machine", choices=(*sensor.CONDITIONS, "mixed"), default="mixed", help="what the sensor is on")
+    parser.add_argument(
+        "--metrics-file", metavar="FILE", help="write the metrics into FILE after each inference"
+    )
+    parser.add_argument(
+        "--pid-file", metavar="FILE", help="write the process id into FILE when signals are safe"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=3.0, metavar="N", help="sensor windows per second (default 3)"
+    )
+    parser.add_argument(
+        "--machine",
+        choices=(*sensor.CONDITIONS, "mixed"),
+        default="mixed",
+        help="what the sensor is on",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the sensor windows")
     args = parser.parse_args()
     if args.port is None and not args.metrics_file:

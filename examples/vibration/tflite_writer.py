@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a dense network as a TensorFlow Lite file (schema version 3, identifier TFL3).
 
-A .tflite file is a flatbuffer. No TensorFlow is needed to write one: each table is a handful of numbered slots, and the
-numbers below are those of the public schema. What is written here is what any TensorFlow Lite runtime loads: one subgraph,
-one float32 input and one float32 output of shape [1, n], FullyConnected layers with a fused ReLU, and a Softmax.
+A .tflite file is a flatbuffer. No TensorFlow is needed to write one: each table is a handful of
+numbered slots, and the numbers below are those of the public schema. What is written here is what
+any TensorFlow Lite runtime loads: one subgraph, one float32 input and one float32 output of shape
+[1, n], FullyConnected layers with a fused ReLU, and a Softmax.
 
     Model ─ operator_codes, subgraphs[0] ─ tensors, operators, inputs, outputs
           ─ buffers      [0] is the empty buffer that tensors without constant data point to
@@ -15,8 +16,9 @@ import numpy as np
 
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
-# What TensorFlow's own table of operator versions says for FullyConnected 1 and Softmax 1. A tool that gates on the runtime
-# of a device reads it from the file, so a wrong one would strand the model or let it meet a runtime that cannot run it.
+# What TensorFlow's own table of operator versions says for FullyConnected 1 and Softmax 1. A tool
+# that gates on the runtime of a device reads it from the file, so a wrong one would strand the
+# model or let it meet a runtime that cannot run it.
 MIN_RUNTIME_VERSION = "1.5.0"
 
 BUILTIN_FULLY_CONNECTED = 9
@@ -26,12 +28,12 @@ OPTIONS_SOFTMAX = 9
 ACTIVATION_NONE = 0
 ACTIVATION_RELU = 1
 TENSOR_FLOAT32 = 0
-# The schema says force_align: 16 for buffer data, so that a runtime can use the mapped file in place.
+# The schema says force_align: 16 for buffer data, so that a runtime can use the file as mapped.
 BUFFER_ALIGNMENT = 16
 
 
 def _table(fb, slots):
-    """One table. `slots` is a list of (number, kind, value); kinds are the scalar slots of the builder and "offset"."""
+    """One table of [(number, kind, value)]; kinds are the builder's scalar slots and "offset"."""
     fb.StartObject(max((number for number, _, _ in slots), default=-1) + 1)
     for number, kind, value in slots:
         if kind == "offset":
@@ -62,12 +64,14 @@ def _buffer(fb, data):
 
 
 class _Graph:
-    """Tensors, operators and buffers as plain lists: their indices are the references inside the file."""
+    """Tensors, operators and buffers as lists: their indices are the references in the file."""
 
     def __init__(self):
         self.tensors = []  # (name, shape, buffer index)
         self.buffers = [b""]
-        self.operators = []  # (index into the operator codes, inputs, outputs, options type, option slots)
+        self.operators = (
+            []
+        )  # (index into the operator codes, inputs, outputs, options type, option slots)
 
     def tensor(self, name, shape, data=None):
         buffer = 0
@@ -78,9 +82,10 @@ class _Graph:
         return len(self.tensors) - 1
 
     def dense(self, layers):
-        """layers: [(weights[out, in], bias[out])]; ReLU between them, softmax after the last. Returns (input, output).
+        """layers: [(weights[out, in], bias[out])]; ReLU between them, softmax after the last.
 
-        An array that occurs in several layers is stored once: those layers share its tensor (tied weights).
+        An array that occurs in several layers is stored once (tied weights). Returns the indices
+        of the input and the output tensor.
         """
         first = at = self.tensor("features", [1, layers[0][0].shape[1]])
         stored = {}
@@ -93,7 +98,9 @@ class _Graph:
             last = i == len(layers) - 1
             out = self.tensor("logits" if last else f"dense{i}/relu", [1, weights.shape[0]])
             activation = ACTIVATION_NONE if last else ACTIVATION_RELU
-            self.operators.append((0, [at, w, b], [out], OPTIONS_FULLY_CONNECTED, [(0, "Int8", activation)]))
+            self.operators.append(
+                (0, [at, w, b], [out], OPTIONS_FULLY_CONNECTED, [(0, "Int8", activation)])
+            )
             at = out
         out = self.tensor("probabilities", [1, layers[-1][0].shape[0]])
         self.operators.append((1, [at], [out], OPTIONS_SOFTMAX, [(0, "Float32", 1.0)]))
@@ -146,7 +153,7 @@ def _operator_code(fb, builtin):
 
 
 def tflite_bytes(layers, description):
-    """The file for a dense network, see _Graph.dense for `layers`. The same arguments give the same bytes."""
+    """The file for a dense network; for `layers` see _Graph.dense. Same arguments, same bytes."""
     graph = _Graph()
     first, last = graph.dense(layers)
     graph.buffers.append(MIN_RUNTIME_VERSION.encode().ljust(16, b"\0"))
@@ -154,9 +161,15 @@ def tflite_bytes(layers, description):
     fb = flatbuffers.Builder(1024)
     buffers = _offsets(fb, [_buffer(fb, data) for data in graph.buffers])
     subgraphs = _offsets(fb, [_subgraph(fb, graph, [first], [last])])
-    codes = _offsets(fb, [_operator_code(fb, c) for c in (BUILTIN_FULLY_CONNECTED, BUILTIN_SOFTMAX)])
+    codes = _offsets(
+        fb, [_operator_code(fb, c) for c in (BUILTIN_FULLY_CONNECTED, BUILTIN_SOFTMAX)]
+    )
     entry = _table(
-        fb, [(0, "offset", fb.CreateString("min_runtime_version")), (1, "Uint32", len(graph.buffers) - 1)]
+        fb,
+        [
+            (0, "offset", fb.CreateString("min_runtime_version")),
+            (1, "Uint32", len(graph.buffers) - 1),
+        ],
     )
     metadata = _offsets(fb, [entry])
     text = fb.CreateString(description)
