@@ -3,9 +3,9 @@
 """Symbol = nearest folder + file + verb, so that from any call one can open the file.
 
 bundle/manifest.c defines bundle_manifest_…, agent/boot/uboot.c defines boot_uboot_…, base/fs.c defines
-fs_…. A file that became a folder keeps its interface: the files of bundle/manifest/ may also define
-bundle_manifest_… when bundle/manifest.h is the header. Checked in the source, and with nm in the objects
-of the build named by EDGE_BUILD, which also sees variables and what macros make.
+fs_…. An interface that outgrew one file keeps its names: beside bundle/manifest.h, the files of
+bundle/manifest/ and bundle/manifest_*.c may also define bundle_manifest_…. Checked in the source, and with
+nm in the objects of the build named by EDGE_BUILD, which also sees variables and what macros make.
 """
 
 import os
@@ -25,6 +25,11 @@ def prefixes(tree, path):
     """What the symbols of a file may begin with."""
     folder, name = os.path.dirname(path), os.path.splitext(os.path.basename(path))[0]
     found = [stem(folder, name)]
+    words = name.split("_")
+    for count in range(1, len(words)):
+        part = "_".join(words[:count])
+        if tree.exists(f"{folder}/{part}.h"):
+            found.append(stem(folder, part))
     while "/" in folder and tree.exists(folder + ".h"):
         folder, name = os.path.split(folder)
         found.append(stem(folder, name))
@@ -98,6 +103,9 @@ CASES = (
     Case("a folder may keep the interface of the file it was",
          {"ctl/plan.h": "", "ctl/plan/read.c": _F.format("ctl_plan_read") + _F.format("plan_read_row"),
           "ctl/other/read.c": _F.format("ctl_other_read")}, ("ctl/other/read.c:1",)),
+    Case("an interface may have several files beside its header",
+         {"base/fs.h": "", "base/fs_tree.c": _F.format("fs_list"), "base/num_x.c": _F.format("num_parse")},
+         ("base/num_x.c:1",)),
 )
 
 if __name__ == "__main__":

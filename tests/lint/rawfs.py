@@ -10,7 +10,7 @@ import re
 
 from house import ROOMS, Case, Finding, c_code, main
 
-SEAM = ("base/fs.c", "base/fs/")
+SEAM = ("base/fs.c", "base/fs_", "base/fs/")
 
 MUTATING = """
     creat mkdir mkdirat mkstemp mkostemp mkdtemp mknod mknodat mkfifo mkfifoat tmpfile
