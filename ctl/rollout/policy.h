@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A rollout's policy: which release goes to which devices, in which stages, and what must hold
+// before the next. A document (JSON, or YAML read into the same values):
+//
+//   {"name": "vibration-1.1",
+//    "release": {"name": "vibration", "version": "1.1"},     or "vibration 1.1"
+//    "selector": "label.site == \"b\"",                       default "": every device
+//    "stratify": ["arch", "label.line"],                      default none
+//    "stages": [{"name": "canary", "count": 2, "soak_s": "10m"},
+//               {"name": "half", "percent": 50, "approve": true, "gate": {"failure_pct": 2}},
+//               {"name": "all", "percent": 100}],             default one stage of 100 percent
+//    "gate": {"success_pct": 95, "failure_pct": 5, "min_sample": 1},
+//    "timeout_s": "1h", "max_unresolved": 100, "on_failure": "revert",
+//    "not_before": "2026-11-22T00:00:00Z", "until": "2026-12-01T00:00:00Z", "baseline": true}
+//
+// Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents are integers,
+// decimals in text ("0.5"), or real numbers. Stages are cumulative: "percent": 50 means that half
+// of the fleet has it, those of the stages before included; so each stage is larger than the one
+// before (a count after a percent, or a percent after a count, is compared when the fleet is
+// known).
+//
+// The struct holds everything by value, has no pointers and needs no clearing. Pure.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "bundle/limits.h"
+
+#define ROLLOUT_POLICY_MAX_BYTES    (64 * 1024)
+#define ROLLOUT_POLICY_STAGES_MAX   16
+#define ROLLOUT_POLICY_STRATIFY_MAX 4
+#define ROLLOUT_POLICY_COUNT_MAX    100000000ULL
+#define ROLLOUT_POLICY_TIME_MAX_S   (366ULL * 86400)
+
+#define ROLLOUT_POLICY_TIMEOUT_DEFAULT_S   86400
+#define ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM 900000
+#define ROLLOUT_POLICY_FAILURE_DEFAULT_PPM 100000
+#define ROLLOUT_POLICY_SAMPLE_DEFAULT      1
+
+#define ROLLOUT_PPM 1000000U // a whole, in parts per million
+
+enum rollout_on_failure { ROLLOUT_ON_FAILURE_PAUSE, ROLLOUT_ON_FAILURE_REVERT };
+
+// What must hold in a stage: of the devices whose outcome is known, at least success_ppm committed
+// and at most failure_ppm did not; nothing is concluded from fewer than min_sample of them (or all,
+// when the stage has fewer).
+struct rollout_gate_bounds {
+    uint32_t success_ppm;
+    uint32_t failure_ppm;
+    uint64_t min_sample;
+};
+
+struct rollout_stage_policy {
+    char name[BUNDLE_NAME_MAX + 1];
+    bool by_count;
+    uint64_t count; // by_count: devices that have it when the stage is done, this stage's included
+    uint32_t ppm;   // else: their share
+    uint64_t soak_s;
+    bool approve; // waits for a person before it starts
+    struct rollout_gate_bounds gate;
+};
+
+struct rollout_policy {
+    char name[BUNDLE_NAME_MAX + 1];
+    char release_name[BUNDLE_NAME_MAX + 1];
+    char release_version[BUNDLE_RELEASE_MAX + 1];
+    char selector[BUNDLE_PREDICATE_MAX + 1]; // parses as a predicate
+    size_t n_stratify;
+    char stratify[ROLLOUT_POLICY_STRATIFY_MAX][BUNDLE_FACT_NAME_MAX + 1];
+    size_t n_stages; // 1..
+    struct rollout_stage_policy stages[ROLLOUT_POLICY_STAGES_MAX];
+    uint64_t timeout_s;      // an offered device that is silent for longer counts as lost
+    uint64_t max_unresolved; // offered and without outcome at the same time; 0: no limit
+    enum rollout_on_failure on_failure;
+    int64_t not_before_s; // 0: at once
+    int64_t until_s;      // 0: no end; after it nothing is offered
+    bool baseline;        // once finished, what devices of the selector should have
+};
+
+// Reads a document; `what` (the file's name) leads the errors. Kinds: config (names the place and
+// what was expected), limit, bad_predicate.
+int rollout_policy_parse(json_t *document, const char *what, struct rollout_policy *ret,
+                         struct err *e) __attribute__((nonnull));
+// The normal form, a new object that is the caller's: defaults written out, durations in seconds,
+// percents as decimals in text. Two policies are the same when their normal forms are equal.
+int rollout_policy_format(const struct rollout_policy *policy, json_t **ret, struct err *e)
+    __attribute__((nonnull));
