@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The transition table, and what each transition writes into the record. A pair that is not in the
+// table is ignored; one that somebody asked for is refused as such.
+#include "agent/fsm/machine.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "agent/fsm/attempt.h"
+
+const char *const fsm_machine_state_names[FSM_STATES] = {
+    [FSM_IDLE] = "idle",           [FSM_OFFERED] = "offered",     [FSM_FETCHING] = "fetching",
+    [FSM_STAGED] = "staged",       [FSM_WAITING] = "waiting",     [FSM_ACTIVATING] = "activating",
+    [FSM_REBOOTING] = "rebooting", [FSM_PROBATION] = "probation", [FSM_COMMITTED] = "committed",
+    [FSM_REVERTING] = "reverting", [FSM_FAILED] = "failed",
+};
+
+const char *const fsm_machine_event_names[FSM_EVENTS_COUNT] = {
+#define EVENT_NAME(name, when) [FSM_##name] = #name,
+    FSM_EVENTS(EVENT_NAME)
+#undef EVENT_NAME
+};
+
+// What a transition does to the record beyond the state.
+enum effect {
+    KEEP,
+    TAKE,       // the offer becomes the update
+    RESTART,    // one restart more
+    LAUNCH,     // the swap begins: restarts count anew
+    COMMIT,     // the update becomes the committed generation
+    GIVE_UP,    // the update ends before the swap
+    GO_BACK,    // from the update to the committed generation
+    GO_BACK_ON, // from the committed generation to the previous one
+    BACK,       // the way back is done
+    FORGET      // the update is over
+};
+
+#define NO_REPORT (-1)
+
+struct row {
+    bool exists;
+    enum fsm_state next;
+    enum effect effect;
+    uint32_t work;
+    int report; // enum bundle_event, or NO_REPORT
+};
+
+#define ROW(next_, effect_, work_, report_)                                                        \
+    {                                                                                              \
+        .exists = true, .next = FSM_##next_, .effect = (effect_), .work = (work_),                 \
+        .report = (report_)                                                                        \
+    }
+#define STAY(state_, work_) ROW(state_, RESTART, work_, NO_REPORT)
+#define REFUSE              ROW(IDLE, GIVE_UP, END, BUNDLE_EVENT_REFUSED)
+#define CANCEL              ROW(IDLE, GIVE_UP, END, BUNDLE_EVENT_CANCELLED)
+#define END                 (FSM_DO_STOP | FSM_DO_CLEAN | FSM_DO_CHECKIN)
+#define BACK_OUT(effect_)   ROW(REVERTING, effect_, FSM_DO_STOP | FSM_DO_REVERT, NO_REPORT)
+
+static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
+    {
+        [FSM_IDLE] =
+            {
+                [FSM_RESTARTED] = ROW(IDLE, KEEP, FSM_DO_CLEAN, NO_REPORT),
+                [FSM_OFFER] = ROW(OFFERED, TAKE, FSM_DO_FETCH, BUNDLE_EVENT_OFFERED),
+                [FSM_ASK_REVERT] = BACK_OUT(GO_BACK_ON),
+            },
+        [FSM_OFFERED] =
+            {
+                [FSM_RESTARTED] = STAY(OFFERED, FSM_DO_FETCH),
+                [FSM_FETCH_BEGUN] = ROW(FETCHING, KEEP, 0, NO_REPORT),
+                [FSM_REFUSED] = REFUSE,
+                [FSM_ASK_CANCEL] = CANCEL,
+            },
+        [FSM_FETCHING] =
+            {
+                [FSM_RESTARTED] = STAY(FETCHING, FSM_DO_FETCH),
+                [FSM_FETCH_BEGUN] = ROW(FETCHING, KEEP, 0, NO_REPORT),
+                [FSM_HICCUP] = ROW(FETCHING, KEEP, FSM_DO_STOP | FSM_DO_LATER, NO_REPORT),
+                [FSM_FETCHED] = ROW(STAGED, KEEP, FSM_DO_GATE, NO_REPORT),
+                [FSM_REFUSED] = REFUSE,
+                [FSM_ASK_CANCEL] = CANCEL,
+            },
+        [FSM_STAGED] =
+            {
+                [FSM_RESTARTED] = STAY(STAGED, FSM_DO_GATE),
+                [FSM_GATED] = ROW(WAITING, KEEP, FSM_DO_WAIT | FSM_DO_CHECKIN, BUNDLE_EVENT_STAGED),
+                [FSM_REFUSED] = REFUSE,
+                [FSM_ASK_CANCEL] = CANCEL,
+            },
+        [FSM_WAITING] =
+            {
+                [FSM_RESTARTED] = ROW(WAITING, KEEP, FSM_DO_WAIT, NO_REPORT),
+                [FSM_GO] = ROW(ACTIVATING, LAUNCH, FSM_DO_STOP | FSM_DO_ACTIVATE, NO_REPORT),
+                [FSM_REFUSED] = REFUSE,
+                [FSM_ASK_CANCEL] = CANCEL,
+            },
+        [FSM_ACTIVATING] =
+            {
+                [FSM_RESTARTED] = STAY(ACTIVATING, FSM_DO_ACTIVATE),
+                [FSM_ACTIVATED] =
+                    ROW(PROBATION, KEEP, FSM_DO_WATCH | FSM_DO_CHECKIN, BUNDLE_EVENT_ACTIVATED),
+                [FSM_REBOOT] = ROW(REBOOTING, KEEP, FSM_DO_REBOOT, NO_REPORT),
+                [FSM_REFUSED] = REFUSE, // only before the swap
+                [FSM_UNHEALTHY] = BACK_OUT(GO_BACK),
+            },
+        [FSM_REBOOTING] =
+            {
+                [FSM_RESTARTED] = STAY(REBOOTING, 0),
+                [FSM_BOOTED] =
+                    ROW(PROBATION, KEEP, FSM_DO_WATCH | FSM_DO_CHECKIN, BUNDLE_EVENT_ACTIVATED),
+                [FSM_UNHEALTHY] = BACK_OUT(GO_BACK),
+            },
+        [FSM_PROBATION] =
+            {
+                [FSM_RESTARTED] = STAY(PROBATION, FSM_DO_WATCH),
+                [FSM_HEALTHY] = ROW(COMMITTED, COMMIT, END, BUNDLE_EVENT_COMMITTED),
+                [FSM_ASK_COMMIT] = ROW(COMMITTED, COMMIT, END, BUNDLE_EVENT_COMMITTED),
+                [FSM_UNHEALTHY] = BACK_OUT(GO_BACK),
+                [FSM_ASK_REVERT] = BACK_OUT(GO_BACK),
+            },
+        [FSM_COMMITTED] =
+            {
+                [FSM_RESTARTED] = ROW(COMMITTED, KEEP, FSM_DO_CLEAN, NO_REPORT),
+                [FSM_CLEANED] = ROW(IDLE, FORGET, 0, NO_REPORT),
+            },
+        [FSM_REVERTING] =
+            {
+                [FSM_RESTARTED] = ROW(REVERTING, KEEP, FSM_DO_REVERT, NO_REPORT),
+                [FSM_REVERTED] = ROW(IDLE, BACK, END, BUNDLE_EVENT_REVERTED),
+                [FSM_STUCK] = ROW(FAILED, KEEP, FSM_DO_CHECKIN, BUNDLE_EVENT_FAILED),
+            },
+        [FSM_FAILED] =
+            {
+                [FSM_RESTARTED] = ROW(FAILED, KEEP, 0, NO_REPORT),
+                [FSM_ASK_REVERT] = ROW(REVERTING, KEEP, FSM_DO_REVERT, NO_REPORT),
+            },
+};
+
+void fsm_machine_init(struct fsm_record *ret, uint64_t committed, uint64_t next) {
+    *ret = (struct fsm_record){.state = FSM_IDLE, .committed = committed, .next = next};
+    fsm_machine_assert(ret);
+}
+
+static void take(struct fsm_record *r, const struct fsm_update *offer) {
+    r->update = *offer;
+    r->update.target = r->next++;
+    r->update.looked = false;
+    r->update.tries = 0;
+    r->update.restarts = 0;
+    r->update.probation_done_s = 0;
+    if (r->update.restarts_max == 0)
+        r->update.restarts_max = FSM_RESTARTS_DEFAULT;
+    r->has_update = true;
+}
+
+static void commit(struct fsm_record *r) {
+    r->has_previous = true;
+    r->previous = r->committed;
+    r->committed = r->update.target;
+    r->last = r->update;
+    r->has_last = true;
+}
+
+static void go_back(struct fsm_record *r, bool committed) {
+    r->revert_committed = committed;
+    r->revert_to = committed ? r->previous : r->committed;
+    if (!committed)
+        return;
+    // The report and the failure belong to the update that brought what is now left.
+    r->update = r->has_last ? r->last : (struct fsm_update){.attempt = 1};
+    r->update.target = r->committed;
+    r->has_update = true;
+}
+
+static void back(struct fsm_record *r) {
+    if (r->update.has_bundle)
+        fsm_attempt_failed(r, &r->update.bundle, r->update.attempt);
+    if (r->revert_committed) {
+        r->committed = r->previous;
+        r->has_previous = false;
+        r->previous = 0;
+        r->has_last = false;
+    }
+    r->revert_committed = false;
+    r->revert_to = 0;
+    r->has_update = false;
+}
+
+static void apply(struct fsm_record *r, enum effect effect, const struct fsm_input *in) {
+    switch (effect) {
+    case KEEP:
+        break;
+    case TAKE:
+        take(r, in->offer);
+        break;
+    case RESTART:
+        r->update.restarts++;
+        break;
+    case LAUNCH:
+        r->update.restarts = 0;
+        break;
+    case COMMIT:
+        commit(r);
+        break;
+    case GIVE_UP:
+        if (in->final && r->update.has_bundle)
+            fsm_attempt_failed(r, &r->update.bundle, r->update.attempt);
+        r->has_update = false;
+        break;
+    case GO_BACK:
+        go_back(r, false);
+        break;
+    case GO_BACK_ON:
+        go_back(r, true);
+        break;
+    case BACK:
+        back(r);
+        break;
+    case FORGET:
+        r->has_update = false;
+        break;
+    }
+}
+
+// What is said about the state after an event: the reason that came with it, or that all is well.
+// The way back keeps the reason it was begun for.
+static struct fsm_why why_after(const struct fsm_record *r, const struct fsm_input *in) {
+    if (in->why.code[0] != '\0')
+        return in->why;
+    if (in->event == FSM_RESTARTED || in->event == FSM_REVERTED || in->event == FSM_FETCH_BEGUN)
+        return r->why;
+    return (struct fsm_why){.code = ""};
+}
+
+int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
+                     struct fsm_outcome *ret) {
+    assert((unsigned)record->state < FSM_STATES && (unsigned)in->event < FSM_EVENTS_COUNT);
+    const struct row *row = &table[record->state][in->event];
+    bool asked = in->event == FSM_OFFER || in->event == FSM_ASK_COMMIT ||
+                 in->event == FSM_ASK_REVERT || in->event == FSM_ASK_CANCEL;
+    if (!row->exists)
+        return asked ? FSM_MACHINE_WRONG_STATE : FSM_MACHINE_IGNORED;
+    if (record->state == FSM_IDLE && in->event == FSM_ASK_REVERT && !record->has_previous)
+        return FSM_MACHINE_WRONG_STATE;
+    struct fsm_record after = *record;
+    after.why = why_after(record, in);
+    apply(&after, row->effect, in);
+    after.state = row->next;
+    fsm_machine_assert(&after);
+    *ret = (struct fsm_outcome){
+        .work = row->work,
+        .has_report = row->report != NO_REPORT,
+        .report = row->report == NO_REPORT ? BUNDLE_EVENTS : (enum bundle_event)row->report,
+        .why = after.why,
+        // A transition that ends an update still reports about it.
+        .update = after.has_update ? after.update : record->update,
+    };
+    *record = after;
+    return 0;
+}
+
+bool fsm_machine_needs(const struct fsm_record *r, uint64_t generation) {
+    if (generation == r->committed || (r->has_previous && generation == r->previous))
+        return true;
+    switch (r->state) {
+    case FSM_OFFERED:
+    case FSM_FETCHING:
+    case FSM_STAGED:
+    case FSM_WAITING:
+    case FSM_ACTIVATING:
+    case FSM_REBOOTING:
+    case FSM_PROBATION:
+        return generation == r->update.target;
+    case FSM_REVERTING:
+    case FSM_FAILED:
+        // What is being left must stay until `current` no longer names it (I1).
+        return generation == r->update.target || generation == r->revert_to;
+    default:
+        return false;
+    }
+}
+
+bool fsm_machine_may_run(const struct fsm_record *r, uint64_t generation) {
+    switch (r->state) {
+    case FSM_ACTIVATING:
+        return generation == r->committed || generation == r->update.target;
+    case FSM_REBOOTING:
+    case FSM_PROBATION:
+        return generation == r->update.target;
+    case FSM_REVERTING:
+    case FSM_FAILED:
+        return generation == r->update.target || generation == r->revert_to;
+    default:
+        return generation == r->committed;
+    }
+}
+
+void fsm_machine_assert(const struct fsm_record *r) {
+    bool under_way = r->state != FSM_IDLE;
+    assert(r->committed < r->next && "I1: a generation's number was given out before it runs");
+    assert((!r->has_previous || (r->previous != r->committed && r->previous < r->next)) &&
+           "I2: the previous generation is another one than the committed one");
+    assert(r->has_update == under_way && "I10: an update is known exactly while one is under way");
+    assert((!r->has_update || r->update.target < r->next) && "I7: an update is one new generation");
+    if (r->state == FSM_COMMITTED)
+        assert(r->committed == r->update.target && r->has_previous &&
+               "I2: a commit keeps what ran before it");
+    if (r->state == FSM_REVERTING || r->state == FSM_FAILED)
+        assert(r->revert_to == (r->revert_committed ? r->previous : r->committed) &&
+               "I2: the way back leads to a generation that is kept");
+    assert(r->n_failures <= FSM_FAILURES_MAX);
+}

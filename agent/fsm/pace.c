@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Arithmetic of waiting; see pace.h.
+#include "agent/fsm/pace.h"
+
+#include <assert.h>
+
+// Uniform in [0, bound), bound < 2^31 s in ms fits 42 bits; the product stays below 2^63 for
+// bounds below 2^31.
+static int64_t part(int64_t bound, uint32_t random) {
+    assert(bound >= 0 && bound <= INT64_MAX / 2);
+    if (bound < (INT64_C(1) << 31))
+        return bound * (int64_t)random >> 32;
+    return (bound >> 32) * (int64_t)random;
+}
+
+int64_t fsm_pace_poll_ms(uint64_t poll_s, uint32_t random) {
+    int64_t poll_ms = (int64_t)poll_s * 1000;
+    return poll_ms / 2 + part(poll_ms, random);
+}
+
+int64_t fsm_pace_backoff_ms(int64_t last_ms, int64_t base_ms, int64_t cap_ms, uint32_t random) {
+    int64_t top = last_ms > cap_ms / 3 ? cap_ms : last_ms * 3;
+    if (top < base_ms)
+        top = base_ms;
+    int64_t pause = base_ms + part(top - base_ms, random);
+    return pause < cap_ms ? pause : cap_ms;
+}
+
+int64_t fsm_pace_retry_after_ms(uint64_t retry_after_s, uint32_t random) {
+    if (retry_after_s > FSM_PACE_RETRY_AFTER_MAX_S)
+        retry_after_s = FSM_PACE_RETRY_AFTER_MAX_S;
+    int64_t ms = (int64_t)retry_after_s * 1000;
+    return ms + part(ms / 10, random);
+}
+
+static bool is_open(const struct fsm_pace_window *w, unsigned weekday, unsigned minute) {
+    bool today = w->days >> weekday & 1U;
+    bool yesterday = w->days >> ((weekday + 6) % 7) & 1U;
+    if (w->start_min < w->end_min)
+        return today && minute >= w->start_min && minute < w->end_min;
+    return (today && minute >= w->start_min) || (yesterday && minute < w->end_min);
+}
+
+unsigned fsm_pace_window_wait_min(const struct fsm_pace_window *window, unsigned weekday,
+                                  unsigned minute) {
+    assert(weekday < 7 && minute < FSM_PACE_DAY_MIN);
+    if (!window->set || is_open(window, weekday, minute))
+        return 0;
+    for (unsigned ahead = 0; ahead <= 7; ahead++) {
+        unsigned day = (weekday + ahead) % 7;
+        if (!(window->days >> day & 1U) || (ahead == 0 && minute >= window->start_min))
+            continue;
+        return ahead * FSM_PACE_DAY_MIN + window->start_min - minute;
+    }
+    // No day was chosen: look again in a week.
+    return 7 * FSM_PACE_DAY_MIN;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the state machine remembers: all of it is in the journal, and nothing else decides what
+// happens after a power cut. Plain data without pointers, so that a copy is a copy.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "bundle/limits.h"
+#include "bundle/report.h"
+#include "keys/digest.h"
+
+#define FSM_FAILURES_MAX         16 // bundles that failed here and are remembered; the oldest goes
+#define FSM_RESTARTS_DEFAULT     3
+#define FSM_RESTARTS_STAGING_MAX 10 // restarts before the swap, after which an update is given up
+#define FSM_PROBATION_DEFAULT_S  600
+
+enum fsm_state {
+    FSM_IDLE,       // the committed generation runs, nothing else is wanted
+    FSM_OFFERED,    // an update was taken
+    FSM_FETCHING,   // the worker writes <n>.partial
+    FSM_STAGED,     // written; being sealed and tried before the swap
+    FSM_WAITING,    // sealed; waits for the last look, the window, an inhibit
+    FSM_ACTIVATING, // re-verified, swapped, the application told
+    FSM_REBOOTING,  // the swap takes a restart of the machine
+    FSM_PROBATION,  // runs, watched by probes
+    FSM_COMMITTED,  // decided for good; what is no longer needed is being removed
+    FSM_REVERTING,  // going back to `revert_to`
+    FSM_FAILED,     // could not even go back; needs a person
+    FSM_STATES
+};
+
+// The update under way (or, in fsm_record.last, the one that was committed last).
+struct fsm_update {
+    bool local;      // from a file at hand: no last look, no window, no inhibit
+    uint64_t target; // its generation
+    char rollout[BUNDLE_NAME_MAX + 1];
+    uint64_t attempt;
+    bool has_bundle; // false until the manifest of a file at hand was verified
+    struct keys_digest bundle;
+    char name[BUNDLE_NAME_MAX + 1];
+    char release[BUNDLE_RELEASE_MAX + 1];
+    char url[BUNDLE_URL_MAX + 1]; // "" for a file at hand
+    uint64_t size;                // of the bundle file; 0 unknown
+    bool looked;                  // the last look said yes (I11)
+    uint64_t tries;               // downloads begun
+    uint64_t restarts;            // of the agent in the present part of the way
+    uint64_t restarts_max;        // allowed in probation
+    uint64_t probation_s;
+    uint64_t probation_done_s; // powered-on time that counts already
+};
+
+struct fsm_failure {
+    struct keys_digest bundle;
+    uint64_t attempt;
+};
+
+struct fsm_why {
+    char code[ERR_NAME_BYTES]; // "" all is well
+    char text[BUNDLE_REPORT_TEXT_MAX + 1];
+};
+
+struct fsm_record {
+    enum fsm_state state;
+    uint64_t committed; // generation
+    bool has_previous;
+    uint64_t previous;     // kept whole (I2)
+    uint64_t next;         // number of the next generation; never used twice
+    uint64_t revert_to;    // reverting, failed
+    bool revert_committed; // what is reverted was committed: `previous` takes its place
+    bool has_update;
+    struct fsm_update update;
+    bool has_last;
+    struct fsm_update last;
+    struct fsm_why why;
+    size_t n_failures;
+    struct fsm_failure failures[FSM_FAILURES_MAX];
+};
