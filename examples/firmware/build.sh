@@ -7,9 +7,10 @@
 #
 # The package comes by apt-get download; with no network, from what is installed. FIRMWARE_DEB=FILE
 # names a package instead (of another architecture, say; then nothing of it is run).
-# From version 1.1 on the tree has a watchdog and a hardened kernel configuration, so that an update
-# changes what the device does. The same package and version give the same tree, times included
-# (SOURCE_DATE_EPOCH, if set). No account has a password: nobody can log in until you give one.
+# The configuration is what lies in files/, and from version 1.1 on, over it, in files-1.1/: a
+# watchdog and kernel settings, so that an update changes what the device does.
+# The same package and version give the same tree, times included (SOURCE_DATE_EPOCH, if set). No
+# account has a password: nobody can log in until you give one.
 set -eu
 umask 022
 
@@ -29,6 +30,7 @@ say() { printf 'build.sh: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 [ $# -eq 2 ] || die 'usage: build.sh DIR VERSION'
+here=$(cd "$(dirname "$0")" && pwd)
 tree=$1
 version=$2
 case $version in
@@ -110,11 +112,12 @@ install_busybox() {
     fi
 }
 
-# put MODE PATH: stdin into a file of the tree.
-put() {
-    mkdir -p "$tree/$(dirname "$2")"
-    cat >"$tree/$2"
-    chmod "$1" "$tree/$2"
+# Copies the files below a folder of ours; executable or not is all that counts of their modes.
+install_files() {
+    (cd "$1" && find . -type f) | while IFS= read -r path; do
+        if [ -x "$1/$path" ]; then mode=0755; else mode=0644; fi
+        install -D -m "$mode" "$1/$path" "$tree/$path"
+    done
 }
 
 write_configuration() {
@@ -123,113 +126,19 @@ write_configuration() {
     done
     ln -s ../run "$tree/var/run"
     ln -s ../tmp "$tree/var/tmp"
-    put 0644 etc/os-release <<END
+    install_files "$here/files"
+    if dpkg --compare-versions "$version" ge 1.1; then
+        install_files "$here/files-1.1"
+    fi
+    cat >"$tree/etc/os-release" <<END
 NAME="Example firmware"
 ID=example-firmware
 VERSION_ID=$version
 PRETTY_NAME="Example firmware $version"
 BUSYBOX_PACKAGE_VERSION=$package_version
 END
-    put 0644 etc/issue <<END
-Example firmware $version \n \l
-
-END
-    put 0644 etc/hostname <<'END'
-edge
-END
-    put 0644 etc/hosts <<'END'
-127.0.0.1 localhost edge
-::1       localhost edge
-END
-    put 0644 etc/passwd <<'END'
-root:*:0:0:root:/root:/bin/sh
-inference:*:100:100:inference application:/run:/bin/false
-END
-    put 0644 etc/group <<'END'
-root:x:0:
-inference:x:100:
-END
-    put 0644 etc/fstab <<'END'
-proc   /proc proc     defaults                       0 0
-sysfs  /sys  sysfs    defaults                       0 0
-tmpfs  /run  tmpfs    mode=0755,nosuid,nodev         0 0
-tmpfs  /tmp  tmpfs    mode=1777,nosuid,nodev,size=16m 0 0
-END
-    put 0644 etc/default/network <<'END'
-# The interface that asks for an address, and how long it asks before the boot goes on without one.
-INTERFACE=eth0
-DHCP_TRIES=5
-END
-    put 0644 etc/default/syslog <<'END'
-# The log lives in memory: flash wears out. KiB of the ring that logread shows.
-RING_KIB=128
-END
-    put 0755 etc/init.d/rcS <<'END'
-#!/bin/sh
-# Run once by init: file systems, devices, then what stands in S??* in order.
-mount -a -t proc,sysfs,tmpfs
-mount -t devtmpfs devtmpfs /dev 2>/dev/null || mdev -s
-hostname -F /etc/hostname
-[ ! -f /etc/sysctl.conf ] || sysctl -q -p /etc/sysctl.conf
-for script in /etc/init.d/S??*; do
-    [ ! -x "$script" ] || "$script" start || logger -t init "$script failed"
-done
-END
-    put 0755 etc/init.d/S40network <<'END'
-#!/bin/sh
-# Loopback always, one interface by DHCP.
-. /etc/default/network
-pid=/run/udhcpc.$INTERFACE.pid
-case $1 in
-start)
-    ip link set lo up
-    ip link set "$INTERFACE" up &&
-        udhcpc -b -i "$INTERFACE" -p "$pid" -t "$DHCP_TRIES" -s /usr/share/udhcpc/default.script
-    ;;
-stop)
-    [ ! -f "$pid" ] || kill "$(cat "$pid")"
-    ip link set "$INTERFACE" down
-    ;;
-*)
-    echo "usage: $0 start|stop" >&2
-    exit 2
-    ;;
-esac
-END
-    put 0755 etc/init.d/syslog <<'END'
-#!/bin/sh
-# Kept running by init.
-. /etc/default/syslog
-exec syslogd -n -C"$RING_KIB"
-END
-    {
-        cat <<'END'
-::sysinit:/etc/init.d/rcS
-::respawn:/etc/init.d/syslog
-::respawn:/sbin/getty -L 115200 console vt100
-::ctrlaltdel:/sbin/reboot
-::shutdown:/bin/umount -a -r
-END
-        if has_watchdog; then
-            echo '::respawn:/sbin/watchdog -F -t 5 -T 60 /dev/watchdog'
-        fi
-    } | put 0644 etc/inittab
-    if has_watchdog; then
-        put 0644 etc/sysctl.conf <<'END'
-# A kernel that is lost restarts, so that the update before it can be reverted.
-kernel.panic = 10
-kernel.panic_on_oops = 1
-kernel.dmesg_restrict = 1
-kernel.kptr_restrict = 2
-fs.protected_hardlinks = 1
-fs.protected_symlinks = 1
-net.ipv4.conf.all.rp_filter = 1
-net.ipv4.conf.all.accept_redirects = 0
-END
-    fi
+    printf 'Example firmware %s \\n \\l\n\n' "$version" >"$tree/etc/issue"
 }
-
-has_watchdog() { dpkg --compare-versions "$version" ge 1.1; }
 
 fetch_package
 mkdir -p "$tree"
