@@ -68,6 +68,14 @@ versioned() {
     done
 }
 
+# What apt-get says matters only when it fails.
+quietly() {
+    "$@" >"$log" 2>&1 || {
+        cat "$log" >&2
+        die "this failed: $*"
+    }
+}
+
 main() {
     local as_root=() lacking list=no
     [[ ${1:-} != --list ]] || { list=yes && shift; }
@@ -91,11 +99,13 @@ main() {
         as_root=(sudo)
     fi
     printf 'deps: installing with apt-get: %s\n' "${lacking//$'\n'/ }"
-    "${as_root[@]}" apt-get -q=2 update
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    quietly "${as_root[@]}" apt-get -q=2 update
     lacking=$(versioned <<<"$lacking")
     # shellcheck disable=SC2086  # one word per package
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -q=2 -o Dpkg::Use-Pty=0 install --no-install-recommends -y ${lacking//$'\n'/ } >/dev/null
+    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q=2 -o Dpkg::Use-Pty=0 install --no-install-recommends -y ${lacking//$'\n'/ }
     printf 'deps: done\n'
 }
 
