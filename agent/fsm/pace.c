@@ -5,13 +5,11 @@
 
 #include <assert.h>
 
-// Uniform in [0, bound), bound < 2^31 s in ms fits 42 bits; the product stays below 2^63 for
-// bounds below 2^31.
+// Uniform in [0, bound): bound * random / 2^32 without overflow.
 static int64_t part(int64_t bound, uint32_t random) {
-    assert(bound >= 0 && bound <= INT64_MAX / 2);
-    if (bound < (INT64_C(1) << 31))
-        return bound * (int64_t)random >> 32;
-    return (bound >> 32) * (int64_t)random;
+    assert(bound >= 0);
+    uint64_t whole = (uint64_t)bound;
+    return (int64_t)((whole >> 32) * random + ((whole & UINT32_MAX) * random >> 32));
 }
 
 int64_t fsm_pace_poll_ms(uint64_t poll_s, uint32_t random) {
