@@ -40,9 +40,20 @@ enum { BUNDLE_TREE_END = 1 };
 int bundle_tree_next(struct bundle_tree_reader *reader, struct bundle_tree_entry *ret, struct err *e)
     __attribute__((nonnull));
 
+// Where the entry that bundle_tree_next gave last begins, as an offset in the tree.
+uint64_t bundle_tree_offset(const struct bundle_tree_reader *reader) __attribute__((nonnull));
+
+// One line, newline included, taken by itself: its form and its path are checked, its place among others cannot be.
+int bundle_tree_parse(struct slice line, struct bundle_tree_entry *ret, struct err *e) __attribute__((nonnull));
 // One entry as its line, newline included.
 int bundle_tree_format(const struct bundle_tree_entry *entry, struct buf *ret, struct err *e) __attribute__((nonnull));
 // Kind bad_path with the reason.
 int bundle_tree_check_path(const char *path, size_t len, struct err *e) __attribute__((nonnull));
+// A link's target: 1 to BUNDLE_LINK_MAX bytes of UTF-8 without control characters; where it leads is not our business, it is never
+// followed. Kind bad_tree.
+int bundle_tree_check_target(const char *target, size_t len, struct err *e) __attribute__((nonnull));
+// Whether `path` may follow `before` (a path with its type; "" at the start): in order, and with its parent directory listed. Kind bad_path.
+int bundle_tree_check_order(const char *before, enum bundle_tree_type before_type, const char *path, struct err *e)
+    __attribute__((nonnull));
 // The order of the tree. <0, 0, >0.
 int bundle_tree_compare(const char *a, const char *b) __attribute__((nonnull));

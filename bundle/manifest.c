@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Manifests by how far they may be believed. The rules of what they say are in bundle/manifest/.
+#include "bundle/manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "bundle/facts.h"
+#include "bundle/kind.h"
+#include "bundle/manifest/parse.h"
+#include "bundle/predicate.h"
+
+struct bundle_manifest {
+    struct manifest_parse parse;
+    struct buf raw; // the envelope without padding
+};
+
+struct bundle_manifest_unverified {
+    struct manifest_parse parse;
+};
+
+static struct slice without_padding(struct slice raw) {
+    while (raw.len > 0 && raw.data[raw.len - 1] == ' ')
+        raw.len--;
+    return raw;
+}
+
+static int read_verified(struct slice raw, const struct keys_role *role, struct bundle_manifest *m,
+                         struct err *e) {
+    struct keys_envelope_candidate candidate;
+    struct keys_envelope envelope;
+    buf_init(&m->raw, BUNDLE_MANIFEST_MAX_BYTES);
+    struct slice bare = without_padding(raw);
+    // The copy is verified, not the caller's bytes: nothing can change between the two.
+    if (buf_add(&m->raw, bare.data, bare.len, e) < 0 ||
+        keys_envelope_split(buf_slice(&m->raw), "manifest", &candidate, e) < 0 ||
+        keys_envelope_verify(&candidate, "manifest", role, &envelope, e) < 0)
+        return -1;
+    return manifest_parse_signed(envelope.signed_part, &m->parse, e);
+}
+
+int bundle_manifest_verify(struct slice raw, const struct keys_role *role,
+                           struct bundle_manifest **ret, struct err *e) {
+    if (raw.len > BUNDLE_MANIFEST_MAX_BYTES)
+        return err_set(e, &err_limit, "the manifest has %zu bytes, at most %d are allowed", raw.len,
+                       BUNDLE_MANIFEST_MAX_BYTES);
+    struct bundle_manifest *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(e, &err_memory, "reading a manifest");
+    if (read_verified(raw, role, m, e) < 0) {
+        bundle_manifest_free(m);
+        return -1;
+    }
+    *ret = m;
+    return 0;
+}
+
+void bundle_manifest_free(struct bundle_manifest *manifest) {
+    if (!manifest)
+        return;
+    manifest_parse_clear(&manifest->parse);
+    buf_clear(&manifest->raw);
+    free(manifest);
+}
+
+const struct bundle_manifest_view *bundle_manifest_view(const struct bundle_manifest *manifest) {
+    return &manifest->parse.view;
+}
+
+const struct keys_digest *bundle_manifest_id(const struct bundle_manifest *manifest) {
+    return &manifest->parse.id;
+}
+
+struct slice bundle_manifest_raw(const struct bundle_manifest *manifest) {
+    return buf_slice(&manifest->raw);
+}
+
+const struct bundle_component *bundle_manifest_component(const struct bundle_manifest *manifest,
+                                                         const char *name) {
+    const struct bundle_manifest_view *v = &manifest->parse.view;
+    for (size_t i = 0; i < v->n_components; i++)
+        if (strcmp(v->components[i].name, name) == 0)
+            return &v->components[i];
+    return NULL;
+}
+
+int bundle_manifest_peek(struct slice raw, struct bundle_manifest_unverified **ret, struct err *e) {
+    struct keys_envelope_candidate candidate;
+    if (keys_envelope_split(raw, "manifest", &candidate, e) < 0)
+        return -1;
+    struct bundle_manifest_unverified *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(e, &err_memory, "reading a manifest");
+    if (manifest_parse_signed(candidate.signed_part, &m->parse, e) < 0) {
+        bundle_manifest_peek_free(m);
+        return -1;
+    }
+    *ret = m;
+    return 0;
+}
+
+const struct bundle_manifest_view *
+bundle_manifest_peek_view(const struct bundle_manifest_unverified *m) {
+    return &m->parse.view;
+}
+
+const struct keys_digest *bundle_manifest_peek_id(const struct bundle_manifest_unverified *m) {
+    return &m->parse.id;
+}
+
+const json_t *bundle_manifest_peek_json(const struct bundle_manifest_unverified *m) {
+    return m->parse.document;
+}
+
+void bundle_manifest_peek_free(struct bundle_manifest_unverified *m) {
+    if (!m)
+        return;
+    manifest_parse_clear(&m->parse);
+    free(m);
+}
+
+int bundle_manifest_check(struct slice signed_part, struct err *e) {
+    struct bundle_manifest_unverified *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(e, &err_memory, "checking a manifest");
+    int r = manifest_parse_signed(signed_part, &m->parse, e);
+    bundle_manifest_peek_free(m);
+    return r;
+}
+
+static int check_requires(const struct bundle_manifest_view *view, const struct bundle_facts *facts,
+                          struct err *e) {
+    char reason[BUNDLE_PREDICATE_REASON_BYTES] = "";
+    struct bundle_predicate *predicate = NULL;
+    if (bundle_predicate_parse(view->requires, &predicate, e) < 0)
+        return err_prefix(e, "what %s %s requires", view->name, view->release);
+    bool holds = bundle_predicate_holds(predicate, facts, reason);
+    bundle_predicate_free(predicate);
+    if (!holds)
+        return err_set(e, &err_requirement_unmet, "%s %s is not for this device: %s", view->name,
+                       view->release, reason);
+    return 0;
+}
+
+int bundle_manifest_admits(const struct bundle_manifest_view *view,
+                           const struct bundle_facts *facts, const json_t *floors, struct err *e) {
+    if (check_requires(view, facts, e) < 0)
+        return -1;
+    for (size_t i = 0; floors && i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        const json_t *floor = json_object_get(floors, c->name);
+        if (floor && (!json_is_integer(floor) || json_integer_value(floor) < 0))
+            return err_set(e, &err_internal, "the floor of %s is not a number", c->name);
+        if (floor && c->security_version < (uint64_t)json_integer_value(floor))
+            return err_set(e, &err_below_floor,
+                           "%s has security version %llu, the floor is %lld: it was withdrawn; "
+                           "install a newer release",
+                           c->name, (unsigned long long)c->security_version,
+                           (long long)json_integer_value(floor));
+    }
+    return 0;
+}
