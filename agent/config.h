@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The agent's configuration: one JSON file, read once at start. Every plain setting is a row of
+// agent/config_table.h with its default, range and unit; man/edge-agent.json.5 says the same and a
+// test compares them. The structured settings are beside it:
+//
+//   "labels":      {NAME:TEXT,…}                    sent as facts "label.NAME" wish at enrolment
+//   "facts":       {NAME:VALUE,…}                   added to what the device finds out
+//   "fact_commands": {NAME:[ARGV…],…}               first line of stdout, asked at start and daily
+//   "window":      {"start":"HH:MM","end":"HH:MM","days":["mon",…],"timezone":"Europe/Berlin"}
+//   "runners":     {NAME:{"argv":[…],"user":NAME,"memory_bytes":N,"cpu_s":N,"processes":N,
+//                   "network":false,"allow_root":false}}
+//   "on_activate": {COMPONENT:{"action":"restart"|"reload"|"signal"|"exec"|"none","unit":…,
+//                   "pid_file":…,"signal":"HUP","argv":[…],"timeout_s":N}}
+//   "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}    values sent at each check-in
+//
+// Paths that do not begin with '/' are relative to the folder of the configuration file. All
+// strings are borrowed from the document until agent_config_clear.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "agent/config_table.h"
+#include "agent/fsm/pace.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+#define AGENT_CONFIG_MAX_BYTES    (256 * 1024)
+#define AGENT_CONFIG_RUNNERS_MAX  32
+#define AGENT_CONFIG_HOOKS_MAX    16
+#define AGENT_CONFIG_METRICS_MAX  32
+#define AGENT_CONFIG_ARGV_MAX     32
+#define AGENT_CONFIG_COMMANDS_MAX 32
+
+struct agent_config_runner {
+    const char *name;
+    const char *argv[AGENT_CONFIG_ARGV_MAX + 1]; // NULL-terminated
+    const char *user;
+    uint64_t memory_bytes; // 0 none
+    uint64_t cpu_s;        // 0 none
+    uint64_t processes;    // 0 none
+    bool network;
+    bool allow_root;
+};
+
+enum agent_config_action {
+    AGENT_CONFIG_NONE,
+    AGENT_CONFIG_RESTART,
+    AGENT_CONFIG_RELOAD,
+    AGENT_CONFIG_SIGNAL,
+    AGENT_CONFIG_EXEC,
+    AGENT_CONFIG_ACTIONS
+};
+
+struct agent_config_hook {
+    const char *component;
+    enum agent_config_action action;
+    const char *unit;
+    const char *pid_file;
+    int signal;
+    const char *argv[AGENT_CONFIG_ARGV_MAX + 1];
+    uint64_t timeout_s;
+};
+
+struct agent_config_metric {
+    const char *name;
+    const char *file;
+    const char *metric;
+};
+
+struct agent_config_command {
+    const char *fact;
+    const char *argv[AGENT_CONFIG_ARGV_MAX + 1];
+};
+
+struct agent_config {
+    json_t *document; // owned
+    char *folder;     // owned: of the configuration file
+#define AGENT_CONFIG_MEMBER_TEXT(name)                const char *name;
+#define AGENT_CONFIG_MEMBER_PATH(name)                const char *name;
+#define AGENT_CONFIG_MEMBER_U64(name)                 uint64_t name;
+#define AGENT_CONFIG_MEMBER_BOOL(name)                bool name;
+#define X(name, type, fallback, min, max, unit, help) AGENT_CONFIG_MEMBER_##type(name)
+    AGENT_CONFIG_TABLE(X)
+#undef X
+    const json_t *labels; // NULL none
+    const json_t *facts;
+    struct fsm_pace_window window;
+    const char *timezone; // "" UTC
+    size_t n_runners;
+    struct agent_config_runner runners[AGENT_CONFIG_RUNNERS_MAX];
+    size_t n_hooks;
+    struct agent_config_hook hooks[AGENT_CONFIG_HOOKS_MAX];
+    size_t n_metrics;
+    struct agent_config_metric metrics[AGENT_CONFIG_METRICS_MAX];
+    size_t n_commands;
+    struct agent_config_command commands[AGENT_CONFIG_COMMANDS_MAX];
+};
+
+// Unknown keys: with AGENT_CONFIG_STRICT they refuse the file (with a suggestion); with
+// AGENT_CONFIG_LENIENT each adds a line to *warnings and is ignored. Kinds: config, not_found, …
+enum agent_config_mode { AGENT_CONFIG_STRICT, AGENT_CONFIG_LENIENT };
+int agent_config_read(const char *path, enum agent_config_mode mode, struct buf *warnings,
+                      struct agent_config *ret, struct err *e) __attribute__((nonnull));
+void agent_config_clear(struct agent_config *config) __attribute__((nonnull));
+static inline void own_drop_config(struct agent_config *config) {
+    agent_config_clear(config);
+}
+
+const struct agent_config_runner *agent_config_runner(const struct agent_config *config,
+                                                      const char *name) __attribute__((nonnull));
+const struct agent_config_hook *agent_config_hook(const struct agent_config *config,
+                                                  const char *component) __attribute__((nonnull));
+
+// The effective settings, defaults filled in, as a new object (secrets left out); for `check`.
+json_t *agent_config_effective(const struct agent_config *config) __attribute__((nonnull));

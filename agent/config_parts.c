@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See config_parts.h.
+#include "agent/config_parts.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "base/text.h"
+#include "bundle/limits.h"
+
+#define TEXT_MAX         1024
+#define HOOK_TIMEOUT_S   30
+#define HOOK_TIMEOUT_MAX 3600
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"TERM", SIGTERM},
+               {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"CONT", SIGCONT}, {"KILL", SIGKILL}};
+
+static const char *const action_names[AGENT_CONFIG_ACTIONS] = {
+    [AGENT_CONFIG_NONE] = "none",     [AGENT_CONFIG_RESTART] = "restart",
+    [AGENT_CONFIG_RELOAD] = "reload", [AGENT_CONFIG_SIGNAL] = "signal",
+    [AGENT_CONFIG_EXEC] = "exec",
+};
+
+static int wrong(const struct doc_at *at, const char *key, const char *wanted, struct err *e) {
+    return err_set(e, &err_config, "%s.%s: expected %s", at->path, key, wanted);
+}
+
+static int read_argv(const struct doc_at *at, const char *key, const char **ret, struct err *e) {
+    struct doc_at list;
+    if (doc_array(at, key, AGENT_CONFIG_ARGV_MAX, &list, e) < 0)
+        return -1;
+    size_t n = json_array_size(list.value);
+    for (size_t i = 0; i < n; i++) {
+        if (doc_element_string(&list, i, TEXT_MAX, &ret[i], e) < 0)
+            return -1;
+    }
+    ret[n] = NULL;
+    if (n == 0 || ret[0][0] != '/')
+        return wrong(at, key, "an argument list that begins with an absolute path", e);
+    return 0;
+}
+
+// Calls read for each member of an object of objects, at most max.
+static int each(const struct doc_at *root, const char *part, size_t max,
+                int (*read)(struct agent_config *c, const char *name, const struct doc_at *at,
+                            struct err *e),
+                struct agent_config *c, struct err *e) {
+    struct doc_at all, at;
+    const char *name;
+    json_t *value;
+    int found = doc_object_opt(root, part, &all, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (json_object_size(all.value) > max)
+        return err_set(e, &err_config, "%s: more than %zu entries", all.path, max);
+    json_object_foreach (all.value, name, value) {
+        if (!text_is_name(name, BUNDLE_NAME_MAX))
+            return err_set(e, &err_config, "%s: '%s' is no name", all.path, name);
+        if (doc_object(&all, name, &at, e) < 0 || read(c, name, &at, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_runner(struct agent_config *c, const char *name, const struct doc_at *at,
+                       struct err *e) {
+    static const char *const known[] = {"argv",      "user",    "memory_bytes", "cpu_s",
+                                        "processes", "network", "allow_root",   NULL};
+    struct agent_config_runner *r = &c->runners[c->n_runners];
+    *r = (struct agent_config_runner){.name = name, .user = "edge-runner"};
+    if (doc_no_unknown(at, known, e) < 0 || read_argv(at, "argv", r->argv, e) < 0 ||
+        doc_string_opt(at, "user", BUNDLE_NAME_MAX, &r->user, e) < 0 ||
+        doc_u64_opt(at, "memory_bytes", 0, INT64_MAX, &r->memory_bytes, e) < 0 ||
+        doc_u64_opt(at, "cpu_s", 0, 86400, &r->cpu_s, e) < 0 ||
+        doc_u64_opt(at, "processes", 0, 1000000, &r->processes, e) < 0 ||
+        doc_bool_opt(at, "network", &r->network, e) < 0 ||
+        doc_bool_opt(at, "allow_root", &r->allow_root, e) < 0)
+        return -1;
+    c->n_runners++;
+    return 0;
+}
+
+static int read_signal(const struct doc_at *at, struct agent_config_hook *h, struct err *e) {
+    const char *name = "HUP";
+    if (doc_string(at, "pid_file", TEXT_MAX, &h->pid_file, e) < 0 ||
+        doc_string_opt(at, "signal", 8, &name, e) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        if (strcmp(signals[i].name, name) == 0)
+            h->signal = signals[i].number;
+    }
+    return h->signal ? 0 : wrong(at, "signal", "HUP, INT, QUIT, TERM, USR1, USR2, CONT or KILL", e);
+}
+
+static int read_hook(struct agent_config *c, const char *name, const struct doc_at *at,
+                     struct err *e) {
+    static const char *const known[] = {"action", "unit",      "pid_file", "signal",
+                                        "argv",   "timeout_s", NULL};
+    struct agent_config_hook *h = &c->hooks[c->n_hooks];
+    const char *action;
+    *h = (struct agent_config_hook){
+        .component = name, .action = AGENT_CONFIG_ACTIONS, .timeout_s = HOOK_TIMEOUT_S};
+    if (doc_no_unknown(at, known, e) < 0 || doc_string(at, "action", 16, &action, e) < 0 ||
+        doc_u64_opt(at, "timeout_s", 1, HOOK_TIMEOUT_MAX, &h->timeout_s, e) < 0)
+        return -1;
+    for (unsigned i = 0; i < AGENT_CONFIG_ACTIONS; i++) {
+        if (strcmp(action_names[i], action) == 0)
+            h->action = (enum agent_config_action)i;
+    }
+    int done = 0;
+    switch (h->action) {
+    case AGENT_CONFIG_RESTART:
+    case AGENT_CONFIG_RELOAD:
+        done = doc_string(at, "unit", 256, &h->unit, e);
+        if (done == 0 && h->unit[0] == '-')
+            done = wrong(at, "unit", "the name of a unit", e);
+        break;
+    case AGENT_CONFIG_SIGNAL:
+        done = read_signal(at, h, e);
+        break;
+    case AGENT_CONFIG_EXEC:
+        done = read_argv(at, "argv", h->argv, e);
+        break;
+    case AGENT_CONFIG_NONE:
+        break;
+    case AGENT_CONFIG_ACTIONS:
+        done = wrong(at, "action", "restart, reload, signal, exec or none", e);
+    }
+    if (done == 0)
+        c->n_hooks++;
+    return done;
+}
+
+static int read_metric(struct agent_config *c, const char *name, const struct doc_at *at,
+                       struct err *e) {
+    static const char *const known[] = {"file", "metric", NULL};
+    struct agent_config_metric *m = &c->metrics[c->n_metrics];
+    *m = (struct agent_config_metric){.name = name};
+    if (doc_no_unknown(at, known, e) < 0 || doc_string(at, "file", TEXT_MAX, &m->file, e) < 0 ||
+        doc_string(at, "metric", TEXT_MAX, &m->metric, e) < 0)
+        return -1;
+    c->n_metrics++;
+    return 0;
+}
+
+static int read_commands(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    struct doc_at all;
+    const char *name;
+    json_t *value;
+    int found = doc_object_opt(root, "fact_commands", &all, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (json_object_size(all.value) > AGENT_CONFIG_COMMANDS_MAX)
+        return err_set(e, &err_config, "%s: more than %d entries", all.path,
+                       AGENT_CONFIG_COMMANDS_MAX);
+    json_object_foreach (all.value, name, value) {
+        struct agent_config_command *command = &c->commands[c->n_commands];
+        command->fact = name;
+        if (read_argv(&all, name, command->argv, e) < 0)
+            return -1;
+        c->n_commands++;
+    }
+    return 0;
+}
+
+// "HH:MM" as minutes of the day.
+static int read_time(const struct doc_at *at, const char *key, unsigned *ret, struct err *e) {
+    const char *text;
+    if (doc_string(at, key, 16, &text, e) < 0)
+        return -1;
+    const unsigned char *t = (const unsigned char *)text;
+    if (strlen(text) != 5 || t[2] != ':' || strspn(text, "0123456789:") != 5 || t[0] == ':' ||
+        t[1] == ':' || t[3] == ':' || t[4] == ':')
+        return wrong(at, key, "a time of day as \"HH:MM\"", e);
+    unsigned hours = (unsigned)(t[0] - '0') * 10 + (unsigned)(t[1] - '0');
+    unsigned minutes = (unsigned)(t[3] - '0') * 10 + (unsigned)(t[4] - '0');
+    if (hours > 23 || minutes > 59)
+        return wrong(at, key, "a time of day as \"HH:MM\"", e);
+    *ret = hours * 60 + minutes;
+    return 0;
+}
+
+static int read_days(const struct doc_at *at, unsigned *ret, struct err *e) {
+    static const char *const names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+    struct doc_at list;
+    int found = doc_array_opt(at, "days", 7, &list, e);
+    *ret = 0x7f;
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    *ret = 0;
+    for (size_t i = 0; i < json_array_size(list.value); i++) {
+        const char *text;
+        unsigned day = 0;
+        if (doc_element_string(&list, i, 8, &text, e) < 0)
+            return -1;
+        while (day < 7 && strcmp(names[day], text) != 0)
+            day++;
+        if (day == 7)
+            return wrong(at, "days", "a list of mon, tue, wed, thu, fri, sat, sun", e);
+        *ret |= 1U << day;
+    }
+    return 0;
+}
+
+static int read_window(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    static const char *const known[] = {"start", "end", "days", "timezone", NULL};
+    struct doc_at at;
+    int found = doc_object_opt(root, "window", &at, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (doc_no_unknown(&at, known, e) < 0 || read_time(&at, "start", &c->window.start_min, e) < 0 ||
+        read_time(&at, "end", &c->window.end_min, e) < 0 ||
+        read_days(&at, &c->window.days, e) < 0 ||
+        doc_string_opt(&at, "timezone", 64, &c->timezone, e) < 0)
+        return -1;
+    c->window.set = true;
+    return 0;
+}
+
+int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
+    struct doc_at part;
+    int found = doc_object_opt(at, "labels", &part, e);
+    if (found < 0)
+        return -1;
+    ret->labels = found == 0 ? part.value : NULL;
+    found = doc_object_opt(at, "facts", &part, e);
+    if (found < 0)
+        return -1;
+    ret->facts = found == 0 ? part.value : NULL;
+    if (each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
+        each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
+        each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
+        return -1;
+    if (read_commands(at, ret, e) < 0)
+        return -1;
+    return read_window(at, ret, e);
+}

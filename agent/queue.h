@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reports that the controller has not acknowledged yet (I5), durable in private/queue:
+//
+//     edge-queue 1\n
+//     <16 hex digits> <one JSON value>\n        for each record; the digits are the digest's first
+//     8 bytes
+//
+// The first record is the head, {"dropped":N,"next":ID,"refused":N}, the others are reports in
+// order of their ids. A new report is appended and synced. Acknowledging rewrites the file as a
+// whole. A record whose digits do not match, a torn last one for example, is skipped and counted.
+//
+// Bounded: a report about waiting says nothing that the next check-in does not say too; such
+// heartbeats are dropped, the oldest first, when the queue is full. Reports of transitions are
+// never dropped; when they alone leave less room than one update needs, agent_queue_has_room says
+// no and no install starts. What the controller refuses for good is moved to private/refused (the
+// last ones) and counted.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "bundle/report.h"
+
+#define AGENT_QUEUE_REPORTS_MAX  256
+#define AGENT_QUEUE_UPDATE_NEEDS 16 // reports an update may still bring forth
+#define AGENT_QUEUE_FILE_MAX     (2 * 1024 * 1024)
+#define AGENT_QUEUE_REFUSED_MAX  (64 * 1024) // bytes of private/refused
+
+struct agent_queue {
+    int private_dir; // borrowed
+    uint64_t next;   // id of the next report
+    uint64_t dropped;
+    uint64_t refused;
+    uint64_t damaged; // records skipped when the file was read
+    size_t n;         // reports waiting
+    size_t n_transitions;
+};
+
+// Reads private/queue (absent: empty). Ids below at_least are never given out again.
+int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e)
+    __attribute__((nonnull));
+// Appends, durable when it returns. report->id must be queue->next; it is one higher afterwards.
+int agent_queue_add(struct agent_queue *queue, const struct bundle_report *report, struct err *e)
+    __attribute__((nonnull));
+bool agent_queue_has_room(const struct agent_queue *queue) __attribute__((nonnull));
+// The oldest reports, at most max; *ret is a new array for free().
+int agent_queue_peek(const struct agent_queue *queue, size_t max, struct bundle_report **ret,
+                     size_t *ret_n, struct err *e) __attribute__((nonnull));
+// Forgets what the controller has: every report up to `acked`, and the refused ones, which are set
+// aside.
+int agent_queue_settle(struct agent_queue *queue, uint64_t acked, const uint64_t *refused,
+                       size_t n_refused, struct err *e) __attribute__((nonnull(1, 5)));
