@@ -1,26 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a controller tells one device to do: an envelope signed by role `director`. The device verifies it as raw bytes, then reads it.
-// Signed part:
+// What a controller tells one device to do: an envelope signed by role `director`. The device
+// verifies it as raw bytes, then reads it. Signed part:
 //
-//   {"_type":"instruction","action":"install","attempt":N,"bundle":{"id":MANIFEST_ID,"name":…,"release":…,"size":N,"url":…},
+//   {"_type":"instruction","action":"install","attempt":N,
+//    "bundle":{"id":MANIFEST_ID,"name":…,"release":…,"size":N,"url":…},
 //    "device":…,"expires":…,"issued":…,"rollout":…,"spec_version":"1.0","version":SEQUENCE}
 //
 //   install   fetch, verify and stage this bundle, then look again before activating (the offer)
-//   activate  the last look's yes: the staged bundle of this rollout and attempt may be activated now
-//   cancel    give up the bundle of this rollout and attempt if it is not activated yet
-//   revert    go back to the previous committed generation, if what runs came from bundle.id. No download
+//   activate  the last look's yes: the staged bundle of this rollout and attempt may be activated
+//   now cancel    give up the bundle of this rollout and attempt if it is not activated yet revert
+//   go back to the previous committed generation, if what runs came from bundle.id. No
+//             download
 //
-// `version` rises per device. `rollout` is "" and attempt 1 or higher for a baseline or a pinned release. Unknown members are ignored,
-// unknown actions refused (unknown_action). An instruction holds until `expires`.
+// `version` rises per device. `rollout` is "" and attempt 1 or higher for a baseline or a pinned
+// release. `size` and `url` stand in install alone. Unknown members are ignored, unknown actions
+// refused (unknown_action). An instruction holds until `expires`.
 #pragma once
 
 #include "bundle/limits.h"
 #include "keys/digest.h"
 #include "keys/root.h"
 
-enum bundle_action { BUNDLE_ACTION_INSTALL, BUNDLE_ACTION_ACTIVATE, BUNDLE_ACTION_CANCEL, BUNDLE_ACTION_REVERT, BUNDLE_ACTIONS };
-extern const char *const bundle_action_names[BUNDLE_ACTIONS];
+enum bundle_action {
+    BUNDLE_ACTION_INSTALL,
+    BUNDLE_ACTION_ACTIVATE,
+    BUNDLE_ACTION_CANCEL,
+    BUNDLE_ACTION_REVERT,
+    BUNDLE_ACTIONS
+};
+extern const char *const bundle_instruction_action_names[BUNDLE_ACTIONS];
+#define bundle_action_names bundle_instruction_action_names
 
 struct bundle_instruction {
     struct keys_header header; // version is the sequence
@@ -32,14 +42,19 @@ struct bundle_instruction {
     char bundle_name[BUNDLE_NAME_MAX + 1];
     char release[BUNDLE_RELEASE_MAX + 1];
     uint64_t size; // bytes of the bundle file (install)
-    char url[BUNDLE_URL_MAX + 1]; // absolute, or a path on the controller beginning with '/' (install)
+    char url[BUNDLE_URL_MAX +
+             1]; // absolute, or a path on the controller beginning with '/' (install)
 };
 
-// Verifies raw bytes against the role and this device and reads them. Kinds: keys' envelope kinds, wrong_device, replayed (sequence <=
-// last_sequence), expired, unknown_action, bad_message.
-int bundle_instruction_verify(struct slice raw, const struct keys_role *director, const char *device,
-                              uint64_t last_sequence, int64_t now_s, struct bundle_instruction *ret, struct err *e)
+// Verifies raw bytes against the role and this device and reads them. Checked in this order: size,
+// signatures, type and header, device, sequence, expiry, action, the rest. Kinds: keys' envelope
+// kinds, limit, wrong_type, newer_format, wrong_device, replayed (sequence <= last_sequence),
+// expired, unknown_action, bad_message.
+int bundle_instruction_verify(struct slice raw, const struct keys_role *director,
+                              const char *device, uint64_t last_sequence, int64_t now_s,
+                              struct bundle_instruction *ret, struct err *e)
     __attribute__((nonnull));
-// The canonical signed part.
-int bundle_instruction_format(const struct bundle_instruction *instruction, struct buf *ret, struct err *e)
-    __attribute__((nonnull));
+// Appends the canonical signed part. The same rules hold as for reading: what a device would refuse
+// is not written. Kinds: bad_message, limit, memory.
+int bundle_instruction_format(const struct bundle_instruction *instruction, struct buf *ret,
+                              struct err *e) __attribute__((nonnull));

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A report: one change of state on a device, kept until the controller acknowledged it (I5). Its id rises by one per device and never
-// repeats: (device, id) is the idempotency key. In JSON:
-//   {"at":"…"|null,"attempt":N,"boot_ms":N,"bundle":MANIFEST_ID|"","code":…,"detail":…,"event":…,"id":N,"rollout":…,"text":…}
-// `at` is null while the device has no trusted time. `code` is the stable name of an error kind or of a reason to wait.
+// A report: one change of state on a device, kept until the controller acknowledged it (I5). Its id
+// rises by one per device and never repeats: (device, id) is the idempotency key. In JSON:
+//
+//   {"at":"…"|null,"attempt":N,"boot_ms":N,"bundle":MANIFEST_ID|"","code":…,"detail":…,"event":…,
+//    "id":N,"rollout":…,"text":…}
+//
+// `at` is null while the device has no trusted time. `code` is the stable name of an error kind or
+// of a reason to wait.
 #pragma once
 
 #include <jansson.h>
@@ -12,23 +16,26 @@
 #include "bundle/limits.h"
 #include "keys/digest.h"
 
-// Events, in the order a good update goes; then the ways out. `offered` = the device took the offer.
+// Events, in the order a good update goes; then the ways out. `offered` = the device took the
+// offer.
 enum bundle_event {
     BUNDLE_EVENT_OFFERED,
     BUNDLE_EVENT_STAGED,
     BUNDLE_EVENT_WAITING,   // code says for what
     BUNDLE_EVENT_ACTIVATED, // probation begins
     BUNDLE_EVENT_COMMITTED,
-    BUNDLE_EVENT_REFUSED,   // before the swap: verification, requirement, space, probe; nothing changed
+    BUNDLE_EVENT_REFUSED,   // before the swap: verification, requirement, space, probe; nothing
+                            // changed
     BUNDLE_EVENT_REVERTED,  // after the swap: back on the previous generation
     BUNDLE_EVENT_CANCELLED, // given up because the controller said so
     BUNDLE_EVENT_FAILED,    // could not even go back; needs a person
     BUNDLE_EVENTS
 };
-extern const char *const bundle_event_names[BUNDLE_EVENTS];
+extern const char *const bundle_report_event_names[BUNDLE_EVENTS];
+#define bundle_event_names bundle_report_event_names
 
 struct bundle_report {
-    uint64_t id;
+    uint64_t id;  // 1 or more
     int64_t at_s; // -1: unknown
     uint64_t boot_ms;
     enum bundle_event event;
@@ -41,6 +48,9 @@ struct bundle_report {
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1];
 };
 
-int bundle_report_parse(const struct doc_at *at, struct bundle_report *ret, struct err *e) __attribute__((nonnull));
-// A new object; the caller's. NULL when memory is out.
+// Kinds: bad_message, limit.
+int bundle_report_parse(const struct doc_at *at, struct bundle_report *ret, struct err *e)
+    __attribute__((nonnull));
+// A new object; the caller's. NULL when memory is out. A text or detail that is not UTF-8 is
+// escaped.
 json_t *bundle_report_format(const struct bundle_report *report) __attribute__((nonnull));
