@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a rollout moves from stage to stage. Pure: policy, tallies and time in, progress out.
+//
+//   running ──all stages done──▶ finished
+//     │  ▲
+//     │  └─ resume (a new attempt after failed) ──┐
+//     ├─ pause ──▶ paused ────────────────────────┤
+//     ├─ a gate fails, on_failure pause ──▶ failed ┘
+//     ├─ a gate fails, on_failure revert; or revert by hand ──▶ reverting ──all are back──▶
+//     reverted └─ abort ──▶ aborted
+//
+// A stage is done when each of its planned devices has an outcome (or none is to be expected, or
+// has not been seen for timeout_s since the stage began), nobody is at work on the offer, its gate
+// passes, and that has stayed so for soak_s. Its gate goes on judging what comes later (newcomers,
+// devices that revert after all) until the rollout ends: a failure always counts.
+#pragma once
+
+#include "ctl/rollout/gate.h"
+
+enum rollout_state {
+    ROLLOUT_STATE_RUNNING,
+    ROLLOUT_STATE_PAUSED,
+    ROLLOUT_STATE_FAILED,
+    ROLLOUT_STATE_REVERTING,
+    ROLLOUT_STATE_REVERTED,
+    ROLLOUT_STATE_ABORTED,
+    ROLLOUT_STATE_FINISHED,
+    ROLLOUT_STATES
+};
+enum rollout_stage_state {
+    ROLLOUT_STAGE_PENDING,
+    ROLLOUT_STAGE_APPROVAL,
+    ROLLOUT_STAGE_RUNNING,
+    ROLLOUT_STAGE_SOAKING,
+    ROLLOUT_STAGE_DONE,
+    ROLLOUT_STAGE_FAILED
+};
+
+struct rollout_progress {
+    enum rollout_state state;
+    uint64_t attempt;                             // from 1
+    uint64_t stage;                               // the open one; n_stages when all are done
+    uint32_t approved;                            // bit per stage
+    int64_t started_s[ROLLOUT_POLICY_STAGES_MAX]; // when the stage began to offer; 0 not yet
+    int64_t complete_s;    // since when the open stage is complete; 0 when it is not
+    int64_t ended_s;       // when the state became failed, reverting, aborted, finished; else 0
+    uint64_t failed_stage; // whose gate failed; n_stages none
+    struct rollout_why why;
+};
+
+struct rollout_counts {
+    const struct rollout_tally *tallies; // [stage * n_strata + stratum]
+    size_t n_strata;
+    int64_t now_s;
+};
+
+// Judges and moves as far as it goes. 1 when anything but the sentence in why changed.
+enum { ROLLOUT_MOVED = 1 };
+int rollout_advance(const struct rollout_policy *policy, const struct rollout_gate_ops *gate,
+                    const struct rollout_counts *counts, struct rollout_progress *io)
+    __attribute__((nonnull));
+
+// What people may do; on failure *io is untouched and e says why not (config: no such stage to
+// approve; busy never). 1 (ROLLOUT_UNCHANGED) when it was so already.
+enum { ROLLOUT_UNCHANGED = 1 };
+enum rollout_verb {
+    ROLLOUT_VERB_APPROVE,
+    ROLLOUT_VERB_PAUSE,
+    ROLLOUT_VERB_RESUME,
+    ROLLOUT_VERB_ABORT,
+    ROLLOUT_VERB_REVERT,
+    ROLLOUT_VERBS
+};
+// ROLLOUT_REFUSED (2) when the state does not allow it; reason says why.
+enum { ROLLOUT_REFUSED = 2 };
+int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_verb verb,
+                            int64_t now_s, struct rollout_progress *io, struct rollout_why *reason)
+    __attribute__((nonnull));
+
+enum rollout_stage_state rollout_advance_stage(const struct rollout_policy *policy,
+                                               const struct rollout_progress *progress,
+                                               size_t stage) __attribute__((nonnull));
+// "running", …; static.
+const char *rollout_advance_state_name(enum rollout_state state);
+const char *rollout_advance_stage_name(enum rollout_stage_state state);
+// Over for good: reverted, aborted, finished.
+bool rollout_advance_ended(enum rollout_state state);

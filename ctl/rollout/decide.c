@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What to tell one device.
+#include "ctl/rollout/decide.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+// Each step returns true when it decided.
+typedef bool (*step_fn)(const struct rollout_inputs *in, struct rollout_decision *ret);
+
+static bool is_part(const struct rollout_device *device, const struct rollout_candidate *c) {
+    return device->task != ROLLOUT_TASK_NONE && strcmp(device->rollout, c->policy->name) == 0;
+}
+
+static bool goes_back(const struct rollout_candidate *c) {
+    return c->progress->state == ROLLOUT_STATE_REVERTING ||
+           c->progress->state == ROLLOUT_STATE_REVERTED;
+}
+
+static bool act(struct rollout_decision *ret, enum rollout_action action, size_t candidate,
+                uint64_t attempt, const struct keys_digest *bundle) {
+    ret->action = action;
+    ret->candidate = candidate;
+    ret->attempt = attempt;
+    ret->bundle = *bundle;
+    return true;
+}
+
+// Nothing is offered or activated by a rollout in this state, or at this time. True when so.
+static bool stands_still(const struct rollout_candidate *c, int64_t now_s,
+                         struct rollout_why *why) {
+    const struct rollout_progress *progress = c->progress;
+    const char *name = c->policy->name;
+    if (progress->state == ROLLOUT_STATE_PAUSED)
+        rollout_why_set(why, ROLLOUT_WHY_paused, "rollout %s is paused", name);
+    else if (progress->state == ROLLOUT_STATE_FAILED)
+        rollout_why_set(why, ROLLOUT_WHY_rollout_failed, "rollout %s failed: %.300s", name,
+                        progress->why.text);
+    else if (now_s < c->policy->not_before_s)
+        rollout_why_set(why, ROLLOUT_WHY_too_early, "rollout %s has not begun", name);
+    else if (c->policy->until_s != 0 && now_s >= c->policy->until_s)
+        rollout_why_set(why, ROLLOUT_WHY_too_late, "the time of rollout %s is over", name);
+    else
+        return false;
+    return true;
+}
+
+// ── 1. An update under way ──
+
+static bool give_up(const struct rollout_inputs *in, size_t candidate, const char *cause,
+                    struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    if (d->probation) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "told to go back: %.400s", cause);
+        return act(ret, ROLLOUT_ACTION_REVERT, candidate, d->update_attempt, &d->update_bundle);
+    }
+    rollout_why_set(&ret->why, ROLLOUT_WHY_cancelling, "told to give the update up: %.400s", cause);
+    return act(ret, ROLLOUT_ACTION_CANCEL, candidate, d->update_attempt, &d->update_bundle);
+}
+
+static bool go_on(const struct rollout_inputs *in, size_t candidate, const char *whose,
+                  struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    if (d->look && !d->probation) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_activate, "may activate what it staged for %s",
+                        whose);
+        return act(ret, ROLLOUT_ACTION_ACTIVATE, candidate, d->update_attempt, &d->update_bundle);
+    }
+    rollout_why_set(&ret->why, ROLLOUT_WHY_in_progress, "is at work on %s", whose);
+    return true;
+}
+
+static bool wants(const struct rollout_target *target, const struct keys_digest *bundle) {
+    return target->fit.fits && keys_digest_equal(&target->fit.bundle, bundle);
+}
+
+// An offer without a rollout goes on as long as a pin or a baseline wants just that bundle.
+static bool direct_under_way(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    const struct keys_digest *bundle = &in->device.update_bundle;
+    if (in->pin != NULL && wants(in->pin, bundle))
+        return go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "the release it is pinned to", ret);
+    for (size_t i = 0; in->pin == NULL && i < in->n_baselines; i++)
+        if (wants(&in->baselines[i], bundle))
+            return go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "its baseline", ret);
+    if (in->device.probation)
+        return go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "a release that was offered before", ret);
+    return give_up(in, ROLLOUT_DECIDE_NO_CANDIDATE, "the release is not meant for it any more",
+                   ret);
+}
+
+static bool under_way(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    if (d->going_back) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_in_progress, "is going back");
+        return true;
+    }
+    if (!d->updating)
+        return false;
+    size_t i = 0;
+    while (i < in->n_candidates && strcmp(in->candidates[i].policy->name, d->update_rollout) != 0)
+        i++;
+    const struct rollout_candidate *c = i < in->n_candidates ? &in->candidates[i] : NULL;
+    if (c != NULL && (goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED))
+        return give_up(in, i, c->progress->why.text, ret);
+    if (d->held && !d->probation) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_held, "an operator holds it: the update waits");
+        return true;
+    }
+    if (d->update_rollout[0] == '\0')
+        return direct_under_way(in, ret);
+    if (c == NULL)
+        return d->probation
+                   ? go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "a rollout that ended", ret)
+                   : give_up(in, ROLLOUT_DECIDE_NO_CANDIDATE, "its rollout is not known here", ret);
+    if (!d->probation && stands_still(c, in->now_s, &ret->why))
+        return true;
+    return go_on(in, i, c->policy->name, ret);
+}
+
+// ── 2. Going back ──
+
+static bool go_back(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        bool over = goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED;
+        if (!over || !is_part(d, c) || !rollout_task_took(d->task))
+            continue;
+        if (goes_back(c) && c->fit.runs) {
+            rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "rollout %s goes back: %.300s",
+                            c->policy->name, c->progress->why.text);
+            return act(ret, ROLLOUT_ACTION_REVERT, i, d->attempt, &d->bundle);
+        }
+        if (c->progress->state == ROLLOUT_STATE_ABORTED && d->task == ROLLOUT_TASK_COMMITTED)
+            continue; // what was committed remains
+        // It never got that far, and has nothing of it.
+        ret->candidate = i;
+        ret->mark = ROLLOUT_TASK_CANCELLED;
+        return false;
+    }
+    return false;
+}
+
+// ── 3. Hold and pin ──
+
+// A device that an operator keeps out is not waited for.
+static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    for (size_t i = 0; i < in->n_candidates && ret->mark == ROLLOUT_TASK_NONE; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        if (c->selected && c->progress->state == ROLLOUT_STATE_RUNNING &&
+            c->stage <= c->progress->stage && c->stage < c->policy->n_stages &&
+            (!is_part(&in->device, c) || in->device.task == ROLLOUT_TASK_NONE)) {
+            ret->candidate = i;
+            ret->mark = ROLLOUT_TASK_SKIPPED;
+        }
+    }
+}
+
+// Brings it to a release without a rollout. pinned: by a person, so at once.
+static bool bring(const struct rollout_inputs *in, const struct rollout_target *t, bool pinned,
+                  struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    const char *what = pinned ? "the release it is pinned to" : "its baseline";
+    bool same = d->task != ROLLOUT_TASK_NONE && d->rollout[0] == '\0' &&
+                keys_digest_equal(&d->bundle, &t->fit.bundle) && d->attempt >= d->direct_attempt;
+    if (!t->fit.published)
+        rollout_why_set(&ret->why, ROLLOUT_WHY_release_missing, "%s, %s %s, was not published",
+                        what, t->release_name, t->release_version);
+    else if (!t->fit.fits)
+        rollout_why_set(&ret->why, ROLLOUT_WHY_requirement_unmet,
+                        "no bundle of %s, %s %s, fits: %.200s", what, t->release_name,
+                        t->release_version, t->fit.reason);
+    else if (same && (d->task == ROLLOUT_TASK_FAILED || d->task == ROLLOUT_TASK_REVERTED))
+        rollout_why_set(&ret->why, ROLLOUT_WHY_failed_here,
+                        "%s, %s %s, failed here before: pin it to try again", what, t->release_name,
+                        t->release_version);
+    else if (!pinned && !in->baseline_allowed)
+        rollout_why_set(&ret->why, ROLLOUT_WHY_baseline_rate,
+                        "%s is %s %s: it will be offered when its turn comes", what,
+                        t->release_name, t->release_version);
+    else {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "was offered %s, %s %s", what,
+                        t->release_name, t->release_version);
+        ret->spent_baseline = !pinned;
+        ret->mark = ROLLOUT_TASK_OFFERED;
+        return act(ret, ROLLOUT_ACTION_INSTALL, ROLLOUT_DECIDE_NO_CANDIDATE, d->direct_attempt,
+                   &t->fit.bundle);
+    }
+    return true;
+}
+
+static bool kept_out(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    if (!in->device.held && in->pin == NULL)
+        return false;
+    skip(in, ret);
+    if (in->device.held) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_held, "an operator holds it: nothing is offered");
+        return true;
+    }
+    if (in->pin->fit.runs) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_pinned, "pinned to %s %s, which it has",
+                        in->pin->release_name, in->pin->release_version);
+        return true;
+    }
+    enum rollout_task mark = ret->mark;
+    bool decided = bring(in, in->pin, true, ret);
+    if (ret->action == ROLLOUT_ACTION_NONE)
+        ret->mark = mark;
+    return decided;
+}
+
+// ── 4. Rollouts ──
+
+// It was part of the rollout before. True when it needs nothing, or nothing yet.
+static bool settled(const struct rollout_device *d, const struct rollout_candidate *c,
+                    struct rollout_why *why) {
+    if (!is_part(d, c) || d->attempt < c->progress->attempt)
+        return false;
+    switch (d->task) {
+    case ROLLOUT_TASK_FAILED:
+    case ROLLOUT_TASK_REVERTED:
+        rollout_why_set(why, ROLLOUT_WHY_failed_here,
+                        "%s %s of rollout %s failed here: resume the rollout for a new attempt",
+                        c->policy->release_name, c->policy->release_version, c->policy->name);
+        return true;
+    case ROLLOUT_TASK_ACTIVATED:
+        rollout_why_set(why, ROLLOUT_WHY_in_progress, "is at work on rollout %s", c->policy->name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool may_not_start(const struct rollout_inputs *in, const struct rollout_candidate *c,
+                          struct rollout_why *why) {
+    const struct rollout_policy *policy = c->policy;
+    const char *name = policy->name;
+    if (stands_still(c, in->now_s, why))
+        return true;
+    if (c->stage >= policy->n_stages)
+        rollout_why_set(why, ROLLOUT_WHY_not_in_rollout,
+                        "rollout %s ends before this device's share of the fleet", name);
+    else if (c->stage > c->progress->stage || c->progress->started_s[c->stage] == 0)
+        rollout_why_set(why, ROLLOUT_WHY_stage_closed,
+                        "it belongs to stage %s of rollout %s, which has not started: %.300s",
+                        policy->stages[c->stage].name, name, c->progress->why.text);
+    else
+        return false;
+    return true;
+}
+
+// Whether the candidate makes an offer; else why says what is in the way.
+static bool offer(const struct rollout_inputs *in, size_t i, struct rollout_decision *ret,
+                  struct rollout_why *why) {
+    const struct rollout_device *d = &in->device;
+    const struct rollout_candidate *c = &in->candidates[i];
+    const struct rollout_policy *policy = c->policy;
+    bool again = is_part(d, c) && rollout_task_unresolved(d->task);
+    if (!c->fit.published) {
+        rollout_why_set(why, ROLLOUT_WHY_release_missing, "%s %s of rollout %s was not published",
+                        policy->release_name, policy->release_version, policy->name);
+    } else if (!c->fit.fits) {
+        rollout_why_set(why, ROLLOUT_WHY_requirement_unmet,
+                        "no bundle of %s %s (rollout %s) fits: %.200s", policy->release_name,
+                        policy->release_version, policy->name, c->fit.reason);
+        ret->candidate = i;
+        ret->mark = ROLLOUT_TASK_SKIPPED;
+    } else if (!again && policy->max_unresolved > 0 && c->unresolved >= policy->max_unresolved) {
+        rollout_why_set(why, ROLLOUT_WHY_unresolved_limit,
+                        "%" PRIu64 " devices are at work on rollout %s, as many as it allows",
+                        c->unresolved, policy->name);
+    } else {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "was offered %s %s by rollout %s, stage %s",
+                        policy->release_name, policy->release_version, policy->name,
+                        policy->stages[c->stage].name);
+        ret->mark = ROLLOUT_TASK_OFFERED;
+        return act(ret, ROLLOUT_ACTION_INSTALL, i, c->progress->attempt, &c->fit.bundle);
+    }
+    return false;
+}
+
+// Whether a newer release of the same name was or will be given to it by this rollout, so that no
+// older baseline takes its place.
+static bool claims(const struct rollout_device *d, const struct rollout_candidate *c) {
+    return is_part(d, c) && !rollout_advance_ended(c->progress->state) && !goes_back(c) &&
+           d->task != ROLLOUT_TASK_SKIPPED && d->task != ROLLOUT_TASK_CANCELLED;
+}
+
+static bool from_rollouts(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    struct rollout_why first = {.code = ROLLOUT_WHY_NONE};
+    const struct rollout_device *d = &in->device;
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        struct rollout_why why = {.code = ROLLOUT_WHY_NONE};
+        if (rollout_advance_ended(c->progress->state) || goes_back(c) || !c->selected)
+            continue;
+        bool open = !may_not_start(in, c, &why);
+        if (c->fit.runs) {
+            // Not waited for: it had the release before this rollout reached it.
+            if (open && ret->mark == ROLLOUT_TASK_NONE &&
+                (!is_part(d, c) || d->task == ROLLOUT_TASK_SKIPPED ||
+                 d->task == ROLLOUT_TASK_CANCELLED)) {
+                ret->candidate = i;
+                ret->mark = ROLLOUT_TASK_ALREADY;
+            }
+            continue;
+        }
+        if (open && !settled(d, c, &why) && offer(in, i, ret, &why))
+            return true;
+        if (first.code == ROLLOUT_WHY_NONE)
+            first = why;
+    }
+    ret->why = first;
+    return false;
+}
+
+// ── 5. Baselines ──
+
+static bool claimed(const struct rollout_inputs *in, const char *release_name) {
+    for (size_t i = 0; i < in->n_candidates; i++)
+        if (strcmp(in->candidates[i].policy->release_name, release_name) == 0 &&
+            claims(&in->device, &in->candidates[i]))
+            return true;
+    return false;
+}
+
+static bool from_baselines(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    struct rollout_decision before = *ret;
+    for (size_t i = 0; i < in->n_baselines; i++) {
+        const struct rollout_target *t = &in->baselines[i];
+        if (t->fit.runs || claimed(in, t->release_name))
+            continue;
+        (void)bring(in, t, false, ret);
+        if (ret->action != ROLLOUT_ACTION_NONE)
+            return true;
+        ret->mark = before.mark;
+        ret->candidate = before.candidate;
+        if (before.why.code != ROLLOUT_WHY_NONE)
+            ret->why = before.why;
+        return true;
+    }
+    return false;
+}
+
+static bool nothing(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    bool has = in->n_baselines > 0;
+    for (size_t i = 0; i < in->n_candidates; i++)
+        has = has || in->candidates[i].fit.runs;
+    if (ret->why.code != ROLLOUT_WHY_NONE)
+        return true;
+    if (has)
+        rollout_why_set(&ret->why, ROLLOUT_WHY_up_to_date, "it has what it should have");
+    else
+        rollout_why_set(&ret->why, ROLLOUT_WHY_no_release, "no rollout and no baseline selects it");
+    return true;
+}
+
+void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    static const step_fn steps[] = {under_way,     go_back,        kept_out,
+                                    from_rollouts, from_baselines, nothing};
+    *ret = (struct rollout_decision){.candidate = ROLLOUT_DECIDE_NO_CANDIDATE};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i](in, ret))
+            return;
+}

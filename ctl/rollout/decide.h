@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What to tell one device, given what it said and everything that may concern it. Pure: whoever
+// calls has evaluated selectors, strata and variants, and looks up nothing here. In order:
+//
+//   1. an update that is under way: go on, wait, or give it up;
+//   2. a rollout that goes back, and of which the device has the release: revert;
+//   3. held: nothing. Pinned: the pinned release;
+//   4. rollouts, newest first: the first one that has something for it;
+//   5. baselines: what finished rollouts left behind, at a limited rate.
+//
+// There is always a why.
+#pragma once
+
+#include "bundle/instruction.h"
+#include "ctl/rollout/advance.h"
+
+enum rollout_action {
+    ROLLOUT_ACTION_NONE,
+    ROLLOUT_ACTION_INSTALL,
+    ROLLOUT_ACTION_ACTIVATE,
+    ROLLOUT_ACTION_CANCEL,
+    ROLLOUT_ACTION_REVERT
+};
+
+// A release as this device would get it.
+struct rollout_fit {
+    bool published;            // any bundle of the release is there
+    bool fits;                 // one fits the device: bundle says which
+    struct keys_digest bundle; // manifest id
+    bool runs;                 // the device reports that it runs the release
+    const char *reason;        // why none fits; borrowed
+};
+
+// A rollout that has not ended, or has ended by going back, and whose selector and scope hold for
+// the device (or of which it is a part already).
+struct rollout_candidate {
+    const struct rollout_policy *policy;
+    const struct rollout_progress *progress;
+    bool selected;       // selector and scope hold now
+    size_t stage;        // the first that admits it; n_stages: none
+    uint64_t unresolved; // devices at work on the rollout now
+    struct rollout_fit fit;
+};
+
+// A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
+struct rollout_target {
+    const char *release_name;
+    const char *release_version;
+    struct rollout_fit fit;
+};
+
+// What the controller remembers of the device's last update, and what the device says now.
+struct rollout_device {
+    // remembered
+    const char *rollout; // "" a baseline or pin; with task NONE nothing
+    uint64_t attempt;
+    enum rollout_task task;
+    struct keys_digest bundle;
+    bool held;
+    uint64_t direct_attempt; // of offers without a rollout; rises when a person pins again
+    // said
+    bool updating; // an update is under way
+    const char *update_rollout;
+    uint64_t update_attempt;
+    struct keys_digest update_bundle;
+    bool look;       // asks whether it may activate
+    bool probation;  // the update was swapped in
+    bool going_back; // is going back to the previous generation already
+};
+
+struct rollout_inputs {
+    struct rollout_device device;
+    const struct rollout_candidate *candidates; // newest first
+    size_t n_candidates;
+    const struct rollout_target *pin; // NULL: not pinned
+    const struct rollout_target *baselines;
+    size_t n_baselines;
+    bool baseline_allowed; // the rate limit has room
+    int64_t now_s;
+};
+
+#define ROLLOUT_DECIDE_NO_CANDIDATE SIZE_MAX
+
+struct rollout_decision {
+    enum rollout_action action;
+    size_t
+        candidate; // the one that acts or marks; ROLLOUT_DECIDE_NO_CANDIDATE for pin and baseline
+    uint64_t attempt;
+    struct keys_digest bundle;
+    // What the device becomes in the candidate (or, without one, in the offer without rollout);
+    // NONE: as it was. Remembered even when the action is NONE (already, skipped, cancelled).
+    enum rollout_task mark;
+    bool spent_baseline; // counts against the rate
+    struct rollout_why why;
+};
+
+void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret)
+    __attribute__((nonnull));

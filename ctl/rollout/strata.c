@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bounds per stage and stratum.
+#include "ctl/rollout/strata.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "keys/canon.h"
+
+int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
+                       struct buf *ret, struct err *e) {
+    OWN(json) json_t *key = json_object();
+    for (size_t i = 0; i < policy->n_stratify; i++) {
+        const json_t *value = bundle_facts_find(facts, policy->stratify[i]);
+        json_t *copy = value == NULL ? json_null() : json_copy((json_t *)(uintptr_t)value);
+        if (json_object_set_new(key, policy->stratify[i], copy) < 0)
+            return err_set(e, &err_memory, "naming a stratum: out of memory");
+    }
+    return keys_canon_format(key, ret, e);
+}
+
+static int by_stratum_and_rank(const void *left, const void *right) {
+    const struct rollout_member *a = left, *b = right;
+    if (a->stratum != b->stratum)
+        return a->stratum < b->stratum ? -1 : 1;
+    return (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+static bool is_whole(const struct rollout_stage_policy *stage) {
+    return !stage->by_count && stage->ppm == ROLLOUT_PPM;
+}
+
+static uint64_t scale(uint64_t n, uint64_t part, uint64_t whole) {
+    return (uint64_t)((unsigned __int128)n * part / whole);
+}
+
+// How many devices of each stratum a stage by count takes: in proportion, at least one, the rest to
+// those that lost most by rounding down (lower index first), so that the sum is the count when it
+// can.
+static void share_out(uint64_t count, const size_t *sizes, size_t n_strata, size_t total,
+                      uint64_t *ret) {
+    uint64_t given = 0;
+    bool topped[ROLLOUT_STRATA_MAX] = {false};
+    for (size_t s = 0; s < n_strata; s++) {
+        ret[s] = scale(sizes[s], count < total ? count : total, total);
+        topped[s] = ret[s] == 0;
+        ret[s] = topped[s] ? 1 : ret[s];
+        given += ret[s];
+    }
+    while (given < count && given < total) {
+        size_t best = n_strata;
+        uint64_t most = 0;
+        for (size_t s = 0; s < n_strata; s++) {
+            uint64_t lost = (uint64_t)((unsigned __int128)sizes[s] * count % total) + 1;
+            if (!topped[s] && ret[s] < sizes[s] && lost > most) {
+                most = lost;
+                best = s;
+            }
+        }
+        if (best == n_strata)
+            return;
+        topped[best] = true;
+        ret[best]++;
+        given++;
+    }
+}
+
+// The number of the stratum's devices that have it when the stage is done.
+static uint64_t wanted(const struct rollout_stage_policy *stage, uint64_t by_count, size_t size) {
+    if (stage->by_count)
+        return by_count;
+    uint64_t half = ROLLOUT_PPM / 2;
+    uint64_t k = ((uint64_t)size * stage->ppm + half) / ROLLOUT_PPM;
+    return k == 0 ? 1 : k;
+}
+
+static void plan_stratum(const struct rollout_policy *policy, const struct rollout_member *members,
+                         size_t size, uint64_t counts[][ROLLOUT_STRATA_MAX], size_t stratum,
+                         struct rollout_stratum_plan *ret) {
+    uint64_t before = 0;
+    for (size_t i = 0; i < policy->n_stages; i++) {
+        uint64_t k = is_whole(&policy->stages[i])
+                         ? size
+                         : wanted(&policy->stages[i], counts[i][stratum], size);
+        k = k > size ? size : k;
+        k = k < before ? before : k;
+        ret->bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX : members[k - 1].rank;
+        ret->planned[i] = k - before;
+        before = k;
+    }
+}
+
+void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
+                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
+    size_t sizes[ROLLOUT_STRATA_MAX] = {0};
+    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][ROLLOUT_STRATA_MAX] = {{0}};
+    assert(n_strata <= ROLLOUT_STRATA_MAX);
+    if (n_members > 0)
+        qsort(members, n_members, sizeof *members, by_stratum_and_rank);
+    for (size_t i = 0; i < n_members; i++) {
+        assert(members[i].stratum < n_strata);
+        sizes[members[i].stratum]++;
+    }
+    for (size_t i = 0; i < policy->n_stages && n_members > 0; i++)
+        if (policy->stages[i].by_count)
+            share_out(policy->stages[i].count, sizes, n_strata, n_members, counts[i]);
+    size_t first = 0;
+    for (size_t s = 0; s < n_strata; s++) {
+        if (sizes[s] == 0)
+            rollout_strata_newcomer(policy, n_members, &ret[s]);
+        else
+            plan_stratum(policy, members + first, sizes[s], counts, s, &ret[s]);
+        first += sizes[s];
+    }
+}
+
+void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
+                             struct rollout_stratum_plan *ret) {
+    uint64_t before = 0;
+    *ret = (struct rollout_stratum_plan){0};
+    for (size_t i = 0; i < policy->n_stages; i++) {
+        const struct rollout_stage_policy *stage = &policy->stages[i];
+        uint64_t bound = UINT64_MAX;
+        if (stage->by_count)
+            bound =
+                stage->count >= n_members ? UINT64_MAX : scale(UINT64_MAX, stage->count, n_members);
+        else if (stage->ppm < ROLLOUT_PPM)
+            bound = scale(UINT64_MAX, stage->ppm, ROLLOUT_PPM);
+        ret->bound[i] = before = bound < before ? before : bound;
+    }
+}
+
+size_t rollout_strata_stage(const struct rollout_policy *policy,
+                            const struct rollout_stratum_plan *plan, uint64_t rank) {
+    size_t stage = 0;
+    while (stage < policy->n_stages && rank > plan->bound[stage])
+        stage++;
+    return stage;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Strata: devices that are alike in the facts a policy stratifies by. Each has bounds of its own on
+// the rank (rank.h), one for each stage, found from the devices that are known when the rollout
+// starts: the k-th lowest rank, where k is the stage's share of the stratum, at least one. So the
+// smallest canary still sees every kind of hardware, and a stage by count has just that many
+// devices (or one of each stratum when there are more strata than that).
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "bundle/facts.h"
+#include "ctl/rollout/policy.h"
+
+#define ROLLOUT_STRATA_MAX           256
+#define ROLLOUT_STRATA_KEY_MAX_BYTES 2048
+
+// A known device: which stratum, and its rank.
+struct rollout_member {
+    uint32_t stratum;
+    uint64_t rank;
+};
+
+// What a plan says of one stratum. A stage admits ranks up to and including its bound; planned is
+// how many known devices it admits that no stage before it does.
+struct rollout_stratum_plan {
+    uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
+    uint64_t planned[ROLLOUT_POLICY_STAGES_MAX];
+};
+
+// Appends the stratum's name: a canonical JSON object of the facts, null for one that is unknown.
+int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
+                       struct buf *ret, struct err *e) __attribute__((nonnull));
+
+// Fills ret[n_strata]. members is sorted in place.
+void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
+                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata)
+    __attribute__((nonnull(1, 4)));
+
+// The bounds of a stratum nobody was in when the rollout started: the stage's share of the fleet.
+// n_members is how many devices were known then.
+void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
+                             struct rollout_stratum_plan *ret) __attribute__((nonnull));
+
+// The first stage that admits this rank; policy->n_stages when none does.
+size_t rollout_strata_stage(const struct rollout_policy *policy,
+                            const struct rollout_stratum_plan *plan, uint64_t rank)
+    __attribute__((nonnull));

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What became of a device in a rollout.
+#include "ctl/rollout/task.h"
+
+#include <assert.h>
+
+static const char *const names[ROLLOUT_TASKS] = {
+    "none",     "offered", "staged",    "activated", "committed", "failed",
+    "reverted", "lost",    "cancelled", "already",   "skipped",
+};
+
+// A report is news about what the device did last, so it decides, whatever we thought before; only
+// a wait says nothing of itself.
+static const enum rollout_task after[BUNDLE_EVENTS] = {
+    [BUNDLE_EVENT_OFFERED] = ROLLOUT_TASK_OFFERED,
+    [BUNDLE_EVENT_STAGED] = ROLLOUT_TASK_STAGED,
+    [BUNDLE_EVENT_WAITING] = ROLLOUT_TASK_NONE,
+    [BUNDLE_EVENT_ACTIVATED] = ROLLOUT_TASK_ACTIVATED,
+    [BUNDLE_EVENT_COMMITTED] = ROLLOUT_TASK_COMMITTED,
+    [BUNDLE_EVENT_REFUSED] = ROLLOUT_TASK_FAILED,
+    [BUNDLE_EVENT_REVERTED] = ROLLOUT_TASK_REVERTED,
+    [BUNDLE_EVENT_CANCELLED] = ROLLOUT_TASK_CANCELLED,
+    [BUNDLE_EVENT_FAILED] = ROLLOUT_TASK_FAILED,
+};
+
+const char *rollout_task_name(enum rollout_task task) {
+    assert(task < ROLLOUT_TASKS);
+    return names[task];
+}
+
+bool rollout_task_unresolved(enum rollout_task task) {
+    return task == ROLLOUT_TASK_OFFERED || task == ROLLOUT_TASK_STAGED ||
+           task == ROLLOUT_TASK_ACTIVATED;
+}
+
+bool rollout_task_took(enum rollout_task task) {
+    return rollout_task_unresolved(task) || task == ROLLOUT_TASK_COMMITTED ||
+           task == ROLLOUT_TASK_LOST;
+}
+
+enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event) {
+    assert(event < BUNDLE_EVENTS);
+    if (event == BUNDLE_EVENT_WAITING) // still there after all
+        return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
+    return after[event];
+}

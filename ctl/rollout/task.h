@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What became of a device in a rollout.
+#pragma once
+
+#include <stdbool.h>
+
+#include "bundle/report.h"
+
+enum rollout_task {
+    ROLLOUT_TASK_NONE,
+    ROLLOUT_TASK_OFFERED,   // the offer was given; without outcome
+    ROLLOUT_TASK_STAGED,    // fetched and verified; without outcome
+    ROLLOUT_TASK_ACTIVATED, // in probation; without outcome
+    ROLLOUT_TASK_COMMITTED,
+    ROLLOUT_TASK_FAILED,   // refused before the swap, or could not even go back
+    ROLLOUT_TASK_REVERTED, // went back after the swap
+    ROLLOUT_TASK_LOST,     // took the offer and fell silent
+    ROLLOUT_TASK_CANCELLED,
+    ROLLOUT_TASK_ALREADY, // had it before it was offered
+    ROLLOUT_TASK_SKIPPED, // held, pinned, or nothing fits it
+    ROLLOUT_TASKS
+};
+
+// "offered", …; static.
+const char *rollout_task_name(enum rollout_task task);
+// Without an outcome: offered, staged or activated.
+bool rollout_task_unresolved(enum rollout_task task);
+// May hold the release because of the rollout: without outcome, committed or lost.
+bool rollout_task_took(enum rollout_task task);
+// What a report makes of it.
+enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event);
