@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streaming a file over HTTP by position; see download.h.
+//
+// libcurl pushes, the reader pulls: read() drives the transfer until the buffer has what it needs,
+// and the write callback pauses the transfer when the buffer is full. One transfer is `stream`; it
+// ends by being complete, broken or no longer wanted.
+#include "agent/net/download.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/kind.h"
+#include "agent/net/handle.h"
+#include "base/own.h"
+#include "base/random.h"
+#include "bundle/kind.h"
+
+#define POLL_MS 1000
+
+enum verdict { VERDICT_GO_ON, VERDICT_BROKEN }; // of a transfer; failure is < 0
+
+struct net_download {
+    const struct agent_job_net *net;
+    const char *url;
+    const struct chrono *clock;
+    uint64_t total;      // 0 unknown yet
+    uint64_t received;   // body bytes over all transfers
+    int64_t deadline_ms; // boot time; INT64_MAX none
+    uint64_t retry_after_s;
+    char etag[128];
+
+    CURLM *multi;
+    CURL *stream; // NULL: no transfer
+    struct net_handle_headers headers;
+    bool checked;   // the answer's status and headers were judged
+    bool transient; // the status says that a later try may do better
+    bool paused;
+    bool finished; // the transfer ended; code says how
+    CURLcode code;
+    uint64_t skip;      // bytes of the body to drop before `position`
+    struct err refused; // why the write callback stopped it
+
+    uint64_t position; // in the file, of data[start]
+    size_t start, len; // what the buffer holds
+    uint8_t data[NET_DOWNLOAD_BUFFER_BYTES];
+};
+
+static void end_stream(struct net_download *d) {
+    if (d->stream) {
+        curl_multi_remove_handle(d->multi, d->stream);
+        net_handle_close(d->stream);
+        d->stream = NULL;
+    }
+}
+
+// Where the next byte of the transfer belongs.
+static uint64_t arriving(const struct net_download *d) {
+    return d->position + d->len;
+}
+
+// ── What the server answered
+// ────────────────────────────────────────────────────────────────────────
+
+static int check_total(struct net_download *d, uint64_t total, struct err *e) {
+    if (d->total == 0)
+        d->total = total;
+    if (total > d->total)
+        return err_set(e, &err_too_much,
+                       "the server's file has %" PRIu64 " bytes, the bundle %" PRIu64, total,
+                       d->total);
+    if (total < d->total)
+        return err_set(e, &err_truncated,
+                       "the server's file has %" PRIu64 " bytes, the bundle %" PRIu64, total,
+                       d->total);
+    return 0;
+}
+
+static int check_range(struct net_download *d, struct err *e) {
+    const struct net_handle_headers *h = &d->headers;
+    if (!h->has_range || h->bad_range)
+        return err_set(e, &err_garbage, "a partial answer without a usable Content-Range");
+    if (h->range_first != arriving(d))
+        return err_set(e, &err_garbage, "asked for bytes from %" PRIu64 ", answered from %" PRIu64,
+                       arriving(d), h->range_first);
+    d->skip = 0;
+    return check_total(d, h->range_total, e);
+}
+
+static int check_whole(struct net_download *d, struct err *e) {
+    curl_off_t length = -1;
+    curl_easy_getinfo(d->stream, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    d->skip = arriving(d);
+    return length < 0 ? 0 : check_total(d, (uint64_t)length, e);
+}
+
+// Judges status and headers once, before the first byte of the body is taken.
+static int check_answer(struct net_download *d, struct err *e) {
+    long status = 0;
+    curl_easy_getinfo(d->stream, CURLINFO_RESPONSE_CODE, &status);
+    d->checked = true;
+    d->transient = status == 408 || status == 429 || status >= 500;
+    if (d->transient)
+        d->retry_after_s = d->headers.retry_after_s;
+    if (status != 200 && status != 206)
+        return err_set(e, &err_http, "the server answered with status %ld", status);
+    if (d->headers.encoded)
+        return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
+    if ((status == 206 ? check_range(d, e) : check_whole(d, e)) < 0)
+        return -1;
+    memcpy(d->etag, d->headers.etag, sizeof d->etag);
+    return 0;
+}
+
+// ── Bytes arriving
+// ──────────────────────────────────────────────────────────────────────────────────
+
+static size_t refuse(struct net_download *d) {
+    (void)d;
+    return CURL_WRITEFUNC_ERROR;
+}
+
+static size_t on_data(char *data, size_t size, size_t count, void *user) {
+    struct net_download *d = user;
+    size_t len = size * count;
+    if (!d->checked && check_answer(d, &d->refused) < 0)
+        return CURL_WRITEFUNC_ERROR;
+    size_t dropped = d->skip < len ? (size_t)d->skip : len;
+    size_t kept = len - dropped;
+    if (kept > sizeof d->data - d->len) {
+        d->paused = true; // libcurl keeps the bytes and gives all of them again
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    d->skip -= dropped;
+    d->received += len;
+    if (d->net->fetch_budget_bytes > 0 && d->received > d->net->fetch_budget_bytes) {
+        (void)err_set(&d->refused, &err_budget,
+                      "the download needs more than the budget of %" PRIu64 " bytes",
+                      d->net->fetch_budget_bytes);
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (d->total > 0 && arriving(d) + kept > d->total) {
+        (void)err_set(&d->refused, &err_too_much,
+                      "the server sends more than the %" PRIu64 " bytes of the bundle", d->total);
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (d->start + d->len + kept > sizeof d->data) {
+        memmove(d->data, d->data + d->start, d->len);
+        d->start = 0;
+    }
+    memcpy(d->data + d->start + d->len, data + dropped, kept);
+    d->len += kept;
+    return len;
+}
+
+// ── Transfers
+// ───────────────────────────────────────────────────────────────────────────────────────
+
+static int start_stream(struct net_download *d, struct err *e) {
+    char range[32];
+    d->checked = d->transient = d->paused = d->finished = false;
+    d->skip = 0;
+    err_clear(&d->refused);
+    if (net_handle_open(d->net, d->url, &d->stream, e) < 0)
+        return -1;
+    net_handle_follow(d->stream, d->url);
+    net_handle_watch_headers(d->stream, &d->headers);
+    if (arriving(d) > 0) {
+        snprintf(range, sizeof range, "%" PRIu64 "-", arriving(d));
+        curl_easy_setopt(d->stream, CURLOPT_RANGE, range);
+    }
+    curl_easy_setopt(d->stream, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(d->stream, CURLOPT_WRITEDATA, d);
+    if (curl_multi_add_handle(d->multi, d->stream) != CURLM_OK)
+        return err_set(e, &err_memory, "starting a download: no memory");
+    return 0;
+}
+
+static void collect(struct net_download *d) {
+    int left = 0;
+    for (CURLMsg *m = curl_multi_info_read(d->multi, &left); m;
+         m = curl_multi_info_read(d->multi, &left)) {
+        if (m->msg == CURLMSG_DONE) {
+            d->finished = true;
+            d->code = m->data.result;
+        }
+    }
+}
+
+static int64_t now_ms(const struct net_download *d) {
+    return chrono_boot_ms(d->clock);
+}
+
+// Lets the transfer run until the buffer has `want` bytes or the transfer is over.
+static int drive(struct net_download *d, size_t want, struct err *e) {
+    while (d->len < want && !d->finished) {
+        int running = 0;
+        if (now_ms(d) > d->deadline_ms)
+            return err_set(e, &err_too_slow,
+                           "the download takes longer than the %" PRIu64 " s allowed",
+                           d->net->fetch_timeout_s);
+        if (d->paused) {
+            d->paused = false;
+            curl_easy_pause(d->stream, CURLPAUSE_CONT);
+        }
+        if (curl_multi_perform(d->multi, &running) != CURLM_OK)
+            return err_set(e, &err_memory, "downloading: libcurl is out of memory");
+        collect(d);
+        if (d->len < want && !d->finished && !d->paused)
+            curl_multi_poll(d->multi, NULL, 0, POLL_MS, NULL);
+    }
+    return 0;
+}
+
+// A pause before the next try: doubled each time, up to half of it random, so that a fleet does not
+// come back at once.
+static void pause_before(unsigned tries) {
+    uint64_t ms = NET_DOWNLOAD_PAUSE_MIN_MS;
+    for (unsigned i = 1; i < tries && ms < NET_DOWNLOAD_PAUSE_MAX_MS; i++)
+        ms *= 2;
+    ms = ms < NET_DOWNLOAD_PAUSE_MAX_MS ? ms : NET_DOWNLOAD_PAUSE_MAX_MS;
+    ms = ms / 2 + random_below(ms / 2 + 1);
+    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+// Why a transfer ended without what was wanted: worth another try (VERDICT_BROKEN), or final (< 0).
+// *e says what it was in both cases.
+static int judge_end(struct net_download *d, struct err *e) {
+    if (!d->checked && d->code == CURLE_OK)
+        (void)check_answer(d, &d->refused);
+    if (d->refused.kind) {
+        *e = d->refused;
+        // A server that says when to come back is not asked before: that is the agent's to plan.
+        return d->transient && d->retry_after_s == 0 ? VERDICT_BROKEN : -1;
+    }
+    if (d->headers.too_many)
+        return err_set(e, &err_limit, "the answer's headers are longer than %d bytes",
+                       NET_HANDLE_HEADERS_MAX_BYTES);
+    if (d->code == CURLE_OK) {
+        (void)err_set(e, &err_truncated, "the server's file ended after %" PRIu64 " bytes",
+                      arriving(d));
+        return d->total > 0 ? VERDICT_BROKEN : -1;
+    }
+    (void)net_handle_fail(d->stream, d->code, "downloading", e);
+    return e->kind == &err_redirected || e->kind == &err_tls ? -1 : VERDICT_BROKEN;
+}
+
+// Makes the buffer hold at least `want` bytes, mending the connection as often as allowed.
+static int fill(struct net_download *d, size_t want, struct err *e) {
+    for (unsigned tries = 0;;) {
+        uint64_t held = arriving(d);
+        if (d->len < want && !d->stream && start_stream(d, e) < 0)
+            return -1;
+        if (drive(d, want, e) < 0)
+            return -1;
+        if (d->len >= want)
+            return 0;
+        struct err why = ERR_NONE;
+        int verdict = judge_end(d, &why);
+        end_stream(d);
+        tries = arriving(d) > held ? 1 : tries + 1;
+        if (verdict < 0 || tries > d->net->retries) {
+            *e = why;
+            return verdict < 0 ? -1
+                               : err_prefix(e, "giving up after %u tries without progress", tries);
+        }
+        pause_before(tries);
+    }
+}
+
+static void consume(struct net_download *d, size_t len) {
+    d->start += len;
+    d->len -= len;
+    d->position += len;
+    if (d->len == 0)
+        d->start = 0;
+}
+
+// Moves to `offset`: by dropping what the stream brings if it is near, else by a new request.
+static int seek(struct net_download *d, uint64_t offset, struct err *e) {
+    if (offset < d->position || offset - d->position > d->len + NET_DOWNLOAD_GAP_BYTES) {
+        end_stream(d);
+        d->start = d->len = 0;
+        d->position = offset;
+    }
+    while (d->position < offset) {
+        uint64_t gap = offset - d->position;
+        size_t step = gap < NET_DOWNLOAD_GAP_BYTES ? (size_t)gap : NET_DOWNLOAD_GAP_BYTES;
+        if (fill(d, step, e) < 0)
+            return -1;
+        consume(d, step);
+    }
+    return 0;
+}
+
+static int read_at(void *context, uint64_t offset, void *data, size_t len, struct err *e) {
+    struct net_download *d = context;
+    uint8_t *to = data;
+    if (d->total > 0 && (offset > d->total || len > d->total - offset))
+        return err_set(e, &err_truncated, "the bundle has %" PRIu64 " bytes and should have more",
+                       d->total);
+    if (seek(d, offset, e) < 0)
+        return -1;
+    while (len > 0) {
+        size_t step = len < NET_DOWNLOAD_BUFFER_BYTES / 2 ? len : NET_DOWNLOAD_BUFFER_BYTES / 2;
+        if (fill(d, step, e) < 0)
+            return -1;
+        memcpy(to, d->data + d->start, step);
+        consume(d, step);
+        to += step;
+        len -= step;
+    }
+    return 0;
+}
+
+static uint64_t size_of(void *context) {
+    const struct net_download *d = context;
+    return d->total > 0 ? d->total : UINT64_MAX;
+}
+
+// ── Opening and closing
+// ─────────────────────────────────────────────────────────────────────────────
+
+int net_download_open(const struct agent_job_net *net, const char *url, uint64_t total_bytes,
+                      const struct chrono *clock, struct net_download **ret, struct err *e) {
+    OWN(download) struct net_download *d = calloc(1, sizeof *d);
+    if (!d)
+        return err_set(e, &err_memory, "preparing a download: no memory");
+    d->net = net;
+    d->url = url;
+    d->clock = clock;
+    d->total = total_bytes;
+    d->deadline_ms = INT64_MAX;
+    if (net->fetch_timeout_s > 0)
+        d->deadline_ms = now_ms(d) + (int64_t)net->fetch_timeout_s * 1000;
+    d->multi = curl_multi_init();
+    if (!d->multi)
+        return err_set(e, &err_memory, "preparing a download: no memory");
+    *ret = own_take(&d);
+    return 0;
+}
+
+void net_download_close(struct net_download *d) {
+    if (!d)
+        return;
+    end_stream(d);
+    if (d->multi)
+        curl_multi_cleanup(d->multi);
+    free(d);
+}
+
+struct unpack_source net_download_source(struct net_download *d) {
+    return (struct unpack_source){.read = read_at, .size = size_of, .context = d};
+}
+
+uint64_t net_download_bytes(const struct net_download *d) {
+    return d->received;
+}
+
+uint64_t net_download_retry_after_s(const struct net_download *d) {
+    return d->retry_after_s;
+}

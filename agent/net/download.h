@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A bundle on a web server as an unpack_source: read by position, streamed. Going forward costs one
+// request; a small gap is read and dropped, a larger one or a step back costs a Range request of
+// its own. A connection that breaks is taken up again with a Range request from the byte where it
+// broke, `retries` times in a row without a byte of progress, with growing pauses.
+//
+// What it insists on: the total size that the instruction named; a 206 whose Content-Range begins
+// where it was asked to; no content coding; no more bytes than the budget. It never sends the
+// controller's token (I9). A 200 to a Range request (a server without ranges) is read and dropped
+// up to the position, which counts against the budget. Nothing it delivers is believed by anybody:
+// the bundle reader verifies every byte.
+#pragma once
+
+#include "agent/job.h"
+#include "base/chrono.h"
+#include "bundle/unpack/source.h"
+
+#define NET_DOWNLOAD_BUFFER_BYTES (256 * 1024)
+#define NET_DOWNLOAD_GAP_BYTES    (64 * 1024) // a forward gap up to this is cheaper than a request
+#define NET_DOWNLOAD_PAUSE_MIN_MS 500
+#define NET_DOWNLOAD_PAUSE_MAX_MS 30000
+
+struct net_download;
+
+// total_bytes: exact size of the file, 0 when unknown (the first answer tells). Everything is
+// borrowed until close.
+int net_download_open(const struct agent_job_net *net, const char *url, uint64_t total_bytes,
+                      const struct chrono *clock, struct net_download **ret, struct err *e)
+    __attribute__((nonnull));
+void net_download_close(struct net_download *download);
+static inline void own_drop_download(struct net_download **download) {
+    net_download_close(*download);
+    *download = NULL;
+}
+
+// The source over it; valid until close. Kinds of its reads: unreachable, tls, http, garbage,
+// redirected, too_slow, too_much, truncated, budget.
+struct unpack_source net_download_source(struct net_download *download) __attribute__((nonnull));
+// Body bytes received from the network so far, dropped ones included.
+uint64_t net_download_bytes(const struct net_download *download) __attribute__((nonnull));
+// What the last failing answer said about when to come back; 0 nothing.
+uint64_t net_download_retry_after_s(const struct net_download *download) __attribute__((nonnull));
