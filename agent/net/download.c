@@ -117,11 +117,6 @@ static int check_answer(struct net_download *d, struct err *e) {
 // ── Bytes arriving
 // ──────────────────────────────────────────────────────────────────────────────────
 
-static size_t refuse(struct net_download *d) {
-    (void)d;
-    return CURL_WRITEFUNC_ERROR;
-}
-
 static size_t on_data(char *data, size_t size, size_t count, void *user) {
     struct net_download *d = user;
     size_t len = size * count;
