@@ -4,7 +4,6 @@
 // agent/config_table.h with its default, range and unit; man/edge-agent.json.5 says the same and a
 // test compares them. The structured settings are beside it:
 //
-//   "labels":      {NAME:TEXT,…}                    sent as facts "label.NAME" wish at enrolment
 //   "facts":       {NAME:VALUE,…}                   added to what the device finds out
 //   "fact_commands": {NAME:[ARGV…],…}               first line of stdout, asked at start and daily
 //   "window":      {"start":"HH:MM","end":"HH:MM","days":["mon",…],"timezone":"Europe/Berlin"}
@@ -87,8 +86,7 @@ struct agent_config {
 #define X(name, type, fallback, min, max, unit, help) AGENT_CONFIG_MEMBER_##type(name)
     AGENT_CONFIG_TABLE(X)
 #undef X
-    const json_t *labels; // NULL none
-    const json_t *facts;
+    const json_t *facts; // NULL none
     struct fsm_pace_window window;
     const char *timezone; // "" UTC
     size_t n_runners;

@@ -225,11 +225,7 @@ static int read_window(const struct doc_at *root, struct agent_config *c, struct
 
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
     struct doc_at part;
-    int found = doc_object_opt(at, "labels", &part, e);
-    if (found < 0)
-        return -1;
-    ret->labels = found == 0 ? part.value : NULL;
-    found = doc_object_opt(at, "facts", &part, e);
+    int found = doc_object_opt(at, "facts", &part, e);
     if (found < 0)
         return -1;
     ret->facts = found == 0 ? part.value : NULL;

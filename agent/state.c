@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See state.h.
+#include "agent/state.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/kind.h"
+#include "base/fs.h"
+#include "base/own.h"
+#include "base/text.h"
+#include "bundle/kind.h"
+#include "keys/kind.h"
+
+#define PRIVATE "private"
+#define LOCK    "lock"
+
+static int take_lock(struct agent_state *s, struct err *e) {
+    if (fs_make_dir(s->store.dir, PRIVATE, 0700, e) < 0 ||
+        fs_open_dir(s->store.dir, PRIVATE, &s->private_dir, e) < 0 ||
+        fs_open_write(s->private_dir, LOCK, 0600, &s->lock, e) < 0)
+        return -1;
+    int locked = fs_lock(s->lock, e);
+    if (locked == FS_LOCKED)
+        return err_set(e, &err_busy, "another edge-agent works on %s", s->config->state_dir);
+    return locked;
+}
+
+static int open_root(struct agent_state *s, struct err *e) {
+    OWN(buf) struct buf raw;
+    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
+    if (fs_read_file(AT_FDCWD, s->config->root, KEYS_ROOT_MAX_BYTES, &raw, e) < 0 ||
+        keys_root_open((struct slice){.data = raw.data, .len = raw.len}, &s->root, e) < 0)
+        return err_prefix(e, "root of trust %s", s->config->root);
+    return 0;
+}
+
+// Queues the journal's report when the queue does not have it yet (I5).
+static int flush_report(struct agent_state *s, struct err *e) {
+    if (!s->journal.has_report || s->journal.report.id < s->queue.next)
+        return 0;
+    return agent_queue_add(&s->queue, &s->journal.report, e);
+}
+
+static int open_journal(struct agent_state *s, struct err *e) {
+    int found = agent_journal_read(s->private_dir, &s->journal, e);
+    if (found < 0)
+        return -1;
+    if (found == AGENT_JOURNAL_ABSENT) {
+        uint64_t generation, next;
+        s->journal = (struct agent_journal){.report_next = 1};
+        if (agent_store_adopt(&s->store, &generation, &next, e) < 0)
+            return -1;
+        fsm_machine_init(&s->journal.record, generation, next);
+        if (agent_journal_write(s->private_dir, &s->journal, e) < 0)
+            return -1;
+    }
+    // A pending report keeps its id, so the queue must not be told to begin after it.
+    uint64_t at_least = s->journal.report_next;
+    if (s->journal.has_report && s->journal.report.id + 1 == at_least)
+        at_least = s->journal.report.id;
+    if (agent_queue_open(s->private_dir, at_least, &s->queue, e) < 0)
+        return -1;
+    return flush_report(s, e);
+}
+
+// The link and the record must agree, whatever happened to either.
+static int settle_current(struct agent_state *s, struct err *e) {
+    const struct fsm_record *r = &s->journal.record;
+    uint64_t runs;
+    struct err damaged = ERR_NONE;
+    int found = agent_store_current(&s->store, &runs, &damaged);
+    if (found == 0 && fsm_machine_may_run(r, runs))
+        return 0;
+    uint64_t wanted = r->state == FSM_REBOOTING || r->state == FSM_PROBATION ? r->update.target
+                      : r->state == FSM_REVERTING || r->state == FSM_FAILED  ? r->revert_to
+                                                                             : r->committed;
+    struct bundle_generation record;
+    if (agent_store_verify(&s->store, wanted, NULL, NULL, &record, e) < 0 ||
+        agent_store_point(&s->store, wanted, e) < 0)
+        return err_prefix(e, "putting the link 'current' right");
+    return 0;
+}
+
+int agent_state_open(const struct agent_config *config, const struct chrono *clock,
+                     struct agent_state *ret, struct err *e) {
+    struct agent_state s = {
+        .config = config, .clock = clock, .store = {-1, -1}, .private_dir = -1, .lock = -1};
+    if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
+        take_lock(&s, e) < 0 || open_root(&s, e) < 0 || open_journal(&s, e) < 0 ||
+        agent_floors_read(s.private_dir, &s.floors, e) < 0 ||
+        agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
+        settle_current(&s, e) < 0) {
+        agent_state_close(&s);
+        return -1;
+    }
+    s.learned_boot_ms = chrono_boot_ms(clock);
+    *ret = s;
+    return 0;
+}
+
+void agent_state_close(struct agent_state *state) {
+    agent_identity_clear(&state->identity);
+    agent_floors_clear(&state->floors);
+    keys_root_free(state->root);
+    state->root = NULL;
+    own_drop_fd(&state->lock);
+    own_drop_fd(&state->private_dir);
+    agent_store_close(&state->store);
+    state->lock = state->private_dir = -1;
+}
+
+static void make_report(const struct agent_state *s, const struct fsm_outcome *out,
+                        const char *detail, struct bundle_report *ret) {
+    *ret = (struct bundle_report){
+        .id = s->queue.next,
+        .at_s = agent_state_trusted_s(s) > 0 ? agent_state_trusted_s(s) : -1,
+        .boot_ms = (uint64_t)chrono_boot_ms(s->clock),
+        .event = out->report,
+        .attempt = out->update.attempt,
+        .has_bundle = out->update.has_bundle,
+        .bundle = out->update.bundle,
+    };
+    _Static_assert(sizeof ret->rollout == sizeof out->update.rollout, "names of rollouts");
+    _Static_assert(sizeof ret->text == sizeof out->why.text, "texts of reasons");
+    memcpy(ret->rollout, out->update.rollout, sizeof ret->rollout);
+    memcpy(ret->code, out->why.code, sizeof ret->code);
+    memcpy(ret->text, out->why.text, sizeof ret->text);
+    if (detail)
+        text_safe(detail, ret->detail, sizeof ret->detail);
+}
+
+// Writes a new record with its report, and queues that.
+static int make_durable(struct agent_state *s, const struct fsm_record *record,
+                        const struct fsm_outcome *out, const char *detail, struct err *e) {
+    if (flush_report(s, e) < 0)
+        return -1;
+    struct agent_journal after = s->journal;
+    after.record = *record;
+    after.trusted_s = agent_state_trusted_s(s);
+    if (out->has_report) {
+        make_report(s, out, detail, &after.report);
+        after.has_report = true;
+    }
+    after.report_next = s->queue.next + (out->has_report ? 1 : 0);
+    if (agent_journal_write(s->private_dir, &after, e) < 0)
+        return -1;
+    s->journal = after;
+    s->learned_boot_ms = chrono_boot_ms(s->clock);
+    return flush_report(s, e);
+}
+
+int agent_state_step(struct agent_state *state, const struct fsm_input *in, const char *detail,
+                     struct fsm_outcome *ret, struct err *e) {
+    struct fsm_record after = state->journal.record;
+    struct fsm_outcome out;
+    if (in->event == FSM_OFFER)
+        assert(agent_queue_has_room(&state->queue) &&
+               "I5: no new install when reports fill the queue");
+    int done = fsm_machine_step(&after, in, &out);
+    if (done != 0)
+        return done;
+    if (make_durable(state, &after, &out, detail, e) < 0)
+        return err_prefix(e, "recording '%s' in state %s", fsm_machine_event_names[in->event],
+                          fsm_machine_state_names[state->journal.record.state]);
+    *ret = out;
+    return 0;
+}
+
+int agent_state_save(struct agent_state *state, struct err *e) {
+    struct fsm_outcome none = {.has_report = false};
+    return make_durable(state, &state->journal.record, &none, NULL, e);
+}
+
+int agent_state_wait(struct agent_state *state, const struct err_kind *kind, const char *text,
+                     struct err *e) {
+    struct fsm_record after = state->journal.record;
+    bool same = strcmp(after.why.code, kind->name) == 0;
+    if (same && strcmp(after.why.text, text) == 0)
+        return 0;
+    struct err why = {.kind = kind};
+    (void)snprintf(why.text, sizeof why.text, "%s", text);
+    after.why = agent_state_why(&why);
+    struct fsm_outcome out = {.has_report = !same && after.has_update,
+                              .report = BUNDLE_EVENT_WAITING,
+                              .why = after.why,
+                              .update = after.update};
+    return make_durable(state, &after, &out, NULL, e);
+}
+
+int64_t agent_state_trusted_s(const struct agent_state *state) {
+    if (state->journal.trusted_s == 0)
+        return 0;
+    int64_t since_ms = chrono_boot_ms(state->clock) - state->learned_boot_ms;
+    int64_t now_s = state->journal.trusted_s + since_ms / 1000;
+    int64_t end_s = keys_root_header(state->root)->expires_s;
+    return now_s < end_s ? now_s : end_s;
+}
+
+void agent_state_learn_time(struct agent_state *state, int64_t issued_s) {
+    int64_t end_s = keys_root_header(state->root)->expires_s;
+    if (issued_s > end_s)
+        issued_s = end_s;
+    if (issued_s <= agent_state_trusted_s(state))
+        return;
+    state->journal.trusted_s = issued_s;
+    state->learned_boot_ms = chrono_boot_ms(state->clock);
+}
+
+int64_t agent_state_best_s(const struct agent_state *state) {
+    int64_t wall_s = chrono_wall_ms(state->clock) / 1000;
+    int64_t trusted_s = agent_state_trusted_s(state);
+    return wall_s > trusted_s ? wall_s : trusted_s;
+}
+
+const struct err_kind *agent_state_kind(const char *name) {
+    const struct err_kind *const *const tables[] = {err_base_kinds, keys_kinds, bundle_kinds,
+                                                    agent_kinds};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        const struct err_kind *kind = err_find(tables[i], name);
+        if (kind)
+            return kind;
+    }
+    return NULL;
+}
+
+struct fsm_why agent_state_why(const struct err *e) {
+    struct fsm_why why;
+    assert(e->kind);
+    (void)snprintf(why.code, sizeof why.code, "%s", e->kind->name);
+    text_safe(e->text, why.text, sizeof why.text);
+    return why;
+}
