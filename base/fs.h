@@ -12,8 +12,11 @@
 // component by component with O_NOFOLLOW). Files are created 0600 and directories 0700 unless a
 // mode is given; umask does not matter.
 //
-// Error kinds: those of err_errno. All functions retry EINTR. Not thread-safe to swap; otherwise as
-// thread-safe as the calls beneath.
+// Below a directory descriptor only ordinary files and directories are opened: a FIFO or a device
+// that someone left there is refused. Absolute paths and ".." are refused there.
+//
+// Error kinds: those of err_errno. All functions but the barriers retry EINTR. Not thread-safe to
+// swap; otherwise as thread-safe as the calls beneath.
 #pragma once
 
 #include <stdbool.h>
@@ -30,8 +33,8 @@
 
 // The system calls beneath, each with the meaning of its man page (-1 and errno). This is the seam.
 struct fs_ops {
-    int (*openat)(int dir, const char *path, int flags,
-                  mode_t mode); // O_NOFOLLOW and beneath are the implementation's duty
+    // Not following links and staying beneath are the implementation's duty.
+    int (*openat)(int dir, const char *path, int flags, mode_t mode);
     ssize_t (*write)(int fd, const void *data, size_t len);
     ssize_t (*pwrite)(int fd, const void *data, size_t len, off_t offset);
     int (*ftruncate)(int fd, off_t len);
@@ -77,8 +80,10 @@ int fs_read(int fd, void *data, size_t len, size_t *ret_len, struct err *e)
     __attribute__((nonnull));
 int fs_pread(int fd, void *data, size_t len, uint64_t offset, size_t *ret_len, struct err *e)
     __attribute__((nonnull));
+// The target with its NUL in ret_bytes (limit otherwise).
 int fs_readlink(int dir, const char *path, char *ret, size_t ret_bytes, struct err *e)
     __attribute__((nonnull));
+// Of a file or a block device.
 int fs_size(int fd, uint64_t *ret, struct err *e) __attribute__((nonnull));
 // 0 and *ret; FS_ABSENT when there is nothing by that name. Never follows the last component.
 enum { FS_ABSENT = 1 };
@@ -92,8 +97,8 @@ int fs_write(int fd, const void *data, size_t len, struct err *e) __attribute__(
 int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err *e)
     __attribute__((nonnull));
 int fs_truncate(int fd, uint64_t len, struct err *e) __attribute__((nonnull));
-int fs_allocate(int fd, uint64_t len, struct err *e)
-    __attribute__((nonnull)); // not supported counts as done
+// Reserves space for the first len bytes; the size does not change. Not supported counts as done.
+int fs_allocate(int fd, uint64_t len, struct err *e) __attribute__((nonnull));
 int fs_chmod(int fd, mode_t mode, struct err *e) __attribute__((nonnull));
 int fs_chown(int fd, uid_t uid, gid_t gid, struct err *e) __attribute__((nonnull));
 int fs_set_time(int fd, int64_t seconds, struct err *e) __attribute__((nonnull));
@@ -127,21 +132,30 @@ int fs_clone(int to_fd, int from_fd, struct err *e) __attribute__((nonnull));
 // Removes a file or link; absence is fine.
 int fs_remove(int dir, const char *path, struct err *e) __attribute__((nonnull));
 // Removes a whole tree without following links and without recursion on its depth; absence is fine.
+// It opens up directories that deny their owner, does not cross mount points (busy), and can be
+// called again after a failure. Memory grows with the depth only.
 int fs_remove_tree(int dir, const char *path, struct err *e) __attribute__((nonnull));
 
 // Replaces a file durably: temporary in the same directory, fsync, rename, fsync of the directory.
+// After a failure before the rename the temporary is gone and the old file is there; if only the
+// last fsync fails, either may be there after a power cut. A power cut can leave a temporary
+// behind: fs_is_temporary.
 int fs_replace(int dir, const char *path, const void *data, size_t len, mode_t mode, struct err *e)
     __attribute__((nonnull));
-// The same for a symbolic link.
+// The same for a symbolic link; what the link points to must have been synced before.
 int fs_replace_link(int dir, const char *path, const char *target, struct err *e)
     __attribute__((nonnull));
+
+// Whether a name has the form of fs_replace's temporaries (".NAME.tmp-0123456789abcdef"): recovery
+// removes them.
+bool fs_is_temporary(const char *name) __attribute__((nonnull));
 
 // Takes an exclusive lock on an open file without waiting; 1 when another process holds it.
 enum { FS_LOCKED = 1 };
 int fs_lock(int fd, struct err *e) __attribute__((nonnull));
 
-// Walks one directory: calls visit(name, type) for each entry but "." and ".."; a visit that
-// returns < 0 ends it with its error.
+// Walks one directory in no particular order: calls visit(name, type) for each entry but "." and
+// ".."; a visit that returns < 0 ends it with its error. type is the S_IFMT part of a mode.
 int fs_list(int dir, const char *path,
             int (*visit)(void *context, const char *name, mode_t type, struct err *e),
             void *context, struct err *e) __attribute__((nonnull(2, 3, 5)));
