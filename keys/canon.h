@@ -16,7 +16,8 @@
 // not_canonical (a real number, a NUL in a string).
 int keys_canon_format(const json_t *value, struct buf *ret, struct err *e) __attribute__((nonnull));
 
-// Parses text that must already be canonical: the value is parsed strictly, formatted again and
-// compared byte for byte. *ret is the caller's. Kinds: syntax, limit, not_canonical, memory.
+// Parses text (an object or an array) that must already be canonical: the value is parsed strictly,
+// formatted again and compared byte for byte. *ret is the caller's. Kinds: syntax, limit,
+// not_canonical, memory.
 int keys_canon_parse(struct slice text, const char *what, const struct doc_limits *limits,
                      json_t **ret, struct err *e) __attribute__((nonnull));
