@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fetching and staging a bundle; see fetch.h.
+#include "agent/worker/fetch.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "agent/kind.h"
+#include "agent/net/download.h"
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/kind.h"
+#include "bundle/unpack/stage.h"
+#include "keys/kind.h"
+
+static void own_drop_candidate(struct unpack_candidate **candidate) {
+    unpack_candidate_free(*candidate);
+}
+
+static void own_drop_bundle(struct unpack_bundle **bundle) {
+    unpack_bundle_free(*bundle);
+}
+
+static int open_root(int fd, struct keys_root **ret, struct err *e) {
+    OWN(buf) struct buf raw;
+    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
+    if (worker_voice_read_fd(fd, KEYS_ROOT_MAX_BYTES, &raw, e) < 0 ||
+        keys_root_open(buf_slice(&raw), ret, e) < 0)
+        return err_prefix(e, "root.json");
+    return 0;
+}
+
+// Opens and verifies. `keep` gets a copy of the manifest member as it came, or is NULL.
+static int open_bundle(const struct unpack_source *source, const struct keys_root *root,
+                       struct buf *keep, struct unpack_bundle **ret, struct err *e) {
+    OWN(candidate) struct unpack_candidate *candidate = NULL;
+    if (unpack_open(source, &candidate, e) < 0)
+        return -1;
+    if (keep) {
+        struct slice manifest = unpack_candidate_manifest(candidate);
+        if (buf_add(keep, manifest.data, manifest.len, e) < 0)
+            return -1;
+    }
+    return unpack_verify(&candidate, keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE), ret, e);
+}
+
+// The bundle must be the one that the instruction names.
+static int check_identity(const struct agent_job *job, const struct bundle_manifest *manifest,
+                          struct err *e) {
+    struct keys_digest wanted;
+    if (!job->bundle[0])
+        return 0;
+    if (keys_digest_parse(job->bundle, "bundle", &wanted, e) < 0)
+        return -1;
+    if (!keys_digest_equal(&wanted, bundle_manifest_id(manifest)))
+        return err_set(e, &err_digest_mismatch,
+                       "the server has another bundle at this address than the one offered");
+    return 0;
+}
+
+static uint64_t stream_bytes(const struct bundle_manifest_view *view) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        sum += c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
+    }
+    return sum;
+}
+
+// Shows the agent what would be installed and waits for its word.
+static int ask_to_proceed(struct worker_voice *v, const struct unpack_bundle *bundle,
+                          const struct buf *manifest, struct err *e) {
+    const struct bundle_manifest *m = unpack_bundle_manifest(bundle);
+    struct agent_job_message say = {.type = AGENT_JOB_MANIFEST};
+    say.u.manifest.id = *bundle_manifest_id(m);
+    say.u.manifest.total_bytes = unpack_bundle_skeleton(bundle)->total;
+    say.u.manifest.stream_bytes = stream_bytes(bundle_manifest_view(m));
+    if (fs_pwrite(WORKER_FETCH_MANIFEST_FD, manifest->data, manifest->len, 0, e) < 0 ||
+        worker_voice_send(v, &say, e) < 0)
+        return -1;
+    return worker_voice_expect(v, AGENT_JOB_PROCEED, &say, e);
+}
+
+struct progress {
+    struct worker_voice *voice;
+    uint64_t total;
+};
+
+static int on_progress(void *context, uint64_t source, uint64_t stream, struct err *e) {
+    struct progress *p = context;
+    p->voice->source_bytes = source;
+    p->voice->stream_bytes = stream;
+    return worker_voice_progress(p->voice, stream < p->total ? stream : p->total, p->total, e);
+}
+
+static bool is_directory(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int stage(struct worker_voice *v, const struct unpack_source *source, struct err *e) {
+    OWN(root) struct keys_root *root = NULL;
+    OWN(bundle) struct unpack_bundle *bundle = NULL;
+    OWN(buf) struct buf manifest;
+    buf_init(&manifest, BUNDLE_MANIFEST_MAX_BYTES);
+    if (open_root(WORKER_FETCH_ROOT_FD, &root, e) < 0 ||
+        open_bundle(source, root, &manifest, &bundle, e) < 0 ||
+        check_identity(v->job, unpack_bundle_manifest(bundle), e) < 0 ||
+        ask_to_proceed(v, bundle, &manifest, e) < 0)
+        return -1;
+    struct progress progress = {v,
+                                stream_bytes(bundle_manifest_view(unpack_bundle_manifest(bundle)))};
+    struct unpack_stage how = {
+        .target_dir = WORKER_FETCH_PARTIAL_FD,
+        .previous_dir = is_directory(WORKER_FETCH_PREVIOUS_FD) ? WORKER_FETCH_PREVIOUS_FD : -1,
+        .resume = v->job->resume,
+        .decode_max_bytes = v->job->decode_max_bytes,
+        .progress = on_progress,
+        .context = &progress};
+    struct unpack_stage_result result = {0};
+    if (unpack_stage(bundle, source, &how, &result, e) < 0)
+        return -1;
+    v->source_bytes = result.source_bytes;
+    v->stream_bytes = result.stream_bytes;
+    return 0;
+}
+
+int worker_fetch(struct worker_voice *v, struct err *e) {
+    if (!v->job->url[0]) {
+        struct unpack_source_file file;
+        struct unpack_source source;
+        if (unpack_source_from_file(WORKER_FETCH_FILE_FD, &file, &source, e) < 0)
+            return -1;
+        return stage(v, &source, e);
+    }
+    OWN(download) struct net_download *download = NULL;
+    if (net_download_open(&v->job->net, v->job->url, v->job->bundle_bytes, v->clock, &download, e) <
+        0)
+        return -1;
+    struct unpack_source source = net_download_source(download);
+    int result = stage(v, &source, e);
+    v->source_bytes = net_download_bytes(download);
+    v->retry_after_s = net_download_retry_after_s(download);
+    return result;
+}
+
+int worker_fetch_verify(const char *root_path, const char *bundle_path, struct err *e) {
+    OWN(fd) int root_fd = -1;
+    OWN(fd) int fd = -1;
+    OWN(root) struct keys_root *root = NULL;
+    OWN(bundle) struct unpack_bundle *bundle = NULL;
+    struct unpack_source_file file;
+    struct unpack_source source;
+    if (fs_open_read(AT_FDCWD, root_path, &root_fd, e) < 0 || open_root(root_fd, &root, e) < 0 ||
+        fs_open_read(AT_FDCWD, bundle_path, &fd, e) < 0 ||
+        unpack_source_from_file(fd, &file, &source, e) < 0 ||
+        open_bundle(&source, root, NULL, &bundle, e) < 0)
+        return -1;
+    return unpack_check(bundle, &source, BUNDLE_FRAME_MAX_BYTES, e);
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// edge-agent-worker: does one job for edge-agent and ends (agent/job.h). It is not for people, but
+// for one mode:
+//
+//   edge-agent-worker --verify ROOT FILE     exit status 0 when the bundle can be trusted, else the
+//   error kind's
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/kind.h"
+#include "agent/net/handle.h"
+#include "agent/worker/fetch.h"
+#include "agent/worker/probe.h"
+#include "agent/worker/sandbox.h"
+#include "agent/worker/talk.h"
+#include "base/fs.h"
+#include "base/own.h"
+#include "keys/secret.h"
+
+static int complain(const struct err *e) {
+    fprintf(stderr, "edge-agent-worker: %s\n", e->text);
+    return e->kind->exit_status;
+}
+
+static int verify(const char *root, const char *bundle) {
+    struct err e = ERR_NONE;
+    if (keys_secret_init(&e) < 0 || worker_fetch_verify(root, bundle, &e) < 0)
+        return complain(&e);
+    return 0;
+}
+
+static int read_job(struct agent_job *ret, struct err *e) {
+    OWN(buf) struct buf text;
+    buf_init(&text, AGENT_JOB_SPEC_MAX_BYTES);
+    if (worker_voice_read_fd(AGENT_JOB_SPEC_FD, AGENT_JOB_SPEC_MAX_BYTES, &text, e) < 0)
+        return -1;
+    return agent_job_parse(buf_slice(&text), ret, e);
+}
+
+static int enter_sandbox(const struct agent_job *job, struct err *e) {
+    struct worker_sandbox how = {
+        .writable_dir = -1, .readable_dir = -1, .read_file = job->net.ca_file};
+    struct worker_sandbox_state state;
+    if (job->kind == AGENT_JOB_FETCH) {
+        how.writable_dir = WORKER_FETCH_PARTIAL_FD;
+        how.readable_dir = WORKER_FETCH_PREVIOUS_FD;
+    } else if (job->kind == AGENT_JOB_PROBE && strncmp(job->probe_url, "file:", 5) == 0) {
+        how.read_file = job->probe_url + 5;
+    }
+    if (worker_sandbox_enter(&how, &state, e) < 0)
+        return -1;
+    if (!state.landlock || !state.seccomp)
+        fprintf(stderr, "this kernel has no%s%s: the worker runs with less protection\n",
+                state.landlock ? "" : " Landlock", state.seccomp ? "" : " seccomp");
+    return 0;
+}
+
+static int run(struct worker_voice *v, struct err *e) {
+    static int (*const jobs[AGENT_JOB_KINDS])(struct worker_voice *, struct err *) = {
+        [AGENT_JOB_CHECKIN] = worker_talk_checkin,
+        [AGENT_JOB_ENROLL] = worker_talk_enroll,
+        [AGENT_JOB_FETCH] = worker_fetch,
+        [AGENT_JOB_PROBE] = worker_probe,
+    };
+    if (keys_secret_init(e) < 0 || net_handle_start(e) < 0 || enter_sandbox(v->job, e) < 0)
+        return -1;
+    return jobs[v->job->kind](v, e);
+}
+
+int main(int argc, char **argv) {
+    if (argc == 4 && strcmp(argv[1], "--verify") == 0)
+        return verify(argv[2], argv[3]);
+    if (argc != 1) {
+        fprintf(stderr, "edge-agent-worker is started by edge-agent; see edge-agent(1)\n");
+        return err_usage.exit_status;
+    }
+    struct err e = ERR_NONE;
+    struct agent_job job;
+    if (read_job(&job, &e) < 0)
+        return complain(&e);
+    struct worker_voice voice = {
+        .control = AGENT_JOB_CONTROL_FD, .job = &job, .clock = chrono_system()};
+    (void)run(&voice, &e);
+    if (worker_voice_result(&voice, &e) < 0)
+        return err_worker_failed.exit_status;
+    return e.kind ? e.kind->exit_status : 0;
+}
