@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Making a bundle: same input, same bytes, on any number of cores. Two passes over the input: the first walks it, makes the trees, cuts and
-// deduplicates chunks; frames are compressed in parallel and written in order; then index and manifest are put before them (the
-// data goes to a temporary beside the output first, because the manifest and index come before it in the file and depend on it).
+// Making a bundle: same input, same bytes, on any number of cores (and with the same zstd library). Two passes over the input: the first walks
+// it, cuts chunks and takes all digests, and gives the trees; with that the number of rows is known, and so where the data begins. The
+// second compresses frames in parallel and writes each to its place. Input that changes between the two fails (busy). The output is not
+// fsynced: it can be made again. It appears under its name complete or not at all.
 #pragma once
 
 #include "bundle/manifest.h"
@@ -21,6 +22,7 @@ struct pack_component {
     const char *path;
     uint64_t security_version;
     const json_t *model; // extra facts about the model; NULL none
+    bool strip_special; // drop setuid, setgid and sticky bits, owners and extended attributes, leave out devices, fifos and sockets
 };
 
 struct pack_build {
@@ -41,7 +43,8 @@ struct pack_build {
     unsigned threads;        // 0: as many as there are cores
     size_t n_signers;
     struct sign_signer *const *signers;
-    void (*progress)(void *context, const char *step, uint64_t done_bytes, uint64_t total_bytes); // may be NULL
+    // May be NULL. Calls do not overlap, but come from whichever thread has finished a part.
+    void (*progress)(void *context, const char *step, uint64_t done_bytes, uint64_t total_bytes);
     void *context;
 };
 
@@ -49,6 +52,7 @@ struct pack_build_result {
     struct keys_digest id;
     uint64_t stream_bytes, raw_bytes, data_bytes, file_bytes;
     uint64_t entries, chunks, frames;
+    uint64_t stripped, skipped; // by strip_special: entries that lost something, entries left out
 };
 
 // Writes the bundle to path (temporary beside it, then rename). Kinds: unsupported_member, bad_path, limit, io, …

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Content-defined cuts.
+#include "bundle/pack/chunker.h"
+
+#include <string.h>
+
+#include "bundle/limits.h"
+#include "keys/digest.h"
+
+#define SEED   "edge gear"
+#define WINDOW 64 // bytes that the top of fp depends on
+#define RARE   (0xffffULL << 48)
+#define OFTEN  (0xfffULL << 52)
+
+void pack_chunker_init(struct pack_chunker *chunker) {
+    uint8_t text[sizeof SEED]; // the terminator's place takes the byte
+    memcpy(text, SEED, sizeof SEED);
+    for (unsigned i = 0; i < 256; i++) {
+        struct keys_digest digest;
+        text[sizeof SEED - 1] = (uint8_t)i;
+        keys_digest_of(text, sizeof text, &digest);
+        uint64_t value = 0;
+        for (int k = 7; k >= 0; k--)
+            value = value << 8 | digest.bytes[k];
+        chunker->gear[i] = value;
+    }
+}
+
+size_t pack_chunker_cut(const struct pack_chunker *chunker, const uint8_t *data, size_t len) {
+    const uint64_t *gear = chunker->gear;
+    size_t end = len < BUNDLE_CHUNK_MAX_BYTES ? len : BUNDLE_CHUNK_MAX_BYTES;
+    size_t middle = end < BUNDLE_CHUNK_AVG_BYTES ? end : BUNDLE_CHUNK_AVG_BYTES;
+    size_t i = BUNDLE_CHUNK_MIN_BYTES - WINDOW;
+    uint64_t fp = 0;
+    if (end <= BUNDLE_CHUNK_MIN_BYTES)
+        return end;
+    for (; i < BUNDLE_CHUNK_MIN_BYTES - 1; i++)
+        fp = (fp << 1) + gear[data[i]];
+    for (; i < middle; i++) {
+        fp = (fp << 1) + gear[data[i]];
+        if (!(fp & RARE))
+            return i + 1;
+    }
+    for (; i < end; i++) {
+        fp = (fp << 1) + gear[data[i]];
+        if (!(fp & OFTEN))
+            return i + 1;
+    }
+    return end;
+}

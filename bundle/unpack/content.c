@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Contents on their way into files.
+#include "bundle/unpack/content.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/kind.h"
+#include "bundle/tree.h"
+
+int unpack_content_init(struct unpack_content *c, int places_fd, struct err *e) {
+    unpack_scratch_init(&c->places, places_fd);
+    c->again_fd = -1;
+    c->run_bytes = 0;
+    c->chunk = malloc(BUNDLE_CHUNK_MAX_BYTES);
+    return c->chunk ? 0 : err_set(e, &err_memory, "staging");
+}
+
+void unpack_content_clear(struct unpack_content *c) {
+    free(c->chunk);
+    c->chunk = NULL;
+    own_drop_fd(&c->again_fd);
+    c->again_fd = -1;
+}
+
+static int remember(struct unpack_content *c, const struct unpack_content_place *place,
+                    uint64_t size, struct err *e) {
+    if (size == 0 || !unpack_stream_repeats(c->stream))
+        return 0;
+    const struct unpack_scratch_row row = {
+        .key = unpack_stream_position(c->stream), .a = place->tree_offset, .b = place->component};
+    return unpack_scratch_add(&c->places, &row, e);
+}
+
+// ── Repeats
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+static int open_component_file(int dir, const char *component, const char *path, int *ret,
+                               struct err *e) {
+    OWN(fd) int parent = -1;
+    if (fs_open_dir(dir, component, &parent, e) < 0)
+        return -1;
+    return fs_open_read(parent, path, ret, e);
+}
+
+// Opens the file of a place: as staged, or the previous generation's when it was left out.
+static int open_place(struct unpack_content *c, const struct unpack_scratch_row *place, int *ret,
+                      struct err *e) {
+    const char *component = c->view->components[place->b].name;
+    uint8_t line[BUNDLE_TREE_LINE_MAX];
+    struct bundle_tree_entry entry;
+    size_t got = 0;
+    if (fs_pread(c->trees[place->b], line, sizeof line, place->a, &got, e) < 0)
+        return err_prefix(e, "reading a tree");
+    const uint8_t *newline = memchr(line, '\n', got);
+    if (!newline)
+        return err_set(e, &err_bad_tree, "a tree changed while it was in use");
+    if (bundle_tree_parse((struct slice){line, (size_t)(newline - line) + 1}, &entry, e) < 0)
+        return -1;
+    int r = open_component_file(c->target_dir, component, entry.path, ret, e);
+    if (r < 0 && c->previous_dir >= 0 && err_is(e, &err_not_found)) {
+        err_clear(e);
+        r = open_component_file(c->previous_dir, component, entry.path, ret, e);
+    }
+    return r;
+}
+
+// Reads a chunk that repeats into c->chunk. `fd` is the file being written, whose content begins at
+// `start`.
+static int read_repeat(struct unpack_content *c, const struct unpack_piece *piece, int fd,
+                       uint64_t start, struct err *e) {
+    struct unpack_scratch_row place = {.key = 0};
+    size_t got = 0;
+    int from = fd;
+    int r = unpack_scratch_find(&c->places, piece->first, &place, e);
+    if (r != 0)
+        return r < 0 ? -1 : err_set(e, &err_internal, "a chunk repeats nothing that was placed");
+    if (place.key != start) {
+        if (place.a == UNPACK_CONTENT_TREE) {
+            from = c->trees[place.b];
+        } else if (c->again_fd < 0 || c->again_start != place.key) {
+            own_drop_fd(&c->again_fd);
+            c->again_fd = -1;
+            if (open_place(c, &place, &c->again_fd, e) < 0)
+                return err_prefix(e, "taking a chunk that repeats");
+            c->again_start = place.key;
+            from = c->again_fd;
+        } else {
+            from = c->again_fd;
+        }
+    }
+    if (fs_pread(from, c->chunk, piece->bytes, piece->first - place.key, &got, e) < 0)
+        return err_prefix(e, "taking a chunk that repeats");
+    if (got < piece->bytes)
+        return err_set(e, &err_bad_content, "a file that a chunk repeats was cut short");
+    return 0;
+}
+
+// ── Writing
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+// Chunks that lie one after another in a frame and in the file are written together.
+static int flush(struct unpack_content *c, int fd, struct err *e) {
+    size_t n = c->run_bytes;
+    c->run_bytes = 0;
+    return n ? fs_pwrite(fd, c->run, n, c->run_offset, e) : 0;
+}
+
+static int write_first(struct unpack_content *c, const struct unpack_piece *piece, int fd,
+                       uint64_t offset, struct err *e) {
+    const uint8_t *bytes = NULL;
+    if (c->run_frame != piece->frame) {
+        if (flush(c, fd, e) < 0 || (c->progress && c->progress(c->context, e) < 0))
+            return -1;
+        c->run_frame = piece->frame;
+    }
+    if (unpack_stream_bytes(c->stream, piece, &bytes, e) < 0)
+        return -1;
+    if (c->run_bytes && c->run + c->run_bytes == bytes && c->run_offset + c->run_bytes == offset) {
+        c->run_bytes += piece->bytes;
+        return 0;
+    }
+    if (flush(c, fd, e) < 0)
+        return -1;
+    c->run = bytes;
+    c->run_bytes = piece->bytes;
+    c->run_offset = offset;
+    return 0;
+}
+
+static int write_piece(struct unpack_content *c, const struct unpack_piece *piece, int fd,
+                       uint64_t start, uint64_t offset, struct err *e) {
+    if (!piece->repeat)
+        return write_first(c, piece, fd, offset, e);
+    if (flush(c, fd, e) < 0 || read_repeat(c, piece, fd, start, e) < 0)
+        return -1;
+    return fs_pwrite(fd, c->chunk, piece->bytes, offset, e);
+}
+
+// Whether the file has this chunk already.
+static int has_piece(struct unpack_content *c, const struct unpack_piece *piece, int fd,
+                     uint64_t offset, bool *ret, struct err *e) {
+    struct keys_digest found;
+    size_t got = 0;
+    if (fs_pread(fd, c->chunk, piece->bytes, offset, &got, e) < 0)
+        return -1;
+    keys_digest_of(c->chunk, got, &found);
+    *ret = got == piece->bytes && memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0;
+    return 0;
+}
+
+static int write_pieces(struct unpack_content *c, int fd, uint64_t size, bool intact,
+                        struct err *e) {
+    uint64_t start = unpack_stream_position(c->stream);
+    c->run_bytes = 0;
+    for (uint64_t done = 0; done < size;) {
+        struct unpack_piece piece;
+        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0)
+            return -1;
+        if (intact && has_piece(c, &piece, fd, done, &intact, e) < 0)
+            return -1;
+        // From the first chunk that is not right on, nothing in the file is believed.
+        if (!intact && write_piece(c, &piece, fd, start, done, e) < 0)
+            return -1;
+        done += piece.bytes;
+    }
+    if (flush(c, fd, e) < 0)
+        return -1;
+    return intact ? UNPACK_CONTENT_KEPT : 0;
+}
+
+int unpack_content_write(struct unpack_content *c, const struct unpack_content_place *place, int fd,
+                         uint64_t size, uint64_t have, struct err *e) {
+    if (remember(c, place, size, e) < 0)
+        return -1;
+    int r = write_pieces(c, fd, size, have > 0, e);
+    if (r >= 0 && have > size && fs_truncate(fd, size, e) < 0)
+        return -1;
+    return r;
+}
+
+int unpack_content_skip(struct unpack_content *c, const struct unpack_content_place *place,
+                        uint64_t size, struct err *e) {
+    if (remember(c, place, size, e) < 0)
+        return -1;
+    for (uint64_t done = 0; done < size;) {
+        struct unpack_piece piece;
+        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0)
+            return -1;
+        done += piece.bytes;
+    }
+    return 0;
+}

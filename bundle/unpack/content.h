@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writing one content of the stream into a file, or passing over it. What is in the file already is kept as far as its chunks are
+// the right ones (that is how an interrupted staging goes on), and a chunk that repeats is copied from where it was put first: a file staged
+// before, the same file, a tree, or, when that file was left out, the previous generation's.
+#pragma once
+
+#include "bundle/unpack/scratch.h"
+#include "bundle/unpack/stream.h"
+
+// Where a content goes, so that it can be found again.
+struct unpack_content_place {
+    uint32_t component;   // number in the manifest
+    uint64_t tree_offset; // of its line; UNPACK_CONTENT_TREE for the tree itself
+};
+#define UNPACK_CONTENT_TREE UINT64_MAX
+
+struct unpack_content {
+    struct unpack_stream *stream;
+    const struct bundle_manifest_view *view;
+    int target_dir;   // component directories lie here; the caller's
+    int previous_dir; // or -1
+    const int *trees; // one descriptor for each component; the caller's
+    struct unpack_scratch places; // stream position of a content → where it went
+    int again_fd;         // the file that a repeat was last copied from, or -1
+    uint64_t again_start; // stream position of its content
+    uint8_t *chunk;       // owned, BUNDLE_CHUNK_MAX_BYTES
+    const uint8_t *run;   // bytes of the loaded frame that are to be written
+    size_t run_bytes;
+    uint64_t run_offset, run_frame;
+    // Called before another frame is loaded; may be NULL.
+    int (*progress)(void *context, struct err *e);
+    void *context;
+};
+
+// places_fd: an empty file, the caller's.
+int unpack_content_init(struct unpack_content *c, int places_fd, struct err *e) __attribute__((nonnull));
+void unpack_content_clear(struct unpack_content *c) __attribute__((nonnull));
+
+// fd: open for reading and writing, holding `have` bytes of an earlier try (0 when it is new). Afterwards it has exactly `size` bytes.
+// 0 when something was written, UNPACK_CONTENT_KEPT when all of it was there.
+enum { UNPACK_CONTENT_KEPT = 1 };
+int unpack_content_write(struct unpack_content *c, const struct unpack_content_place *place, int fd, uint64_t size,
+                         uint64_t have, struct err *e) __attribute__((nonnull));
+// Passes over a content that is not needed here.
+int unpack_content_skip(struct unpack_content *c, const struct unpack_content_place *place, uint64_t size,
+                        struct err *e) __attribute__((nonnull));

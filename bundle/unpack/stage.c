@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Staging: first the trees, each verified before a path is taken from it; then, entry by entry,
+// what they name. Everything is made below directories of this staging, links are never followed,
+// and a name is made once.
+#include "bundle/unpack/stage.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/kind.h"
+#include "bundle/tree.h"
+#include "bundle/unpack/content.h"
+
+#define EDGE_DIR   ".edge"
+#define NAME_BYTES (BUNDLE_NAME_MAX + 8)
+#define HASH_BYTES 65536
+
+static const char *const scratch_names[] = {"scratch-index", "scratch-firsts", "scratch-places"};
+enum { SCRATCH_INDEX, SCRATCH_FIRSTS, SCRATCH_PLACES, SCRATCHES };
+
+struct stage {
+    const struct unpack_stage *how;
+    const struct bundle_manifest_view *view;
+    int edge; // .edge of the target
+    int scratch[SCRATCHES];
+    int trees[BUNDLE_COMPONENTS_MAX];
+    struct unpack_stream *stream;
+    struct unpack_content content;
+    uint64_t written_bytes;
+    struct unpack_stage_result result;
+};
+
+// A component while it is walked.
+struct walk {
+    uint32_t number;
+    const struct bundle_component *component;
+    int dir;
+    struct bundle_tree_reader *tree;
+    struct bundle_tree_reader *previous; // the previous generation's tree, or NULL
+    bool has_before;                     // `before` holds its current entry
+    struct bundle_tree_entry entry, before;
+    uint64_t entries, bytes;
+    bool executable;
+};
+
+static int report(void *context, struct err *e) {
+    struct stage *s = context;
+    if (!s->how->progress)
+        return 0;
+    return s->how->progress(s->how->context, unpack_stream_read_bytes(s->stream),
+                            unpack_stream_position(s->stream), e);
+}
+
+// ── Files
+// ──────────────────────────────────────────────────────────────────────────────────────────
+
+// Opens a file to be filled. With resume one may be there; a link or a directory in its place is
+// not ours and refuses.
+static int open_file(const struct stage *s, int dir, const char *path, int *ret_fd,
+                     uint64_t *ret_have, struct err *e) {
+    *ret_have = 0;
+    if (!s->how->resume)
+        return fs_create(dir, path, 0600, ret_fd, e);
+    OWN(fd) int fd = -1;
+    if (fs_open_write(dir, path, 0600, &fd, e) < 0 || fs_size(fd, ret_have, e) < 0)
+        return -1;
+    *ret_fd = own_take_fd(&fd);
+    return 0;
+}
+
+static int stage_file(struct stage *s, struct walk *w, struct err *e) {
+    const struct bundle_tree_entry *entry = &w->entry;
+    const struct unpack_content_place place = {.component = w->number,
+                                               .tree_offset = bundle_tree_offset(w->tree)};
+    OWN(fd) int fd = -1;
+    uint64_t have = 0;
+    if (open_file(s, w->dir, entry->path, &fd, &have, e) < 0)
+        return -1;
+    int r = unpack_content_write(&s->content, &place, fd, entry->size, have, e);
+    if (r < 0)
+        return -1;
+    if (r == UNPACK_CONTENT_KEPT && have > 0)
+        s->result.files_kept++;
+    else
+        s->result.files_written++;
+    if (r != UNPACK_CONTENT_KEPT)
+        s->result.stream_bytes += entry->size;
+    return 0;
+}
+
+static int stage_link(const struct stage *s, int dir, const struct bundle_tree_entry *entry,
+                      struct err *e) {
+    char found[BUNDLE_LINK_MAX + 2];
+    struct stat status;
+    if (s->how->resume) {
+        int r = fs_stat(dir, entry->path, &status, e);
+        if (r < 0)
+            return -1;
+        if (r == 0 && S_ISLNK(status.st_mode)) {
+            if (fs_readlink(dir, entry->path, found, sizeof found, e) < 0)
+                return -1;
+            if (strcmp(found, entry->target) == 0)
+                return 0;
+        }
+        if (r == 0 && fs_remove(dir, entry->path, e) < 0)
+            return -1;
+    }
+    return fs_symlink(entry->target, dir, entry->path, e);
+}
+
+// ── The previous generation
+// ────────────────────────────────────────────────────────────────────────
+
+// Opens its tree of the same component, if it has one. What it says is a reason to leave a file
+// out, nothing more: sealing hashes what is taken from there.
+static int open_previous(const struct stage *s, struct walk *w, int *ret_fd, struct err *e) {
+    char name[NAME_BYTES];
+    OWN(fd) int edge = -1;
+    OWN(fd) int fd = -1;
+    uint64_t size = 0;
+    if (s->how->previous_dir < 0)
+        return 0;
+    (void)snprintf(name, sizeof name, "%s.tree", w->component->name);
+    if (fs_open_dir(s->how->previous_dir, EDGE_DIR, &edge, e) < 0 ||
+        fs_open_read(edge, name, &fd, e) < 0) {
+        if (!err_is(e, &err_not_found))
+            return -1;
+        err_clear(e);
+        return 0;
+    }
+    if (fs_size(fd, &size, e) < 0 || bundle_tree_open(fd, 0, size, &w->previous, e) < 0)
+        return -1;
+    w->has_before = false;
+    *ret_fd = own_take_fd(&fd);
+    return 0;
+}
+
+// Whether the previous generation has this file. Both trees are sorted, so one step forward is
+// enough.
+static int previous_has(struct walk *w, bool *ret, struct err *e) {
+    *ret = false;
+    while (w->previous) {
+        if (!w->has_before) {
+            int r = bundle_tree_next(w->previous, &w->before, e);
+            if (r < 0)
+                return err_prefix(e, "the previous generation's tree");
+            if (r == BUNDLE_TREE_END) {
+                bundle_tree_close(own_take(&w->previous));
+                return 0;
+            }
+            w->has_before = true;
+        }
+        int order = bundle_tree_compare(w->before.path, w->entry.path);
+        if (order > 0)
+            return 0;
+        if (order == 0) {
+            *ret = w->before.type == BUNDLE_TREE_FILE && w->before.size == w->entry.size &&
+                   w->before.exec == w->entry.exec &&
+                   keys_digest_equal(&w->before.digest, &w->entry.digest);
+            return 0;
+        }
+        w->has_before = false;
+    }
+    return 0;
+}
+
+// ── Components
+// ─────────────────────────────────────────────────────────────────────────────────────
+
+static int stage_entry(struct stage *s, struct walk *w, struct err *e) {
+    const struct bundle_tree_entry *entry = &w->entry;
+    const struct unpack_content_place place = {.component = w->number,
+                                               .tree_offset = bundle_tree_offset(w->tree)};
+    bool there = false;
+    if (entry->type == BUNDLE_TREE_DIR)
+        return s->how->resume ? fs_make_dir(w->dir, entry->path, 0700, e)
+                              : fs_mkdir(w->dir, entry->path, 0700, e);
+    if (entry->type == BUNDLE_TREE_LINK)
+        return stage_link(s, w->dir, entry, e);
+    w->executable = w->executable || entry->exec;
+    if (__builtin_add_overflow(w->bytes, entry->size, &w->bytes) ||
+        w->bytes > w->component->stream_bytes)
+        return err_set(e, &err_bad_tree, "its files are larger than the manifest says");
+    if (previous_has(w, &there, e) < 0)
+        return -1;
+    if (!there)
+        return stage_file(s, w, e);
+    s->result.files_left_out++;
+    // With resume an earlier try, made against another generation, may have put one there.
+    if (s->how->resume && fs_remove(w->dir, entry->path, e) < 0)
+        return -1;
+    return unpack_content_skip(&s->content, &place, entry->size, e);
+}
+
+static int walk_entries(struct stage *s, struct walk *w, struct err *e) {
+    for (;;) {
+        int r = bundle_tree_next(w->tree, &w->entry, e);
+        if (r < 0)
+            return -1;
+        if (r == BUNDLE_TREE_END)
+            break;
+        w->entries++;
+        if (stage_entry(s, w, e) < 0)
+            return err_prefix(e, "%s", w->entry.path);
+    }
+    if (w->entries != w->component->entries || w->bytes != w->component->stream_bytes ||
+        w->executable != w->component->executable)
+        return err_set(e, &err_bad_tree, "it is not what the manifest says of it");
+    return 0;
+}
+
+static int stage_component(struct stage *s, uint32_t number, struct err *e) {
+    const struct bundle_component *component = &s->view->components[number];
+    OWN(fd) int dir = -1;
+    OWN(fd) int previous = -1;
+    int made = s->how->resume ? fs_make_dir(s->how->target_dir, component->name, 0700, e)
+                              : fs_mkdir(s->how->target_dir, component->name, 0700, e);
+    if (made < 0 || fs_open_dir(s->how->target_dir, component->name, &dir, e) < 0)
+        return -1;
+    struct walk *w = calloc(1, sizeof *w);
+    if (!w)
+        return err_set(e, &err_memory, "walking a tree");
+    w->number = number;
+    w->component = component;
+    w->dir = dir;
+    int r = open_previous(s, w, &previous, e);
+    if (r == 0)
+        r = bundle_tree_open(s->trees[number], 0, component->size, &w->tree, e);
+    if (r == 0)
+        r = walk_entries(s, w, e);
+    bundle_tree_close(w->tree);
+    bundle_tree_close(w->previous);
+    free(w);
+    return r;
+}
+
+// ── Trees
+// ──────────────────────────────────────────────────────────────────────────────────────────
+
+static int check_tree(const struct stage *s, uint32_t number, struct err *e) {
+    struct keys_digest found;
+    uint64_t bytes = 0;
+    uint8_t *buffer = malloc(HASH_BYTES);
+    if (!buffer)
+        return err_set(e, &err_memory, "verifying a tree");
+    int r = keys_digest_fd(s->trees[number], buffer, HASH_BYTES, &found, &bytes, e);
+    free(buffer);
+    if (r == 0 && !keys_digest_equal(&found, &s->view->components[number].digest))
+        return err_set(e, &err_bad_tree, "it is not the one that was signed");
+    return r;
+}
+
+static int stage_tree(struct stage *s, uint32_t number, struct err *e) {
+    const struct bundle_component *component = &s->view->components[number];
+    const struct unpack_content_place place = {.component = number,
+                                               .tree_offset = UNPACK_CONTENT_TREE};
+    char name[NAME_BYTES];
+    uint64_t have = 0;
+    (void)snprintf(name, sizeof name, "%s.tree", component->name);
+    if (open_file(s, s->edge, name, &s->trees[number], &have, e) < 0 ||
+        unpack_content_write(&s->content, &place, s->trees[number], component->size, have, e) < 0 ||
+        check_tree(s, number, e) < 0)
+        return err_prefix(e, "the tree of %s", component->name);
+    return 0;
+}
+
+// ── The whole
+// ──────────────────────────────────────────────────────────────────────────────────────
+
+static int stage_all(struct stage *s, struct err *e) {
+    for (uint32_t i = 0; i < s->view->n_components; i++)
+        if (stage_tree(s, i, e) < 0)
+            return -1;
+    if (unpack_stream_border(s->stream, e) < 0)
+        return -1;
+    for (uint32_t i = 0; i < s->view->n_components; i++)
+        if (stage_component(s, i, e) < 0)
+            return err_prefix(e, "component %s", s->view->components[i].name);
+    if (unpack_stream_end(s->stream, e) < 0)
+        return -1;
+    return report(s, e);
+}
+
+static int open_scratch(struct stage *s, struct err *e) {
+    int made = fs_make_dir(s->how->target_dir, EDGE_DIR, 0700, e);
+    if (made < 0 || fs_open_dir(s->how->target_dir, EDGE_DIR, &s->edge, e) < 0)
+        return -1;
+    for (int i = 0; i < SCRATCHES; i++)
+        if (fs_remove(s->edge, scratch_names[i], e) < 0 ||
+            fs_create(s->edge, scratch_names[i], 0600, &s->scratch[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+static void close_stage(struct stage *s) {
+    unpack_content_clear(&s->content);
+    unpack_stream_close(s->stream);
+    for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++)
+        own_drop_fd(&s->trees[i]);
+    for (int i = 0; i < SCRATCHES; i++)
+        own_drop_fd(&s->scratch[i]);
+    own_drop_fd(&s->edge);
+    free(s);
+}
+
+static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
+                     const struct unpack_source *source, struct err *e) {
+    if (open_scratch(s, e) < 0 ||
+        unpack_stream_open(bundle, source, s->scratch[SCRATCH_INDEX], s->scratch[SCRATCH_FIRSTS],
+                           s->how->decode_max_bytes, &s->stream, e) < 0)
+        return -1;
+    s->content.stream = s->stream;
+    s->content.view = s->view;
+    s->content.target_dir = s->how->target_dir;
+    s->content.previous_dir = s->how->previous_dir;
+    s->content.trees = s->trees;
+    s->content.run_frame = UINT64_MAX;
+    s->content.progress = report;
+    s->content.context = s;
+    if (unpack_content_init(&s->content, s->scratch[SCRATCH_PLACES], e) < 0)
+        return -1;
+    int r = stage_all(s, e);
+    const struct bundle_skeleton *k = unpack_bundle_skeleton(bundle);
+    s->result.source_bytes = unpack_stream_read_bytes(s->stream) +
+                             k->offset[BUNDLE_SKELETON_INDEX]; // two headers and the manifest
+    return r;
+}
+
+// A scratch file that stays would be refused by sealing as something that nobody signed.
+static int remove_scratch(const struct stage *s, struct err *e) {
+    for (int i = 0; i < SCRATCHES; i++)
+        if (fs_remove(s->edge, scratch_names[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source *source,
+                 const struct unpack_stage *how, struct unpack_stage_result *ret, struct err *e) {
+    const struct bundle_manifest_view *view = bundle_manifest_view(unpack_bundle_manifest(bundle));
+    for (size_t i = 0; i < view->n_components; i++)
+        if (view->components[i].type != BUNDLE_COMPONENT_FILES)
+            return err_set(e, &err_unsupported_component,
+                           "component %s is an image; this agent installs files only",
+                           view->components[i].name);
+    struct stage *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, &err_memory, "staging");
+    s->how = how;
+    s->view = view;
+    s->edge = s->content.again_fd = -1;
+    memset(s->scratch, 0xff, sizeof s->scratch); // -1 each
+    memset(s->trees, 0xff, sizeof s->trees);
+    int r = run_stage(s, bundle, source, e);
+    struct err late = ERR_NONE;
+    if (s->edge >= 0 && remove_scratch(s, r < 0 ? &late : e) < 0)
+        r = -1;
+    if (r == 0)
+        *ret = s->result;
+    close_stage(s);
+    return r < 0 ? err_prefix(e, "staging %s %s", view->name, view->release) : 0;
+}
