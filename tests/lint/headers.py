@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from house import ROOMS, Case, Finding, main
 
 FLAGS = """-std=c17 -fsyntax-only -x c -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
-    -DEDGE_VERSION="0" -DEDGE_RELEASE_TIME_S=0 -DEDGE_SYSCONFDIR="/etc" -DEDGE_LIBEXECDIR="/usr/libexec" -Wall -Wextra -Wconversion
+    -DEDGE_SOURCE_DIR="." -DEDGE_VERSION="0" -DEDGE_RELEASE_TIME_S=0 -DEDGE_SYSCONFDIR="/etc" -DEDGE_LIBEXECDIR="/usr/libexec" -Wall -Wextra -Wconversion
     -Wsign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Werror""".split()
 
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "bundle/pack": _WIRE | {"bundle/unpack", "keys/sign"},
     "agent/fsm": _WIRE,
     "agent": _WIRE | {"agent/fsm"},
-    "agent/net": _WIRE | {"agent"},
+    "agent/net": _WIRE | {"bundle/unpack", "agent"},
     "agent/worker": _WIRE | {"bundle/unpack", "agent", "agent/net"},
     "ctl": _CTL,
     "ctl/rollout": _WIRE,

@@ -84,9 +84,11 @@ def check_objects(tree, build):
 
 
 def check(tree):
-    yield from check_sources(tree)
+    found = {(f.path, f.wrong): f for f in check_sources(tree)}
     if os.environ.get("EDGE_BUILD") and tree.exists("CMakeLists.txt"):
-        yield from check_objects(tree, os.environ["EDGE_BUILD"])
+        for other in check_objects(tree, os.environ["EDGE_BUILD"]):
+            found.setdefault((other.path, other.wrong), other)
+    yield from found.values()
 
 
 _F = "int {}(void)\n{{\n    return 0;\n}}\n"
