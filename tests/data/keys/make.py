@@ -128,72 +128,83 @@ def valid_envelopes():
     write("envelope", "not-ascii", envelope(canon({"ä": "😀", "z": "ß"}), 1, 2))
 
 
-def invalid_envelopes():
-    signed = canon({"_type": "thing", "text": "words"})
-    good = envelope(signed, 1, 2)
-    one, two, three = (KEYS[n].sign(signed) for n in (1, 2, 3))
+SIGNED = canon({"_type": "thing", "text": "words"})
+GOOD = envelope(SIGNED, 1, 2)
+ONE, TWO, THREE = (KEYS[n].sign(SIGNED) for n in (1, 2, 3))
 
-    def bad(name, expect, data):
-        write("envelope", name, data, expect)
 
+def bad(name, expect, data):
+    write("envelope", name, data, expect)
+
+
+def invalid_signers():
     bad("empty", "syntax", "")
     bad("spaces-alone", "syntax", " " * 64)
-    bad("no-signatures", "below_threshold", envelope(signed))
-    bad("one-of-two", "below_threshold", envelope(signed, 1))
-    bad("one-and-a-stranger", "below_threshold", envelope(signed, 1, 4, 5))
-    bad("strangers-alone", "below_threshold", envelope(signed, 4, 5))
-    bad("one-key-twice", "not_canonical", join(signed, [one, one]))
-    bad("one-key-twice-apart", "not_canonical", join(signed, sorted([one, two]) + [one]))
-    bad("not-sorted", "not_canonical", join(signed, sorted([one, two, three], reverse=True)))
+    bad("no-signatures", "below_threshold", envelope(SIGNED))
+    bad("one-of-two", "below_threshold", envelope(SIGNED, 1))
+    bad("one-and-a-stranger", "below_threshold", envelope(SIGNED, 1, 4, 5))
+    bad("strangers-alone", "below_threshold", envelope(SIGNED, 4, 5))
+    bad("one-key-twice", "not_canonical", join(SIGNED, [ONE, ONE]))
+    bad("one-key-twice-apart", "not_canonical", join(SIGNED, sorted([ONE, TWO]) + [ONE]))
+    bad("not-sorted", "not_canonical", join(SIGNED, sorted([ONE, TWO, THREE], reverse=True)))
     bad("a-surplus-signature-does-not-match", "bad_signature",
-        join(signed, sorted([one, two, (three[0], one[1])])))
-    bad("signatures-exchanged", "bad_signature", join(signed, sorted([(one[0], two[1]), (two[0], one[1])])))
-    bad("over-other-bytes", "bad_signature", good.replace("words", "swords"))
-    bad("signature-of-zeros", "bad_signature", good.replace(one[1], "0" * 128))
-    s = int.from_bytes(bytes.fromhex(one[1])[32:], "little") + ORDER
+        join(SIGNED, sorted([ONE, TWO, (THREE[0], ONE[1])])))
+    bad("signatures-exchanged", "bad_signature", join(SIGNED, sorted([(ONE[0], TWO[1]), (TWO[0], ONE[1])])))
+    bad("over-other-bytes", "bad_signature", GOOD.replace("words", "swords"))
+    bad("signature-of-zeros", "bad_signature", GOOD.replace(ONE[1], "0" * 128))
+    s = int.from_bytes(bytes.fromhex(ONE[1])[32:], "little") + ORDER
     bad("same-signature-another-encoding", "bad_signature",
-        good.replace(one[1], one[1][:64] + s.to_bytes(32, "little").hex()))
-    bad("signature-empty", "syntax", good.replace(one[1], ""))
-    bad("signature-a-byte-short", "syntax", good.replace(one[1], one[1][:-2]))
-    bad("signature-a-byte-long", "syntax", good.replace(one[1], one[1] + "00"))
-    bad("signature-a-digit-short", "syntax", good.replace(one[1], one[1][:-1]))
-    bad("signature-upper-case", "syntax", good.replace(one[1], one[1].upper()))
-    bad("keyid-empty", "syntax", good.replace(one[0], ""))
-    bad("keyid-short", "syntax", good.replace(one[0], one[0][:-1]))
-    bad("keyid-long", "syntax", good.replace(one[0], one[0] + "0"))
-    bad("keyid-upper-case", "syntax", good.replace(one[0], one[0].upper()))
-    bad("keyid-null", "not_canonical", good.replace('"%s"' % one[0], "null", 1))
-    bad("sig-null", "not_canonical", good.replace('"%s"' % one[1], "null", 1))
-    listed = good[good.index("["):good.index("]") + 1]
-    bad("signed-first", "not_canonical", '{"signed":%s,"signatures":%s}' % (signed, listed))
+        GOOD.replace(ONE[1], ONE[1][:64] + s.to_bytes(32, "little").hex()))
+
+
+def invalid_digits():
+    bad("signature-empty", "syntax", GOOD.replace(ONE[1], ""))
+    bad("signature-a-byte-short", "syntax", GOOD.replace(ONE[1], ONE[1][:-2]))
+    bad("signature-a-byte-long", "syntax", GOOD.replace(ONE[1], ONE[1] + "00"))
+    bad("signature-a-digit-short", "syntax", GOOD.replace(ONE[1], ONE[1][:-1]))
+    bad("signature-upper-case", "syntax", GOOD.replace(ONE[1], ONE[1].upper()))
+    bad("keyid-empty", "syntax", GOOD.replace(ONE[0], ""))
+    bad("keyid-short", "syntax", GOOD.replace(ONE[0], ONE[0][:-1]))
+    bad("keyid-long", "syntax", GOOD.replace(ONE[0], ONE[0] + "0"))
+    bad("keyid-upper-case", "syntax", GOOD.replace(ONE[0], ONE[0].upper()))
+    bad("keyid-null", "not_canonical", GOOD.replace('"%s"' % ONE[0], "null", 1))
+    bad("sig-null", "not_canonical", GOOD.replace('"%s"' % ONE[1], "null", 1))
+
+
+def invalid_shapes():
+    listed = GOOD[GOOD.index("["):GOOD.index("]") + 1]
+    bad("signed-first", "not_canonical", '{"signed":%s,"signatures":%s}' % (SIGNED, listed))
     bad("sig-before-keyid", "not_canonical",
-        good.replace('"keyid":"%s","sig":"%s"' % one, '"sig":"%s","keyid":"%s"' % (one[1], one[0])))
-    bad("a-member-more-in-front", "not_canonical", good.replace("{", '{"a":1,', 1))
-    bad("a-member-more-between", "not_canonical", good.replace(',"signed"', ',"sign":1,"signed"'))
-    bad("a-member-more-in-a-signature", "not_canonical", good.replace('"}', '","x":1}', 1))
-    bad("blank-in-front", "not_canonical", " " + good)
-    bad("blank-between", "not_canonical", good.replace(",", ", ", 1))
-    bad("byte-order-mark", "not_canonical", b"\xef\xbb\xbf" + good.encode())
-    bad("escaped-member-name", "not_canonical", good.replace("signed", "sign\\u0065d"))
-    bad("line-feed-behind", "syntax", good + "\n")
-    bad("nul-behind", "syntax", good + "\0")
-    bad("something-behind", "syntax", good + "x")
-    bad("something-behind-spaces", "syntax", good + "   x")
-    bad("another-value-behind", "syntax", good + "{}")
-    bad("another-member-behind", "bad_signature", good[:-1] + ',"x":{}}')
-    bad("another-brace-behind", "bad_signature", good + "}")
-    bad("a-brace-less", "syntax", good[:-1])
-    bad("blank-before-last-brace", "syntax", good[:-1] + " }")
-    bad("comma-after-last-signature", "not_canonical", good.replace("}]", "},]"))
-    bad("signatures-null", "not_canonical", '{"signatures":null,"signed":%s}' % signed)
-    bad("signatures-object", "not_canonical", '{"signatures":{},"signed":%s}' % signed)
+        GOOD.replace('"keyid":"%s","sig":"%s"' % ONE, '"sig":"%s","keyid":"%s"' % (ONE[1], ONE[0])))
+    bad("a-member-more-in-front", "not_canonical", GOOD.replace("{", '{"a":1,', 1))
+    bad("a-member-more-between", "not_canonical", GOOD.replace(',"signed"', ',"sign":1,"signed"'))
+    bad("a-member-more-in-a-signature", "not_canonical", GOOD.replace('"}', '","x":1}', 1))
+    bad("blank-in-front", "not_canonical", " " + GOOD)
+    bad("blank-between", "not_canonical", GOOD.replace(",", ", ", 1))
+    bad("byte-order-mark", "not_canonical", b"\xef\xbb\xbf" + GOOD.encode())
+    bad("escaped-member-name", "not_canonical", GOOD.replace("signed", "sign\\u0065d"))
+    bad("line-feed-behind", "syntax", GOOD + "\n")
+    bad("nul-behind", "syntax", GOOD + "\0")
+    bad("something-behind", "syntax", GOOD + "x")
+    bad("something-behind-spaces", "syntax", GOOD + "   x")
+    bad("another-value-behind", "syntax", GOOD + "{}")
+    bad("another-member-behind", "bad_signature", GOOD[:-1] + ',"x":{}}')
+    bad("another-brace-behind", "bad_signature", GOOD + "}")
+    bad("a-brace-less", "syntax", GOOD[:-1])
+    bad("blank-before-last-brace", "syntax", GOOD[:-1] + " }")
+    bad("comma-after-last-signature", "not_canonical", GOOD.replace("}]", "},]"))
+
+
+def invalid_values():
+    bad("signatures-null", "not_canonical", '{"signatures":null,"signed":%s}' % SIGNED)
+    bad("signatures-object", "not_canonical", '{"signatures":{},"signed":%s}' % SIGNED)
     for name, value in [("null", "null"), ("array", "[]"), ("string", '"{}"'), ("number", "1")]:
-        bad("signed-" + name, "syntax", good.replace(signed, value))
-    bad("signed-nothing", "syntax", good.replace(signed, ""))
+        bad("signed-" + name, "syntax", GOOD.replace(SIGNED, value))
+    bad("signed-nothing", "syntax", GOOD.replace(SIGNED, ""))
     bad("not-json", "not_canonical", "hello")
-    many = sorted([one, two] + [("%064x" % n, "0" * 128) for n in range(31)])
-    bad("signatures-33", "limit", join(signed, many))
-    write("envelope", "signatures-32", join(signed, many[1:]))
+    many = sorted([ONE, TWO] + [("%064x" % n, "0" * 128) for n in range(31)])
+    bad("signatures-33", "limit", join(SIGNED, many))
+    write("envelope", "signatures-32", join(SIGNED, many[1:]))
 
 
 def root_part():
@@ -297,7 +308,10 @@ def main():
     for family in ("envelope", "root"):
         shutil.rmtree(HERE / family, ignore_errors=True)
     valid_envelopes()
-    invalid_envelopes()
+    invalid_signers()
+    invalid_digits()
+    invalid_shapes()
+    invalid_values()
     valid_roots()
     invalid_roots()
 

@@ -32,15 +32,15 @@ static inline bool cases_allow(const char *words, const char *kind) {
     return false;
 }
 
-// Calls check for every case of a family and returns how many there were.
-static inline unsigned cases_walk(const char *family,
+// Calls check for every case of a family below the source folder and returns how many there were.
+static inline unsigned cases_walk(const char *source, const char *family,
                                   void (*check)(const char *name, struct slice envelope,
                                                 const char *expect)) {
     static const char *const halves[] = {"valid", "invalid"};
     unsigned n = 0;
     for (size_t i = 0; i < 2; i++) {
         char folder[256];
-        (void)snprintf(folder, sizeof folder, "%s/tests/data/keys/%s/%s", EDGE_SOURCE_DIR, family,
+        (void)snprintf(folder, sizeof folder, "%s/tests/data/keys/%s/%s", source, family,
                        halves[i]);
         DIR *dir = opendir(folder);
         if (!dir) {

@@ -54,7 +54,7 @@ static void check_case(const char *name, struct slice raw, const char *expect) {
 }
 
 Test(root, every_case_ends_as_it_says) {
-    cr_assert_eq(cases_walk("root", check_case), 91);
+    cr_assert_eq(cases_walk(EDGE_SOURCE_DIR, "root", check_case), 91);
 }
 
 Test(root, what_is_written_is_read_the_same) {
@@ -330,7 +330,7 @@ Test(root, a_root_of_exactly_the_ceiling_is_read_and_one_byte_more_is_not) {
     make(1, 1, 1, 1, &raw);
     while (raw.len < KEYS_ROOT_MAX_BYTES)
         cr_assert_eq(buf_add(&raw, " ", 1, &e), 0);
-    OWN(root) struct keys_root *root = must_open(buf_slice(&raw));
+    keys_root_free(must_open(buf_slice(&raw)));
     cr_assert_eq(buf_add(&raw, " ", 1, &e), 0);
     cr_assert_lt(keys_root_open(buf_slice(&raw), &none, &e), 0);
     cr_assert(err_is(&e, &err_limit), "%s", e.text);
