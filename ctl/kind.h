@@ -17,8 +17,8 @@
     X(device_rejected,        106, false, "the device was rejected, retired or replaced")                             \
     X(rate_limited,           107, true,  "too many requests in too short a time")                                    \
     X(rollout_state,          108, false, "the rollout is not in a state where this can be done")                     \
-    X(rollout_failed,         109, false, "the rollout failed, or was reverted")                                      \
-    X(rollout_stopped,        110, false, "the rollout was paused or aborted before it finished")                     \
+    X(rollout_failed,         109, false, "the rollout failed")                                                       \
+    X(rollout_stopped,        110, false, "the rollout was paused before it finished")                                \
     X(device_state,           111, false, "the device is not in a state where this can be done")                      \
     X(offline_key,            112, false, "the controller can see a secret key that belongs offline")                 \
     X(cleartext,              113, false, "plain HTTP beyond this machine needs an explicit flag")                    \
@@ -27,7 +27,10 @@
     X(bad_request,            116, false, "a request breaks a rule of HTTP or of the API")                            \
     X(wrong_workspace,        117, false, "the directory is not a workspace of this program")                         \
     X(overloaded,             118, true,  "the controller has as much work as it can hold")                           \
-    X(bad_store,              119, false, "the store is damaged or not one of this program's")
+    X(bad_store,              119, false, "the store is damaged or not one of this program's")                        \
+    X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
+    X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
+    X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")
 // clang-format on
 
 CTL_KINDS(ERR_DECLARE)
