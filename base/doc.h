@@ -32,8 +32,8 @@ struct doc_at {
     char path[DOC_PATH_BYTES]; // "agent.json: probes[2]"; cut from the left when long
 };
 
-// Parses text into a new document that the caller owns (json_decref). `what` names it in errors.
-// Kinds: syntax, limit, memory.
+// Parses text, an object or an array, into a new document that the caller owns (json_decref).
+// `what` names it in errors. Kinds: syntax, limit, memory.
 int doc_parse(struct slice text, const char *what, const struct doc_limits *limits, json_t **ret,
               struct err *e) __attribute__((nonnull));
 
@@ -41,7 +41,8 @@ int doc_parse(struct slice text, const char *what, const struct doc_limits *limi
 int doc_root(json_t *document, const char *what, struct doc_at *ret, struct err *e)
     __attribute__((nonnull));
 
-// Absence: the `_opt` forms return 1 (a named outcome) and leave *ret alone when the member is
+// Getters. Kinds: syntax for what is missing, of another type or below min; limit for what is above
+// max. Absence: the `_opt` forms return 1 (a named outcome) and leave *ret alone when the member is
 // absent or null.
 enum { DOC_ABSENT = 1 };
 

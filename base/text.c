@@ -43,17 +43,21 @@ static size_t decode(const uint8_t *text, size_t len, uint32_t *ret) {
     return want;
 }
 
-bool text_is_utf8(const char *text, size_t len) {
-    const uint8_t *at = (const uint8_t *)text;
-    while (len > 0) {
+size_t text_utf8_prefix(const char *text, size_t len) {
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t at = 0;
+    while (at < len) {
         uint32_t value;
-        size_t took = decode(at, len, &value);
+        size_t took = decode(bytes + at, len - at, &value);
         if (took == 0 || value == 0)
-            return false;
+            break;
         at += took;
-        len -= took;
     }
-    return true;
+    return at;
+}
+
+bool text_is_utf8(const char *text, size_t len) {
+    return text_utf8_prefix(text, len) == len;
 }
 
 static bool is_digit(char c) {

@@ -13,6 +13,8 @@
 
 // Strict UTF-8 (no overlong forms, no surrogates, no more than U+10FFFF), no NUL inside.
 bool text_is_utf8(const char *text, size_t len) __attribute__((nonnull));
+// How many of the first bytes are that; len when all are.
+size_t text_utf8_prefix(const char *text, size_t len) __attribute__((nonnull));
 // Letters, digits, '.', '_', '-', '+', not starting with '.' or '-', length 1..max: what names of
 // components, keys, devices look like.
 bool text_is_name(const char *text, size_t max) __attribute__((nonnull));
