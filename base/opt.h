@@ -3,7 +3,8 @@
 // Command lines from tables. One table per command is the source of parsing, of --help, of shell
 // completion and of the check that the man page tells the truth. Long options only with `--name
 // VALUE` or `--name=VALUE`, a few with a one-letter form; options and operands may be mixed; `--`
-// ends options; repeating a single-valued option is an error.
+// ends options; repeating a single-valued option is an error. A value that begins with "--" must be
+// attached: `--name=--value`.
 #pragma once
 
 #include <stdbool.h>
@@ -42,6 +43,9 @@ struct opt_command {
 int opt_parse(const struct opt_command *command, int argc, char *const *argv, struct opt_args **ret,
               struct err *e) __attribute__((nonnull));
 void opt_free(struct opt_args *args);
+// Whether --help or -h stands before any "--": asked before opt_parse, which would miss the
+// operands.
+bool opt_wants_help(int argc, char *const *argv) __attribute__((nonnull));
 
 // The value of an option (the last one when repeatable), or NULL; opt_get_at the n-th. For a flag:
 // "" when given.
@@ -63,5 +67,6 @@ void opt_print_help(FILE *out, const char *program, const struct opt_command *co
     __attribute__((nonnull));
 void opt_print_overview(FILE *out, const char *program, const struct opt_command *table)
     __attribute__((nonnull));
-// `command<TAB>option<TAB>value<TAB>help` lines, for the man page lint.
+// `command<TAB>option<TAB>value<TAB>help` lines, for the man page lint; one with no option and the
+// operands as its value begins each command.
 void opt_print_dump(FILE *out, const struct opt_command *table) __attribute__((nonnull));
