@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Running another program: no shell, an explicit argument vector and environment, chosen
-// descriptors, limits, a deadline. The child is killed with its whole process group when the
-// deadline passes or the parent dies.
+// descriptors, limits, a deadline. The child gets a process group of its own, default signal
+// handling and no descriptor but those it was given. When the deadline passes the whole group is
+// killed; when the thread that started it ends (with its process, say) the child is killed, but
+// what it started itself then lives on unless a service manager cleans up.
+//
+// Needs Linux 5.3 (pidfd_open). Starting is safe in a process with threads.
 #pragma once
 
 #include <stdbool.h>
@@ -24,8 +28,9 @@ struct proc_limits {
     bool set_user; // become uid/gid, supplementary groups dropped; otherwise stay who we are
     uid_t uid;
     gid_t gid;
-    bool no_network; // own network namespace where the kernel allows it (as root); PROC_NO_SANDBOX
-                     // tells when it does not
+    // Its own, empty network namespace; that takes root. Where it cannot be had the program runs
+    // all the same and PROC_NO_SANDBOX says so.
+    bool no_network;
     bool no_new_privs;
 };
 
@@ -40,31 +45,39 @@ struct proc_spec {
     const struct proc_limits *limits; // NULL: none
 };
 
+// Nothing given: no descriptors, no directory, no limits. Start from this, a zero would mean
+// descriptor 0.
+extern const struct proc_spec proc_spec_none;
+
 struct proc {
-    pid_t pid;
-    int pidfd; // readable when it has ended; closed by proc_reap
+    pid_t pid; // -1: collected
+    int pidfd; // readable when it has ended; closed by proc_reap and proc_kill
 };
+#define PROC_NONE                                                                                  \
+    { .pid = -1, .pidfd = -1 }
 
 // Starts it. Failure to execute is reported here, not by an exit status. Kinds: not_found,
-// permission, memory, io.
+// permission, memory, io. PROC_NO_SANDBOX: it runs, but limits->no_network could not be had.
+enum { PROC_NO_SANDBOX = 2 };
 int proc_start(const struct proc_spec *spec, struct proc *ret, struct err *e)
     __attribute__((nonnull));
 // Collects an ended child: *ret_status as wait(2) has it. 1 when it still runs.
 enum { PROC_RUNNING = 1 };
 int proc_reap(struct proc *p, int *ret_status, struct err *e) __attribute__((nonnull));
-// Kills its process group and collects it. Safe on one that has ended.
+// Kills its process group and collects it. Safe on one that has been collected.
 void proc_kill(struct proc *p) __attribute__((nonnull));
 
-// Runs to the end: input on stdin, at most max output bytes kept (more: limit), the last bytes of
-// stderr in *ret_noise when given. Kind timeout when deadline_ms of boot time passed. *ret_status
-// as wait(2).
 struct proc_run {
-    struct slice input;
-    struct buf *output; // stdout; NULL: to /dev/null
-    struct buf *noise;  // stderr, cut to its ceiling; NULL: to /dev/null
-    uint64_t timeout_ms;
-    const struct chrono *clock;
+    struct slice input;         // on stdin, as a file: it can be read twice
+    struct buf *output;         // stdout, appended; NULL: to /dev/null
+    struct buf *noise;          // stderr; when it is full the oldest bytes go; NULL: to /dev/null
+    uint64_t timeout_ms;        // of boot time; 0: no deadline
+    const struct chrono *clock; // needed with a deadline
 };
+// Runs to the end: *ret_status as wait(2). The descriptors 0 to 2 of spec are ignored. Kinds as
+// proc_start's, and limit when there is more output than the buffer may hold, timeout when the
+// deadline passed; then the group has been killed. PROC_NO_SANDBOX as proc_start. What the program
+// leaves running behind may keep its output open: only what was written before it ended is read.
 int proc_run(const struct proc_spec *spec, const struct proc_run *how, int *ret_status,
              struct err *e) __attribute__((nonnull));
 // "exit status 3", "killed by signal 9 (KILL)". Returns ret.
