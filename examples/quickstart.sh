@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The whole job on one machine: a controller, 20 devices (each a real edge-agent with a real inference application), four releases of
+# a model and its firmware. Two of them are bad, each in its own way, and the fleet gets rid of them by itself.
+#
+#   examples/quickstart.sh                 builds, runs, cleans up; leaves nothing running
+#   DEVICES=5 examples/quickstart.sh       with another number of devices
+#   KEEP=1 examples/quickstart.sh          keeps the working folder to look at
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+DEVICES=${DEVICES:-20}
+BUILD=${BUILD:-build/quickstart}
+PIDS=()
+WORK=
+
+say()  { printf '\n\033[1m%s\033[0m\n' "$*"; }
+note() { printf '  %s\n' "$*"; }
+
+finish() {
+    local status=$?
+    trap - EXIT INT TERM
+    [ ${#PIDS[@]} -eq 0 ] || kill "${PIDS[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+    if [ -n "$WORK" ] && [ -z "${KEEP:-}" ]; then
+        chmod -R u+w "$WORK" && rm -rf "$WORK"
+    elif [ -n "$WORK" ]; then
+        note "kept: $WORK"
+    fi
+    [ "$status" -eq 0 ] || printf '\nquickstart: failed (exit status %s)\n' "$status" >&2
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+build() {
+    say "Packages and programs"
+    tests/deps.sh example
+    local log
+    log=$(mktemp)
+    if ! { cmake --preset release -B "$BUILD" && cmake --build "$BUILD" --target edgectl edge-agent edge-agent-worker; } >"$log" 2>&1; then
+        tail -40 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+    note "$(cd "$BUILD/bin" && ls -l edgectl edge-agent edge-agent-worker | awk '{printf "%s %.0f KiB   ", $NF, $5 / 1024}')"
+    PATH="$PWD/$BUILD/bin:$PATH"
+}
+
+# The four releases as they came about: two good models, one exported wrongly, one that was never pruned.
+train() {
+    say "Four releases of a vibration model, trained here"
+    local variant release
+    for variant in v1:1.0 v2:1.1 bad:1.2 slow:1.3; do
+        release=${variant#*:}
+        examples/vibration/train.py --variant "${variant%:*}" --version-tag "$release" --out "$WORK/detector-$release" |
+            sed 's/^/  /'
+    done
+    examples/firmware/build.sh "$WORK/firmware-1.0" 1.0 >/dev/null
+    examples/firmware/build.sh "$WORK/firmware-1.1" 1.1 >/dev/null
+    note "and two releases of a firmware tree (busybox, $(find "$WORK/firmware-1.1" | wc -l) entries)"
+}
+
+pack() {
+    say "Keys, and four signed bundles"
+    EDGECTL_PASSPHRASE=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    export EDGECTL_PASSPHRASE
+    edgectl init "$WORK/ws" | sed 's/^/  /'
+    local release firmware
+    for release in 1.0 1.1 1.2 1.3; do
+        firmware=1.1
+        [ "$release" != 1.0 ] || firmware=1.0
+        edgectl bundle create --workspace "$WORK/ws" --name vibration --version "$release" \
+            --component "detector=$WORK/detector-$release" --component "firmware=$WORK/firmware-$firmware" \
+            --probes examples/vibration/probes.json --probation 6s \
+            -o "$WORK/vibration-$release.edge" >/dev/null
+        edgectl bundle verify --root "$WORK/ws/root.json" "$WORK/vibration-$release.edge" | sed 's/^/  /'
+    done
+}
+
+serve() {
+    say "The controller"
+    edgectl serve --workspace "$WORK/ws/server" --listen 127.0.0.1:0 --port-file "$WORK/port" \
+        --allow-offline-keys >"$WORK/serve.log" 2>&1 &
+    PIDS+=($!)
+    local i
+    for i in $(seq 100); do
+        [ ! -s "$WORK/port" ] || break
+        sleep 0.1
+    done
+    EDGECTL_CONTROLLER="http://127.0.0.1:$(cat "$WORK/port")"
+    EDGECTL_TOKEN=$(cat "$WORK/ws/server/admin.token")
+    export EDGECTL_CONTROLLER EDGECTL_TOKEN
+    note "$EDGECTL_CONTROLLER   (here it may see the offline keys because this is a demonstration; see SECURITY.md)"
+    local release
+    for release in 1.0 1.1 1.2 1.3; do
+        edgectl release publish "$WORK/vibration-$release.edge" | sed 's/^/  /'
+    done
+    edgectl token create --enroll --uses "$DEVICES" --expires 1h >"$WORK/token"
+}
+
+# One device: its folder, its application, its agent. The folder is all it has: nothing here needs root.
+start_device() {
+    local name=$1 line=$2 dir="$WORK/devices/$1"
+    mkdir -p "$dir/state"
+    cp "$WORK/ws/root.json" "$WORK/token" "$dir/"
+    sed -e "s|CONTROLLER|$EDGECTL_CONTROLLER|; s|DEVICE|$name|; s|LINE|$line|; s|RUNNER|$PWD/examples/vibration/golden.py|" \
+        -e "s|METRICS|$dir/metrics.prom|" examples/devices/vibration.json >"$dir/agent.json"
+    examples/vibration/serve.py --model-dir "$dir/state/current/detector" --metrics-file "$dir/metrics.prom" \
+        --pid-file "$dir/app.pid" --port 0 --port-file "$dir/port" --machine "$name" >"$dir/app.log" 2>&1 &
+    PIDS+=($!)
+    edge-agent run --config "$dir/agent.json" >"$dir/agent.log" 2>&1 &
+    PIDS+=($!)
+}
+
+start_fleet() {
+    say "$DEVICES devices, each an edge-agent and an inference application"
+    local i
+    for i in $(seq "$DEVICES"); do
+        start_device "$(printf 'press-%02d' "$i")" "line-$((i % 3 + 1))"
+    done
+    for i in $(seq 150); do
+        [ "$(edgectl device list --json | grep -c '"accepted"')" -lt "$DEVICES" ] || break
+        sleep 0.2
+    done
+    edgectl fleet summary | sed 's/^/  /'
+}
+
+# Applies the policy for a release and waits. The second argument is how it should end.
+roll_out() {
+    local release=$1 expected=$2 state
+    sed "s/RELEASE/$release/" examples/policies/staged.yaml >"$WORK/policy-$release.yaml"
+    edgectl rollout apply -f "$WORK/policy-$release.yaml" --wait --timeout 150s 2>&1 | sed 's/^/  /' || true
+    state=$(edgectl rollout status "vibration-$release" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])')
+    if [ "$state" != "$expected" ]; then
+        printf 'quickstart: the rollout of %s ended as %s, not as %s\n' "$release" "$state" "$expected" >&2
+        edgectl rollout status "vibration-$release" >&2
+        return 1
+    fi
+}
+
+# What each device runs, as its own agent says.
+versions() {
+    local dir
+    for dir in "$WORK"/devices/*/; do
+        edge-agent status --config "$dir/agent.json" --json
+    done | python3 -c '
+import collections, json, sys
+decoder, text, count = json.JSONDecoder(), sys.stdin.read().strip(), collections.Counter()
+while text:
+    status, end = decoder.raw_decode(text)
+    text = text[end:].strip()
+    count[status["components"].get("detector", {}).get("version", "nothing")] += 1
+print(", ".join(f"{n} devices run {v}" for v, n in sorted(count.items())))'
+}
+
+wait_for_version() {
+    local i
+    for i in $(seq 200); do
+        [ "$(versions)" != "$DEVICES devices run $1" ] || return 0
+        sleep 0.3
+    done
+    versions >&2
+    printf 'quickstart: the fleet should run %s\n' "$1" >&2
+    return 1
+}
+
+reasons() {
+    local i
+    for i in $(seq "$DEVICES"); do
+        edgectl device why "$(printf 'press-%02d' "$i")" | sed -n '1,2p'
+    done | sed 's/^/  /' | head -"${1:-12}"
+}
+
+main() {
+    build
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/edgectl-quickstart.XXXXXX")
+    local begin=$SECONDS
+    train
+    pack
+    serve
+    start_fleet
+
+    say "1.0 goes out in stages"
+    roll_out 1.0 finished
+    wait_for_version 1.0
+    note "$(versions)"
+
+    say "1.1, a retrained model and newer firmware, follows"
+    roll_out 1.1 finished
+    wait_for_version 1.1
+    note "$(versions)"
+
+    say "1.2 was exported wrongly: a valid file, sure of itself, and wrong. Golden inputs on the device tell, before the swap"
+    roll_out 1.2 reverted
+    wait_for_version 1.1
+    note "$(versions); the application never saw 1.2"
+    reasons 8
+
+    say "1.3 answers rightly but 800 times slower. That shows in service only: in probation, by its latency"
+    roll_out 1.3 reverted
+    wait_for_version 1.1
+    note "$(versions), back without a download"
+    reasons 40
+
+    say "Done in $((SECONDS - begin)) seconds"
+    note "Where to look next: README.md, examples/README.md (your own model), man/edgectl.1, ARCHITECTURE.md"
+}
+main "$@"
