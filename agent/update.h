@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The update under way: carries out what the state machine decides (agent/fsm), on the loop. Its
+// parts are the files of agent/update/, one for each stretch of the way:
+//
+//   engine.c    events in, work out; the only caller of agent_state_step
+//   fetch.c     the worker, the manifest and what is judged by it before the first byte
+//   gate.c      sealing, probes before the swap
+//   wait.c      inhibit, window, last look
+//   activate.c  re-verify, swap, tell the application; and the same on the way back
+//   watch.c     probation
+//
+// Errors of the update itself become events and reasons. What stops the agent (its own state cannot
+// be written) is kept in `fatal`: the daemon closes everything and begins again from disk.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/job.h"
+#include "agent/loop.h"
+#include "agent/state.h"
+
+struct agent_update; // the engine
+
+// What an engine needs of its surroundings.
+struct agent_update_host {
+    struct agent_loop *loop;
+    struct agent_state *state;
+    const json_t *facts;                          // of this device; borrowed
+    void (*checkin_soon)(void *context);          // something to report, or the last look is wanted
+    int (*breathe)(void *context, struct err *e); // called during long hashing; < 0 stops it
+    void (*fill_net)(void *context, struct agent_job_net *ret); // network settings for a job
+    const char *(*token)(void *context); // for downloads from the controller itself
+    void *context;
+    // Tests only: stands in for the download; fires FSM_FETCHED or fails itself. NULL: the worker.
+    void (*fetch)(void *context);
+};
+
+int agent_update_open(const struct agent_update_host *host, struct agent_update **ret,
+                      struct err *e) __attribute__((nonnull));
+void agent_update_close(struct agent_update *update); // ends what runs; nothing durable changes
+// After the start: goes on with what the journal says.
+void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
+
+// Takes an update. file is the open bundle for a local one (taken over in every case), else -1.
+// Kinds: wrong_state, failed_before, queue_full.
+int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
+                       struct err *e) __attribute__((nonnull));
+// The last look said yes for this rollout and attempt (I11).
+void agent_update_looked(struct agent_update *update) __attribute__((nonnull));
+// Kinds: wrong_state, no_previous, below_floor.
+int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,
+                     struct err *e) __attribute__((nonnull));
+// The application delays activation for at most so many seconds; 0 ends it.
+void agent_update_inhibit(struct agent_update *update, uint64_t seconds, const char *reason)
+    __attribute__((nonnull));
+
+// For status and check-ins. Borrowed.
+bool agent_update_wants_look(const struct agent_update *update) __attribute__((nonnull));
+// Facts read anew: judges the next manifest. Borrowed until the next call.
+void agent_update_set_facts(struct agent_update *update, const json_t *facts)
+    __attribute__((nonnull));
+bool agent_update_progress(const struct agent_update *update, uint64_t *ret_done,
+                           uint64_t *ret_total) __attribute__((nonnull));
+// Adds "probation", "probes", "inhibit" and "last" to a status object.
+int agent_update_describe(const struct agent_update *update, json_t *status, struct err *e)
+    __attribute__((nonnull));
+// How the last update ended since the start: true and the event and reason.
+bool agent_update_ended(const struct agent_update *update, enum bundle_event *ret,
+                        struct fsm_why *ret_why) __attribute__((nonnull));
+const struct err *agent_update_fatal(const struct agent_update *update) __attribute__((nonnull));

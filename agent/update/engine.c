@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Events in, work out. Work is begun from the loop, never from within the call that caused it, so
+// that an event can be fired from any call-back without recursion.
+#include "agent/update/engine.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/fsm/attempt.h"
+#include "agent/kind.h"
+#include "agent/log.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "bundle/kind.h"
+
+#define MANIFEST_FILE "manifest"
+
+const struct fsm_record *update_engine_record(const struct agent_update *u) {
+    return &u->host.state->journal.record;
+}
+
+static void end_work(struct agent_update *u) {
+    agent_hire_dismiss(u->hire);
+    probe_run_cancel(u->probe);
+    agent_task_cancel(u->tell);
+    u->hire = NULL;
+    u->probe = NULL;
+    u->tell = NULL;
+    agent_loop_disarm(&u->again);
+    agent_loop_disarm(&u->look_again);
+    agent_loop_disarm(&u->tick);
+    u->look_wanted = false;
+}
+
+void update_engine_stop(struct agent_update *u, const struct err *why) {
+    if (!u->fatal.kind)
+        u->fatal = *why;
+}
+
+// What an ended update leaves in memory.
+static void forget(struct agent_update *u) {
+    bundle_manifest_free(u->manifest);
+    u->manifest = NULL;
+    own_drop_fd(&u->file);
+    own_drop_fd(&u->announce);
+    u->file = u->announce = -1;
+    u->has_progress = false;
+    u->backoff_ms = 0;
+    u->read_back_ms = u->looked_ms = -1;
+    u->inhibit_until_ms = 0;
+}
+
+static void note_end(struct agent_update *u, const struct fsm_outcome *out) {
+    if (!out->has_report || out->report < BUNDLE_EVENT_COMMITTED)
+        return;
+    u->ended = true;
+    u->ended_event = out->report;
+    u->ended_why = out->why;
+}
+
+void update_engine_fire(struct agent_update *u, enum fsm_event event, const struct err *why) {
+    struct fsm_input in = {.event = event};
+    struct fsm_outcome out;
+    struct err e = ERR_NONE;
+    if (u->fatal.kind)
+        return;
+    if (why && why->kind) {
+        in.why = agent_state_why(why);
+        in.final = !why->kind->retry;
+    }
+    int done = agent_state_step(u->host.state, &in, u->detail[0] ? u->detail : NULL, &out, &e);
+    if (done < 0)
+        update_engine_stop(u, &e);
+    if (done != 0)
+        return;
+    if (out.has_report)
+        u->detail[0] = '\0';
+    const struct fsm_record *r = update_engine_record(u);
+    agent_log_line(in.why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s",
+                   fsm_machine_state_names[r->state], out.has_report ? ", report " : "",
+                   out.has_report ? bundle_event_names[out.report] : "", in.why.code[0] ? ": " : "",
+                   in.why.text);
+    if (out.work & FSM_DO_STOP) {
+        end_work(u);
+        u->work = 0;
+    }
+    note_end(u, &out);
+    if (!r->has_update)
+        forget(u);
+    u->work |= out.work & ~(uint32_t)FSM_DO_STOP;
+    agent_loop_arm(u->host.loop, &u->worker, 0);
+}
+
+void update_engine_refuse(struct agent_update *u, const struct err *why) {
+    update_engine_fire(u, FSM_REFUSED, why);
+}
+
+// Removes what is no longer needed. A commit outside any rollout also raises the floors
+// (agent/floors.h).
+static void clean(struct agent_update *u) {
+    const struct fsm_record *r = update_engine_record(u);
+    struct agent_state *state = u->host.state;
+    struct err e = ERR_NONE;
+    if (r->state == FSM_COMMITTED && r->update.rollout[0] == '\0') {
+        if (update_engine_manifest(u, &e) == 0)
+            (void)agent_floors_raise(state->private_dir, &state->floors,
+                                     bundle_manifest_view(u->manifest)->floors, &e);
+        if (e.kind)
+            agent_log_line(AGENT_LOG_ERROR, "the floors stay as they are: %s", e.text);
+        err_clear(&e);
+    }
+    if (agent_store_clean(&state->store, r, &e) < 0)
+        agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
+    if (r->state == FSM_COMMITTED)
+        update_engine_fire(u, FSM_CLEANED, NULL);
+}
+
+static bool take(struct agent_update *u, uint32_t bit) {
+    bool wanted = (u->work & bit) != 0;
+    u->work &= ~bit;
+    return wanted;
+}
+
+static void begin_work(void *context) {
+    struct agent_update *u = context;
+    if (u->fatal.kind)
+        return;
+    if (take(u, FSM_DO_CHECKIN))
+        u->host.checkin_soon(u->host.context);
+    if (take(u, FSM_DO_CLEAN))
+        clean(u);
+    else if (take(u, FSM_DO_FETCH))
+        u->host.fetch ? u->host.fetch(u->host.context) : update_fetch_begin(u);
+    else if (take(u, FSM_DO_LATER))
+        update_fetch_later(u);
+    else if (take(u, FSM_DO_GATE))
+        update_gate_begin(u);
+    else if (take(u, FSM_DO_WAIT))
+        update_wait_begin(u);
+    else if (take(u, FSM_DO_ACTIVATE))
+        update_activate_begin(u);
+    else if (take(u, FSM_DO_REVERT))
+        update_activate_revert(u);
+    else if (take(u, FSM_DO_WATCH))
+        update_watch_begin(u);
+    if (u->work)
+        agent_loop_arm(u->host.loop, &u->worker, 0);
+}
+
+static void on_again(void *context) {
+    update_fetch_begin(context);
+}
+
+static void on_look_again(void *context) {
+    update_wait_begin(context);
+}
+
+int agent_update_open(const struct agent_update_host *host, struct agent_update **ret,
+                      struct err *e) {
+    struct agent_update *u = calloc(1, sizeof *u);
+    if (!u)
+        return err_set(e, &err_memory, "starting: out of memory");
+    u->host = *host;
+    u->file = u->announce = -1;
+    u->read_back_ms = u->looked_ms = -1;
+    agent_loop_add_timer(host->loop, &u->worker, begin_work, u);
+    agent_loop_add_timer(host->loop, &u->again, on_again, u);
+    agent_loop_add_timer(host->loop, &u->look_again, on_look_again, u);
+    agent_loop_add_timer(host->loop, &u->tick, update_watch_tick, u);
+    *ret = u;
+    return 0;
+}
+
+void agent_update_close(struct agent_update *update) {
+    if (!update)
+        return;
+    end_work(update);
+    forget(update);
+    agent_loop_remove_timer(update->host.loop, &update->worker);
+    agent_loop_remove_timer(update->host.loop, &update->again);
+    agent_loop_remove_timer(update->host.loop, &update->look_again);
+    agent_loop_remove_timer(update->host.loop, &update->tick);
+    free(update);
+}
+
+void agent_update_resume(struct agent_update *update) {
+    struct err e = ERR_NONE;
+    update_engine_fire(update, FSM_RESTARTED, NULL);
+    const struct fsm_record *r = update_engine_record(update);
+    if (!fsm_attempt_interrupted(r))
+        return;
+    bool swapped =
+        r->state == FSM_ACTIVATING || r->state == FSM_REBOOTING || r->state == FSM_PROBATION;
+    err_set(&e, &err_interrupted, "interrupted by %llu restarts while %s",
+            (unsigned long long)r->update.restarts, fsm_machine_state_names[r->state]);
+    update->work = 0;
+    update_engine_fire(update, swapped ? FSM_UNHEALTHY : FSM_REFUSED, &e);
+}
+
+int update_engine_keep_manifest(struct agent_update *u, struct slice raw, struct err *e) {
+    return fs_replace(u->host.state->private_dir, MANIFEST_FILE, raw.data, raw.len, 0600, e);
+}
+
+int update_engine_manifest(struct agent_update *u, struct err *e) {
+    OWN(buf) struct buf raw;
+    OWN(manifest) struct bundle_manifest *manifest = NULL;
+    const struct fsm_update *update = &update_engine_record(u)->update;
+    if (u->manifest)
+        return 0;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
+    if (fs_read_file(u->host.state->private_dir, MANIFEST_FILE, BUNDLE_MANIFEST_MAX_BYTES, &raw,
+                     e) < 0 ||
+        bundle_manifest_verify((struct slice){raw.data, raw.len},
+                               keys_root_role(u->host.state->root, KEYS_ROOT_ROLE_BUNDLE),
+                               &manifest, e) < 0)
+        return err_prefix(e, "reading the update's manifest again");
+    if (!update->has_bundle || !keys_digest_equal(bundle_manifest_id(manifest), &update->bundle))
+        return err_set(e, &err_bad_manifest, "the kept manifest is not the update's");
+    u->manifest = own_take(&manifest);
+    return 0;
+}
+
+int update_engine_breathe(void *update, uint64_t bytes, struct err *e) {
+    struct agent_update *u = update;
+    (void)bytes;
+    return u->host.breathe(u->host.context, e);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files of agent/update/ share: the engine's memory. Only they include this.
+#pragma once
+
+#include "agent/fsm/probation.h"
+#include "agent/hire.h"
+#include "agent/probe/run.h"
+#include "agent/task.h"
+#include "agent/update.h"
+#include "bundle/manifest.h"
+
+// The hash of a seal's read-back stands for the re-verification before the swap (I1) when the same
+// process made it and it is no older than this.
+#define UPDATE_ENGINE_FRESH_MS 60000
+// The last look's yes must be used within this time, else the agent looks again (I11).
+#define UPDATE_ENGINE_LOOK_MS 600000
+// How often probation's powered-on time is made durable: what a power cut can cost.
+#define UPDATE_ENGINE_SAVE_S 60
+
+struct update_engine_told {
+    char name[BUNDLE_NAME_MAX + 1];
+    bool passed;
+    bool ran;
+    char text[BUNDLE_REPORT_TEXT_MAX + 1];
+};
+
+struct agent_update {
+    struct agent_update_host host;
+    struct err fatal;
+    uint32_t work;                             // FSM_DO_* bits not begun yet
+    struct agent_loop_timer worker;            // begins them, from the loop
+    char detail[BUNDLE_REPORT_DETAIL_MAX + 1]; // for the next report
+
+    // fetch
+    struct agent_hire *hire;
+    struct agent_loop_timer again;
+    int64_t backoff_ms;
+    int file;     // the bundle of a local update, or -1
+    int announce; // memfd in which the worker leaves the manifest
+    bool has_progress;
+    uint64_t done_bytes, total_bytes;
+    struct bundle_manifest *manifest; // of the update, verified; NULL when not loaded
+
+    // gate and probation
+    struct probe_run *probe;
+    size_t probe_index; // in the manifest's list
+    struct update_engine_told told[BUNDLE_PROBES_MAX];
+    int64_t read_back_ms; // boot clock at the end of the seal's read-back; -1 none
+
+    // wait
+    struct agent_loop_timer look_again;
+    int64_t looked_ms; // boot clock of the last look's yes; -1 none
+    int64_t inhibit_until_ms;
+    char inhibit_reason[128];
+    bool look_wanted;
+
+    // activate, revert
+    struct agent_task *tell;
+    size_t tell_index;
+    bool going_back;
+
+    // probation
+    struct agent_loop_timer tick;
+    struct fsm_probation_probe schedule[BUNDLE_PROBES_MAX];
+    int64_t watch_began_ms;
+    uint64_t watch_base_s; // powered-on time of earlier starts
+
+    bool ended;
+    enum bundle_event ended_event;
+    struct fsm_why ended_why;
+};
+
+const struct fsm_record *update_engine_record(const struct agent_update *u)
+    __attribute__((nonnull));
+// Applies an event and notes the work; *why (or NULL) says the reason.
+void update_engine_fire(struct agent_update *u, enum fsm_event event, const struct err *why)
+    __attribute__((nonnull(1)));
+// FSM_REFUSED; final (I4) unless the kind may succeed later.
+void update_engine_refuse(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// Ends the agent's present run: its own state cannot be written.
+void update_engine_stop(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// The update's manifest: in memory, or read again from private/ and verified. Kinds bad_manifest, …
+int update_engine_manifest(struct agent_update *u, struct err *e) __attribute__((nonnull));
+// Keeps it for the next start.
+int update_engine_keep_manifest(struct agent_update *u, struct slice raw, struct err *e)
+    __attribute__((nonnull));
+// For bundle_seal and bundle_seal_verify.
+int update_engine_breathe(void *update, uint64_t bytes, struct err *e);
+
+// The stretches; each begins its work and comes back by update_engine_fire.
+void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
+void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
+void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
+void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
+void update_activate_begin(struct agent_update *u) __attribute__((nonnull));
+void update_activate_revert(struct agent_update *u) __attribute__((nonnull));
+void update_watch_begin(struct agent_update *u) __attribute__((nonnull));
+void update_watch_tick(void *update);
+
+// Starts one probe of the manifest against a generation.
+int update_gate_probe(struct agent_update *u, size_t index,
+                      void (*done)(void *context, const struct probe_run_result *result),
+                      struct err *e) __attribute__((nonnull));
+// Notes a result for the status and its last output for the report.
+void update_gate_note(struct agent_update *u, size_t index, const struct probe_run_result *result)
+    __attribute__((nonnull));

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The download: a worker writes into <n>.partial. Before the first byte of contents the agent
+// verifies the manifest for itself and judges by it: the right bundle, fitting this device, not
+// below the floor, of component types it can install, with runners it may run, and small enough for
+// the disk (I4, I6, I8, I9). A download that breaks goes on from what is there, after a back-off.
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "agent/fsm/attempt.h"
+#include "agent/kind.h"
+#include "agent/log.h"
+#include "agent/update/engine.h"
+#include "base/fs.h"
+#include "base/random.h"
+#include "bundle/facts.h"
+#include "bundle/kind.h"
+#include "keys/kind.h"
+
+static bool fits_types(const struct bundle_manifest_view *view, struct err *e) {
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        if (c->type == BUNDLE_COMPONENT_FILES)
+            continue;
+        err_set(e, &err_unsupported_component,
+                "component %s is an image; this agent installs components made of files", c->name);
+        return false;
+    }
+    return true;
+}
+
+static bool has_runners(const struct agent_config *config, const struct bundle_manifest_view *view,
+                        struct err *e) {
+    for (size_t i = 0; i < view->n_probes; i++) {
+        const struct bundle_probe *p = &view->probes[i];
+        bool needed = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
+        if (!needed || agent_config_runner(config, p->runner))
+            continue;
+        err_set(e, &err_runner_missing,
+                "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
+                "configuration",
+                p->name, p->runner);
+        return false;
+    }
+    return true;
+}
+
+// The bundle is the one that was offered; one at hand gets its name here.
+static int identify(struct agent_update *u, const struct bundle_manifest *manifest, struct err *e) {
+    struct fsm_record *r = &u->host.state->journal.record;
+    const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
+    const struct keys_digest *id = bundle_manifest_id(manifest);
+    if (r->update.has_bundle && !keys_digest_equal(&r->update.bundle, id))
+        return err_set(e, &err_digest_mismatch, "the manifest is not that of the offered bundle");
+    if (!r->update.has_bundle && r->update.attempt == 0) {
+        // 0: the operator wants it whatever happened before.
+        r->update.attempt = fsm_attempt_last(r, id) + 1;
+    } else if (!r->update.has_bundle && !fsm_attempt_admits(r, id, r->update.attempt))
+        return err_set(e, &err_failed_before,
+                       "%s %s failed here before; use --again to try it all the same", view->name,
+                       view->release);
+    r->update.has_bundle = true;
+    r->update.bundle = *id;
+    (void)snprintf(r->update.name, sizeof r->update.name, "%s", view->name);
+    (void)snprintf(r->update.release, sizeof r->update.release, "%s", view->release);
+    r->update.restarts_max = view->probation.restarts_max;
+    uint64_t own = u->host.state->config->probation_s;
+    r->update.probation_s = own > 0 ? own : view->probation.duration_s;
+    return 0;
+}
+
+static int admit(struct agent_update *u, const struct bundle_manifest *manifest, struct err *e) {
+    struct agent_state *state = u->host.state;
+    const struct agent_config *config = state->config;
+    const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
+    struct bundle_facts *facts = NULL;
+    struct bundle_generation before, after;
+    if (keys_envelope_check_expiry(&view->header, "the bundle's manifest",
+                                   agent_state_trusted_s(state), e) < 0 ||
+        !fits_types(view, e) || bundle_facts_parse(u->host.facts, &facts, e) < 0)
+        return -1;
+    int admitted = bundle_manifest_admits(view, facts, state->floors.object, e);
+    bundle_facts_free(facts);
+    if (admitted < 0 || !has_runners(config, view, e) ||
+        agent_store_record(&state->store, state->journal.record.committed, &before, e) < 0 ||
+        bundle_generation_after(&before, manifest, state->journal.record.update.target, &after, e) <
+            0)
+        return -1;
+    // Later tries find part of it on the disk already.
+    if (state->journal.record.update.tries > 1)
+        return 0;
+    return agent_store_check_space(&state->store, view, config->reserve_bytes,
+                                   config->reserve_inodes, e);
+}
+
+static int read_announced(struct agent_update *u, struct buf *raw, struct err *e) {
+    uint64_t size;
+    uint8_t *room;
+    size_t got;
+    if (fs_size(u->announce, &size, e) < 0)
+        return -1;
+    if (size == 0 || size > BUNDLE_MANIFEST_MAX_BYTES)
+        return err_set(e, &err_worker_failed, "the worker left no manifest of a possible size");
+    if (buf_reserve(raw, (size_t)size, &room, e) < 0 ||
+        fs_pread(u->announce, room, (size_t)size, 0, &got, e) < 0)
+        return -1;
+    buf_commit(raw, got);
+    return 0;
+}
+
+static int on_manifest(struct agent_update *u, struct err *e) {
+    OWN(buf) struct buf raw;
+    OWN(manifest) struct bundle_manifest *manifest = NULL;
+    const struct keys_role *role = keys_root_role(u->host.state->root, KEYS_ROOT_ROLE_BUNDLE);
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
+    if (read_announced(u, &raw, e) < 0 ||
+        bundle_manifest_verify((struct slice){raw.data, raw.len}, role, &manifest, e) < 0 ||
+        identify(u, manifest, e) < 0 || admit(u, manifest, e) < 0 ||
+        update_engine_keep_manifest(u, bundle_manifest_raw(manifest), e) < 0 ||
+        agent_state_save(u->host.state, e) < 0)
+        return -1;
+    bundle_manifest_free(u->manifest);
+    u->manifest = own_take(&manifest);
+    static const struct agent_job_message proceed = {.type = AGENT_JOB_PROCEED};
+    return agent_hire_send(u->hire, &proceed, e);
+}
+
+// A download that failed: later again, or never.
+static void failed(struct agent_update *u, const struct err *why) {
+    const struct fsm_update *update = &update_engine_record(u)->update;
+    const struct agent_config *config = u->host.state->config;
+    struct err e = ERR_NONE;
+    if (update->local || !why->kind->retry || update->tries >= config->fetch_tries) {
+        update_engine_refuse(u, why);
+        return;
+    }
+    if (u->done_bytes > config->quota_bytes) {
+        agent_log_line(AGENT_LOG_INFO, "the unfinished download is above quota_bytes: removed");
+        if (agent_store_drop_partial(&u->host.state->store, update->target, &e) < 0)
+            agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
+    }
+    update_engine_fire(u, FSM_HICCUP, why);
+}
+
+static void on_result(struct agent_update *u, const struct agent_job_result *result) {
+    struct err why = ERR_NONE;
+    agent_hire_dismiss(u->hire);
+    u->hire = NULL;
+    if (result->kind[0] == '\0' && u->manifest) {
+        update_engine_fire(u, FSM_FETCHED, NULL);
+        return;
+    }
+    const struct err_kind *kind = agent_state_kind(result->kind);
+    if (result->kind[0] == '\0')
+        err_set(&why, &err_worker_failed, "the worker claims to be done without a manifest");
+    else
+        err_set(&why, kind ? kind : &err_worker_failed, "%s", result->text);
+    if (result->retry_after_s > 0)
+        u->backoff_ms =
+            fsm_pace_retry_after_ms(result->retry_after_s, (uint32_t)random_below(1ULL << 32));
+    failed(u, &why);
+}
+
+static void on_message(void *context, const struct agent_job_message *message) {
+    struct agent_update *u = context;
+    struct err e = ERR_NONE;
+    switch (message->type) {
+    case AGENT_JOB_MANIFEST:
+        if (on_manifest(u, &e) < 0) {
+            agent_hire_dismiss(u->hire);
+            u->hire = NULL;
+            failed(u, &e);
+        }
+        break;
+    case AGENT_JOB_PROGRESS:
+        u->has_progress = true;
+        u->done_bytes = message->u.progress.done_bytes;
+        u->total_bytes = message->u.progress.total_bytes;
+        break;
+    case AGENT_JOB_RESULT:
+        on_result(u, &message->u.result);
+        break;
+    default:
+        break;
+    }
+}
+
+// The descriptors of a fetch, in the order of agent/job.h.
+struct descriptors {
+    int partial, previous, root, bundle;
+};
+
+static int open_descriptors(struct agent_update *u, struct descriptors *d, struct err *e) {
+    const struct fsm_record *r = update_engine_record(u);
+    const struct agent_state *state = u->host.state;
+    uid_t uid;
+    gid_t gid;
+    own_drop_fd(&u->announce);
+    u->announce = memfd_create("manifest", MFD_CLOEXEC);
+    if (u->announce < 0)
+        return err_errno(e, errno, "making room for the manifest");
+    if (agent_hire_user(state->config, &uid, &gid, e) < 0 ||
+        agent_store_open_partial(&state->store, r->update.target, uid, gid, &d->partial, e) < 0 ||
+        fs_open_read(AT_FDCWD, state->config->root, &d->root, e) < 0)
+        return -1;
+    int found = agent_store_open_generation(&state->store, r->committed, &d->previous, e);
+    if (found == AGENT_STORE_ABSENT)
+        return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there", r->committed);
+    if (found < 0 || u->file >= 0)
+        return found;
+    return fs_open_read(AT_FDCWD, "/dev/null", &d->bundle, e);
+}
+
+static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e) {
+    const struct fsm_update *update = &update_engine_record(u)->update;
+    const struct agent_config *config = u->host.state->config;
+    bool ours = update->url[0] == '/';
+    job->kind = AGENT_JOB_FETCH;
+    u->host.fill_net(u->host.context, &job->net);
+    (void)snprintf(job->device, sizeof job->device, "%s", u->host.state->identity.device);
+    // I9: the controller's token goes along only where the download is the controller's own.
+    if (ours)
+        (void)snprintf(job->token, sizeof job->token, "%s", u->host.token(u->host.context));
+    int len =
+        snprintf(job->url, sizeof job->url, "%s%s", ours ? config->controller : "", update->url);
+    if (len < 0 || (size_t)len >= sizeof job->url)
+        return err_set(e, &err_limit, "the bundle's URL is too long");
+    job->bundle_bytes = update->size;
+    if (update->has_bundle)
+        keys_digest_hex(&update->bundle, job->bundle);
+    job->resume = true;
+    job->decode_max_bytes = config->decode_max_bytes;
+    return 0;
+}
+
+static int hire(struct agent_update *u, const struct descriptors *d, struct err *e) {
+    struct agent_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return err_set(e, &err_memory, "starting the download: out of memory");
+    struct agent_hire_spec spec = {
+        .config = u->host.state->config,
+        .job = job,
+        .fds = {d->partial, d->previous, d->root, u->file >= 0 ? u->file : d->bundle, u->announce,
+                -1},
+    };
+    int done = fill_job(u, job, e);
+    if (done == 0)
+        done = agent_hire_start(u->host.loop, &spec, on_message, u, &u->hire, e);
+    free(job);
+    return done;
+}
+
+void update_fetch_begin(struct agent_update *u) {
+    struct fsm_update *update = &u->host.state->journal.record.update;
+    struct descriptors d = {-1, -1, -1, -1};
+    struct err e = ERR_NONE;
+    assert(!u->hire);
+    if (update->local && u->file < 0) {
+        err_set(&e, &err_interrupted,
+                "the file being installed is no longer at hand: install it again");
+        update_engine_refuse(u, &e);
+        return;
+    }
+    update->tries++;
+    u->has_progress = false;
+    u->done_bytes = 0;
+    bool begun = open_descriptors(u, &d, &e) == 0 && hire(u, &d, &e) == 0;
+    own_drop_fd(&d.partial);
+    own_drop_fd(&d.previous);
+    own_drop_fd(&d.root);
+    own_drop_fd(&d.bundle);
+    update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    if (!begun)
+        failed(u, &e);
+}
+
+void update_fetch_later(struct agent_update *u) {
+    const struct agent_config *config = u->host.state->config;
+    u->backoff_ms = fsm_pace_backoff_ms(u->backoff_ms, (int64_t)config->backoff_base_s * 1000,
+                                        (int64_t)config->backoff_max_s * 1000,
+                                        (uint32_t)random_below(1ULL << 32));
+    agent_loop_arm(u->host.loop, &u->again, u->backoff_ms);
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between sealed and activated: the application's inhibit, the maintenance window, and last of all
+// the look at the controller (I11), in this order, so that its yes is fresh when it is used. What
+// is waited for is always said (I10). An update from a file at hand is the operator's word and
+// waits for nothing.
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "agent/kind.h"
+#include "agent/update/engine.h"
+
+#define RECHECK_MS 30000
+
+static void say(struct agent_update *u, const struct err_kind *kind, const char *text,
+                int64_t again_ms) {
+    struct err e = ERR_NONE;
+    if (agent_state_wait(u->host.state, kind, text, &e) < 0) {
+        update_engine_stop(u, &e);
+        return;
+    }
+    agent_loop_arm(u->host.loop, &u->look_again, again_ms);
+}
+
+static bool inhibited(struct agent_update *u) {
+    char text[256];
+    int64_t left_ms = u->inhibit_until_ms - chrono_boot_ms(u->host.loop->clock);
+    if (left_ms <= 0)
+        return false;
+    (void)snprintf(text, sizeof text, "the application delays activation: %s", u->inhibit_reason);
+    say(u, &err_inhibited, text, left_ms < RECHECK_MS ? left_ms : RECHECK_MS);
+    return true;
+}
+
+static bool outside_window(struct agent_update *u) {
+    const struct fsm_pace_window *w = &u->host.state->config->window;
+    char text[128];
+    struct tm local;
+    time_t now = (time_t)agent_state_best_s(u->host.state);
+    if (!w->set || !localtime_r(&now, &local))
+        return false;
+    unsigned wait_min = fsm_pace_window_wait_min(w, (unsigned)local.tm_wday,
+                                                 (unsigned)(local.tm_hour * 60 + local.tm_min));
+    if (wait_min == 0)
+        return false;
+    (void)snprintf(text, sizeof text, "the maintenance window opens at %02u:%02u",
+                   w->start_min / 60, w->start_min % 60);
+    say(u, &err_outside_window, text, RECHECK_MS);
+    return true;
+}
+
+void update_wait_begin(struct agent_update *u) {
+    const struct fsm_record *r = update_engine_record(u);
+    if (r->state != FSM_WAITING)
+        return;
+    if (r->update.local) {
+        update_engine_fire(u, FSM_GO, NULL);
+        return;
+    }
+    if (inhibited(u) || outside_window(u))
+        return;
+    int64_t now = chrono_boot_ms(u->host.loop->clock);
+    if (u->looked_ms >= 0 && now - u->looked_ms <= UPDATE_ENGINE_LOOK_MS) {
+        u->look_wanted = false;
+        update_engine_fire(u, FSM_GO, NULL);
+        return;
+    }
+    say(u, &err_last_look, "ready; asks the controller once more before activating", RECHECK_MS);
+    if (!u->look_wanted) {
+        u->look_wanted = true;
+        u->host.checkin_soon(u->host.context);
+    }
+}
