@@ -48,7 +48,7 @@ static size_t string_ceiling(const struct bundle_message_member *m) {
 }
 
 static int wrong(const struct doc_at *at, const char *key, const char *expected, struct err *e) {
-    return err_set(e, &err_bad_message, "%s: %s: expected %s", at->path, key, expected);
+    return err_set(e, &err_bad_message, "%s.%s: expected %s", at->path, key, expected);
 }
 
 // Stores a string that is there and not too long.
@@ -70,7 +70,7 @@ static int store_string(const struct doc_at *at, const struct bundle_message_mem
         break;
     case BUNDLE_MESSAGE_HEX:
         if (!is_hex(text, m->bytes - 1))
-            return err_set(e, &err_bad_message, "%s: %s: expected %zu lower-case hex digits",
+            return err_set(e, &err_bad_message, "%s.%s: expected %zu lower-case hex digits",
                            at->path, m->key, m->bytes - 1);
         break;
     case BUNDLE_MESSAGE_DIGEST:

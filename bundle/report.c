@@ -52,7 +52,7 @@ static int read_event(const struct doc_at *at, enum bundle_event *ret, struct er
         }
     }
     char shown[BUNDLE_NAME_MAX];
-    return err_set(e, &err_bad_message, "%s: event: \"%s\" is not one this program knows", at->path,
+    return err_set(e, &err_bad_message, "%s.event: \"%s\" is not one this program knows", at->path,
                    text_safe(text, shown, sizeof shown));
 }
 

@@ -147,7 +147,7 @@ static int read_metrics(const struct doc_at *at, struct bundle_checkin *ret, str
             return err_set(e, &err_bad_message, "%s: a metric's name is malformed", metrics.path);
         if (!json_is_string(value) ||
             num_parse_decimal(json_string_value(value), name, &number, &cause) < 0)
-            return err_set(e, &err_bad_message, "%s: %s: expected a decimal in quotes",
+            return err_set(e, &err_bad_message, "%s.%s: expected a decimal in quotes",
                            metrics.path, name);
     }
     ret->metrics = json_incref(metrics.value);

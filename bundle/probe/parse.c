@@ -39,7 +39,7 @@ static const char *const known_golden[] = {
 static const char *const known_case[] = {"input", "expected", NULL};
 
 static int wrong(const struct doc_at *at, const char *key, const char *expected, struct err *e) {
-    return err_set(e, &err_bad_manifest, "%s: %s: expected %s", at->path, key, expected);
+    return err_set(e, &err_bad_manifest, "%s.%s: expected %s", at->path, key, expected);
 }
 
 static int read_word(const struct doc_at *at, const char *key, const char *const *words, size_t n,
@@ -54,7 +54,7 @@ static int read_word(const struct doc_at *at, const char *key, const char *const
         }
     }
     char shown[BUNDLE_NAME_MAX];
-    return err_set(e, &err_bad_manifest, "%s: %s: %s is not one this format knows", at->path, key,
+    return err_set(e, &err_bad_manifest, "%s.%s: %s is not one this format knows", at->path, key,
                    text_safe(text, shown, sizeof shown));
 }
 
@@ -223,7 +223,7 @@ static int read_path(const struct doc_at *at, const char *key, const char **ret,
         return -1;
     struct err cause = ERR_NONE;
     if (bundle_tree_check_path(*ret, strlen(*ret), &cause) < 0)
-        return err_set(e, &err_bad_manifest, "%s: %s: %s", at->path, key, cause.text);
+        return err_set(e, &err_bad_manifest, "%s.%s: %s", at->path, key, cause.text);
     return 0;
 }
 
