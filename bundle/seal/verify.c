@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A generation, read back.
+#include "bundle/seal/verify.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/kind.h"
+
+#define EDGE_DIR     ".edge"
+#define RECORD_NAME  "generation.json"
+#define PERMISSIONS  07777
+#define TREE_SUFFIX  ".tree"
+#define TRUST_SUFFIX ".manifest"
+
+char *seal_verify_name(const char *component, const char *suffix, char *ret) {
+    (void)snprintf(ret, SEAL_VERIFY_NAME_BYTES, "%s%s", component, suffix);
+    return ret;
+}
+
+bool seal_verify_known(const struct bundle_generation *record, bool recorded, const char *name) {
+    char known[SEAL_VERIFY_NAME_BYTES];
+    if (recorded && strcmp(name, RECORD_NAME) == 0)
+        return true;
+    for (size_t i = 0; i < record->n_components; i++) {
+        const char *component = record->components[i].name;
+        if (strcmp(name, seal_verify_name(component, TREE_SUFFIX, known)) == 0 ||
+            strcmp(name, seal_verify_name(component, TRUST_SUFFIX, known)) == 0)
+            return true;
+    }
+    return false;
+}
+
+int seal_verify_tree(int edge, const struct bundle_generation_component *c, int *ret_fd,
+                     struct bundle_tree_reader **ret, struct err *e) {
+    char name[SEAL_VERIFY_NAME_BYTES];
+    struct keys_digest found;
+    uint64_t size = 0, hashed = 0;
+    OWN(fd) int fd = -1;
+    if (fs_open_read(edge, seal_verify_name(c->name, TREE_SUFFIX, name), &fd, e) < 0) {
+        if (err_is(e, &err_not_found))
+            e->kind = &err_bad_generation;
+        return -1;
+    }
+    if (fs_size(fd, &size, e) < 0)
+        return -1;
+    if (size > BUNDLE_TREE_MAX_BYTES)
+        return err_set(e, &err_bad_tree, "%s is above the ceiling", name);
+    uint8_t *buffer = malloc(SEAL_VERIFY_BUFFER_BYTES);
+    if (!buffer)
+        return err_set(e, &err_memory, "verifying a tree");
+    fs_drop_cache(fd);
+    int r = keys_digest_fd(fd, buffer, SEAL_VERIFY_BUFFER_BYTES, &found, &hashed, e);
+    free(buffer);
+    if (r < 0)
+        return -1;
+    if (hashed != size || !keys_digest_equal(&found, &c->digest))
+        return err_set(e, &err_bad_tree, "%s is not the tree that was signed", name);
+    if (bundle_tree_open(fd, 0, size, ret, e) < 0)
+        return -1;
+    *ret_fd = own_take_fd(&fd);
+    return 0;
+}
+
+// ── Entries
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+struct walk {
+    struct seal_verify *v;
+    int dir; // of the component
+    uint8_t *buffer;
+    uint64_t listed; // entries that lie on the disk
+};
+
+static int count_entry(void *context, const char *name, mode_t type, struct err *e) {
+    struct walk *w = context;
+    (void)name;
+    (void)type;
+    (void)e;
+    w->listed++;
+    return 0;
+}
+
+static int hash_file(struct walk *w, int fd, uint64_t size, struct keys_digest *ret,
+                     struct err *e) {
+    struct keys_digest_state state;
+    keys_digest_init(&state);
+    for (uint64_t done = 0; done < size;) {
+        size_t want = size - done < SEAL_VERIFY_BUFFER_BYTES ? (size_t)(size - done)
+                                                             : SEAL_VERIFY_BUFFER_BYTES;
+        size_t got = 0;
+        if (fs_pread(fd, w->buffer, want, done, &got, e) < 0)
+            return -1;
+        if (got < want)
+            return err_set(e, &err_bad_content, "it got shorter while it was read");
+        keys_digest_add(&state, w->buffer, got);
+        done += got;
+        w->v->bytes_hashed += got;
+        if (w->v->progress && w->v->progress(w->v->context, w->v->bytes_hashed, e) < 0)
+            return -1;
+    }
+    keys_digest_final(&state, ret);
+    return 0;
+}
+
+static int verify_file(struct walk *w, const struct bundle_tree_entry *entry, struct err *e) {
+    struct keys_digest found;
+    struct stat status;
+    OWN(fd) int fd = -1;
+    int r = fs_stat(w->dir, entry->path, &status, e);
+    if (r < 0)
+        return -1;
+    if (r == FS_ABSENT || !S_ISREG(status.st_mode))
+        return err_set(e, &err_bad_content, "there is no file");
+    if ((status.st_mode & PERMISSIONS) != (entry->exec ? 0555U : 0444U))
+        return err_set(e, &err_bad_content, "its mode is %04o", status.st_mode & PERMISSIONS);
+    if ((uint64_t)status.st_size != entry->size)
+        return err_set(e, &err_bad_content, "it has %lld bytes, %" PRIu64 " were signed",
+                       (long long)status.st_size, entry->size);
+    if (fs_open_read(w->dir, entry->path, &fd, e) < 0)
+        return -1;
+    // What is read must come from the medium, not from what was written into memory.
+    fs_drop_cache(fd);
+    if (hash_file(w, fd, entry->size, &found, e) < 0)
+        return -1;
+    if (!keys_digest_equal(&found, &entry->digest))
+        return err_set(e, &err_bad_content,
+                       "its contents read back are not those that were "
+                       "signed");
+    return 0;
+}
+
+static int verify_link(const struct walk *w, const struct bundle_tree_entry *entry, struct err *e) {
+    char target[BUNDLE_LINK_MAX + 2];
+    struct stat status;
+    int r = fs_stat(w->dir, entry->path, &status, e);
+    if (r < 0)
+        return -1;
+    if (r == FS_ABSENT || !S_ISLNK(status.st_mode))
+        return err_set(e, &err_bad_content, "there is no link");
+    if (fs_readlink(w->dir, entry->path, target, sizeof target, e) < 0)
+        return -1;
+    return strcmp(target, entry->target) == 0
+               ? 0
+               : err_set(e, &err_bad_content, "the link leads elsewhere");
+}
+
+static int verify_dir(struct walk *w, const struct bundle_tree_entry *entry, struct err *e) {
+    struct stat status;
+    int r = fs_stat(w->dir, entry->path, &status, e);
+    if (r < 0)
+        return -1;
+    if (r == FS_ABSENT || !S_ISDIR(status.st_mode))
+        return err_set(e, &err_bad_content, "there is no directory");
+    return fs_list(w->dir, entry->path, count_entry, w, e);
+}
+
+static int verify_entries(struct walk *w, struct bundle_tree_reader *tree, struct err *e) {
+    uint64_t entries = 0;
+    if (fs_list(w->dir, ".", count_entry, w, e) < 0)
+        return -1;
+    for (;; entries++) {
+        struct bundle_tree_entry entry;
+        int r = bundle_tree_next(tree, &entry, e);
+        if (r < 0)
+            return -1;
+        if (r == BUNDLE_TREE_END)
+            break;
+        r = entry.type == BUNDLE_TREE_FILE   ? verify_file(w, &entry, e)
+            : entry.type == BUNDLE_TREE_LINK ? verify_link(w, &entry, e)
+                                             : verify_dir(w, &entry, e);
+        if (r < 0)
+            return err_prefix(e, "%s", entry.path);
+    }
+    // Each entry is there and paths differ, so equal numbers mean that nothing else is.
+    if (w->listed != entries)
+        return err_set(e, &err_bad_content,
+                       "%" PRIu64 " entries are on the disk, %" PRIu64 " were signed", w->listed,
+                       entries);
+    return 0;
+}
+
+static int verify_component(struct seal_verify *v, int edge,
+                            const struct bundle_generation_component *c, uint8_t *buffer,
+                            struct err *e) {
+    struct walk w = {.v = v, .dir = -1, .buffer = buffer};
+    struct bundle_tree_reader *tree = NULL;
+    OWN(fd) int dir = -1;
+    OWN(fd) int fd = -1;
+    if (seal_verify_tree(edge, c, &fd, &tree, e) < 0)
+        return -1;
+    int r = fs_open_dir(v->dir, c->name, &dir, e);
+    w.dir = dir;
+    if (r == 0)
+        r = verify_entries(&w, tree, e);
+    else if (err_is(e, &err_not_found))
+        e->kind = &err_bad_content;
+    bundle_tree_close(tree);
+    return r;
+}
+
+// ── Around the components
+// ──────────────────────────────────────────────────────────────────────────
+
+struct names {
+    const struct bundle_generation *record;
+    bool recorded;
+    size_t found;
+};
+
+static int check_top(void *context, const char *name, mode_t type, struct err *e) {
+    struct names *n = context;
+    (void)type;
+    n->found++;
+    if (strcmp(name, EDGE_DIR) == 0 || bundle_generation_component(n->record, name))
+        return 0;
+    return err_set(e, &err_bad_content, "%s is in the generation and nobody signed it", name);
+}
+
+static int check_edge(void *context, const char *name, mode_t type, struct err *e) {
+    struct names *n = context;
+    (void)type;
+    n->found++;
+    if (seal_verify_known(n->record, n->recorded, name))
+        return 0;
+    return err_set(e, &err_bad_content, ".edge/%s does not belong there", name);
+}
+
+static int check_names(const struct seal_verify *v, int edge,
+                       const struct bundle_generation *record, struct err *e) {
+    struct names top = {.record = record}, inner = {.record = record, .recorded = v->recorded};
+    if (fs_list(v->dir, ".", check_top, &top, e) < 0 ||
+        fs_list(edge, ".", check_edge, &inner, e) < 0)
+        return -1;
+    if (top.found != record->n_components + 1 ||
+        inner.found != 2 * record->n_components + (v->recorded ? 1 : 0))
+        return err_set(e, &err_bad_content, "a component, a tree or a manifest is missing");
+    return 0;
+}
+
+int seal_verify_all(struct seal_verify *v, const struct bundle_generation *record, struct err *e) {
+    OWN(fd) int edge = -1;
+    if (fs_open_dir(v->dir, EDGE_DIR, &edge, e) < 0) {
+        if (err_is(e, &err_not_found))
+            e->kind = &err_bad_generation;
+        return -1;
+    }
+    uint8_t *buffer = malloc(SEAL_VERIFY_BUFFER_BYTES);
+    if (!buffer)
+        return err_set(e, &err_memory, "verifying a generation");
+    int r = check_names(v, edge, record, e);
+    for (size_t i = 0; r == 0 && i < record->n_components; i++) {
+        r = verify_component(v, edge, &record->components[i], buffer, e);
+        if (r < 0)
+            (void)err_prefix(e, "component %s", record->components[i].name);
+    }
+    free(buffer);
+    return r;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a generation back: every byte against the trees, and nothing beside them.
+#pragma once
+
+#include <stdbool.h>
+
+#include "bundle/generation.h"
+#include "bundle/tree.h"
+
+#define SEAL_VERIFY_BUFFER_BYTES (256 * 1024)
+#define SEAL_VERIFY_NAME_BYTES (BUNDLE_NAME_MAX + 16)
+
+struct seal_verify {
+    int dir;      // of the generation
+    bool recorded; // .edge/generation.json belongs there
+    int (*progress)(void *context, uint64_t bytes, struct err *e); // may be NULL
+    void *context;
+    uint64_t bytes_hashed;
+};
+
+// Kinds: bad_content, bad_generation, bad_tree, bad_path, memory, io.
+int seal_verify_all(struct seal_verify *v, const struct bundle_generation *record, struct err *e)
+    __attribute__((nonnull));
+
+// Opens .edge/NAME.tree, compares its digest and opens a reader over it. Descriptor and reader are the caller's. Kind bad_tree.
+int seal_verify_tree(int edge, const struct bundle_generation_component *c, int *ret_fd,
+                     struct bundle_tree_reader **ret, struct err *e) __attribute__((nonnull));
+// The names in .edge of a component's tree and manifest. ret has SEAL_VERIFY_NAME_BYTES. Returns ret.
+char *seal_verify_name(const char *component, const char *suffix, char *ret) __attribute__((nonnull));
+// Whether a name belongs into .edge of this generation.
+bool seal_verify_known(const struct bundle_generation *record, bool recorded, const char *name)
+    __attribute__((nonnull));
