@@ -46,7 +46,7 @@ static const struct dirent *next_entry(DIR *stream, int *ret_errno) {
 // The S_IFMT part of an entry's mode. Returns 0 or an errno.
 static int type_of(DIR *stream, const struct dirent *entry, mode_t *ret) {
     if (entry->d_type != DT_UNKNOWN) {
-        *ret = DTTOIF(entry->d_type);
+        *ret = (mode_t)DTTOIF(entry->d_type);
         return 0;
     }
     struct stat status;

@@ -16,15 +16,15 @@ static const struct opt options[] = {
     {"component", 0, true, "NAME=PATH", "a component; can be given several times"},
     {"json", 0, false, NULL, "print JSON"},
     {"verbose", 'v', true, NULL, "say more"},
-    {NULL},
+    {.name = NULL},
 };
-static const struct opt no_options[] = {{NULL}};
+static const struct opt no_options[] = {{.name = NULL}};
 
 static const struct opt_command table[] = {
     {"bundle create", "FILE…", 1, 2, "Make a bundle", options, NULL},
     {"bundle verify", "FILE", 1, 1, "Check a bundle", no_options, NULL},
     {"serve", "", 0, 0, "Run the controller", options, NULL},
-    {NULL},
+    {.name = NULL},
 };
 
 // Words as main gets them: its argv promises less than ours keeps.
