@@ -200,6 +200,7 @@ def invalid_values():
     bad("signatures-object", "not_canonical", '{"signatures":{},"signed":%s}' % SIGNED)
     for name, value in [("null", "null"), ("array", "[]"), ("string", '"{}"'), ("number", "1")]:
         bad("signed-" + name, "syntax", GOOD.replace(SIGNED, value))
+    bad("signed-ends-like-an-object", "syntax", GOOD.replace(SIGNED, '["}'))
     bad("signed-nothing", "syntax", GOOD.replace(SIGNED, ""))
     bad("not-json", "not_canonical", "hello")
     many = sorted([ONE, TWO] + [("%064x" % n, "0" * 128) for n in range(31)])

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -358,6 +359,19 @@ Test(keyfile, a_seed_that_is_not_that_of_the_public_key_is_a_bad_key) {
     cr_assert_eq(open_kind("open.key", NULL, &e), &err_syntax, "%s", e.text);
 }
 
+Test(keyfile, an_id_that_is_not_that_of_the_public_key_is_a_bad_key) {
+    OWN(buf) struct buf text;
+    struct sign_keyfile_info info;
+    struct err e = ERR_NONE;
+    (void)must_create("open", NULL);
+    read_text("open.key", &text);
+    char *digit = strstr((char *)text.data, "\"keyid\":\"") + 9;
+    *digit = *digit == '0' ? '1' : '0';
+    write_text("open.key", text.data, text.len, 0600);
+    cr_assert_lt(sign_keyfile_info(dir, "open.key", &info, &e), 0);
+    cr_assert(err_is(&e, &err_bad_key), "%s", e.text);
+}
+
 Test(keyfile, a_key_file_with_blanks_between_opens_too) {
     struct err e;
     (void)must_create("open", NULL);
@@ -385,6 +399,35 @@ Test(keyfile, errors_about_a_damaged_unsealed_file_never_show_the_seed) {
         cr_assert_not_null(edited_kind("open.key", from, edits[i][1], NULL, &e), "%s", edits[i][1]);
         cr_assert_null(strstr(e.text, seed), "%s", e.text);
     }
+}
+
+// The digits of the seed in the open key file, and how often the JSON parser freed memory that held
+// them.
+static char seed_digits[2 * KEYS_ED25519_SEED_BYTES + 1];
+static unsigned seeds_freed;
+static unsigned blocks_freed;
+
+static void watch_free(void *block) {
+    if (!block)
+        return;
+    blocks_freed++;
+    seeds_freed += memmem(block, malloc_usable_size(block), seed_digits, 16) != NULL;
+    free(block);
+}
+
+Test(keyfile, the_json_parser_never_sees_an_unsealed_seed) {
+    OWN(buf) struct buf text;
+    struct err e;
+    (void)must_create("open", NULL);
+    read_text("open.key", &text);
+    memcpy(seed_digits, strstr(buf_text(&text), "\"seed\":\"") + 8, sizeof seed_digits - 1);
+    json_set_alloc_funcs(malloc, watch_free);
+    cr_assert_null(open_kind("open.key", NULL, &e), "%s", e.text);
+    OWN(json) json_t *proof = json_loads(buf_text(&text), 0, NULL);
+    cr_assert_eq(seeds_freed, 0);
+    cr_assert_gt(blocks_freed, 10);
+    json_decref(own_take(&proof));
+    cr_assert_gt(seeds_freed, 0, "the watch does not see what it should");
 }
 
 Test(keyfile, a_file_that_others_may_read_is_refused) {
