@@ -1,0 +1,69 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: serial release
+"""A release goes out in stages, a bad one comes back by itself, and both sides say why."""
+
+import json
+import os
+
+import fleet
+from fleet import check, wait_for
+
+RUNNER = """#!/bin/sh
+# An exec runner: passes unless the component says that it is bad.
+grep -q bad "$1/version" && { echo "this version says that it is $(cat "$1/version")" >&2; exit 7; }
+exit 0
+"""
+
+PROBES = [
+    {"component": "app", "kind": "exec", "name": "selftest", "phase": "both", "runner": "selftest",
+     "args": ["{component}"], "timeout_s": 20, "start_delay_s": 0, "interval_s": 1, "failures": 1}]
+
+
+def stages(*shares):
+    return [{"name": f"stage-{i}", **share, "soak_s": 0} for i, share in enumerate(shares)]
+
+
+def apply(f, name, release, status=0, **more):
+    policy = {"release": release, "stages": stages({"count": 1}, {"percent": 50}, {"percent": 100}),
+              "gate": {"success_pct": 100, "failure_pct": 0, "min_sample": 1}, "timeout_s": 60, "on_failure": "revert"}
+    path = f.policy(name, **{**policy, **more})
+    return f.run("rollout", "apply", "-f", path, "--wait", "--timeout", "120s", status=status)
+
+
+def runs(f, version):
+    return all(d.version() == version and d.read("app", "version") == version and d.read("model", "version") == version
+               for d in f.devices)
+
+
+def test(f):
+    with open(f.path("selftest"), "w", encoding="utf-8") as s:
+        s.write(RUNNER)
+    os.chmod(f.path("selftest"), 0o755)
+    probes = f.path("probes.json")
+    with open(probes, "w", encoding="utf-8") as p:
+        json.dump(PROBES, p)
+    f.start_server()
+    f.add_fleet(6, runners={"selftest": {"argv": [f.path("selftest")]}})
+
+    for version in ("1.0", "1.1"):
+        f.edgectl("release", "publish", f.pair(version, "--probes", probes))
+        apply(f, f"pair-{version}", f"pair {version}")
+        status = f.rollout(f"pair-{version}")
+        check(status["state"] == "finished", f"{version} should be finished: {status}")
+        check([s["committed"] for s in status["stages"]][-1] >= 1, f"stages count what was committed: {status}")
+        wait_for(f"the fleet to run {version}", lambda v=version: runs(f, v))
+
+    f.edgectl("release", "publish", f.pair("1.2-bad", "--probes", probes))
+    done = apply(f, "pair-1.2", "pair 1.2-bad", status=None)
+    check(done.returncode != 0, "a rollout that failed must not exit with 0")
+    status = f.rollout("pair-1.2")
+    check(status["state"] in ("failed", "reverted"), f"1.2 should have failed: {status}")
+    check(sum(s["offered"] for s in status["stages"]) == 1, f"only the canary may have seen it: {status}")
+    check(runs(f, "1.1"), "the fleet should still run 1.1")
+    canary = next(d for d in f.devices if "1.2-bad" in json.dumps(d.status()))
+    why = f.edgectl("device", "why", canary.name)
+    check("probe" in why and "1.2-bad" in why, f"why should name the probe and its last words: {why}")
+
+
+fleet.main(test)
