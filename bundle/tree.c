@@ -28,9 +28,6 @@ struct bundle_tree_reader {
     uint8_t buffer[BUNDLE_TREE_LINE_MAX];
 };
 
-// ── Rules
-// ──────────────────────────────────────────────────────────────────────────────────────────
-
 // UTF-8 in which nothing moves a cursor or ends a line: no C0, DEL or C1.
 static bool is_plain_text(const char *text, size_t len) {
     for (size_t i = 0; i < len; i++) {
@@ -130,9 +127,6 @@ int bundle_tree_check_order(const char *before, enum bundle_tree_type before_typ
     return refuse_path(path, strlen(path), "its directory is not in the tree", e);
 }
 
-// ── Writing
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 static int add_string(struct buf *ret, const char *text, struct err *e) {
     if (buf_add_text(ret, "\"", e) < 0)
         return -1;
@@ -167,9 +161,6 @@ int bundle_tree_format(const struct bundle_tree_entry *entry, struct buf *ret, s
         return -1;
     return buf_add_text(ret, ",\"type\":\"link\"}\n", e);
 }
-
-// ── Reading a line
-// ─────────────────────────────────────────────────────────────────────────────────
 
 struct scan {
     const char *at;
@@ -290,9 +281,6 @@ int bundle_tree_parse(struct slice line, struct bundle_tree_entry *ret, struct e
     *ret = entry;
     return 0;
 }
-
-// ── Reading a tree
-// ─────────────────────────────────────────────────────────────────────────────────
 
 int bundle_tree_open(int fd, uint64_t offset, uint64_t size, struct bundle_tree_reader **ret,
                      struct err *e) {

@@ -166,9 +166,6 @@ static int add_entry(struct input *in, struct archive_entry *entry, struct err *
     return spool_data(in, &item->content, e);
 }
 
-// ── Between the entries
-// ────────────────────────────────────────────────────────────────────────────
-
 static int compare_paths(const void *a, const void *b) {
     return bundle_tree_compare(((const struct pack_item *)a)->path,
                                ((const struct pack_item *)b)->path);

@@ -38,9 +38,6 @@ struct build {
     struct pack_build_result result;
 };
 
-// ── Inputs
-// ─────────────────────────────────────────────────────────────────────────────────────────
-
 static int read_archive(struct build *b, size_t number, struct err *e) {
     OWN(fd) int spool = -1;
     // The spool has no name while it is used, so nothing is left behind.
@@ -78,9 +75,6 @@ static int read_inputs(struct build *b, struct err *e) {
             return err_prefix(e, "component %s", b->how->components[i].name);
     return 0;
 }
-
-// ── First pass
-// ─────────────────────────────────────────────────────────────────────────────────────
 
 static int measure(const struct build *b, struct pack_content *const *contents, size_t n,
                    uint64_t total_bytes, struct err *e) {
@@ -169,9 +163,6 @@ static int tabulate(struct build *b, struct err *e) {
     return 0;
 }
 
-// ── Output
-// ─────────────────────────────────────────────────────────────────────────────────────────
-
 // Where everything goes. The manifest's place is that of one which names the largest data there can
 // be, so it is known before the data is packed.
 static int lay_out(struct build *b, struct err *e) {
@@ -256,9 +247,6 @@ static int write_output(struct build *b, const char *path, struct err *e) {
         (void)fs_remove(AT_FDCWD, b->partial, &late);
     return r;
 }
-
-// ── The whole
-// ──────────────────────────────────────────────────────────────────────────────────────
 
 static int check_how(struct build *b, const char *path, struct err *e) {
     const struct pack_build *how = b->how;

@@ -62,9 +62,6 @@ static int add_piece(struct pack_content *c, const struct pack_lanes_job *job, s
     return pack_content_add_piece(c, &piece, e);
 }
 
-// ── Small contents, by the buffer
-// ──────────────────────────────────────────────────────────────────
-
 // One job for each chunk, and one for the whole unless it is a single chunk.
 static void plan_content(const struct measure *m, struct own *o, const uint8_t *data, size_t len) {
     size_t done = 0, first = o->n_jobs;
@@ -116,9 +113,6 @@ static int measure_batch(struct measure *m, struct own *o, const struct task *ta
     return 0;
 }
 
-// ── Large ones, in two ways at once
-// ────────────────────────────────────────────────────────────────
-
 static int measure_digest(struct measure *m, struct own *o, struct pack_content *c, struct err *e) {
     struct keys_digest_state state;
     OWN(fd) int fd = -1;
@@ -166,9 +160,6 @@ static int measure_chunks(struct measure *m, struct own *o, struct pack_content 
     }
     return 0;
 }
-
-// ── The crew
-// ───────────────────────────────────────────────────────────────────────────────────────
 
 static int enter(void *context, void **ret_own, struct err *e) {
     (void)context;

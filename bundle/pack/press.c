@@ -45,9 +45,6 @@ struct own {
     int fd;
 };
 
-// ── Gathering
-// ──────────────────────────────────────────────────────────────────────────────────────
-
 static int open_content(struct press *p, struct own *o, size_t content, struct err *e) {
     if (o->content == content)
         return 0;
@@ -111,9 +108,6 @@ static int gather(struct press *p, struct own *o, const struct pack_table_frame 
     return read_run(p, o, &run, o->raw + filled, e);
 }
 
-// ── Packing
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 // Leaves the stored form in o->packed. Incompressible frames are stored as they are.
 static int pack_frame(struct press *p, struct own *o, struct bundle_index_frame *row,
                       struct err *e) {
@@ -130,9 +124,6 @@ static int pack_frame(struct press *p, struct own *o, struct bundle_index_frame 
     keys_digest_of(o->packed, n, &row->digest);
     return 0;
 }
-
-// ── Writing in order
-// ───────────────────────────────────────────────────────────────────────────────
 
 // Writes what is ready, from the next frame on. Called with the lock held, by one thread at a time.
 static int write_ready(struct press *p, struct err *e) {
@@ -185,9 +176,6 @@ static void stop(void *context) {
     (void)pthread_cond_broadcast(&p->moved);
     (void)pthread_mutex_unlock(&p->lock);
 }
-
-// ── The crew
-// ───────────────────────────────────────────────────────────────────────────────────────
 
 static int enter(void *context, void **ret_own, struct err *e) {
     const struct press *p = context;

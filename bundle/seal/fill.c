@@ -28,9 +28,6 @@ int seal_fill_dress(const struct seal_fill *f, int fd, mode_t mode, struct err *
     return fs_set_time(fd, BUNDLE_GENERATION_TIME_S, e);
 }
 
-// ── Taking a file from the previous generation
-// ─────────────────────────────────────────────────────
-
 static int copy(int to, int from, struct err *e) {
     uint8_t *buffer = malloc(COPY_BYTES);
     if (!buffer)
@@ -95,9 +92,6 @@ int seal_fill_edge(struct seal_fill *f, const char *name, struct err *e) {
     return seal_fill_dress(f, fd, 0444, e);
 }
 
-// ── Entries
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 struct place {
     struct seal_fill *fill;
     int to;   // the component's directory
@@ -127,6 +121,12 @@ static int fill_file(const struct place *p, const struct bundle_tree_entry *entr
     int r = fs_stat(p->to, entry->path, &status, e);
     if (r < 0)
         return -1;
+    // One of another size is what an interrupted try left.
+    if (r == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size != entry->size) {
+        if (fs_remove(p->to, entry->path, e) < 0)
+            return -1;
+        r = FS_ABSENT;
+    }
     if (r == FS_ABSENT) {
         if (take_file(p, entry, e) < 0)
             return -1;

@@ -67,9 +67,6 @@ int seal_verify_tree(int edge, const struct bundle_generation_component *c, int 
     return 0;
 }
 
-// ── Entries
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 struct walk {
     struct seal_verify *v;
     int dir; // of the component
@@ -203,9 +200,6 @@ static int verify_component(struct seal_verify *v, int edge,
     bundle_tree_close(tree);
     return r;
 }
-
-// ── Around the components
-// ──────────────────────────────────────────────────────────────────────────
 
 struct names {
     const struct bundle_generation *record;

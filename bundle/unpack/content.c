@@ -36,9 +36,6 @@ static int remember(struct unpack_content *c, const struct unpack_content_place 
     return unpack_scratch_add(&c->places, &row, e);
 }
 
-// ── Repeats
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 static int open_component_file(int dir, const char *component, const char *path, int *ret,
                                struct err *e) {
     OWN(fd) int parent = -1;
@@ -99,9 +96,6 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
         return err_set(e, &err_bad_content, "a file that a chunk repeats was cut short");
     return 0;
 }
-
-// ── Writing
-// ────────────────────────────────────────────────────────────────────────────────────────
 
 // Chunks that lie one after another in a frame and in the file are written together.
 static int flush(struct unpack_content *c, int fd, struct err *e) {

@@ -55,9 +55,6 @@ static int report(void *context, struct err *e) {
                             unpack_stream_position(s->stream), e);
 }
 
-// ── Files
-// ──────────────────────────────────────────────────────────────────────────────────────────
-
 // Opens a file to be filled. With resume one may be there; a link or a directory in its place is
 // not ours and refuses.
 static int open_file(const struct stage *s, int dir, const char *path, int *ret_fd,
@@ -112,9 +109,6 @@ static int stage_link(const struct stage *s, int dir, const struct bundle_tree_e
     return fs_symlink(entry->target, dir, entry->path, e);
 }
 
-// ── The previous generation
-// ────────────────────────────────────────────────────────────────────────
-
 // Opens its tree of the same component, if it has one. What it says is a reason to leave a file
 // out, nothing more: sealing hashes what is taken from there.
 static int open_previous(const struct stage *s, struct walk *w, int *ret_fd, struct err *e) {
@@ -167,9 +161,6 @@ static int previous_has(struct walk *w, bool *ret, struct err *e) {
     }
     return 0;
 }
-
-// ── Components
-// ─────────────────────────────────────────────────────────────────────────────────────
 
 static int stage_entry(struct stage *s, struct walk *w, struct err *e) {
     const struct bundle_tree_entry *entry = &w->entry;
@@ -238,9 +229,6 @@ static int stage_component(struct stage *s, uint32_t number, struct err *e) {
     return r;
 }
 
-// ── Trees
-// ──────────────────────────────────────────────────────────────────────────────────────────
-
 static int check_tree(const struct stage *s, uint32_t number, struct err *e) {
     struct keys_digest found;
     uint64_t bytes = 0;
@@ -267,9 +255,6 @@ static int stage_tree(struct stage *s, uint32_t number, struct err *e) {
         return err_prefix(e, "the tree of %s", component->name);
     return 0;
 }
-
-// ── The whole
-// ──────────────────────────────────────────────────────────────────────────────────────
 
 static int stage_all(struct stage *s, struct err *e) {
     for (uint32_t i = 0; i < s->view->n_components; i++)

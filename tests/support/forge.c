@@ -21,37 +21,35 @@ static void must(bool good, const char *what, const struct err *e) {
     abort();
 }
 
-struct sign_signer *forge_signer(unsigned n) {
+struct keys_secret *forge_key(unsigned n, struct keys_pub *ret) {
     uint8_t seed[KEYS_ED25519_SEED_BYTES], bytes[KEYS_ED25519_PUBLIC_BYTES];
     struct err e = ERR_NONE;
     struct keys_secret *secret = NULL;
-    struct keys_pub pub;
-    struct sign_signer *signer = NULL;
     memset(seed, 0x5a, sizeof seed);
     memcpy(seed, &n, sizeof n);
     must(keys_secret_init(&e) == 0 && keys_secret_take(seed, sizeof seed, &secret, &e) == 0 &&
-             keys_secret_public(secret, bytes, &e) == 0 &&
-             keys_pub_from_bytes(bytes, &pub, &e) == 0 &&
-             sign_signer_from_seed(&secret, &pub, &signer, &e) == 0,
+             keys_secret_public(secret, bytes, &e) == 0 && keys_pub_from_bytes(bytes, ret, &e) == 0,
          "a key", &e);
-    return signer;
+    return secret;
 }
 
 void forge_role(size_t n_keys, size_t threshold, struct keys_role *ret) {
     memset(ret, 0, sizeof *ret);
     ret->threshold = threshold;
-    for (unsigned i = 0; i < n_keys; i++) {
-        struct sign_signer *signer = forge_signer(i);
-        ret->keys[ret->n_keys++] = *sign_signer_pub(signer);
-        sign_signer_free(signer);
-    }
+    for (unsigned i = 0; i < n_keys; i++)
+        keys_secret_free(forge_key(i, &ret->keys[ret->n_keys++]));
 }
 
 void forge_envelope(struct slice signed_part, struct buf *ret) {
     struct err e = ERR_NONE;
-    struct sign_signer *signer = forge_signer(0);
-    must(sign_signer_envelope(signed_part, &signer, 1, ret, &e) == 0, "an envelope", &e);
-    sign_signer_free(signer);
+    struct keys_pub pub;
+    struct keys_envelope_signature signature;
+    struct keys_secret *secret = forge_key(0, &pub);
+    memcpy(signature.keyid, pub.id, sizeof signature.keyid);
+    must(keys_secret_sign(secret, signed_part, signature.sig, &e) == 0 &&
+             keys_envelope_format(signed_part, &signature, 1, ret, &e) == 0,
+         "an envelope", &e);
+    keys_secret_free(secret);
 }
 
 void forge_file_line(const char *path, struct slice content, bool exec, struct buf *ret) {
@@ -66,9 +64,6 @@ void forge_file_line(const char *path, struct slice content, bool exec, struct b
                         content.len) == 0,
          "a line", &e);
 }
-
-// ── Parts
-// ──────────────────────────────────────────────────────────────────────────────────────────
 
 static void add_chunk(struct forge_rows *r, struct slice bytes) {
     struct keys_digest digest;
@@ -251,8 +246,13 @@ void forge_bundle(const struct forge *f, struct buf *ret) {
     free(rows);
 }
 
-// ── Sources
-// ────────────────────────────────────────────────────────────────────────────────────────
+struct slice forge_manifest_of(struct slice bundle) {
+    struct err e = ERR_NONE;
+    uint64_t size = 0;
+    must(bundle_skeleton_check(bundle.data, BUNDLE_SKELETON_MANIFEST, &size, &e) == 0, "a bundle",
+         &e);
+    return (struct slice){bundle.data + BUNDLE_SKELETON_BLOCK, size};
+}
 
 static int read_memory(void *context, uint64_t offset, void *data, size_t len, struct err *e) {
     struct forge_memory *m = context;

@@ -14,7 +14,9 @@
 #define FORGE_ISSUED_S   1700000000
 #define FORGE_EXPIRES_S  4000000000
 
-// Key number n (0…), the same in every run. The caller's (sign_signer_free).
+// Key number n (0…), the same in every run. The caller's (keys_secret_free).
+struct keys_secret *forge_key(unsigned n, struct keys_pub *ret);
+// The same as a signer (sign_signer_free); in a file of its own, for tests that link keys/sign.
 struct sign_signer *forge_signer(unsigned n);
 // A role of keys 0 … n-1.
 void forge_role(size_t n_keys, size_t threshold, struct keys_role *ret);
@@ -42,6 +44,8 @@ struct forge {
 
 // Writes the whole file. The buffer is the caller's.
 void forge_bundle(const struct forge *f, struct buf *ret);
+// The manifest member of a bundle's bytes.
+struct slice forge_manifest_of(struct slice bundle);
 // {"digest":…,"exec":…,"path":…,"size":…,"type":"file"} and a newline, appended. Nothing is checked
 // or escaped.
 void forge_file_line(const char *path, struct slice content, bool exec, struct buf *ret);
