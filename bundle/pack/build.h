@@ -60,11 +60,12 @@ int pack_build(const struct pack_build *how, const char *path, struct pack_build
     __attribute__((nonnull));
 
 // Reads a description file (JSON, FORMAT.md §10) into what pack_build takes; relative paths are relative to the file. *ret is the caller's.
+// What the file does not say is left at 0 or NULL (level: 3): version, dates, signers are the caller's to fill in. Kind config.
 struct pack_description;
 int pack_build_describe(const char *path, struct pack_description **ret, struct err *e) __attribute__((nonnull));
 struct pack_build *pack_build_described(struct pack_description *d) __attribute__((nonnull));
 void pack_build_description_free(struct pack_description *d);
 
 // Adds a signature to a finished bundle, without the other signers' keys: in place of padding, or by moving to a larger manifest member. The
-// file is replaced atomically.
+// file is replaced atomically and durably.
 int pack_build_add_signature(const char *path, const struct sign_signer *signer, struct err *e) __attribute__((nonnull));

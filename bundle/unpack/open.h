@@ -15,6 +15,7 @@ int unpack_open(const struct unpack_source *source, struct unpack_candidate **re
 void unpack_candidate_free(struct unpack_candidate *candidate);
 // Borrowed; for inspect and for handing the raw envelope on.
 struct slice unpack_candidate_manifest(const struct unpack_candidate *candidate) __attribute__((nonnull));
+// What two headers say: the size of the data, and with it the total, is the manifest's to say and 0 here.
 const struct bundle_skeleton *unpack_candidate_skeleton(const struct unpack_candidate *candidate)
     __attribute__((nonnull));
 
