@@ -143,8 +143,7 @@ int proc_reap(struct proc *p, int *ret_status, struct err *e) {
 void proc_kill(struct proc *p) {
     if (p->pid <= 0)
         return;
-    // The group exists since before exec; the child alone is killed too, in case it never got
-    // there.
+    // A group of its own exists since before exec; without one nothing answers to that number.
     (void)kill(-p->pid, SIGKILL);
     (void)kill(p->pid, SIGKILL);
     int status;

@@ -38,7 +38,10 @@ struct proc_spec {
     const char *const *argv; // argv[0] is the absolute path
     const char *const *env;  // NULL-terminated "NAME=value" list; NULL: PATH and LANG=C only
     int directory;           // working directory, or -1
-    int stdin_fd;            // descriptors to give as 0, 1, 2; -1 gives /dev/null
+    // Stay in our process group, so that it may ask at our terminal; a deadline then kills the
+    // program alone, not what it started.
+    bool in_our_group;
+    int stdin_fd; // descriptors to give as 0, 1, 2; -1 gives /dev/null
     int stdout_fd;
     int stderr_fd;
     int fds[PROC_FDS_MAX];            // further descriptors, given as 3, 4, …; -1 ends

@@ -159,7 +159,8 @@ static void restrict_self(const struct proc_plan *plan, const struct proc_limits
 _Noreturn void proc_child_become(const struct proc_plan *given) {
     struct proc_plan plan = *given;
     const struct proc_spec *spec = plan.spec;
-    (void)setpgid(0, 0);
+    if (!spec->in_our_group)
+        (void)setpgid(0, 0);
     // Before the descriptors are rearranged, for `directory` may be any number.
     if (spec->directory >= 0 && fchdir(spec->directory) < 0)
         give_up(&plan, PROC_STEP_DIRECTORY);

@@ -374,6 +374,20 @@ Test(proc, a_killed_child_is_collected) {
     cr_assert_eq(errno, ESRCH);
 }
 
+Test(proc, a_child_that_stays_in_our_group_is_killed_alone) {
+    const char *const argv[] = {"/bin/sleep", "600", NULL};
+    struct proc_spec spec = proc_spec_none;
+    spec.argv = argv;
+    spec.in_our_group = true;
+    struct proc p = PROC_NONE;
+    struct err e = ERR_NONE;
+    cr_assert_eq(proc_start(&spec, &p, &e), 0, "%s", e.text);
+    cr_assert_eq(getpgid(p.pid), getpgrp());
+    pid_t pid = p.pid;
+    proc_kill(&p);
+    cr_assert_eq(kill(pid, 0), -1);
+}
+
 Test(proc, a_child_does_not_outlive_the_one_who_started_it) {
     int ends[2];
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
