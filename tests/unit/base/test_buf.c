@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "tests/support/alloc_fault.h"
 
 Test(buf, an_empty_one_is_an_empty_string) {
     OWN(buf) struct buf b;
@@ -112,4 +113,27 @@ Test(buf, clearing_keeps_the_ceiling) {
     cr_assert_eq(b.ceiling, 4);
     cr_assert_eq(buf_add_text(&b, "fives", &e), -1);
     buf_clear(&b);
+}
+
+Test(buf, without_memory_it_stays_as_it_was) {
+    bool hit = true;
+    size_t n = 0;
+    for (; hit; n++) {
+        OWN(buf) struct buf b;
+        buf_init(&b, 10000);
+        struct err e = ERR_NONE;
+        int done = 0;
+        size_t added = 0;
+        alloc_fault_begin(n, false);
+        for (; done == 0 && added < 1000; added += done == 0 ? 5 : 0)
+            done = buf_add_text(&b, "12345", &e);
+        hit = alloc_fault_end();
+        cr_assert_eq(done, hit ? -1 : 0);
+        cr_assert(!hit || err_is(&e, &err_memory));
+        cr_assert_eq(b.len, added);
+        cr_assert_eq(strlen(buf_text(&b)), added);
+        err_clear(&e);
+        cr_assert_eq(buf_add_text(&b, "again", &e), 0);
+    }
+    cr_assert_gt(n, 3);
 }
