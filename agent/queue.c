@@ -216,7 +216,7 @@ static int rewrite(struct agent_queue *q, struct keep *k, struct err *e) {
     return done;
 }
 
-int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e) {
+int agent_queue_look(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e) {
     OWN(buf) struct buf file;
     struct agent_queue q = {.private_dir = private_dir, .next = at_least > 0 ? at_least : 1};
     struct visitor v = {.report = count_report, .context = &q, .head = &q};
@@ -224,9 +224,18 @@ int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret
     if (found < 0 || visit(&file, &v, e) < 0)
         return err_prefix(e, "reading the report queue");
     q.damaged = v.damaged;
-    // A fresh file gets its mark; a damaged tail must not stand before what is appended next.
+    *ret = q;
+    return found;
+}
+
+int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e) {
+    struct agent_queue q;
     struct keep all = {.acked = 0};
-    if ((found == FS_ABSENT || v.damaged > 0) && rewrite(&q, &all, e) < 0)
+    int found = agent_queue_look(private_dir, at_least, &q, e);
+    if (found < 0)
+        return -1;
+    // A fresh file gets its mark; a damaged tail must not stand before what is appended next.
+    if ((found == AGENT_QUEUE_ABSENT || q.damaged > 0) && rewrite(&q, &all, e) < 0)
         return err_prefix(e, "writing the report queue");
     *ret = q;
     return 0;

@@ -41,6 +41,11 @@ struct agent_queue {
 // Reads private/queue (absent: empty). Ids below at_least are never given out again.
 int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e)
     __attribute__((nonnull));
+// Only looks, for the status: changes nothing. AGENT_QUEUE_ABSENT when there is no file (*ret is
+// empty).
+enum { AGENT_QUEUE_ABSENT = 1 };
+int agent_queue_look(int private_dir, uint64_t at_least, struct agent_queue *ret, struct err *e)
+    __attribute__((nonnull));
 // Appends, durable when it returns. report->id must be queue->next; it is one higher afterwards.
 int agent_queue_add(struct agent_queue *queue, const struct bundle_report *report, struct err *e)
     __attribute__((nonnull));
