@@ -30,6 +30,7 @@ enum bundle_action {
     BUNDLE_ACTIONS
 };
 extern const char *const bundle_instruction_action_names[BUNDLE_ACTIONS];
+// The short name; the long one says which file defines it.
 #define bundle_action_names bundle_instruction_action_names
 
 struct bundle_instruction {

@@ -32,6 +32,7 @@ enum bundle_event {
     BUNDLE_EVENTS
 };
 extern const char *const bundle_report_event_names[BUNDLE_EVENTS];
+// The short name; the long one says which file defines it.
 #define bundle_event_names bundle_report_event_names
 
 struct bundle_report {
