@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Collecting signers; see signers.h.
+#include "ctl/cmd/signers.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "base/text.h"
+#include "ctl/cmd/workspace.h"
+
+void cmd_signers_clear(struct cmd_signers *s) {
+    while (s->n > 0)
+        sign_signer_free(s->list[--s->n]);
+}
+
+static bool has(const struct cmd_signers *s, const struct keys_pub *pub) {
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(sign_signer_pub(s->list[i])->id, pub->id) == 0)
+            return true;
+    return false;
+}
+
+static int room(const struct cmd_signers *s, struct err *e) {
+    if (s->n == KEYS_ENVELOPE_SIGNATURES_MAX)
+        return err_set(e, &err_limit, "more than %d signers", KEYS_ENVELOPE_SIGNATURES_MAX);
+    return 0;
+}
+
+int cmd_signers_add_file(struct cmd_signers *s, struct cmd_passphrase *p, int dir, const char *path,
+                         struct err *e) {
+    OWN(secret) struct keys_secret *seed = NULL;
+    struct keys_pub pub;
+    if (room(s, e) < 0 || cmd_passphrase_open_key(p, dir, path, &seed, &pub, e) < 0)
+        return -1;
+    if (has(s, &pub))
+        return 0;
+    if (sign_signer_from_seed(&seed, &pub, &s->list[s->n], e) < 0)
+        return -1;
+    s->n++;
+    return 0;
+}
+
+int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
+                             const struct chrono *clock, struct err *e) {
+    size_t n = opt_count(args, "signer");
+    if (n != opt_count(args, "signer-key"))
+        return err_set(e, &err_usage,
+                       "each --signer needs its --signer-key FILE.pub: %zu and %zu are given", n,
+                       opt_count(args, "signer-key"));
+    for (size_t i = 0; i < n; i++) {
+        struct keys_pub pub;
+        const char *path = opt_get_at(args, "signer-key", i);
+        if (room(s, e) < 0 || sign_keyfile_read_pub(AT_FDCWD, path, &pub, e) < 0)
+            return -1;
+        if (has(s, &pub))
+            continue;
+        if (sign_signer_from_command(opt_get_at(args, "signer", i), &pub, clock, &s->list[s->n],
+                                     e) < 0)
+            return -1;
+        s->n++;
+    }
+    return 0;
+}
+
+struct offline {
+    struct cmd_signers *signers;
+    struct cmd_passphrase *passphrase;
+    const struct keys_role *role;
+    int dir;
+};
+
+static int visit_key(void *context, const char *name, mode_t type, struct err *e) {
+    struct offline *o = context;
+    struct sign_keyfile_info info;
+    size_t len = strlen(name);
+    if (!S_ISREG(type) || len < 5 || strcmp(name + len - 4, ".key") != 0 || fs_is_temporary(name))
+        return 0;
+    if (sign_keyfile_info(o->dir, name, &info, e) < 0)
+        return -1;
+    if (!cmd_workspace_has_key(o->role, &info.pub))
+        return 0;
+    return cmd_signers_add_file(o->signers, o->passphrase, o->dir, name, e);
+}
+
+static int add_workspace(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                         enum keys_root_role role, struct err *e) {
+    char path[FS_PATH_BYTES];
+    OWN(root) struct keys_root *root = NULL;
+    OWN(fd) int dir = -1;
+    if (cmd_workspace_root(workspace, &root, e) < 0)
+        return -1;
+    (void)snprintf(path, sizeof path, "%s/" CMD_WORKSPACE_KEYS, workspace);
+    if (fs_open_dir(AT_FDCWD, path, &dir, e) < 0)
+        return err_prefix(e, "looking for the keys to sign with (--key FILE names others)");
+    struct offline o = {s, p, keys_root_role(root, role), dir};
+    if (fs_list(dir, ".", visit_key, &o, e) < 0)
+        return err_prefix(e, "%s", path);
+    if (s->n == 0)
+        return err_set(e, &err_usage,
+                       "%s holds no key of the role %s of this workspace's root; give --key FILE "
+                       "or --signer COMMAND",
+                       path, keys_root_role_names[role]);
+    return 0;
+}
+
+int cmd_signers_collect(struct cmd_signers *s, struct cmd_passphrase *p,
+                        const struct opt_args *args, const struct chrono *clock,
+                        const char *workspace, enum keys_root_role role, struct err *e) {
+    for (size_t i = 0; i < opt_count(args, "key"); i++) {
+        const char *path = opt_get_at(args, "key", i);
+        if (cmd_signers_add_file(s, p, AT_FDCWD, path, e) < 0)
+            return -1;
+    }
+    if (cmd_signers_add_commands(s, args, clock, e) < 0)
+        return -1;
+    if (s->n > 0)
+        return 0;
+    if (!workspace)
+        return err_set(e, &err_usage,
+                       "nobody to sign: give --workspace DIR, --key FILE or --signer COMMAND");
+    return add_workspace(s, p, workspace, role, e);
+}

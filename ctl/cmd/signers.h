@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who signs: key files (--key FILE), external programs (--signer COMMAND with --signer-key
+// FILE.pub, pairwise), or the keys of a workspace that belong to the role.
+#pragma once
+
+#include "ctl/cmd/passphrase.h"
+#include "keys/root.h"
+#include "keys/sign/signer.h"
+
+#define CMD_SIGNERS_OPTIONS                                                                        \
+    {.name = "key", .repeat = true, .value = "FILE", .help = "Sign with this secret key file"},    \
+        CMD_SIGNERS_COMMAND_OPTIONS
+#define CMD_SIGNERS_COMMAND_OPTIONS                                                                \
+    {.name = "signer",                                                                             \
+     .repeat = true,                                                                               \
+     .value = "COMMAND",                                                                           \
+     .help = "Let this program sign: bytes on its stdin, signature on its stdout"},                \
+    {                                                                                              \
+        .name = "signer-key", .repeat = true, .value = "FILE.pub",                                 \
+        .help = "The public key of the --signer at the same place"                                 \
+    }
+
+struct cmd_signers {
+    size_t n;
+    struct sign_signer *list[KEYS_ENVELOPE_SIGNATURES_MAX];
+};
+#define CMD_SIGNERS_NONE                                                                           \
+    { .n = 0 }
+void cmd_signers_clear(struct cmd_signers *s) __attribute__((nonnull));
+#define own_drop_signers cmd_signers_clear
+
+// Each adds to *s. A key that is in it already is passed over. Kinds: limit, those of keyfile and
+// signer, usage (a --signer without its --signer-key).
+int cmd_signers_add_file(struct cmd_signers *s, struct cmd_passphrase *p, int dir, const char *path,
+                         struct err *e) __attribute__((nonnull));
+int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
+                             const struct chrono *clock, struct err *e) __attribute__((nonnull));
+// All of --key and --signer; when there is none of them, and a workspace is given, those of its
+// offline/keys that stand in `role` of its root. Kind usage when nobody is left to sign.
+int cmd_signers_collect(struct cmd_signers *s, struct cmd_passphrase *p,
+                        const struct opt_args *args, const struct chrono *clock,
+                        const char *workspace, enum keys_root_role role, struct err *e)
+    __attribute__((nonnull(1, 2, 3, 4, 7)));
