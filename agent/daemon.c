@@ -30,7 +30,7 @@
 
 struct daemon {
     const struct agent_config *config;
-    struct agent_daemon_install *install; // NULL for run
+    struct agent_daemon_once *once; // NULL for run
     struct agent_loop loop;
     struct agent_state state;
     json_t *facts;
@@ -133,7 +133,7 @@ static int answer(void *context, struct agent_talk_request *request, json_t **re
     struct agent_serve serve = {.state = &d->state,
                                 .update = d->update,
                                 .checkin = d->checkin,
-                                .foreground = d->install != NULL};
+                                .foreground = d->once != NULL};
     return agent_serve_answer(&serve, request, ret, e);
 }
 
@@ -171,7 +171,7 @@ static int open_update(struct daemon *d, struct err *e) {
 static int open_checkin(struct daemon *d, struct err *e) {
     struct agent_checkin_host host = {
         .loop = &d->loop, .state = &d->state, .update = d->update, .facts = d->facts};
-    if (d->install)
+    if (d->once)
         return 0;
     return agent_checkin_open(&host, &d->checkin, e);
 }
@@ -221,33 +221,41 @@ static void tell_state(struct daemon *d) {
     (void)snprintf(d->told, sizeof d->told, "%s", name);
     (void)snprintf(line, sizeof line, "STATUS=%s", name);
     agent_notify_send(line);
-    if (d->install && d->install->progress && r->state != FSM_IDLE)
-        d->install->progress(name);
+    if (d->once && d->once->progress && r->state != FSM_IDLE)
+        d->once->progress(name);
 }
 
 static int begin_install(struct daemon *d, struct err *e) {
-    struct fsm_update offer = {.local = true, .attempt = d->install->again ? 0 : 1};
-    int file = d->install->file;
-    d->install->file = -1;
-    if (d->state.journal.record.state != FSM_IDLE) {
-        own_drop_fd(&file);
-        return err_set(e, &err_wrong_state,
-                       "an update is %s: run the agent to end it, or roll it back",
-                       fsm_machine_state_names[d->state.journal.record.state]);
+    struct fsm_update offer = {.local = true, .attempt = d->once->again ? 0 : 1};
+    return agent_update_offer(d->update, &offer, own_take_fd(&d->once->file), e);
+}
+
+// What was asked for. A commit is for the probation that the journal says is under way; an install
+// and a rollback wait until what an earlier start left behind has ended. 1 while that is so.
+static int begin_once(struct daemon *d, struct err *e) {
+    enum fsm_state state = d->state.journal.record.state;
+    struct err why = ERR_NONE;
+    if (d->once->ask == FSM_OFFER)
+        return state == FSM_IDLE ? begin_install(d, e) : 1;
+    if (d->once->ask == FSM_ASK_REVERT) {
+        err_set(&why, &err_rolled_back, "an operator asked to go back");
+        if (state != FSM_IDLE && state != FSM_PROBATION && state != FSM_FAILED)
+            return 1;
     }
-    return agent_update_offer(d->update, &offer, file, e);
+    return agent_update_ask(d->update, d->once->ask, &why, e);
 }
 
 // True when the one update of a foreground install is decided and cleaned up after.
 static bool is_decided(struct daemon *d) {
     struct fsm_why why;
-    if (!d->install || d->state.journal.record.state != FSM_IDLE ||
-        !agent_update_ended(d->update, &d->install->event, &why))
+    if (!d->once || d->state.journal.record.state != FSM_IDLE ||
+        !agent_update_ended(d->update, &d->once->event, &why))
         return false;
-    if (d->install->event == BUNDLE_EVENT_COMMITTED)
+    if (d->once->event ==
+        (d->once->ask == FSM_ASK_REVERT ? BUNDLE_EVENT_REVERTED : BUNDLE_EVENT_COMMITTED))
         return true;
     const struct err_kind *kind = agent_state_kind(why.code);
-    err_set(&d->install->why, kind ? kind : &err_internal, "%s", why.text);
+    err_set(&d->once->why, kind ? kind : &err_internal, "%s", why.text);
     return true;
 }
 
@@ -257,26 +265,25 @@ static int live(struct daemon *d, struct err *e) {
         return -1;
     agent_update_resume(d->update);
     agent_notify_send("READY=1");
-    bool offered = false;
+    bool begun = false;
     while (!d->stopping) {
         if (agent_update_fatal(d->update)) {
             *e = *agent_update_fatal(d->update);
             return -1;
         }
-        // What an earlier start left behind ends first.
-        if (d->install && !offered && d->state.journal.record.state == FSM_IDLE) {
-            offered = true;
-            if (begin_install(d, e) < 0)
+        if (d->once && !begun) {
+            int asked = begin_once(d, e);
+            if (asked < 0)
                 return -1;
+            begun = asked == 0;
         }
         tell_state(d);
-        if (offered && is_decided(d))
+        if (begun && is_decided(d))
             return 0;
         if (agent_loop_turn(&d->loop, -1, e) < 0)
             return -1;
     }
-    return d->install ? err_set(e, &err_cancelled, "interrupted; it goes on when the agent runs")
-                      : 0;
+    return d->once ? err_set(e, &err_cancelled, "interrupted; it goes on when the agent runs") : 0;
 }
 
 // Where the zone of the window is a name like Europe/Berlin, libc reads it for the whole process.
@@ -335,19 +342,19 @@ int agent_daemon_run(const struct agent_config *config, struct err *e) {
     return done;
 }
 
-int agent_daemon_install(const struct agent_config *config, struct agent_daemon_install *install,
-                         struct err *e) {
+int agent_daemon_once(const struct agent_config *config, struct agent_daemon_once *once,
+                      struct err *e) {
     struct daemon *d = calloc(1, sizeof *d);
     if (!d) {
-        own_drop_fd(&install->file);
+        own_drop_fd(&once->file);
         return err_set(e, &err_memory, "starting: out of memory");
     }
     set_timezone(config);
-    *d = (struct daemon){.config = config, .install = install, .signals = -1};
+    *d = (struct daemon){.config = config, .once = once, .signals = -1};
     d->state = (struct agent_state){.store = {-1, -1}, .private_dir = -1, .lock = -1};
     int done = live(d, e);
     close_all(d);
-    own_drop_fd(&install->file);
+    own_drop_fd(&once->file);
     free(d);
     return done;
 }

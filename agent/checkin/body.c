@@ -44,7 +44,8 @@ static json_t *decimal_of(double value) {
     char text[NUM_DECIMAL_TEXT];
     if (!isfinite(value) || fabs(value) > (double)NUM_DECIMAL_MAX)
         return NULL;
-    struct decimal decimal = {.nano = (int64_t)llround(value * (double)NUM_DECIMAL_SCALE)};
+    struct decimal decimal = {
+        .nano = (int64_t)(value * (double)NUM_DECIMAL_SCALE + (value < 0 ? -0.5 : 0.5))};
     return json_string(num_format_decimal(decimal, text));
 }
 

@@ -36,7 +36,7 @@ static void finish(struct probe_run *run, const struct err *e, const char *detai
     void (*done)(void *, const struct probe_run_result *) = run->done;
     void *context = run->context;
     struct probe_run_result result = {.passed = e->kind == NULL, .kind = e->kind};
-    char text[sizeof result.text];
+    char text[sizeof result.text + BUNDLE_NAME_MAX + 16];
     if (e->kind)
         (void)snprintf(text, sizeof text, "probe %s: %s", run->probe->name, e->text);
     else

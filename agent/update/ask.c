@@ -11,11 +11,18 @@
 #include "agent/update/engine.h"
 #include "base/text.h"
 
+static int check_free(const struct agent_update *u, struct err *e) {
+    return u->hashing ? err_set(e, &err_busy, "contents are being hashed; ask again in a moment")
+                      : 0;
+}
+
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) {
     OWN(fd) int held = file;
     struct agent_state *state = update->host.state;
     const struct fsm_record *r = update_engine_record(update);
+    if (check_free(update, e) < 0)
+        return -1;
     if (r->state != FSM_IDLE)
         return err_set(e, &err_wrong_state, "another update is %s",
                        fsm_machine_state_names[r->state]);
@@ -63,7 +70,7 @@ int agent_update_ask(struct agent_update *update, enum fsm_event ask, const stru
     const struct fsm_record *r = update_engine_record(update);
     enum fsm_state before = r->state;
     assert(ask == FSM_ASK_COMMIT || ask == FSM_ASK_REVERT || ask == FSM_ASK_CANCEL);
-    if (ask == FSM_ASK_REVERT && check_way_back(update, e) < 0)
+    if (check_free(update, e) < 0 || (ask == FSM_ASK_REVERT && check_way_back(update, e) < 0))
         return -1;
     update_engine_fire(update, ask, why);
     if (update->fatal.kind) {

@@ -225,5 +225,8 @@ int update_engine_manifest(struct agent_update *u, struct err *e) {
 int update_engine_breathe(void *update, uint64_t bytes, struct err *e) {
     struct agent_update *u = update;
     (void)bytes;
-    return u->host.breathe(u->host.context, e);
+    u->hashing = true;
+    int done = u->host.breathe(u->host.context, e);
+    u->hashing = false;
+    return done;
 }

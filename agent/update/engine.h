@@ -28,8 +28,9 @@ struct update_engine_told {
 struct agent_update {
     struct agent_update_host host;
     struct err fatal;
-    uint32_t work;                             // FSM_DO_* bits not begun yet
-    struct agent_loop_timer worker;            // begins them, from the loop
+    uint32_t work;                  // FSM_DO_* bits not begun yet
+    bool hashing;                   // nobody's wish may change the state under long hashing
+    struct agent_loop_timer worker; // begins them, from the loop
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1]; // for the next report
 
     // fetch

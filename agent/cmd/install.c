@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See install.h. A running agent does the work and is asked for its state until it is decided;
+// otherwise this process takes the agent's lock and is the agent for as long as it takes.
+#include "agent/cmd/install.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/cmd/context.h"
+#include "agent/daemon.h"
+#include "agent/kind.h"
+#include "agent/log.h"
+#include "agent/state.h"
+#include "agent/talk.h"
+#include "base/fs.h"
+#include "base/own.h"
+
+#define ASK_EVERY_MS 300
+
+static bool quiet;
+
+static void say(const char *line) {
+    if (!quiet)
+        (void)printf("%s\n", line);
+    (void)fflush(stdout);
+}
+
+static void wait_a_moment(void) {
+    struct timespec pause = {.tv_nsec = ASK_EVERY_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
+static const char *text_of(const json_t *object, const char *name) {
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+// Whether it went as wanted; otherwise *e is the agent's reason.
+static int conclude(const json_t *last, const char *wanted, struct err *e) {
+    const struct err_kind *kind = agent_state_kind(text_of(last, "code"));
+    if (strcmp(text_of(last, "event"), wanted) == 0)
+        return 0;
+    return err_set(e, kind ? kind : &err_internal, "%s", text_of(last, "text"));
+}
+
+// Asks for the state until the agent is idle again.
+static int follow(const struct agent_config *config, const char *wanted, struct err *e) {
+    char told[64] = "";
+    for (;;) {
+        OWN(json) json_t *status = NULL;
+        int asked = cmd_context_ask(config, "status", &status, e);
+        if (asked == AGENT_TALK_NOBODY)
+            return err_set(e, &err_busy, "the agent ended; it goes on when it runs again");
+        if (asked < 0)
+            return -1;
+        const char *state = text_of(status, "state");
+        const json_t *last = json_object_get(status, "last");
+        if (strcmp(state, "idle") == 0 && json_is_object(last))
+            return conclude(last, wanted, e);
+        if (strcmp(state, "failed") == 0)
+            return conclude(json_object_get(status, "last"), wanted, e);
+        if (strcmp(state, told) != 0) {
+            (void)snprintf(told, sizeof told, "%s", state);
+            say(state);
+        }
+        wait_a_moment();
+    }
+}
+
+// 0 asked, 1 nobody runs.
+static int ask(const struct agent_config *config, const char *cmd, bool again, int file,
+               struct err *e) {
+    char path[256];
+    OWN(json) json_t *answer = NULL;
+    OWN(json) json_t *request = json_pack("{ss sb}", "cmd", cmd, "again", again);
+    if (!request)
+        return err_set(e, &err_memory, "out of memory");
+    return agent_talk_ask(agent_daemon_socket(config, path, sizeof path), request, file, &answer,
+                          e);
+}
+
+static int once(const struct agent_config *config, enum fsm_event what, bool again, int file,
+                struct err *e) {
+    struct agent_daemon_once job = {
+        .ask = what, .file = file, .again = again, .progress = quiet ? NULL : say};
+    if (!quiet)
+        agent_log_limit(AGENT_LOG_WARNING);
+    else
+        agent_log_limit(AGENT_LOG_ERROR);
+    if (agent_daemon_once(config, &job, e) < 0)
+        return -1;
+    if (job.why.kind) {
+        *e = job.why;
+        return -1;
+    }
+    return 0;
+}
+
+static int run(const struct agent_config *config, const struct opt_args *args, const char *cmd,
+               enum fsm_event what, int file, struct err *e) {
+    OWN(fd) int held = file;
+    const char *wanted = what == FSM_ASK_REVERT ? "reverted" : "committed";
+    bool again = what == FSM_OFFER && opt_given(args, "again");
+    bool wait = what != FSM_OFFER || !opt_given(args, "no-wait");
+    quiet = opt_given(args, "quiet");
+    int asked = ask(config, cmd, again, held, e);
+    if (asked < 0)
+        return -1;
+    int done = 0;
+    if (asked == AGENT_TALK_NOBODY)
+        done = once(config, what, again, own_take_fd(&held), e);
+    else if (wait)
+        done = follow(config, wanted, e);
+    if (done == 0 && (wait || asked == AGENT_TALK_NOBODY))
+        say(wanted);
+    return done;
+}
+
+int cmd_install_bundle(void *context, const struct opt_args *args, struct err *e) {
+    struct agent_config config;
+    OWN(fd) int file = -1;
+    (void)context;
+    if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
+        return -1;
+    int done = fs_open_read(AT_FDCWD, opt_operand(args, 0), &file, e);
+    if (done == 0)
+        done = run(&config, args, "install", FSM_OFFER, own_take_fd(&file), e);
+    agent_config_clear(&config);
+    return done < 0 ? err_prefix(e, "installing %s", opt_operand(args, 0)) : 0;
+}
+
+static int simple(const struct opt_args *args, const char *cmd, enum fsm_event what,
+                  struct err *e) {
+    struct agent_config config;
+    if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
+        return -1;
+    int done = run(&config, args, cmd, what, -1, e);
+    agent_config_clear(&config);
+    return done;
+}
+
+int cmd_install_commit(void *context, const struct opt_args *args, struct err *e) {
+    (void)context;
+    return simple(args, "commit", FSM_ASK_COMMIT, e);
+}
+
+int cmd_install_rollback(void *context, const struct opt_args *args, struct err *e) {
+    (void)context;
+    return simple(args, "rollback", FSM_ASK_REVERT, e);
+}
