@@ -7,10 +7,7 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "bundle/kind.h"
 #include "ctl/cmd/nouns.h"
-#include "ctl/kind.h"
-#include "keys/kind.h"
 #include "keys/secret.h"
 
 #define COMMANDS_MAX 64
@@ -31,17 +28,6 @@ const struct opt_command *cmd_table_get(void) {
     }
     all[count].name = NULL;
     return all;
-}
-
-const struct err_kind *cmd_table_find_kind(const char *name) {
-    const struct err_kind *const *const tables[] = {err_base_kinds, keys_kinds, bundle_kinds,
-                                                    ctl_kinds};
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        const struct err_kind *kind = err_find(tables[i], name);
-        if (kind)
-            return kind;
-    }
-    return NULL;
 }
 
 static void own_drop_args(struct opt_args **args) {

@@ -13,7 +13,3 @@ int cmd_table_run(int argc, char *const *argv, struct err *e) __attribute__((non
 
 // All commands, ended by a row without a name. Static.
 const struct opt_command *cmd_table_get(void);
-
-// The row of an error kind by its name, from the tables of every room edgectl has; NULL when there
-// is none.
-const struct err_kind *cmd_table_find_kind(const char *name) __attribute__((nonnull));
