@@ -13,8 +13,13 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/pack/crew.h"
+#include "bundle/pack/lanes.h"
 
-#define SLOTS_PER_THREAD 3
+#define BATCH 4 // frames that one thread takes together, so that their digests run side by side
+#define BATCH_FRAME_MAX                                                                            \
+    (1024UL * 1024)        // larger ones are taken singly: memory, and then the encoder dominates
+#define BATCH_WORTH      8 // batches for each thread, or all threads would not be busy
+#define SLOTS_PER_THREAD 3 // batches
 
 // A frame that is finished and not written yet.
 struct slot {
@@ -26,6 +31,7 @@ struct press {
     const struct pack_press *how;
     struct pack_table *table;
     size_t bound; // bytes of a buffer
+    size_t batch; // frames of a task
     pthread_mutex_t lock;
     pthread_cond_t moved;
     uint64_t next; // the frame to be written next
@@ -33,13 +39,13 @@ struct press {
     bool stopped;
     uint64_t offset; // where it goes
     size_t n_slots;
-    struct slot slots[SLOTS_PER_THREAD * PACK_CREW_MAX];
+    struct slot slots[BATCH * SLOTS_PER_THREAD * PACK_CREW_MAX];
 };
 
 // What one thread has for itself.
 struct own {
     uint8_t *raw;
-    uint8_t *packed;
+    uint8_t *packed[BATCH];
     ZSTD_CCtx *encoder;
     size_t content; // whose file is open
     int fd;
@@ -108,20 +114,19 @@ static int gather(struct press *p, struct own *o, const struct pack_table_frame 
     return read_run(p, o, &run, o->raw + filled, e);
 }
 
-// Leaves the stored form in o->packed. Incompressible frames are stored as they are.
-static int pack_frame(struct press *p, struct own *o, struct bundle_index_frame *row,
+// Leaves the stored form in o->packed[k]. Incompressible frames are stored as they are.
+static int pack_frame(struct press *p, struct own *o, size_t k, struct bundle_index_frame *row,
                       struct err *e) {
-    size_t n = ZSTD_compress2(o->encoder, o->packed, p->bound, o->raw, row->raw_bytes);
+    size_t n = ZSTD_compress2(o->encoder, o->packed[k], p->bound, o->raw, row->raw_bytes);
     if (ZSTD_isError(n))
         return err_set(e, &err_internal, "zstd: %s", ZSTD_getErrorName(n));
     if (n >= row->raw_bytes) {
         uint8_t *raw = o->raw;
-        o->raw = o->packed;
-        o->packed = raw;
+        o->raw = o->packed[k];
+        o->packed[k] = raw;
         n = row->raw_bytes;
     }
     row->stored_bytes = (uint32_t)n;
-    keys_digest_of(o->packed, n, &row->digest);
     return 0;
 }
 
@@ -151,7 +156,7 @@ static int write_ready(struct press *p, struct err *e) {
 
 // Puts the packed frame into its slot (and takes the slot's buffer for it), waiting until it is
 // free.
-static int hand_over(struct press *p, struct own *o, uint64_t number, struct err *e) {
+static int hand_over(struct press *p, uint8_t **packed, uint64_t number, struct err *e) {
     struct slot *slot = &p->slots[number % p->n_slots];
     int r = 0;
     (void)pthread_mutex_lock(&p->lock);
@@ -159,8 +164,8 @@ static int hand_over(struct press *p, struct own *o, uint64_t number, struct err
         (void)pthread_cond_wait(&p->moved, &p->lock);
     if (!p->stopped) {
         uint8_t *empty = slot->bytes;
-        slot->bytes = o->packed;
-        o->packed = empty;
+        slot->bytes = *packed;
+        *packed = empty;
         slot->done = true;
         if (!p->writing)
             r = write_ready(p, e);
@@ -186,9 +191,11 @@ static int enter(void *context, void **ret_own, struct err *e) {
     o->content = SIZE_MAX;
     o->fd = -1;
     o->raw = malloc(p->bound);
-    o->packed = malloc(p->bound);
     o->encoder = ZSTD_createCCtx();
-    if (!o->raw || !o->packed || !o->encoder)
+    bool good = o->raw && o->encoder;
+    for (size_t k = 0; k < p->batch; k++)
+        good = (o->packed[k] = malloc(p->bound)) && good;
+    if (!good)
         return err_set(e, &err_memory, "packing");
     // The level decides everything else; the size in the header is what a reader insists on.
     if (ZSTD_isError(ZSTD_CCtx_setParameter(o->encoder, ZSTD_c_compressionLevel, p->how->level)) ||
@@ -205,17 +212,32 @@ static void leave(void *context, void *own) {
         return;
     own_drop_fd(&o->fd);
     free(o->raw);
-    free(o->packed);
+    for (size_t k = 0; k < BATCH; k++)
+        free(o->packed[k]);
     (void)ZSTD_freeCCtx(o->encoder);
     free(o);
 }
 
-static int work(void *context, void *own, uint64_t number, struct err *e) {
+static int work(void *context, void *own, uint64_t task, struct err *e) {
     struct press *p = context;
-    struct pack_table_frame *f = &p->table->frames[number];
-    if (gather(p, own, f, e) < 0 || pack_frame(p, own, &f->row, e) < 0)
-        return -1;
-    return hand_over(p, own, number, e);
+    struct own *o = own;
+    struct pack_lanes_job jobs[BATCH];
+    struct pack_table_frame *frames = &p->table->frames[task * p->batch];
+    size_t n = p->table->n_frames - task * p->batch;
+    if (n > p->batch)
+        n = p->batch;
+    for (size_t k = 0; k < n; k++) {
+        if (gather(p, o, &frames[k], e) < 0 || pack_frame(p, o, k, &frames[k].row, e) < 0)
+            return -1;
+        jobs[k] = (struct pack_lanes_job){.data = o->packed[k], .len = frames[k].row.stored_bytes};
+    }
+    pack_lanes_digest(jobs, n);
+    for (size_t k = 0; k < n; k++) {
+        frames[k].row.digest = jobs[k].digest;
+        if (hand_over(p, &o->packed[k], task * p->batch + k, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 int pack_press_all(const struct pack_press *how, uint64_t *ret_data_bytes, struct err *e) {
@@ -224,13 +246,16 @@ int pack_press_all(const struct pack_press *how, uint64_t *ret_data_bytes, struc
                       .bound = ZSTD_compressBound((size_t)how->table->frame_max),
                       .lock = PTHREAD_MUTEX_INITIALIZER,
                       .moved = PTHREAD_COND_INITIALIZER};
-    p.n_slots = SLOTS_PER_THREAD * pack_crew_threads(how->threads);
+    unsigned threads = pack_crew_threads(how->threads);
+    size_t worth = (size_t)BATCH_WORTH * threads * BATCH;
+    p.batch = how->table->frame_max <= BATCH_FRAME_MAX && how->table->n_frames >= worth ? BATCH : 1;
+    p.n_slots = SLOTS_PER_THREAD * p.batch * threads;
     int r = 0;
     for (size_t i = 0; r == 0 && i < p.n_slots; i++)
         if (!(p.slots[i].bytes = malloc(p.bound)))
             r = err_set(e, &err_memory, "packing");
     const struct pack_crew crew = {.threads = how->threads,
-                                   .n_tasks = how->table->n_frames,
+                                   .n_tasks = (how->table->n_frames + p.batch - 1) / p.batch,
                                    .enter = enter,
                                    .leave = leave,
                                    .work = work,
