@@ -225,3 +225,11 @@ json_t *agent_config_effective(const struct agent_config *config) {
     }
     return own_take(&object);
 }
+
+const char *agent_config_endpoint(const struct agent_config *config, const char *name) {
+    for (size_t i = 0; i < config->n_endpoints; i++) {
+        if (strcmp(config->endpoints[i].name, name) == 0)
+            return config->endpoints[i].url;
+    }
+    return NULL;
+}

@@ -11,7 +11,9 @@
 //                   "network":false,"allow_root":false}}
 //   "on_activate": {COMPONENT:{"action":"restart"|"reload"|"signal"|"exec"|"none","unit":…,
 //                   "pid_file":…,"signal":"HUP","argv":[…],"timeout_s":N}}
-//   "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}    values sent at each check-in
+//   "endpoints":   {NAME:"file:/…"|"http://127.0.0.1:PORT/…"}   what "endpoint:NAME" means in
+//   probes "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}    values sent at each
+//   check-in
 //
 // Paths that do not begin with '/' are relative to the folder of the configuration file. All
 // strings are borrowed from the document until agent_config_clear.
@@ -28,12 +30,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define AGENT_CONFIG_MAX_BYTES    (256 * 1024)
-#define AGENT_CONFIG_RUNNERS_MAX  32
-#define AGENT_CONFIG_HOOKS_MAX    16
-#define AGENT_CONFIG_METRICS_MAX  32
-#define AGENT_CONFIG_ARGV_MAX     32
-#define AGENT_CONFIG_COMMANDS_MAX 32
+#define AGENT_CONFIG_MAX_BYTES     (256 * 1024)
+#define AGENT_CONFIG_RUNNERS_MAX   32
+#define AGENT_CONFIG_HOOKS_MAX     16
+#define AGENT_CONFIG_METRICS_MAX   32
+#define AGENT_CONFIG_ENDPOINTS_MAX 32
+#define AGENT_CONFIG_ARGV_MAX      32
+#define AGENT_CONFIG_COMMANDS_MAX  32
 
 struct agent_config_runner {
     const char *name;
@@ -65,6 +68,11 @@ struct agent_config_hook {
     uint64_t timeout_s;
 };
 
+struct agent_config_endpoint {
+    const char *name;
+    const char *url;
+};
+
 struct agent_config_metric {
     const char *name;
     const char *file;
@@ -93,6 +101,8 @@ struct agent_config {
     struct agent_config_runner runners[AGENT_CONFIG_RUNNERS_MAX];
     size_t n_hooks;
     struct agent_config_hook hooks[AGENT_CONFIG_HOOKS_MAX];
+    size_t n_endpoints;
+    struct agent_config_endpoint endpoints[AGENT_CONFIG_ENDPOINTS_MAX];
     size_t n_metrics;
     struct agent_config_metric metrics[AGENT_CONFIG_METRICS_MAX];
     size_t n_commands;
@@ -104,6 +114,9 @@ struct agent_config {
 enum agent_config_mode { AGENT_CONFIG_STRICT, AGENT_CONFIG_LENIENT };
 int agent_config_read(const char *path, enum agent_config_mode mode, struct buf *warnings,
                       struct agent_config *ret, struct err *e) __attribute__((nonnull));
+// Where an endpoint is; NULL when the configuration does not say. Borrowed.
+const char *agent_config_endpoint(const struct agent_config *config, const char *name)
+    __attribute__((nonnull));
 void agent_config_clear(struct agent_config *config) __attribute__((nonnull));
 static inline void own_drop_config(struct agent_config *config) {
     agent_config_clear(config);

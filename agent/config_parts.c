@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "base/text.h"
 #include "bundle/limits.h"
+#include "bundle/probe.h"
 
 #define TEXT_MAX         1024
 #define HOOK_TIMEOUT_S   30
@@ -149,6 +150,29 @@ static int read_metric(struct agent_config *c, const char *name, const struct do
     return 0;
 }
 
+static int read_endpoints(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    struct doc_at all;
+    const char *name;
+    json_t *value;
+    int found = doc_object_opt(root, "endpoints", &all, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (json_object_size(all.value) > AGENT_CONFIG_ENDPOINTS_MAX)
+        return err_set(e, &err_config, "%s: more than %d entries", all.path,
+                       AGENT_CONFIG_ENDPOINTS_MAX);
+    json_object_foreach (all.value, name, value) {
+        struct agent_config_endpoint *endpoint = &c->endpoints[c->n_endpoints];
+        endpoint->name = name;
+        if (doc_string(&all, name, TEXT_MAX, &endpoint->url, e) < 0)
+            return -1;
+        if (!bundle_probe_is_source(endpoint->url))
+            return wrong(&all, name, "file:/… or an http:// URL on 127.0.0.1, [::1] or localhost",
+                         e);
+        c->n_endpoints++;
+    }
+    return 0;
+}
+
 static int read_commands(const struct doc_at *root, struct agent_config *c, struct err *e) {
     struct doc_at all;
     const char *name;
@@ -233,7 +257,7 @@ int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, s
         each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
         each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
         return -1;
-    if (read_commands(at, ret, e) < 0)
+    if (read_endpoints(at, ret, e) < 0 || read_commands(at, ret, e) < 0)
         return -1;
     return read_window(at, ret, e);
 }

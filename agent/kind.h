@@ -18,7 +18,7 @@
     X(budget,            77, false, "the byte budget does not allow this download")                                    \
     X(not_accepted,      78, true,  "the controller has not accepted this device")                                     \
     X(probe_failed,      79, false, "a probe did not pass")                                                            \
-    X(runner_missing,    80, false, "a probe names a runner that the device's configuration does not allow")           \
+    X(runner_missing,    80, false, "a probe names a runner or endpoint that the configuration does not have")           \
     X(activate_failed,   81, false, "telling the application of the swap failed")                                      \
     X(inhibited,         82, true,  "the application holds an inhibit")                                                \
     X(last_look,         83, true,  "waiting for the controller's word before activating")                             \

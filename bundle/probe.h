@@ -8,8 +8,9 @@
 //                "timeout_s":N}
 //   after, both + {"start_delay_s":N,"interval_s":N,"failures":N}
 //   exec        + {"runner":"selftest","args":["…"]}               exit status 0 passes
-//   http        + {"url":"http://127.0.0.1:8080/healthz","status":200}        loopback only
-//   metric      + {"source":"http://127.0.0.1:9100/metrics"|"file:/run/app/metrics.prom",
+//   http        + {"url":"endpoint:NAME"|"http://127.0.0.1:8080/healthz","status":200} loopback
+//   only metric      +
+//   {"source":"endpoint:NAME"|"http://127.0.0.1:9100/metrics"|"file:/run/m.prom",
 //                  "metric":"name{label=\"v\"}","min":"0.5","max":"20"}
 //                 decimals; at least one bound; a missing sample fails
 //   golden      + {"runner":"tflite","cases":[{"input":"golden/1.bin","expected":"golden/1.out"}],
@@ -98,6 +99,12 @@ struct bundle_probe {
     uint64_t latency_p95_us; // 0: no budget
     uint64_t memory_bytes;   // 0: no budget
 };
+
+// Whether a URL may be probed: http on loopback, or file:/….
+bool bundle_probe_is_source(const char *url) __attribute__((nonnull));
+// The NAME of "endpoint:NAME", borrowed; NULL for any other URL. The device's configuration says
+// where an endpoint is, so that a bundle need not know the ports and paths of each device.
+const char *bundle_probe_endpoint(const char *url) __attribute__((nonnull));
 
 // Reads one probe. Strings stay borrowed from the document. Kinds: bad_manifest, limit, memory.
 int bundle_probe_parse(const struct doc_at *at, struct bundle_probe *ret, struct err *e)

@@ -120,13 +120,19 @@ static int start_task(struct probe_run *run, const struct probe_run_spec *spec, 
 
 static int start_hire(struct probe_run *run, const struct probe_run_spec *spec, struct err *e) {
     const struct bundle_probe *probe = spec->probe;
+    const char *endpoint = bundle_probe_endpoint(probe->url);
+    const char *url = endpoint ? agent_config_endpoint(spec->config, endpoint) : probe->url;
+    if (!url)
+        return err_set(e, &err_runner_missing,
+                       "probe %s asks endpoint %s, which the configuration does not name",
+                       probe->name, endpoint);
     struct agent_job *job = calloc(1, sizeof *job);
     if (!job)
         return err_set(e, &err_memory, "out of memory");
     job->kind = AGENT_JOB_PROBE;
     job->net = *spec->net;
     job->timeout_s = probe->timeout_s;
-    (void)snprintf(job->probe_url, sizeof job->probe_url, "%s", probe->url);
+    (void)snprintf(job->probe_url, sizeof job->probe_url, "%s", url);
     if (probe->kind == BUNDLE_PROBE_METRIC)
         (void)snprintf(job->metric, sizeof job->metric, "%s", probe->metric);
     struct agent_hire_spec hire = {.config = spec->config,

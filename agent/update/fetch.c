@@ -34,18 +34,27 @@ static bool fits_types(const struct bundle_manifest_view *view, struct err *e) {
     return true;
 }
 
+// Refused before the first byte of contents: what a probe needs and this device does not have.
 static bool has_runners(const struct agent_config *config, const struct bundle_manifest_view *view,
                         struct err *e) {
     for (size_t i = 0; i < view->n_probes; i++) {
         const struct bundle_probe *p = &view->probes[i];
-        bool needed = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
-        if (!needed || agent_config_runner(config, p->runner))
-            continue;
-        err_set(e, &err_runner_missing,
-                "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
-                "configuration",
-                p->name, p->runner);
-        return false;
+        bool program = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
+        const char *endpoint = program ? NULL : bundle_probe_endpoint(p->url);
+        if (program && !agent_config_runner(config, p->runner)) {
+            err_set(e, &err_runner_missing,
+                    "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
+                    "configuration",
+                    p->name, p->runner);
+            return false;
+        }
+        if (endpoint && !agent_config_endpoint(config, endpoint)) {
+            err_set(e, &err_runner_missing,
+                    "probe %s wants the endpoint '%s': name it under \"endpoints\" in the agent's "
+                    "configuration",
+                    p->name, endpoint);
+            return false;
+        }
     }
     return true;
 }

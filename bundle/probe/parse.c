@@ -176,19 +176,33 @@ static bool is_loopback_url(const char *url) {
     return true;
 }
 
+static bool is_file_url(const char *url) {
+    static const char scheme[] = "file:/";
+    return strncmp(url, scheme, sizeof scheme - 1) == 0 && url[sizeof scheme - 1] &&
+           bundle_message_is_line(url);
+}
+
+bool bundle_probe_is_source(const char *url) {
+    return is_loopback_url(url) || is_file_url(url);
+}
+
+const char *bundle_probe_endpoint(const char *url) {
+    static const char scheme[] = "endpoint:";
+    return strncmp(url, scheme, sizeof scheme - 1) == 0 ? url + sizeof scheme - 1 : NULL;
+}
+
 static int read_url(const struct doc_at *at, const char *key, bool file_too, const char **ret,
                     struct err *e) {
-    static const char scheme[] = "file:/";
     if (doc_string(at, key, BUNDLE_URL_MAX, ret, e) < 0)
         return -1;
-    if (is_loopback_url(*ret))
-        return 0;
-    if (file_too && strncmp(*ret, scheme, sizeof scheme - 1) == 0 && (*ret)[sizeof scheme - 1] &&
-        bundle_message_is_line(*ret))
+    const char *endpoint = bundle_probe_endpoint(*ret);
+    if (endpoint ? text_is_name(endpoint, BUNDLE_NAME_MAX)
+                 : is_loopback_url(*ret) || (file_too && is_file_url(*ret)))
         return 0;
     return wrong(at, key,
-                 file_too ? "file:/… or an http:// URL on 127.0.0.1, [::1] or localhost"
-                          : "an http:// URL on 127.0.0.1, [::1] or localhost",
+                 file_too ? "endpoint:NAME, file:/… or an http:// URL on 127.0.0.1, [::1] or "
+                            "localhost"
+                          : "endpoint:NAME or an http:// URL on 127.0.0.1, [::1] or localhost",
                  e);
 }
 
