@@ -203,7 +203,15 @@ static int ascend(struct walk *w) {
             return error;
         above = dirfd(w->levels[w->count - 2].stream);
     }
-    int error = unlink_at(above, last->name, AT_REMOVEDIR);
+    // A name that is gone while the directory is not means that it was moved: what `above` is, is
+    // no longer known.
+    struct stat status;
+    int error =
+        FS_PATH_RETRY(fs_path_ops()->unlinkat(above, last->name, AT_REMOVEDIR)) < 0 ? errno : 0;
+    if (error == ENOENT)
+        error = fstat(dirfd(last->stream), &status) == 0 && status.st_nlink == 0 ? 0 : ESTALE;
+    else if (error == EACCES)
+        error = unlink_at(above, last->name, AT_REMOVEDIR);
     // Some file systems skip entries of a directory that shrinks while it is read.
     if ((error == ENOTEMPTY || error == EEXIST) && last->rescans < RESCANS) {
         last->rescans++;

@@ -151,46 +151,73 @@ Test(fs_tree, directories_that_deny_their_owner_are_opened_up) {
     become_self_again();
 }
 
-// Moves a directory out of the tree as soon as the walk removes something inside it.
+static char moved_to[TMP_PATH_BYTES + 32];
+static char fence[TMP_PATH_BYTES];
+static bool moved;
+
+// The absolute path of an open directory.
+static void path_of(int dir, char *ret, size_t ret_bytes) {
+    char link[40];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
+    ssize_t len = readlink(link, ret, ret_bytes - 1);
+    ret[len < 0 ? 0 : len] = '\0';
+}
+
+// Moves a directory out of the tree as soon as the walk removes something inside it. Nothing
+// outside the test's own directory can be removed through it: a walk that lost its way would
+// otherwise empty the machine of whoever runs this test.
 static int moving_unlinkat(int dir, const char *path, int flags) {
-    static bool moved;
+    char above[2 * TMP_PATH_BYTES];
+    path_of(dir, above, sizeof above);
+    size_t len = strlen(fence);
+    if (len == 0 || strncmp(above, fence, len) != 0 || (above[len] && above[len] != '/'))
+        abort();
     if (!moved && strcmp(path, "deepest") == 0) {
         moved = true;
-        char above[TMP_PATH_BYTES + 64];
-        ssize_t len;
-        char link[40];
-        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
-        len = readlink(link, above, sizeof above - 1);
-        cr_assert_gt(len, 0);
-        above[len] = '\0';
-        cr_assert_eq(renameat(AT_FDCWD, above, AT_FDCWD, getenv("MOVED_TO")), 0);
+        cr_assert_eq(renameat(AT_FDCWD, above, AT_FDCWD, moved_to), 0);
     }
     return fs_system.unlinkat(dir, path, flags);
 }
 
-Test(fs_tree, a_directory_moved_away_meanwhile_does_not_lead_the_walk_elsewhere) {
+// Nor may a mode be changed there.
+static int refusing_fchmod(int fd, mode_t mode) {
+    (void)fd;
+    (void)mode;
+    abort();
+}
+
+// The deepest of `depth` directories is moved while it is emptied.
+static void move_away_at(int depth) {
     OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
-    make_deep(tmp.fd, "tree", 20);
+    make_deep(tmp.fd, "tree", (size_t)depth);
     OWN(fd) int at = openat(tmp.fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int i = 0; i < 19; i++) {
+    for (int i = 1; i < depth; i++) {
         int below = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         close(at);
         at = below;
     }
     touch(at, "deepest");
     make_bushy(tmp.fd, "elsewhere", 2);
-    char to[TMP_PATH_BYTES + 32];
-    (void)snprintf(to, sizeof to, "%s/elsewhere/moved", tmp.path);
-    setenv("MOVED_TO", to, 1);
+    (void)snprintf(fence, sizeof fence, "%s", tmp.path);
+    (void)snprintf(moved_to, sizeof moved_to, "%s/elsewhere/moved", tmp.path);
+    moved = false;
     struct fs_ops ops = fs_system;
     ops.unlinkat = moving_unlinkat;
+    ops.fchmod = refusing_fchmod;
     (void)fs_swap(&ops);
     struct err e = ERR_NONE;
     int done = fs_remove_tree(tmp.fd, "tree", &e);
     (void)fs_swap(&fs_system);
+    cr_assert(moved);
     cr_assert_eq(done, -1);
     cr_assert(is_there(tmp.fd, "elsewhere/left/left/file"), "what lies elsewhere stays");
     cr_assert(is_there(tmp.fd, "elsewhere/file"));
+    cr_assert(is_there(tmp.fd, "elsewhere/moved"));
+}
+
+Test(fs_tree, a_directory_moved_away_meanwhile_does_not_lead_the_walk_elsewhere) {
+    move_away_at(4);  // the directory above is still open
+    move_away_at(20); // the directory above is found through ".."
 }
 
 Test(fs_tree, removing_fails_at_any_call_and_can_be_repeated) {
