@@ -162,8 +162,9 @@ Test(probe, rules_of_each_kind_hold) {
     refused(metric_probe, "{\"max\":20}", "max");
     refused(metric_probe, "{\"metric\":\"9x\"}", "expected NAME");
     refused(metric_probe, "{\"metric\":\"x{a=b}\"}", "expected label");
-    refused(metric_probe, "{\"source\":\"file:relative\"}", "source: expected file:/");
-    refused(metric_probe, "{\"source\":\"file:/\"}", "source: expected file:/");
+    refused(metric_probe, "{\"source\":\"file:relative\"}",
+            "source: expected endpoint:NAME, file:/");
+    refused(metric_probe, "{\"source\":\"file:/\"}", "source: expected endpoint:NAME, file:/");
     refused(golden_probe, "{\"cases\":[]}", "at least one");
     refused(golden_probe, "{\"cases\":[{\"input\":\"/etc/shadow\",\"expected\":\"b\"}]}",
             "cases[0].input");
@@ -176,8 +177,12 @@ Test(probe, rules_of_each_kind_hold) {
 
 Test(probe, urls_lead_to_this_machine_only) {
     static const char *const good[] = {"http://127.0.0.1", "http://127.0.0.1:1/",
-                                       "http://localhost:65535/a?b=c%20", "http://[::1]:80/x"};
-    static const char *const bad[] = {"https://127.0.0.1/",
+                                       "http://localhost:65535/a?b=c%20", "http://[::1]:80/x",
+                                       "endpoint:inference"};
+    static const char *const bad[] = {"endpoint:",
+                                      "endpoint:../x",
+                                      "endpoint:a b",
+                                      "https://127.0.0.1/",
                                       "http://127.0.0.1.example.org/",
                                       "http://127.0.0.1@example.org/",
                                       "http://127.0.0.1:80@example.org/",
