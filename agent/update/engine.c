@@ -207,9 +207,9 @@ int update_engine_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
     const struct fsm_update *update = &update_engine_record(u)->update;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (u->manifest)
         return 0;
-    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (fs_read_file(u->host.state->private_dir, MANIFEST_FILE, BUNDLE_MANIFEST_MAX_BYTES, &raw,
                      e) < 0 ||
         bundle_manifest_verify((struct slice){raw.data, raw.len},

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whole updates on a device in a temporary directory: installed, committed, reverted, refused; and
+// each of these killed at every call to the file system and recovered.
+#include <errno.h>
+
+#include "tests/unit/agent/device.h"
+
+static int count_entry(void *context, const char *name, mode_t type, struct err *e) {
+    size_t *n = context;
+    (void)name;
+    (void)type;
+    (void)e;
+    (*n)++;
+    return 0;
+}
+
+static size_t generations_on_disk(struct device *d) {
+    struct err e = ERR_NONE;
+    size_t n = 0;
+    cr_assert_eq(fs_list(d->state.store.generations, ".", count_entry, &n, &e), 0);
+    return n;
+}
+
+static void install(struct device *d, const char *release, json_t *more) {
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_release(d, release, more);
+    cr_assert_eq(device_offer(d, true, &e), 0, "%s", e.text);
+    device_drive(d);
+    cr_assert_eq(d->state.journal.record.state, FSM_IDLE);
+    cr_assert_str_eq(device_runs(d, runs), release);
+}
+
+Test(cycle, a_new_device_runs_an_empty_generation) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    cr_expect_str_eq(device_runs(&d, runs), "");
+    cr_expect_eq(generations_on_disk(&d), 1);
+    device_drop(&d);
+}
+
+Test(cycle, i2_a_commit_keeps_the_generation_before_and_only_that) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    install(&d, "1.1", NULL);
+    install(&d, "1.2", NULL);
+    cr_expect_eq(generations_on_disk(&d), 2);
+    cr_expect_eq(d.state.journal.record.committed, 3);
+    cr_expect_eq(d.state.journal.record.previous, 2);
+    device_drop(&d);
+}
+
+Test(cycle, going_back_from_a_committed_generation_needs_no_download) {
+    struct device d;
+    struct err e = ERR_NONE, why = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    install(&d, "1.1", NULL);
+    err_set(&why, &err_rolled_back, "asked");
+    cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_str_eq(device_runs(&d, runs), "1.0");
+    cr_expect_eq(generations_on_disk(&d), 1, "I8: what was left is gone");
+    cr_expect_lt(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0);
+    cr_expect(err_is(&e, &err_no_previous));
+    device_drop(&d);
+}
+
+Test(cycle, i4_what_was_rolled_back_is_not_installed_again_by_the_same_attempt) {
+    struct device d;
+    struct err e = ERR_NONE, why = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    install(&d, "1.1", NULL);
+    err_set(&why, &err_rolled_back, "asked");
+    cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0);
+    device_drive(&d);
+    cr_expect_lt(device_offer(&d, true, &e), 0);
+    cr_expect(err_is(&e, &err_failed_before), "%s", e.text);
+    device_drop(&d);
+}
+
+Test(cycle, i6_nothing_below_the_floor_is_gone_back_to) {
+    struct device d;
+    struct err e = ERR_NONE, why = ERR_NONE;
+    json_t *floors = json_pack("{s{si}}", "floors", "app", 6);
+    json_t *higher = json_pack("{si}", "app", 6);
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    install(&d, "1.1", NULL);
+    cr_assert_eq(agent_floors_raise(d.state.private_dir, &d.state.floors, higher, &e), 0);
+    err_set(&why, &err_rolled_back, "asked");
+    cr_expect_lt(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0);
+    cr_expect_str_eq(e.kind->name, "below_floor");
+    json_decref(floors);
+    json_decref(higher);
+    device_drop(&d);
+}
+
+Test(cycle, i6_a_floor_rises_when_a_bundle_outside_any_rollout_says_so_and_is_committed) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", json_pack("{s{si}}", "floors", "app", 5));
+    cr_expect_eq(json_integer_value(json_object_get(d.state.floors.object, "app")), 5);
+    device_drop(&d);
+}
+
+Test(cycle, i11_an_offer_from_the_network_waits_for_the_last_look) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_release(&d, "2.0", NULL);
+    cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_eq(d.state.journal.record.state, FSM_WAITING);
+    cr_expect_str_eq(d.state.journal.record.why.code, "last_look");
+    cr_expect(agent_update_wants_look(d.update));
+    cr_expect_str_eq(device_runs(&d, runs), "");
+    agent_update_looked(d.update);
+    device_drive(&d);
+    cr_expect_str_eq(device_runs(&d, runs), "2.0");
+    device_drop(&d);
+}
+
+Test(cycle, an_inhibit_delays_and_is_reported_and_the_look_comes_after_it) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_release(&d, "2.0", NULL);
+    agent_update_inhibit(d.update, 100000, "recording");
+    cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_str_eq(d.state.journal.record.why.code, "inhibited");
+    cr_expect_not(agent_update_wants_look(d.update));
+    agent_update_inhibit(d.update, 0, "");
+    device_drive(&d);
+    cr_expect_str_eq(d.state.journal.record.why.code, "last_look");
+    device_drop(&d);
+}
+
+Test(cycle, i3_a_probation_interrupted_too_often_is_reverted_without_anybody) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    device_release(&d, "1.1", NULL);
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_PROBATION));
+    for (int i = 0; i < 4; i++) {
+        device_close(&d);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    }
+    device_drive(&d);
+    cr_expect_str_eq(device_runs(&d, runs), "1.0");
+    cr_expect_str_eq(d.update->ended_why.code, "interrupted");
+    device_drop(&d);
+}
+
+Test(cycle, i1_a_generation_that_was_changed_before_the_swap_is_not_activated) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    device_release(&d, "1.1", NULL);
+    cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_WAITING));
+    OWN(fd) int file = -1;
+    cr_assert_eq(fs_open_write(d.state.store.generations, "2/app/release", 0444, &file, &e), 0);
+    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
+    fake_clock_advance(&d.clock, UPDATE_ENGINE_FRESH_MS + 1);
+    agent_update_looked(d.update);
+    device_drive(&d);
+    cr_expect_str_eq(device_runs(&d, runs), "1.0");
+    cr_expect_str_eq(d.update->ended_why.code, "bad_content");
+    cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_REFUSED);
+    device_drop(&d);
+}
+
+Test(cycle, i1_a_damaged_previous_generation_is_not_gone_back_to) {
+    struct device d;
+    struct err e = ERR_NONE, why = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    install(&d, "1.1", NULL);
+    OWN(fd) int file = -1;
+    cr_assert_eq(fs_open_write(d.state.store.generations, "1/app/release", 0444, &file, &e), 0);
+    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
+    err_set(&why, &err_rolled_back, "asked");
+    cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0);
+    device_drive(&d);
+    cr_expect_eq(d.state.journal.record.state, FSM_FAILED);
+    cr_expect_str_eq(d.state.journal.record.why.code, "revert_failed");
+    device_drop(&d);
+}
+
+// ── Killed everywhere ───────────────────────────────────────────────────────────────────────────
+
+// I5: ids rise by one, and each update is reported from its offer to its end.
+static void check_reports(struct device *d) {
+    struct bundle_report *reports = NULL;
+    struct err e = ERR_NONE;
+    size_t n = 0;
+    bool under_way = false;
+    cr_assert_eq(agent_queue_peek(&d->state.queue, 256, &reports, &n, &e), 0, "%s", e.text);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(reports[i].id, i + 1, "I5: report %zu has id %" PRIu64, i + 1, reports[i].id);
+        if (reports[i].event == BUNDLE_EVENT_OFFERED) {
+            cr_assert_not(under_way, "I5: an update ended without a report");
+            under_way = true;
+        } else if (reports[i].event >= BUNDLE_EVENT_COMMITTED)
+            under_way = false;
+    }
+    cr_assert_not(under_way, "I5: the last update ended without a report");
+    free(reports);
+}
+
+static void check_recovered(struct device *d, const char *before, const char *after) {
+    const struct fsm_record *r = &d->state.journal.record;
+    struct bundle_generation g;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_runs(d, runs);
+    cr_assert(strcmp(runs, before) == 0 || strcmp(runs, after) == 0, "%s runs", runs);
+    cr_assert_eq(agent_store_verify(&d->state.store, r->committed, NULL, NULL, &g, &e), 0,
+                 "I2: the committed generation: %s", e.text);
+    if (r->has_previous)
+        cr_assert_eq(agent_store_verify(&d->state.store, r->previous, NULL, NULL, &g, &e), 0,
+                     "I2: the previous generation: %s", e.text);
+    cr_assert_eq(json_integer_value(json_object_get(d->state.floors.object, "app")), 4,
+                 "I6: the floor is where it was");
+}
+
+struct plan {
+    const char *before;              // what runs when it begins
+    const char *after;               // what may run then, too
+    bool (*begin)(struct device *d); // false when the device died at it
+};
+
+static bool begin_update(struct device *d) {
+    struct err e = ERR_NONE;
+    return device_offer(d, true, &e) == 0;
+}
+
+static bool begin_failing_update(struct device *d) {
+    struct err e = ERR_NONE, why = ERR_NONE;
+    err_set(&why, &err_probe_failed, "slow");
+    return device_offer(d, true, &e) == 0 && device_reach(d, FSM_PROBATION) &&
+           agent_update_ask(d->update, FSM_ASK_REVERT, &why, &e) == 0;
+}
+
+static bool begin_rollback(struct device *d) {
+    struct err e = ERR_NONE, why = ERR_NONE;
+    err_set(&why, &err_rolled_back, "asked");
+    return agent_update_ask(d->update, FSM_ASK_REVERT, &why, &e) == 0;
+}
+
+// A device at 1.1 that has 1.0 to go back to and a floor of 4; the next download is 1.2.
+static void prepare(struct device *d) {
+    struct err e = ERR_NONE;
+    json_t *floors = json_pack("{si}", "app", 4);
+    device_make(d, NULL);
+    cr_assert_eq(device_open(d, &e), 0, "%s", e.text);
+    cr_assert_eq(agent_floors_raise(d->state.private_dir, &d->state.floors, floors, &e), 0);
+    json_decref(floors);
+    install(d, "1.0", NULL);
+    install(d, "1.1", NULL);
+    device_release(d, "1.2", NULL);
+}
+
+// Runs the plan with everything failing from the n-th call on, then recovers. False when no call
+// failed.
+static bool killed_at(const struct plan *plan, size_t n) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct fs_fault fault = {.at = n, .effect = FS_FAULT_ERROR, .error = EIO, .for_ever = true};
+    char runs[16];
+    prepare(&d);
+    fs_fault_begin(&fault);
+    if (plan->begin(&d))
+        device_drive(&d);
+    device_close(&d);
+    bool hit = fs_fault_end(NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "after call %zu: %s", n, e.text);
+    check_recovered(&d, plan->before, plan->after);
+    device_drive(&d);
+    cr_assert_eq(d.state.journal.record.state, FSM_IDLE, "after call %zu: %s", n,
+                 fsm_machine_state_names[d.state.journal.record.state]);
+    check_recovered(&d, plan->before, plan->after);
+    uint64_t current;
+    cr_assert_eq(agent_store_current(&d.state.store, &current, &e), 0);
+    cr_assert_eq(current, d.state.journal.record.committed, "I3: what runs is committed");
+    cr_assert_eq(generations_on_disk(&d), d.state.journal.record.has_previous ? 2 : 1,
+                 "I8: after call %zu something is left over", n);
+    check_reports(&d);
+    if (!hit)
+        cr_assert_str_eq(device_runs(&d, runs), plan->after);
+    device_drop(&d);
+    return hit;
+}
+
+static void kill_everywhere(const struct plan *plan) {
+    size_t n = 0;
+    while (killed_at(plan, n))
+        n++;
+    cr_assert_gt(n, 20, "only %zu calls were killed", n);
+}
+
+Test(cycle, killed_at_any_call_an_update_that_commits_leaves_i1_to_i8, .timeout = 240) {
+    struct plan plan = {"1.1", "1.2", begin_update};
+    kill_everywhere(&plan);
+}
+
+Test(cycle, killed_at_any_call_an_update_that_fails_in_probation_leaves_i1_to_i8, .timeout = 240) {
+    // It ends on 1.1 when nothing is killed; recovered before it was asked to go back it commits.
+    struct plan plan = {"1.2", "1.1", begin_failing_update};
+    kill_everywhere(&plan);
+}
+
+Test(cycle, killed_at_any_call_a_rollback_leaves_i1_to_i8, .timeout = 240) {
+    struct plan plan = {"1.1", "1.0", begin_rollback};
+    kill_everywhere(&plan);
+}
