@@ -30,7 +30,6 @@ struct net_download {
     uint64_t received;   // body bytes over all transfers
     int64_t deadline_ms; // boot time; INT64_MAX none
     uint64_t retry_after_s;
-    char etag[128];
 
     CURLM *multi;
     CURL *stream; // NULL: no transfer
@@ -60,9 +59,6 @@ static void end_stream(struct net_download *d) {
 static uint64_t arriving(const struct net_download *d) {
     return d->position + d->len;
 }
-
-// ── What the server answered
-// ────────────────────────────────────────────────────────────────────────
 
 static int check_total(struct net_download *d, uint64_t total, struct err *e) {
     if (d->total == 0)
@@ -104,18 +100,17 @@ static int check_answer(struct net_download *d, struct err *e) {
     d->transient = status == 408 || status == 429 || status >= 500;
     if (d->transient)
         d->retry_after_s = d->headers.retry_after_s;
+    if (status == 416)
+        return err_set(e, &err_truncated, "the server's file ends before byte %" PRIu64,
+                       arriving(d));
     if (status != 200 && status != 206)
         return err_set(e, &err_http, "the server answered with status %ld", status);
     if (d->headers.encoded)
         return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
-    if ((status == 206 ? check_range(d, e) : check_whole(d, e)) < 0)
-        return -1;
-    memcpy(d->etag, d->headers.etag, sizeof d->etag);
-    return 0;
+    if (net_handle_is_ambiguous(&d->headers))
+        return err_set(e, &err_garbage, "the answer says in two ways where it ends");
+    return status == 206 ? check_range(d, e) : check_whole(d, e);
 }
-
-// ── Bytes arriving
-// ──────────────────────────────────────────────────────────────────────────────────
 
 static size_t on_data(char *data, size_t size, size_t count, void *user) {
     struct net_download *d = user;
@@ -150,9 +145,6 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
     return len;
 }
 
-// ── Transfers
-// ───────────────────────────────────────────────────────────────────────────────────────
-
 static int start_stream(struct net_download *d, struct err *e) {
     char range[32];
     d->checked = d->transient = d->paused = d->finished = false;
@@ -160,7 +152,7 @@ static int start_stream(struct net_download *d, struct err *e) {
     err_clear(&d->refused);
     if (net_handle_open(d->net, d->url, &d->stream, e) < 0)
         return -1;
-    net_handle_follow(d->stream, d->url);
+    net_handle_follow(d->stream, d->net, d->url);
     net_handle_watch_headers(d->stream, &d->headers);
     if (arriving(d) > 0) {
         snprintf(range, sizeof range, "%" PRIu64 "-", arriving(d));
@@ -188,14 +180,27 @@ static int64_t now_ms(const struct net_download *d) {
     return chrono_boot_ms(d->clock);
 }
 
+static int check_deadline(const struct net_download *d, struct err *e) {
+    if (now_ms(d) <= d->deadline_ms)
+        return 0;
+    return err_set(e, &err_too_slow, "the download takes longer than the %" PRIu64 " s allowed",
+                   d->net->fetch_timeout_s);
+}
+
+// A wait of ms, or until just after the deadline.
+static uint64_t at_most(const struct net_download *d, uint64_t ms) {
+    int64_t left_ms = d->deadline_ms - now_ms(d);
+    if (left_ms < 0)
+        return 1;
+    return (uint64_t)left_ms < ms ? (uint64_t)left_ms + 1 : ms;
+}
+
 // Lets the transfer run until the buffer has `want` bytes or the transfer is over.
 static int drive(struct net_download *d, size_t want, struct err *e) {
     while (d->len < want && !d->finished) {
         int running = 0;
-        if (now_ms(d) > d->deadline_ms)
-            return err_set(e, &err_too_slow,
-                           "the download takes longer than the %" PRIu64 " s allowed",
-                           d->net->fetch_timeout_s);
+        if (check_deadline(d, e) < 0)
+            return -1;
         if (d->paused) {
             d->paused = false;
             curl_easy_pause(d->stream, CURLPAUSE_CONT);
@@ -204,19 +209,19 @@ static int drive(struct net_download *d, size_t want, struct err *e) {
             return err_set(e, &err_memory, "downloading: libcurl is out of memory");
         collect(d);
         if (d->len < want && !d->finished && !d->paused)
-            curl_multi_poll(d->multi, NULL, 0, POLL_MS, NULL);
+            curl_multi_poll(d->multi, NULL, 0, (int)at_most(d, POLL_MS), NULL);
     }
     return 0;
 }
 
 // A pause before the next try: doubled each time, up to half of it random, so that a fleet does not
 // come back at once.
-static void pause_before(unsigned tries) {
+static void pause_before(const struct net_download *d, unsigned tries) {
     uint64_t ms = NET_DOWNLOAD_PAUSE_MIN_MS;
     for (unsigned i = 1; i < tries && ms < NET_DOWNLOAD_PAUSE_MAX_MS; i++)
         ms *= 2;
     ms = ms < NET_DOWNLOAD_PAUSE_MAX_MS ? ms : NET_DOWNLOAD_PAUSE_MAX_MS;
-    ms = ms / 2 + random_below(ms / 2 + 1);
+    ms = at_most(d, ms / 2 + random_below(ms / 2 + 1));
     struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&pause, NULL);
 }
@@ -262,7 +267,7 @@ static int fill(struct net_download *d, size_t want, struct err *e) {
             return verdict < 0 ? -1
                                : err_prefix(e, "giving up after %u tries without progress", tries);
         }
-        pause_before(tries);
+        pause_before(d, tries);
     }
 }
 
@@ -315,9 +320,6 @@ static uint64_t size_of(void *context) {
     const struct net_download *d = context;
     return d->total > 0 ? d->total : UINT64_MAX;
 }
-
-// ── Opening and closing
-// ─────────────────────────────────────────────────────────────────────────────
 
 int net_download_open(const struct agent_job_net *net, const char *url, uint64_t total_bytes,
                       const struct chrono *clock, struct net_download **ret, struct err *e) {

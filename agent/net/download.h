@@ -6,8 +6,10 @@
 // broke, `retries` times in a row without a byte of progress, with growing pauses.
 //
 // What it insists on: the total size that the instruction named; a 206 whose Content-Range begins
-// where it was asked to; no content coding; no more bytes than the budget. It never sends the
-// controller's token (I9). A 200 to a Range request (a server without ranges) is read and dropped
+// where it was asked to; no content coding; one statement of where the answer ends; no more bytes
+// than the budget. It never sends the controller's token (I9). ETags are not looked at: the nodes
+// of one CDN give the same file different ones, and a file that did change fails the digest of the
+// next frame anyway. A 200 to a Range request (a server without ranges) is read and dropped
 // up to the position, which counts against the budget. Nothing it delivers is believed by anybody:
 // the bundle reader verifies every byte.
 #pragma once

@@ -3,7 +3,10 @@
 // How every request is made; see handle.h.
 #include "agent/net/handle.h"
 
+#include <arpa/inet.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -11,8 +14,15 @@
 #include "base/chrono.h"
 #include "base/num.h"
 #include "base/own.h"
+#include "base/text.h"
 
 #define RETRY_AFTER_MAX_S (24 * 3600)
+#define SHOWN_URL_BYTES   160
+
+// What libcurl writes while a handle works; belongs to the handle (CURLOPT_PRIVATE).
+struct notes {
+    char error[CURL_ERROR_SIZE];
+};
 
 int net_handle_start(struct err *e) {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -20,18 +30,31 @@ int net_handle_start(struct err *e) {
     return 0;
 }
 
+static struct notes *notes_of(CURL *handle) {
+    char *notes = NULL; // the type that libcurl wants
+    curl_easy_getinfo(handle, CURLINFO_PRIVATE, &notes);
+    return (struct notes *)(void *)notes;
+}
+
 void net_handle_close(CURL *handle) {
-    if (handle)
-        curl_easy_cleanup(handle);
+    if (!handle)
+        return;
+    struct notes *notes = notes_of(handle);
+    curl_easy_cleanup(handle);
+    free(notes);
 }
 
 static void own_drop_url(CURLU **url) {
     curl_url_cleanup(*url);
 }
 
+// "localhost" is never asked of a name server by libcurl. The others must be addresses as a whole:
+// 127.0.0.1.example.org is a name that anybody can own.
 static bool is_loopback(const char *host) {
-    return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
-           strcmp(host, "[::1]") == 0;
+    struct in_addr address;
+    if (inet_pton(AF_INET, host, &address) == 1)
+        return ntohl(address.s_addr) >> 24 == 127;
+    return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 // The scheme must be one we speak, and plain http stays on this machine unless the configuration
@@ -85,7 +108,13 @@ int net_handle_open(const struct agent_job_net *net, const char *url, CURL **ret
     OWN(handle) CURL *handle = curl_easy_init();
     if (!handle)
         return err_set(e, &err_memory, "preparing a request: no memory");
-    curl_easy_setopt(handle, CURLOPT_URL, url);
+    struct notes *notes = calloc(1, sizeof *notes);
+    if (!notes || curl_easy_setopt(handle, CURLOPT_PRIVATE, notes) != CURLE_OK ||
+        curl_easy_setopt(handle, CURLOPT_URL, url) != CURLE_OK) {
+        free(notes);
+        return err_set(e, &err_memory, "preparing a request: no memory");
+    }
+    curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, notes->error);
     curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(handle, CURLOPT_HTTP09_ALLOWED, 0L);
@@ -106,23 +135,24 @@ int net_handle_open(const struct agent_job_net *net, const char *url, CURL **ret
     return 0;
 }
 
-void net_handle_follow(CURL *handle, const char *url) {
+void net_handle_follow(CURL *handle, const struct agent_job_net *net, const char *url) {
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(handle, CURLOPT_MAXREDIRS, (long)NET_HANDLE_REDIRECTS_MAX);
-    bool secure = strncasecmp(url, "https:", 6) == 0;
-    curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
+    bool plain = net->allow_http && strncasecmp(url, "http:", 5) == 0;
+    curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, plain ? "http,https" : "https");
 }
 
-// ── Headers
-// ─────────────────────────────────────────────────────────────────────────────────────────
+static bool has_name(const char *line, size_t len, const char *name) {
+    size_t name_len = strlen(name);
+    return len > name_len && strncasecmp(line, name, name_len) == 0 && line[name_len] == ':';
+}
 
 // The value of a header line `name: value` in a NUL-terminated copy; false when the line is another
 // header's or too long to matter.
 static bool value_of(const char *line, size_t len, const char *name, char *ret, size_t ret_bytes) {
-    size_t name_len = strlen(name);
-    if (len <= name_len || strncasecmp(line, name, name_len) != 0 || line[name_len] != ':')
+    if (!has_name(line, len, name))
         return false;
-    const char *at = line + name_len + 1;
+    const char *at = line + strlen(name) + 1;
     const char *end = line + len;
     while (at < end && (*at == ' ' || *at == '\t'))
         at++;
@@ -166,9 +196,15 @@ static void read_header(struct net_handle_headers *h, const char *line, size_t l
     } else if (value_of(line, len, "Content-Range", value, sizeof value)) {
         h->bad_range = h->has_range || !read_range(value, h);
         h->has_range = true;
-    } else if (value_of(line, len, "ETag", value, sizeof h->etag) && value[0] == '"') {
-        (void)memcpy(h->etag, value, strlen(value) + 1);
+    } else if (has_name(line, len, "Content-Length")) {
+        h->lengths++;
+    } else if (has_name(line, len, "Transfer-Encoding")) {
+        h->chunked = true;
     }
+}
+
+bool net_handle_is_ambiguous(const struct net_handle_headers *h) {
+    return h->lengths > 1 || (h->lengths > 0 && h->chunked);
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *user) {
@@ -179,8 +215,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *user) {
         h->too_many = true;
         return 0;
     }
-    if (len > 5 && strncmp(data, "HTTP/", 5) ==
-                       0) { // a new response: a redirect's or an interim one's is over
+    if (len > 5 && strncmp(data, "HTTP/", 5) == 0) {
+        // A new response: a redirect's or an interim one's is over.
         uint64_t bytes = h->bytes;
         *h = (struct net_handle_headers){.bytes = bytes};
     } else {
@@ -195,16 +231,16 @@ void net_handle_watch_headers(CURL *handle, struct net_handle_headers *headers) 
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, headers);
 }
 
-// ── Failure
-// ─────────────────────────────────────────────────────────────────────────────────────────
-
-static const struct err_kind *kind_of(CURLcode code) {
+static const struct err_kind *kind_of(CURL *handle, CURLcode code) {
+    long status = 0;
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return &err_too_slow;
     case CURLE_TOO_MANY_REDIRECTS:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return &err_redirected;
+    case CURLE_UNSUPPORTED_PROTOCOL: // of a redirect, or an answer that is not HTTP/1.x at all
+        curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+        return status / 100 == 3 ? &err_redirected : &err_garbage;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -224,9 +260,14 @@ static const struct err_kind *kind_of(CURLcode code) {
 }
 
 int net_handle_fail(CURL *handle, CURLcode code, const char *what, struct err *e) {
+    char shown[SHOWN_URL_BYTES];
+    char plain[SHOWN_URL_BYTES];
     char *url = NULL;
-    long ignored = 0;
+    const struct notes *notes = notes_of(handle);
     curl_easy_getinfo(handle, CURLINFO_EFFECTIVE_URL, &url);
-    curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &ignored);
-    return err_set(e, kind_of(code), "%s %s: %s", what, url ? url : "", curl_easy_strerror(code));
+    // A query may carry somebody's password; it goes into no log.
+    snprintf(plain, sizeof plain, "%.*s", url ? (int)strcspn(url, "?#") : 0, url ? url : "");
+    text_safe(plain, shown, sizeof shown);
+    text_safe(notes->error[0] ? notes->error : curl_easy_strerror(code), plain, sizeof plain);
+    return err_set(e, kind_of(handle, code), "%s %s: %s", what, shown, plain);
 }

@@ -6,7 +6,8 @@
 // against a clock that cannot be older than what the device knows (a board that wakes up in 1970
 // must still get its first metadata).
 //
-// One thread; net_handle_start once per process before anything else here.
+// The settings given to net_handle_open must outlive the handle. One thread; net_handle_start once
+// per process before anything else here.
 #pragma once
 
 #include <curl/curl.h>
@@ -23,10 +24,14 @@ struct net_handle_headers {
     bool encoded;           // a Content-Encoding other than identity
     bool has_range;         // Content-Range: bytes first-last/total
     uint64_t range_first, range_last, range_total;
-    bool bad_range; // one that cannot be read
-    char etag[128]; // strong ETag, quotes included; "" none
+    bool bad_range;   // one that cannot be read
+    unsigned lengths; // Content-Length lines
+    bool chunked;     // any Transfer-Encoding
     bool too_many;
 };
+
+// Two lengths, or a length and a transfer coding: where the body ends is anybody's guess.
+bool net_handle_is_ambiguous(const struct net_handle_headers *headers) __attribute__((nonnull));
 
 // libcurl's own start. Kind internal.
 int net_handle_start(struct err *e) __attribute__((nonnull));
@@ -46,11 +51,13 @@ static inline void own_drop_handle(CURL **handle) {
 void net_handle_watch_headers(CURL *handle, struct net_handle_headers *headers)
     __attribute__((nonnull));
 
-// Follows redirects for a download: at most NET_HANDLE_REDIRECTS_MAX, never from https to http.
-// Whom the bytes come from does not matter; what they are is verified.
-void net_handle_follow(CURL *handle, const char *url) __attribute__((nonnull));
+// Follows redirects for a download: at most NET_HANDLE_REDIRECTS_MAX, to https, and to http only
+// from http and with allow_http. Whom the bytes come from does not matter; what they are is
+// verified.
+void net_handle_follow(CURL *handle, const struct agent_job_net *net, const char *url)
+    __attribute__((nonnull));
 
-// Turns libcurl's verdict into an error: unreachable, tls, too_slow, garbage, redirected, limit.
+// Turns libcurl's verdict into an error: unreachable, tls, too_slow, garbage, redirected, memory.
 // Returns -1.
 int net_handle_fail(CURL *handle, CURLcode code, const char *what, struct err *e)
     __attribute__((nonnull));

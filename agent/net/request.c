@@ -70,6 +70,8 @@ static int perform(CURL *handle, struct sink *sink, struct net_handle_headers *h
     if (headers->encoded)
         return err_set(e, &err_garbage,
                        "%s: the answer has a content coding that was not asked for", what);
+    if (net_handle_is_ambiguous(headers))
+        return err_set(e, &err_garbage, "%s: the answer says in two ways where it ends", what);
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, ret_status);
     if (*ret_status >= 300 && *ret_status < 400)
         return err_set(e, &err_redirected,

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The scripted server; see faultd.h.
+#include "tests/support/faultd.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REQUEST_MS 5000 // a client that takes longer to ask has gone
+
+struct faultd {
+    int listener;
+    int stop[2]; // a pipe: closing the write end wakes the thread
+    pthread_t thread;
+    char url[64];
+    const struct faultd_scene *scenes;
+    size_t n_scenes;
+    pthread_mutex_t lock;
+    size_t played;
+    char requests[FAULTD_SCENES_MAX][FAULTD_REQUEST_BYTES];
+};
+
+struct line {
+    struct faultd *server;
+    int fd;
+};
+
+// False when the server is being closed.
+static bool wait_for(struct faultd *s, int fd, int timeout_ms) {
+    struct pollfd fds[2] = {{.fd = s->stop[0], .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    poll(fds, fd < 0 ? 1 : 2, timeout_ms);
+    return fds[0].revents == 0;
+}
+
+// How long a request is, body included, or 0 while its head is not complete.
+static size_t request_bytes(const char *request) {
+    const char *end = strstr(request, "\r\n\r\n");
+    const char *length = strcasestr(request, "\r\nContent-Length:");
+    if (!end)
+        return 0;
+    size_t body = length && length < end ? strtoul(length + 17, NULL, 10) : 0;
+    return (size_t)(end - request) + 4 + body;
+}
+
+static void read_request(struct line *line, char *ret) {
+    size_t len = 0;
+    struct timeval patience = {.tv_sec = REQUEST_MS / 1000};
+    setsockopt(line->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    while (len < FAULTD_REQUEST_BYTES - 1 &&
+           (request_bytes(ret) == 0 || len < request_bytes(ret))) {
+        ssize_t got = recv(line->fd, ret + len, FAULTD_REQUEST_BYTES - 1 - len, 0);
+        if (got <= 0)
+            return;
+        len += (size_t)got;
+        ret[len] = '\0';
+    }
+}
+
+static void send_all(struct line *line, const void *data, size_t len) {
+    const char *at = data;
+    while (len > 0) {
+        ssize_t sent = send(line->fd, at, len, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return;
+        at += sent;
+        len -= (size_t)sent;
+    }
+}
+
+static void send_body(struct line *line, const struct faultd_scene *scene) {
+    size_t len = scene->cut < scene->body_len ? scene->cut : scene->body_len;
+    const char *body = scene->body;
+    if (scene->drip_ms == 0) {
+        send_all(line, body, len);
+        return;
+    }
+    for (size_t i = 0; i < len && wait_for(line->server, -1, (int)scene->drip_ms); i++)
+        send_all(line, body + i, 1);
+}
+
+static void hang_up(struct line *line, const struct faultd_scene *scene) {
+    char rest[256];
+    if (scene->cut < scene->body_len) { // a reset, once what was sent has arrived
+        struct linger abrupt = {.l_onoff = 1, .l_linger = 0};
+        wait_for(line->server, -1, 50);
+        setsockopt(line->fd, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
+        return;
+    }
+    shutdown(line->fd, SHUT_WR);
+    while (wait_for(line->server, line->fd, 1000) &&
+           recv(line->fd, rest, sizeof rest, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+static void converse(struct line *line, size_t number) {
+    struct faultd *s = line->server;
+    const struct faultd_scene *scene = &s->scenes[number];
+    char request[FAULTD_REQUEST_BYTES] = "";
+    read_request(line, request);
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->requests[number], request, sizeof request);
+    pthread_mutex_unlock(&s->lock);
+    send_all(line, scene->head, scene->head_len > 0 ? scene->head_len : strlen(scene->head));
+    if (scene->stall_ms > 0 && !wait_for(s, -1, (int)scene->stall_ms))
+        return;
+    send_body(line, scene);
+    hang_up(line, scene);
+}
+
+static void play(struct faultd *s, int fd, size_t number) {
+    struct line line = {s, fd};
+    pthread_mutex_lock(&s->lock);
+    s->played = number + 1;
+    pthread_mutex_unlock(&s->lock);
+    converse(&line, number);
+}
+
+static void *serve(void *context) {
+    struct faultd *s = context;
+    for (size_t i = 0; i < s->n_scenes; i++) {
+        if (!wait_for(s, s->listener, -1))
+            break;
+        int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        play(s, fd, i);
+        close(fd);
+    }
+    return NULL;
+}
+
+struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes) {
+    struct faultd *s = calloc(1, sizeof *s);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    if (!s || n_scenes > FAULTD_SCENES_MAX)
+        abort();
+    s->scenes = scenes;
+    s->n_scenes = n_scenes;
+    pthread_mutex_init(&s->lock, NULL);
+    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof address) < 0 ||
+        listen(s->listener, 16) < 0 ||
+        getsockname(s->listener, (struct sockaddr *)&address, &len) < 0 ||
+        pipe2(s->stop, O_CLOEXEC) < 0 || pthread_create(&s->thread, NULL, serve, s) != 0)
+        abort();
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    return s;
+}
+
+void faultd_close(struct faultd *s) {
+    close(s->stop[1]);
+    pthread_join(s->thread, NULL);
+    close(s->stop[0]);
+    close(s->listener);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+const char *faultd_url(const struct faultd *s) {
+    return s->url;
+}
+
+size_t faultd_played(struct faultd *s) {
+    pthread_mutex_lock(&s->lock);
+    size_t played = s->played;
+    pthread_mutex_unlock(&s->lock);
+    return played;
+}
+
+const char *faultd_request(struct faultd *s, size_t n) {
+    return s->requests[n];
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A scripted HTTP server on loopback: each connection gets the next scene of the script, whatever
+// it asks. It runs in a thread, answers one connection at a time and ends with the script, or when
+// it is closed. What clients asked is kept for the test to look at.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAULTD_SCENES_MAX    32
+#define FAULTD_REQUEST_BYTES 4096
+#define FAULTD_WHOLE         SIZE_MAX
+
+struct faultd_scene {
+    const char *head; // status line and headers, up to and with the empty line, or any part of it
+    const void *body;
+    size_t body_len;
+    size_t cut;        // the connection is reset after this many bytes of the body; FAULTD_WHOLE
+    unsigned stall_ms; // silence before the body, with the connection open
+    unsigned drip_ms;  // silence between any two bytes of the body
+    size_t head_len;   // of a head with NUL bytes in it; 0: up to the first
+};
+
+struct faultd;
+
+// Listens; the scenes are borrowed until close.
+struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes);
+// Ends the thread and frees.
+void faultd_close(struct faultd *server);
+// "http://127.0.0.1:PORT". Borrowed.
+const char *faultd_url(const struct faultd *server);
+// How many scenes were begun, and the n-th request (head and body) as text.
+size_t faultd_played(struct faultd *server);
+const char *faultd_request(struct faultd *server, size_t n);
