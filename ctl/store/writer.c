@@ -117,7 +117,7 @@ int store_writer_submit(struct store_writer *w, struct store_job *job, struct er
 }
 
 void store_writer_stop(struct store_writer *w) {
-    if (w == NULL)
+    if (w == NULL || w->db == NULL)
         return;
     (void)pthread_mutex_lock(&w->lock);
     w->stopping = true;
@@ -125,6 +125,13 @@ void store_writer_stop(struct store_writer *w) {
     (void)pthread_mutex_unlock(&w->lock);
     (void)pthread_join(w->thread, NULL);
     store_db_close(w->db);
+    w->db = NULL;
+}
+
+void store_writer_free(struct store_writer *w) {
+    if (w == NULL)
+        return;
+    store_writer_stop(w);
     (void)pthread_mutex_destroy(&w->lock);
     (void)pthread_cond_destroy(&w->work);
     free(w);

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Challenges: 8 bytes time, 8 random, 16 of a MAC over both.
+#include "ctl/serve/challenge.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/text.h"
+#include "ctl/kind.h"
+#include "keys/digest.h"
+
+#define BODY_BYTES 16
+#define ALL_BYTES  32
+
+struct used {
+    int64_t at_ms;
+    uint8_t body[BODY_BYTES];
+};
+
+struct serve_challenges {
+    pthread_mutex_t lock;
+    uint8_t key[32];
+    struct used *used; // a ring in order of use; grows up to its ceiling
+    size_t first, n, capacity;
+};
+
+int serve_challenge_open(struct serve_challenges **ret, struct err *e) {
+    struct serve_challenges *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return err_set(e, &err_memory, "starting: out of memory");
+    (void)pthread_mutex_init(&c->lock, NULL);
+    random_fill(c->key, sizeof c->key);
+    *ret = c;
+    return 0;
+}
+
+void serve_challenge_close(struct serve_challenges *c) {
+    if (c == NULL)
+        return;
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c->used);
+    free(c);
+}
+
+static void seal(const struct serve_challenges *c, uint8_t bytes[static ALL_BYTES]) {
+    struct keys_digest mac;
+    keys_digest_keyed(c->key, sizeof c->key, bytes, BODY_BYTES, &mac);
+    memcpy(bytes + BODY_BYTES, mac.bytes, ALL_BYTES - BODY_BYTES);
+}
+
+void serve_challenge_make(struct serve_challenges *c, int64_t now_ms,
+                          char ret[static BUNDLE_CHALLENGE_HEX]) {
+    uint8_t bytes[ALL_BYTES];
+    memcpy(bytes, &now_ms, sizeof now_ms);
+    random_fill(bytes + sizeof now_ms, BODY_BYTES - sizeof now_ms);
+    seal(c, bytes);
+    text_hex(bytes, sizeof bytes, ret);
+}
+
+static bool differ(const uint8_t *a, const uint8_t *b, size_t len) {
+    unsigned bits = 0;
+    for (size_t i = 0; i < len; i++)
+        bits |= (unsigned)a[i] ^ b[i];
+    return bits != 0;
+}
+
+static int grow(struct serve_challenges *c, struct err *e) {
+    size_t capacity = c->capacity == 0 ? 256 : c->capacity * 2;
+    if (capacity > SERVE_CHALLENGE_USED_MAX)
+        return err_set(e, &err_overloaded, "too many devices sign in at the same time");
+    struct used *grown = malloc(capacity * sizeof *grown);
+    if (grown == NULL)
+        return err_set(e, &err_memory, "noting a challenge: out of memory");
+    for (size_t i = 0; i < c->n; i++)
+        grown[i] = c->used[(c->first + i) % c->capacity];
+    free(c->used);
+    c->used = grown;
+    c->capacity = capacity;
+    c->first = 0;
+    return 0;
+}
+
+// Notes it as used. Under the lock.
+static int note(struct serve_challenges *c, const uint8_t *body, int64_t now_ms, struct err *e) {
+    while (c->n > 0 && now_ms - c->used[c->first].at_ms > SERVE_CHALLENGE_S * 1000LL) {
+        c->first = (c->first + 1) % c->capacity;
+        c->n--;
+    }
+    for (size_t i = 0; i < c->n; i++)
+        if (memcmp(c->used[(c->first + i) % c->capacity].body, body, BODY_BYTES) == 0)
+            return err_set(e, &err_unauthorized, "the challenge was used already: get a new one");
+    if (c->n == c->capacity && grow(c, e) < 0)
+        return -1;
+    struct used *slot = &c->used[(c->first + c->n++) % c->capacity];
+    slot->at_ms = now_ms;
+    memcpy(slot->body, body, BODY_BYTES);
+    return 0;
+}
+
+int serve_challenge_use(struct serve_challenges *c, const char *challenge, int64_t now_ms,
+                        struct err *e) {
+    uint8_t given[ALL_BYTES], made[ALL_BYTES];
+    int64_t at_ms = 0;
+    struct err ignored = ERR_NONE;
+    if (text_unhex(challenge, given, sizeof given, "challenge", &ignored) < 0)
+        return err_set(e, &err_unauthorized, "the challenge is not one of this controller's");
+    memcpy(made, given, BODY_BYTES);
+    seal(c, made);
+    memcpy(&at_ms, given, sizeof at_ms);
+    if (differ(given, made, sizeof given))
+        return err_set(e, &err_unauthorized,
+                       "the challenge is not one of this controller's: get a new one");
+    if (now_ms - at_ms > SERVE_CHALLENGE_S * 1000LL || now_ms < at_ms)
+        return err_set(e, &err_unauthorized, "the challenge has expired: get a new one");
+    (void)pthread_mutex_lock(&c->lock);
+    int done = note(c, given, now_ms, e);
+    (void)pthread_mutex_unlock(&c->lock);
+    return done;
+}

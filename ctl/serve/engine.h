@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rollouts and releases in memory, ready to decide with: parsed selectors, bounds, tallies. The
+// store is the truth; this is read from it at the start and again after any job that failed
+// (serve_engine_doubt), and is changed together with it by the jobs. The store's thread only.
+#pragma once
+
+#include "bundle/facts.h"
+#include "bundle/predicate.h"
+#include "ctl/rollout/decide.h"
+#include "ctl/store/device.h"
+#include "ctl/store/event.h"
+#include "ctl/store/release.h"
+#include "ctl/store/rollout.h"
+
+#define SERVE_ENGINE_BASELINE_PER_MINUTE 600 // offers of baselines, over the whole fleet
+
+struct serve_engine_stratum {
+    char *key;
+    struct rollout_stratum_plan plan;
+};
+
+struct serve_engine_rollout {
+    struct store_rollout row;
+    struct bundle_predicate *selector, *scope;
+    size_t n_strata;
+    struct serve_engine_stratum *strata;
+    struct rollout_tally *tallies; // [stage * n_strata + stratum]
+};
+
+struct serve_engine_bundle {
+    struct store_bundle row;
+    struct keys_digest id;
+    struct bundle_predicate *requires;
+};
+
+struct serve_engine {
+    bool doubted; // to be read anew before use
+    size_t n_rollouts;
+    struct serve_engine_rollout **rollouts; // oldest first
+    size_t n_bundles;
+    struct serve_engine_bundle *bundles;
+    // A bucket for offers of baselines.
+    double baseline_room;
+    int64_t baseline_ms;
+    uint64_t news;            // events added since the start: those who wait look at it
+    uint64_t fleet_changes;   // devices accepted or relabelled since the start
+    uint64_t planned_changes; // as many of them the rollouts without devices have seen
+};
+
+int serve_engine_open(struct serve_engine **ret, struct err *e) __attribute__((nonnull));
+void serve_engine_close(struct serve_engine *engine);
+// Something that changed memory was undone in the store.
+void serve_engine_doubt(struct serve_engine *engine) __attribute__((nonnull));
+// Reads the store when in doubt.
+int serve_engine_load(struct serve_engine *engine, struct store_db *db, struct err *e)
+    __attribute__((nonnull));
+
+// NULL when there is none. Borrowed until the next load.
+struct serve_engine_rollout *serve_engine_find(struct serve_engine *engine, const char *name)
+    __attribute__((nonnull));
+// Takes a rollout that was just added to the store: the caller has filled row.
+int serve_engine_add(struct serve_engine *engine, const struct store_rollout *row,
+                     struct serve_engine_rollout **ret, struct err *e) __attribute__((nonnull));
+// Makes room for n strata, empty; tallies are cleared.
+int serve_engine_set_strata(struct serve_engine_rollout *rollout, size_t n, struct err *e)
+    __attribute__((nonnull));
+// The stratum of a key; a new one gets bounds as for newcomers. Above the ceiling the last is
+// shared.
+int serve_engine_stratum(struct store_db *db, struct serve_engine_rollout *rollout, const char *key,
+                         size_t *ret, struct err *e) __attribute__((nonnull));
+
+struct rollout_tally *serve_engine_tally(struct serve_engine_rollout *rollout, size_t stage,
+                                         size_t stratum) __attribute__((nonnull));
+// The sum over a stage; over all stages with stage == n_stages.
+struct rollout_tally serve_engine_sum(const struct serve_engine_rollout *rollout, size_t stage)
+    __attribute__((nonnull));
+
+// Facts and labels of a device, for predicates; what cannot be read counts as no facts.
+int serve_engine_facts(const struct store_device *device, struct bundle_facts **ret, struct err *e)
+    __attribute__((nonnull));
+// Whether the release is published, fits, and runs on the device.
+void serve_engine_fit(const struct serve_engine *engine, const char *name, const char *version,
+                      const struct bundle_facts *facts, const json_t *components,
+                      char reason[static BUNDLE_PREDICATE_REASON_BYTES], struct rollout_fit *ret)
+    __attribute__((nonnull(1, 2, 3, 4, 6, 7)));
+// NULL when it is not published (any more).
+const struct serve_engine_bundle *serve_engine_bundle(const struct serve_engine *engine,
+                                                      const struct keys_digest *id)
+    __attribute__((nonnull));
+
+// News. text may be "".
+int serve_engine_tell(struct serve_engine *engine, struct store_db *db, int64_t now_ms,
+                      struct store_event *event, struct err *e) __attribute__((nonnull));

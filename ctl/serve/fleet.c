@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reports, progress, lost devices.
+#include "ctl/serve/fleet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/store/report.h"
+
+#define LOST_PER_TICK 256
+
+static int64_t now_s(const struct serve_fleet *fleet) {
+    return fleet->now_ms / 1000;
+}
+
+static int tell(const struct serve_fleet *fleet, const char *kind, const char *subject,
+                const char *rollout, const char *code, const char *text, struct err *e) {
+    struct store_event event = {.id = 0};
+    (void)snprintf(event.kind, sizeof event.kind, "%s", kind);
+    (void)snprintf(event.subject, sizeof event.subject, "%s", subject);
+    (void)snprintf(event.rollout, sizeof event.rollout, "%s", rollout);
+    (void)snprintf(event.code, sizeof event.code, "%s", code);
+    (void)snprintf(event.text, sizeof event.text, "%s", text);
+    return serve_engine_tell(fleet->engine, fleet->db, fleet->now_ms, &event, e);
+}
+
+// ── Progress ──
+
+// Tells of the stages that changed, and of the rollout's state.
+static int tell_progress(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                         const struct rollout_progress *before, struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    const struct rollout_progress *now = &r->row.progress;
+    char kind[ERR_NAME_BYTES];
+    for (size_t i = 0; i < policy->n_stages; i++) {
+        enum rollout_stage_state was = rollout_advance_stage(policy, before, i);
+        enum rollout_stage_state is = rollout_advance_stage(policy, now, i);
+        if (was == is)
+            continue;
+        (void)snprintf(kind, sizeof kind, "stage_%s", rollout_advance_stage_name(is));
+        if (tell(fleet, kind, policy->stages[i].name, policy->name, rollout_why_name(now->why.code),
+                 now->why.text, e) < 0)
+            return -1;
+    }
+    if (before->state == now->state)
+        return 0;
+    (void)snprintf(kind, sizeof kind, "rollout_%s", rollout_advance_state_name(now->state));
+    return tell(fleet, kind, policy->name, policy->name, rollout_why_name(now->why.code),
+                now->why.text, e);
+}
+
+int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                     const struct rollout_progress *before, struct err *e) {
+    if (store_rollout_put(fleet->db, &r->row, e) < 0)
+        return -1;
+    return tell_progress(fleet, r, before, e);
+}
+
+int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        struct err *e) {
+    struct rollout_progress before = r->row.progress;
+    struct rollout_counts counts = {
+        .tallies = r->tallies, .n_strata = r->n_strata, .now_s = now_s(fleet)};
+    if (rollout_advance(&r->row.policy, &rollout_gate_threshold, &counts, &r->row.progress) !=
+        ROLLOUT_MOVED)
+        return 0;
+    return serve_fleet_keep(fleet, r, &before, e);
+}
+
+// ── Tasks ──
+
+// What the tally counts the device as: bad outcomes of an earlier attempt were forgotten.
+static enum rollout_task counted(const struct serve_engine_rollout *r,
+                                 const struct store_device_task *task) {
+    bool bad = task->state == ROLLOUT_TASK_FAILED || task->state == ROLLOUT_TASK_REVERTED ||
+               task->state == ROLLOUT_TASK_LOST;
+    return bad && task->attempt < r->row.progress.attempt ? ROLLOUT_TASK_NONE : task->state;
+}
+
+int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *device,
+                     enum rollout_task to, struct err *e) {
+    struct store_device_task *task = &device->task;
+    struct serve_engine_rollout *r = serve_engine_find(fleet->engine, task->rollout);
+    if (task->state == to)
+        return 0;
+    if (r != NULL && task->stage < r->row.policy.n_stages && task->stratum < r->n_strata) {
+        enum rollout_task from = counted(r, task);
+        struct store_rollout_move move = {.bucket = store_db_bucket(device->id),
+                                          .rollout = task->rollout,
+                                          .stage = task->stage,
+                                          .stratum = task->stratum,
+                                          .from = from,
+                                          .to = to};
+        if (store_rollout_move(fleet->db, &move, e) < 0)
+            return -1;
+        rollout_tally_move(serve_engine_tally(r, task->stage, task->stratum), from, to);
+    }
+    task->state = to;
+    task->since_s = now_s(fleet);
+    return r == NULL ? 0 : serve_fleet_advance(fleet, r, e);
+}
+
+int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,
+                       const struct bundle_report *report, struct err *e) {
+    char kind[ERR_NAME_BYTES];
+    int added = store_report_add(fleet->db, device->id, report, now_s(fleet), e);
+    if (added != 0)
+        return added;
+    struct store_device_task *task = &device->task;
+    if (task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, report->rollout) == 0 &&
+        task->attempt == report->attempt &&
+        serve_fleet_move(fleet, device, rollout_task_after(task->state, report->event), e) < 0)
+        return -1;
+    (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
+    return tell(fleet, kind, device->id, report->rollout, report->code, report->text, e);
+}
+
+// ── Time ──
+
+struct lost {
+    const struct serve_fleet *fleet;
+    size_t n;
+    char ids[LOST_PER_TICK][BUNDLE_DEVICE_ID_MAX + 1];
+};
+
+// The query is still open here: the devices are changed afterwards.
+static int note_lost(void *context, const struct store_device *device, struct err *e) {
+    struct lost *lost = context;
+    struct serve_engine_rollout *r = serve_engine_find(lost->fleet->engine, device->task.rollout);
+    (void)e;
+    uint64_t timeout_s = r == NULL ? ROLLOUT_POLICY_TIMEOUT_DEFAULT_S : r->row.policy.timeout_s;
+    if (now_s(lost->fleet) - device->seen_s >= (int64_t)timeout_s && lost->n < LOST_PER_TICK)
+        (void)snprintf(lost->ids[lost->n++], sizeof lost->ids[0], "%s", device->id);
+    return lost->n == LOST_PER_TICK ? 1 : 0;
+}
+
+static int lose(const struct serve_fleet *fleet, const char *id, struct err *e) {
+    struct store_device device = {.held = false};
+    if (store_device_get(fleet->db, id, &device, e) != 0)
+        return e->kind == NULL ? 0 : -1;
+    int done = serve_fleet_move(fleet, &device, ROLLOUT_TASK_LOST, e);
+    if (done == 0)
+        done = store_device_put(fleet->db, &device, e);
+    if (done == 0)
+        done = tell(fleet, "device_lost", id, device.task.rollout, "",
+                    "took the offer and has not been heard of since", e);
+    store_device_clear(&device);
+    return done;
+}
+
+static uint64_t shortest_timeout(const struct serve_engine *engine) {
+    uint64_t least = ROLLOUT_POLICY_TIMEOUT_DEFAULT_S;
+    for (size_t i = 0; i < engine->n_rollouts; i++)
+        if (engine->rollouts[i]->row.policy.timeout_s < least)
+            least = engine->rollouts[i]->row.policy.timeout_s;
+    return least;
+}
+
+static int lose_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
+    struct lost lost = {.fleet = fleet};
+    int64_t timeout_s = (int64_t)shortest_timeout(fleet->engine);
+    // While the controller was down nobody could call.
+    if (now_s(fleet) - started_s < timeout_s)
+        return 0;
+    if (store_device_silent(fleet->db, now_s(fleet) - timeout_s + 1, 4 * LOST_PER_TICK, note_lost,
+                            &lost, e) < 0)
+        return -1;
+    for (size_t i = 0; i < lost.n; i++)
+        if (lose(fleet, lost.ids[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+// A rollout for which nobody was there when it was applied finds its devices when they come.
+static bool wants_plan(const struct serve_engine_rollout *r) {
+    struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
+    return all.planned == 0 && rollout_tally_offered(&all) + rollout_tally_moot(&all) == 0 &&
+           r->row.progress.state == ROLLOUT_STATE_RUNNING;
+}
+
+int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
+    struct serve_engine *engine = fleet->engine;
+    if (lose_silent(fleet, started_s, e) < 0)
+        return -1;
+    for (size_t i = 0; i < engine->n_rollouts; i++) {
+        struct serve_engine_rollout *r = engine->rollouts[i];
+        if (wants_plan(r) && engine->fleet_changes != engine->planned_changes &&
+            serve_fleet_plan(fleet, r, e) < 0)
+            return -1;
+        if (!rollout_advance_ended(r->row.progress.state) && serve_fleet_advance(fleet, r, e) < 0)
+            return -1;
+    }
+    engine->planned_changes = engine->fleet_changes;
+    return 0;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where devices and rollouts meet: what a report changes, what a device is told, what time alone
+// brings. Each changes store and memory together; the decisions are ctl/rollout's. The store's
+// thread only.
+#pragma once
+
+#include "ctl/serve/engine.h"
+
+struct serve_fleet {
+    struct serve_engine *engine;
+    struct store_db *db;
+    int64_t now_ms;
+};
+
+// Moves the device's task (memory, tallies, progress of the rollout). The device's row is the
+// caller's to put.
+int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *device,
+                     enum rollout_task to, struct err *e) __attribute__((nonnull));
+// Takes a report into account: keeps it, moves the task it is about, tells those who watch. 1 when
+// it was known already.
+int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,
+                       const struct bundle_report *report, struct err *e) __attribute__((nonnull));
+// Decides for a device that says `checkin`, notes what it was told in the device and the tallies.
+int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *device,
+                       const struct bundle_checkin *checkin, struct rollout_decision *ret,
+                       struct err *e) __attribute__((nonnull));
+
+// Judges a rollout, keeps its progress when that moved, tells those who watch.
+int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                        struct err *e) __attribute__((nonnull));
+// Keeps progress that was changed by hand.
+int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                     const struct rollout_progress *before, struct err *e) __attribute__((nonnull));
+// Finds bounds and planned numbers from the devices that are known now.
+int serve_fleet_plan(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                     struct err *e) __attribute__((nonnull));
+// What time brings: stages that are over, devices that are lost (silent since before boot_s do not
+// count before they had timeout_s to call again).
+int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e)
+    __attribute__((nonnull));

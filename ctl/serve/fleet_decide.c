@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that may concern a device, put together for the decision, and what follows from it.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "ctl/kind.h"
+#include "ctl/serve/fleet.h"
+
+// What is looked up for one decision; freed with it.
+struct view {
+    struct bundle_facts *facts;
+    const json_t *components;
+    struct rollout_candidate *candidates;
+    size_t *strata; // of each candidate
+    struct serve_engine_rollout **rollouts;
+    struct rollout_target *baselines;
+    struct rollout_target pin;
+    size_t n_candidates, n_baselines;
+    char (*reasons)[BUNDLE_PREDICATE_REASON_BYTES];
+    size_t n_reasons;
+};
+
+static void clear(struct view *view) {
+    bundle_facts_free(view->facts);
+    free(view->candidates);
+    free(view->strata);
+    free(view->rollouts);
+    free(view->baselines);
+    free(view->reasons);
+}
+
+static int prepare(const struct serve_fleet *fleet, const struct store_device *device,
+                   struct view *ret, struct err *e) {
+    size_t n = fleet->engine->n_rollouts + 1;
+    ret->candidates = calloc(n, sizeof *ret->candidates);
+    ret->strata = calloc(n, sizeof *ret->strata);
+    ret->rollouts = calloc(n, sizeof(struct serve_engine_rollout *));
+    ret->baselines = calloc(n, sizeof *ret->baselines);
+    ret->reasons = calloc(2 * n, sizeof *ret->reasons);
+    ret->components = json_object_get(device->said, "components");
+    if (ret->candidates == NULL || ret->strata == NULL || ret->rollouts == NULL ||
+        ret->baselines == NULL || ret->reasons == NULL)
+        return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
+    return serve_engine_facts(device, &ret->facts, e);
+}
+
+static void fit(const struct serve_fleet *fleet, struct view *view, const char *name,
+                const char *version, struct rollout_fit *ret) {
+    serve_engine_fit(fleet->engine, name, version, view->facts, view->components,
+                     view->reasons[view->n_reasons++], ret);
+}
+
+static bool selects(const struct serve_engine_rollout *r, const struct view *view) {
+    char reason[BUNDLE_PREDICATE_REASON_BYTES];
+    return bundle_predicate_holds(r->selector, view->facts, reason) &&
+           bundle_predicate_holds(r->scope, view->facts, reason);
+}
+
+static int add_candidate(const struct serve_fleet *fleet, const struct store_device *device,
+                         struct serve_engine_rollout *r, bool selected, struct view *view,
+                         struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    struct rollout_candidate *c = &view->candidates[view->n_candidates];
+    size_t *stratum = &view->strata[view->n_candidates];
+    struct rollout_tally all = serve_engine_sum(r, policy->n_stages);
+    *c = (struct rollout_candidate){.policy = policy,
+                                    .progress = &r->row.progress,
+                                    .selected = selected,
+                                    .stage = policy->n_stages,
+                                    .unresolved = rollout_tally_unresolved(&all)};
+    fit(fleet, view, policy->release_name, policy->release_version, &c->fit);
+    view->rollouts[view->n_candidates++] = r;
+    if (!selected || rollout_advance_ended(r->row.progress.state))
+        return 0;
+    OWN(buf) struct buf key;
+    buf_init(&key, ROLLOUT_STRATA_KEY_MAX_BYTES);
+    if (rollout_strata_key(policy, view->facts, &key, e) < 0 ||
+        serve_engine_stratum(fleet->db, r, buf_text(&key), stratum, e) < 0)
+        return -1;
+    c->stage = rollout_strata_stage(policy, &r->strata[*stratum].plan,
+                                    rollout_rank(device->id, r->row.seed));
+    return 0;
+}
+
+// The newest finished rollout of each name of release counts.
+static void add_baseline(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                         struct view *view) {
+    const struct rollout_policy *policy = &r->row.policy;
+    for (size_t i = 0; i < view->n_baselines; i++)
+        if (strcmp(view->baselines[i].release_name, policy->release_name) == 0)
+            return;
+    struct rollout_target *t = &view->baselines[view->n_baselines++];
+    t->release_name = policy->release_name;
+    t->release_version = policy->release_version;
+    fit(fleet, view, t->release_name, t->release_version, &t->fit);
+}
+
+static int by_end(const void *left, const void *right) {
+    const struct serve_engine_rollout *const *a = left, *const *b = right;
+    int64_t x = (*a)->row.progress.ended_s, y = (*b)->row.progress.ended_s;
+    return (y > x) - (y < x);
+}
+
+static int collect(const struct serve_fleet *fleet, const struct store_device *device,
+                   struct view *view, struct err *e) {
+    struct serve_engine *engine = fleet->engine;
+    size_t n = engine->n_rollouts, n_finished = 0;
+    OWN(mem)
+    struct serve_engine_rollout **finished = calloc(n + 1, sizeof(struct serve_engine_rollout *));
+    if (finished == NULL)
+        return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
+    for (size_t i = n; i-- > 0;) {
+        struct serve_engine_rollout *r = engine->rollouts[i];
+        enum rollout_state state = r->row.progress.state;
+        bool part = device->task.state != ROLLOUT_TASK_NONE &&
+                    strcmp(device->task.rollout, r->row.policy.name) == 0;
+        bool live = !rollout_advance_ended(state);
+        bool finish = state == ROLLOUT_STATE_FINISHED;
+        bool selected = (live || finish) && selects(r, view);
+        if (((live && selected) || part) && add_candidate(fleet, device, r, selected, view, e) < 0)
+            return -1;
+        if (finish && selected && r->row.policy.baseline)
+            finished[n_finished++] = r;
+    }
+    if (n_finished > 0)
+        qsort(finished, n_finished, sizeof(struct serve_engine_rollout *), by_end);
+    for (size_t i = 0; i < n_finished; i++)
+        add_baseline(fleet, finished[i], view);
+    return 0;
+}
+
+static bool has_room(const struct serve_fleet *fleet) {
+    struct serve_engine *engine = fleet->engine;
+    double per_ms = SERVE_ENGINE_BASELINE_PER_MINUTE / 60000.0;
+    if (engine->baseline_ms != 0 && fleet->now_ms > engine->baseline_ms)
+        engine->baseline_room += per_ms * (double)(fleet->now_ms - engine->baseline_ms);
+    if (engine->baseline_room > SERVE_ENGINE_BASELINE_PER_MINUTE)
+        engine->baseline_room = SERVE_ENGINE_BASELINE_PER_MINUTE;
+    engine->baseline_ms = fleet->now_ms;
+    return engine->baseline_room >= 1;
+}
+
+static bool is_any(const char *state, const char *const *names) {
+    for (; *names != NULL; names++)
+        if (strcmp(state, *names) == 0)
+            return true;
+    return false;
+}
+
+static struct rollout_device device_view(const struct store_device *device,
+                                         const struct bundle_checkin *m) {
+    static const char *const swapped[] = {"activating", "rebooting", "probation", "committed",
+                                          NULL};
+    static const char *const back[] = {"reverting", NULL};
+    return (struct rollout_device){.rollout = device->task.rollout,
+                                   .attempt = device->task.attempt,
+                                   .task = device->task.state,
+                                   .bundle = device->task.bundle,
+                                   .held = device->held,
+                                   .direct_attempt = device->direct_attempt,
+                                   .updating = m->has_update,
+                                   .update_rollout = m->rollout,
+                                   .update_attempt = m->attempt,
+                                   .update_bundle = m->bundle,
+                                   .look = m->look,
+                                   .probation = is_any(m->state, swapped),
+                                   .going_back = is_any(m->state, back)};
+}
+
+// Notes what the device becomes. Taking a new task gives up an old one that has no outcome.
+static int mark(const struct serve_fleet *fleet, struct store_device *device,
+                const struct view *view, const struct rollout_decision *decision, struct err *e) {
+    struct store_device_task *task = &device->task;
+    bool direct = decision->candidate == ROLLOUT_DECIDE_NO_CANDIDATE;
+    const struct rollout_candidate *c = direct ? NULL : &view->candidates[decision->candidate];
+    const char *rollout = direct ? "" : c->policy->name;
+    bool same = task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, rollout) == 0;
+    if (!same) {
+        if (rollout_task_unresolved(task->state) &&
+            serve_fleet_move(fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0)
+            return -1;
+        *task = (struct store_device_task){.state = ROLLOUT_TASK_NONE};
+        (void)snprintf(task->rollout, sizeof task->rollout, "%s", rollout);
+        task->stage = direct ? 0 : c->stage;
+        task->stratum = direct ? 0 : view->strata[decision->candidate];
+    }
+    if (serve_fleet_move(fleet, device, decision->mark, e) < 0)
+        return -1;
+    task->attempt = decision->action == ROLLOUT_ACTION_INSTALL ? decision->attempt
+                    : direct                                   ? task->attempt
+                                                               : c->progress->attempt;
+    if (decision->action == ROLLOUT_ACTION_INSTALL)
+        task->bundle = decision->bundle;
+    else if (!same && c != NULL && c->fit.fits)
+        task->bundle = c->fit.bundle;
+    return 0;
+}
+
+static int decide(const struct serve_fleet *fleet, struct store_device *device,
+                  const struct bundle_checkin *checkin, struct view *view,
+                  struct rollout_decision *ret, struct err *e) {
+    if (prepare(fleet, device, view, e) < 0 || collect(fleet, device, view, e) < 0)
+        return -1;
+    if (device->pin_name[0] != '\0') {
+        view->pin.release_name = device->pin_name;
+        view->pin.release_version = device->pin_version;
+        fit(fleet, view, device->pin_name, device->pin_version, &view->pin.fit);
+    }
+    struct rollout_inputs in = {.device = device_view(device, checkin),
+                                .candidates = view->candidates,
+                                .n_candidates = view->n_candidates,
+                                .pin = device->pin_name[0] == '\0' ? NULL : &view->pin,
+                                .baselines = view->baselines,
+                                .n_baselines = view->n_baselines,
+                                .baseline_allowed = has_room(fleet),
+                                .now_s = fleet->now_ms / 1000};
+    rollout_decide(&in, ret);
+    if (ret->spent_baseline)
+        fleet->engine->baseline_room -= 1;
+    (void)snprintf(device->why_code, sizeof device->why_code, "%s",
+                   rollout_why_name(ret->why.code));
+    (void)snprintf(device->why_text, sizeof device->why_text, "%s", ret->why.text);
+    return ret->mark == ROLLOUT_TASK_NONE ? 0 : mark(fleet, device, view, ret, e);
+}
+
+int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *device,
+                       const struct bundle_checkin *checkin, struct rollout_decision *ret,
+                       struct err *e) {
+    struct view view = {.n_candidates = 0};
+    int done = decide(fleet, device, checkin, &view, ret, e);
+    clear(&view);
+    return done;
+}

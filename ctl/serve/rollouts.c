@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rollouts and releases of the admin API.
+#include "ctl/serve/rollouts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "base/random.h"
+#include "ctl/kind.h"
+#include "ctl/serve/admin.h"
+#include "ctl/serve/fleet.h"
+#include "ctl/serve/server.h"
+#include "ctl/serve/show.h"
+
+static struct serve_fleet fleet_of(struct store_db *db, struct serve_call *call) {
+    return (struct serve_fleet){.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
+}
+
+int serve_rollouts_list(struct store_db *db, struct serve_call *call, struct err *e) {
+    const struct serve_engine *engine = call->server->engine;
+    json_t *all = json_array();
+    (void)db;
+    for (size_t i = engine->n_rollouts; i-- > 0;)
+        if (serve_admin_sees_rollout(call, engine->rollouts[i]))
+            (void)json_array_append_new(all, serve_show_rollout_summary(engine->rollouts[i]));
+    return serve_call_answer(call, 200, json_pack("{s:o}", "rollouts", all), e);
+}
+
+int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err *e) {
+    struct serve_engine_rollout *r = NULL;
+    (void)db;
+    if (serve_admin_rollout(call, &r, e) < 0)
+        return -1;
+    return serve_call_answer(call, 200, serve_show_rollout(r), e);
+}
+
+// ── Apply ──
+
+// The same policy again is the same rollout; another one needs another name.
+static int apply_again(struct serve_call *call, const struct rollout_policy *policy,
+                       const struct serve_engine_rollout *there, struct err *e) {
+    OWN(json) json_t *a = NULL;
+    OWN(json) json_t *b = NULL;
+    if (!serve_admin_sees_rollout(call, there))
+        return err_set(e, &err_exists, "a rollout named %s exists; choose another name",
+                       policy->name);
+    if (rollout_policy_format(policy, &a, e) < 0 ||
+        rollout_policy_format(&there->row.policy, &b, e) < 0)
+        return -1;
+    if (!json_equal(a, b))
+        return err_set(e, &err_exists,
+                       "a rollout named %s exists with another policy; a policy does not change "
+                       "once applied: give the new one another name",
+                       policy->name);
+    return serve_call_answer(call, 200, serve_show_rollout(there), e);
+}
+
+static bool is_published(const struct serve_engine *engine, const struct rollout_policy *policy) {
+    for (size_t i = 0; i < engine->n_bundles; i++)
+        if (strcmp(engine->bundles[i].row.name, policy->release_name) == 0 &&
+            strcmp(engine->bundles[i].row.version, policy->release_version) == 0)
+            return true;
+    return false;
+}
+
+static int start(struct store_db *db, struct serve_call *call, const struct store_rollout *row,
+                 struct err *e) {
+    struct serve_fleet fleet = fleet_of(db, call);
+    struct serve_engine_rollout *r = NULL;
+    struct store_event event = {.kind = "rollout_applied"};
+    OWN(json) json_t *policy = NULL;
+    (void)snprintf(event.subject, sizeof event.subject, "%s", row->policy.name);
+    (void)snprintf(event.rollout, sizeof event.rollout, "%s", row->policy.name);
+    if (store_rollout_add(db, row, e) < 0 ||
+        serve_engine_add(call->server->engine, row, &r, e) < 0 ||
+        serve_fleet_plan(&fleet, r, e) < 0 ||
+        serve_engine_tell(call->server->engine, db, call->now_ms, &event, e) < 0 ||
+        serve_fleet_advance(&fleet, r, e) < 0 ||
+        rollout_policy_format(&row->policy, &policy, e) < 0 ||
+        serve_admin_audit(db, call, "rollout.apply", row->policy.name, policy, e) < 0)
+        return -1;
+    return serve_call_answer(call, 201, serve_show_rollout(r), e);
+}
+
+static int apply(struct store_db *db, struct serve_call *call, struct store_rollout *row,
+                 struct err *e) {
+    struct serve_engine *engine = call->server->engine;
+    if (rollout_policy_parse(call->document, "policy", &row->policy, e) < 0)
+        return -1;
+    const struct serve_engine_rollout *there = serve_engine_find(engine, row->policy.name);
+    if (there != NULL)
+        return apply_again(call, &row->policy, there, e);
+    if (!is_published(engine, &row->policy))
+        return err_set(e, &err_not_found,
+                       "applying %s: the release %s %s was not published; publish it first",
+                       row->policy.name, row->policy.release_name, row->policy.release_version);
+    (void)snprintf(row->scope, sizeof row->scope, "%s", call->who.selector);
+    (void)snprintf(row->actor, sizeof row->actor, "%s", call->who.name);
+    row->created_s = serve_call_now_s(call);
+    row->progress.attempt = 1;
+    row->progress.failed_stage = row->policy.n_stages;
+    random_fill(row->seed, sizeof row->seed);
+    return start(db, call, row, e);
+}
+
+int serve_rollouts_apply(struct store_db *db, struct serve_call *call, struct err *e) {
+    OWN(mem) struct store_rollout *row = calloc(1, sizeof *row);
+    if (row == NULL)
+        return err_set(e, &err_memory, "applying: out of memory");
+    return apply(db, call, row, e);
+}
+
+// ── By hand ──
+
+static int check_stage(struct serve_call *call, const struct serve_engine_rollout *r,
+                       struct err *e) {
+    const char *stage = json_string_value(json_object_get(call->document, "stage"));
+    const struct rollout_policy *policy = &r->row.policy;
+    uint64_t open = r->row.progress.stage;
+    if (stage == NULL)
+        return 0;
+    if (open < policy->n_stages && strcmp(policy->stages[open].name, stage) == 0)
+        return 0;
+    return err_set(e, &err_rollout_state, "stage %s of rollout %s is not the one that waits", stage,
+                   policy->name);
+}
+
+static void forget_bad(struct serve_engine_rollout *r) {
+    for (size_t i = 0; i < r->row.policy.n_stages * r->n_strata; i++) {
+        r->tallies[i].now[ROLLOUT_TASK_FAILED] = 0;
+        r->tallies[i].now[ROLLOUT_TASK_REVERTED] = 0;
+        r->tallies[i].now[ROLLOUT_TASK_LOST] = 0;
+    }
+}
+
+static int carry_out(struct store_db *db, struct serve_call *call, struct serve_engine_rollout *r,
+                     enum rollout_verb verb, const char *action, struct err *e) {
+    struct serve_fleet fleet = fleet_of(db, call);
+    struct rollout_progress before = r->row.progress;
+    struct rollout_why reason;
+    int done = rollout_advance_by_hand(&r->row.policy, verb, serve_call_now_s(call),
+                                       &r->row.progress, &reason);
+    if (done == ROLLOUT_REFUSED)
+        return err_set(e, &err_rollout_state, "rollout %s: %.400s", r->row.policy.name,
+                       reason.text);
+    if (done == ROLLOUT_UNCHANGED)
+        return 0;
+    if (r->row.progress.attempt > before.attempt) {
+        if (store_rollout_forget_bad(db, r->row.policy.name, e) < 0)
+            return -1;
+        forget_bad(r);
+    }
+    if (serve_fleet_keep(&fleet, r, &before, e) < 0 || serve_fleet_advance(&fleet, r, e) < 0)
+        return -1;
+    return serve_admin_audit(db, call, action, r->row.policy.name, call->document, e);
+}
+
+static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_verb verb,
+                   const char *action, const char *member, struct err *e) {
+    const char *const known[] = {member, NULL};
+    struct serve_engine_rollout *r = NULL;
+    struct doc_at at;
+    if (serve_call_members(call, known, &at, e) < 0 || serve_admin_rollout(call, &r, e) < 0 ||
+        check_stage(call, r, e) < 0 || carry_out(db, call, r, verb, action, e) < 0)
+        return -1;
+    return serve_call_answer(call, 200, serve_show_rollout(r), e);
+}
+
+int serve_rollouts_approve(struct store_db *db, struct serve_call *call, struct err *e) {
+    return by_hand(db, call, ROLLOUT_VERB_APPROVE, "rollout.approve", "stage", e);
+}
+
+int serve_rollouts_pause(struct store_db *db, struct serve_call *call, struct err *e) {
+    return by_hand(db, call, ROLLOUT_VERB_PAUSE, "rollout.pause", NULL, e);
+}
+
+int serve_rollouts_resume(struct store_db *db, struct serve_call *call, struct err *e) {
+    return by_hand(db, call, ROLLOUT_VERB_RESUME, "rollout.resume", NULL, e);
+}
+
+int serve_rollouts_abort(struct store_db *db, struct serve_call *call, struct err *e) {
+    struct doc_at at;
+    bool revert = false;
+    if (doc_root(call->document, "body", &at, e) < 0 || doc_bool_opt(&at, "revert", &revert, e) < 0)
+        return -1;
+    return by_hand(db, call, revert ? ROLLOUT_VERB_REVERT : ROLLOUT_VERB_ABORT,
+                   revert ? "rollout.revert" : "rollout.abort", "revert", e);
+}
+
+int serve_rollouts_revert(struct store_db *db, struct serve_call *call, struct err *e) {
+    return by_hand(db, call, ROLLOUT_VERB_REVERT, "rollout.revert", NULL, e);
+}
+
+// ── Releases ──
+
+struct releases {
+    json_t *all;
+    json_t *last; // borrowed: the release that bundles are added to
+};
+
+static int add_bundle(void *context, const struct store_bundle *b, struct err *e) {
+    struct releases *r = context;
+    const char *version = json_string_value(json_object_get(r->last, "version"));
+    const char *name = json_string_value(json_object_get(r->last, "name"));
+    if (name == NULL || strcmp(name, b->name) != 0 || strcmp(version, b->version) != 0) {
+        r->last = json_pack("{s:s, s:s, s:o, s:[]}", "name", b->name, "version", b->version,
+                            "published", serve_show_time(b->published_s), "bundles");
+        if (json_array_append_new(r->all, r->last) < 0)
+            return err_set(e, &err_memory, "listing releases: out of memory");
+    }
+    if (json_array_append_new(json_object_get(r->last, "bundles"), serve_show_bundle(b)) < 0)
+        return err_set(e, &err_memory, "listing releases: out of memory");
+    return 0;
+}
+
+int serve_rollouts_list_releases(struct store_db *db, struct serve_call *call, struct err *e) {
+    struct releases r = {.all = json_array()};
+    if (store_release_list(db, serve_call_query(call, "name"), NULL, add_bundle, &r, e) < 0) {
+        json_decref(r.all);
+        return -1;
+    }
+    return serve_call_answer(call, 200, json_pack("{s:o}", "releases", r.all), e);
+}
+
+int serve_rollouts_show_release(struct store_db *db, struct serve_call *call, struct err *e) {
+    struct releases r = {.all = json_array()};
+    int done = store_release_list(db, call->args[0], call->args[1], add_bundle, &r, e);
+    if (done == 0 && json_array_size(r.all) == 0)
+        done = err_set(e, &err_not_found, "the release %s %s was not published", call->args[0],
+                       call->args[1]);
+    if (done == 0)
+        done = serve_call_answer(call, 200, json_incref(json_array_get(r.all, 0)), e);
+    json_decref(r.all);
+    return done;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Time.
+#include "ctl/serve/tick.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ctl/serve/fleet.h"
+#include "ctl/serve/notify.h"
+#include "ctl/serve/work.h"
+
+#define TRIM_EVERY 1200 // ticks: ten minutes
+
+struct serve_tick {
+    struct serve_server *server;
+    struct serve_http *http;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stopping, busy; // busy: the job is with the store
+    int64_t started_s;
+    uint64_t n;
+    struct store_job job;
+};
+
+static int run(struct store_db *db, void *context, struct err *e) {
+    struct serve_tick *tick = context;
+    struct serve_engine *engine = tick->server->engine;
+    struct serve_fleet fleet = {
+        .engine = engine, .db = db, .now_ms = chrono_wall_ms(tick->server->clock)};
+    if (tick->n++ % TRIM_EVERY == 0 && store_event_trim(db, e) < 0)
+        return -1;
+    if (serve_engine_load(engine, db, e) < 0)
+        return -1;
+    return serve_fleet_tick(&fleet, tick->started_s, e);
+}
+
+static void done(void *context, int result, const struct err *e) {
+    struct serve_tick *tick = context;
+    const struct serve_options *options = tick->server->options;
+    if (result < 0) {
+        serve_engine_doubt(tick->server->engine);
+        options->say(options->context, SERVE_SAY_ERROR, e->text);
+    }
+    (void)pthread_mutex_lock(&tick->lock);
+    tick->busy = false;
+    (void)pthread_mutex_unlock(&tick->lock);
+}
+
+// Waits until the next tick; false when it is over.
+static bool sleep_on(struct serve_tick *tick) {
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SERVE_TICK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    (void)pthread_mutex_lock(&tick->lock);
+    while (!tick->stopping)
+        if (pthread_cond_timedwait(&tick->wake, &tick->lock, &until) == ETIMEDOUT)
+            break;
+    bool stopping = tick->stopping;
+    (void)pthread_mutex_unlock(&tick->lock);
+    return !stopping;
+}
+
+static void submit(struct serve_tick *tick) {
+    struct err ignored = ERR_NONE;
+    (void)pthread_mutex_lock(&tick->lock);
+    bool free = !tick->busy;
+    tick->busy = true;
+    (void)pthread_mutex_unlock(&tick->lock);
+    if (!free)
+        return;
+    tick->job = (struct store_job){.run = run, .done = done, .context = tick};
+    if (store_writer_submit(tick->server->writer, &tick->job, &ignored) < 0) {
+        (void)pthread_mutex_lock(&tick->lock);
+        tick->busy = false;
+        (void)pthread_mutex_unlock(&tick->lock);
+    }
+}
+
+static void *loop(void *context) {
+    struct serve_tick *tick = context;
+    while (sleep_on(tick)) {
+        serve_http_sweep(tick->http);
+        serve_work_wake(tick->server->waiting, chrono_boot_ms(tick->server->clock), false);
+        submit(tick);
+        serve_notify("WATCHDOG=1");
+    }
+    return NULL;
+}
+
+int serve_tick_start(struct serve_server *server, struct serve_http *http, struct serve_tick **ret,
+                     struct err *e) {
+    struct serve_tick *tick = calloc(1, sizeof *tick);
+    pthread_condattr_t monotonic;
+    if (tick == NULL)
+        return err_set(e, &err_memory, "starting: out of memory");
+    tick->server = server;
+    tick->http = http;
+    tick->started_s = chrono_wall_ms(server->clock) / 1000;
+    (void)pthread_mutex_init(&tick->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&tick->wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    int failed = pthread_create(&tick->thread, NULL, loop, tick);
+    if (failed != 0) {
+        free(tick);
+        return err_errno(e, failed, "starting the thread of time");
+    }
+    *ret = tick;
+    return 0;
+}
+
+// The job may still be with the store: free what it uses after the store's thread has ended.
+void serve_tick_stop(struct serve_tick *tick) {
+    (void)pthread_mutex_lock(&tick->lock);
+    tick->stopping = true;
+    (void)pthread_cond_signal(&tick->wake);
+    (void)pthread_mutex_unlock(&tick->lock);
+    (void)pthread_join(tick->thread, NULL);
+}

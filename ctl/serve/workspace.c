@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The workspace of a controller.
+#include "ctl/serve/workspace.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "base/random.h"
+#include "ctl/kind.h"
+#include "ctl/store/audit.h"
+#include "ctl/store/token.h"
+#include "keys/kind.h"
+#include "keys/sign/keyfile.h"
+#include "keys/sign/signer.h"
+
+#define DIRECTOR_KEY   "keys/director.key"
+#define TOKEN_KEY_META "token_key"
+#define FIRST_TOKEN_S  (3650LL * 86400)
+
+static int open_root(struct serve_server *server, struct err *e) {
+    OWN(buf) struct buf raw;
+    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
+    if (fs_read_file(server->workspace, "root.json", KEYS_ROOT_MAX_BYTES, &raw, e) < 0)
+        return err_is(e, &err_not_found)
+                   ? (err_clear(e), err_set(e, &err_wrong_workspace,
+                                            "%s has no root.json: make a workspace with `edgectl "
+                                            "init DIR` and serve DIR/server",
+                                            server->options->workspace))
+                   : -1;
+    return keys_root_open(buf_slice(&raw), &server->root, e) < 0 ? err_prefix(e, "root.json") : 0;
+}
+
+static bool holds(const struct keys_role *role, const char *keyid) {
+    for (size_t i = 0; i < role->n_keys; i++)
+        if (strcmp(role->keys[i].id, keyid) == 0)
+            return true;
+    return false;
+}
+
+static int open_director(struct serve_server *server, struct err *e) {
+    struct keys_secret *seed = NULL;
+    struct keys_pub pub;
+    const struct serve_options *options = server->options;
+    if (sign_keyfile_open(server->workspace, DIRECTOR_KEY, options->passphrase, &seed, &pub, e) < 0)
+        return err_prefix(e, "%s/" DIRECTOR_KEY, options->workspace);
+    if (!holds(keys_root_role(server->root, KEYS_ROOT_ROLE_DIRECTOR), pub.id)) {
+        keys_secret_free(seed);
+        return err_set(e, &err_bad_key,
+                       "%s/" DIRECTOR_KEY
+                       ": root.json does not list this key for the role director; "
+                       "devices would refuse every instruction",
+                       options->workspace);
+    }
+    return sign_signer_from_seed(&seed, &pub, &server->director, e);
+}
+
+int serve_workspace_open(struct serve_server *server, struct err *e) {
+    server->workspace = server->bundles = -1;
+    if (fs_open_dir(AT_FDCWD, server->options->workspace, &server->workspace, e) < 0)
+        return err_prefix(e, "opening the workspace");
+    if (open_root(server, e) < 0 || open_director(server, e) < 0)
+        return -1;
+    if (fs_make_dir(server->workspace, "bundles", 0755, e) < 0)
+        return -1;
+    return fs_open_dir(server->workspace, "bundles", &server->bundles, e);
+}
+
+void serve_workspace_close(struct serve_server *server) {
+    own_drop_fd(&server->bundles);
+    own_drop_fd(&server->workspace);
+    sign_signer_free(server->director);
+    keys_root_free(server->root);
+    explicit_bzero(server->token_key, sizeof server->token_key);
+}
+
+// ── Keys that belong offline ──
+
+struct search {
+    const struct serve_server *server;
+    int dir;
+    const char *where;
+};
+
+static int look_at(void *context, const char *name, mode_t type, struct err *e) {
+    const struct search *search = context;
+    struct sign_keyfile_info info;
+    struct err ignored = ERR_NONE;
+    size_t len = strlen(name);
+    (void)type;
+    if (len < 5 || strcmp(name + len - 4, ".key") != 0 ||
+        sign_keyfile_info(search->dir, name, &info, &ignored) < 0)
+        return 0;
+    const struct keys_root *root = search->server->root;
+    const char *role = NULL;
+    if (holds(keys_root_role(root, KEYS_ROOT_ROLE_ROOT), info.pub.id))
+        role = "root";
+    else if (holds(keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE), info.pub.id))
+        role = "bundle";
+    if (role == NULL)
+        return 0;
+    return err_set(e, &err_offline_key,
+                   "%s/%s is a key of the role %s: whoever takes over this controller could sign "
+                   "what devices install. Move it to a machine of its own, or allow it with "
+                   "--allow-offline-keys (for demonstrations)",
+                   search->where, name, role);
+}
+
+int serve_workspace_check_keys(const struct serve_server *server, struct err *e) {
+    static const char *const places[] = {".", "keys", "../offline", "../offline/keys"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char path[FS_PATH_BYTES];
+        OWN(fd) int dir = -1;
+        struct err ignored = ERR_NONE;
+        int len = snprintf(path, sizeof path, "%s/%s", server->options->workspace, places[i]);
+        if (len < 0 || (size_t)len >= sizeof path ||
+            fs_open_dir(AT_FDCWD, path, &dir, &ignored) < 0)
+            continue; // what cannot be opened cannot be stolen from here
+        struct search search = {.server = server, .dir = dir, .where = path};
+        if (fs_list(dir, ".", look_at, &search, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+// ── The first start ──
+
+static int make_admin(struct serve_server *server, struct store_db *db, int64_t now_s,
+                      struct err *e) {
+    char line[STORE_TOKEN_SECRET_BYTES + 1];
+    char secret[STORE_TOKEN_SECRET_BYTES];
+    struct store_token token = {.kind = STORE_TOKEN_OPERATOR,
+                                .name = "admin",
+                                .role = STORE_ROLE_ADMIN,
+                                .created_s = now_s,
+                                .expires_s = now_s + FIRST_TOKEN_S};
+    if (store_token_add(db, &token, secret, e) < 0 ||
+        store_audit_add(db, now_s, "serve", "token.create", token.id, NULL, e) < 0)
+        return -1;
+    int len = snprintf(line, sizeof line, "%s\n", secret);
+    int done = fs_replace(server->workspace, SERVE_TOKEN_FILE, line, (size_t)len, 0600, e);
+    explicit_bzero(secret, sizeof secret);
+    explicit_bzero(line, sizeof line);
+    return done;
+}
+
+static int found(struct serve_server *server, struct store_db *db, int64_t now_s, bool *ret_made,
+                 struct err *e) {
+    uint64_t admins = 0;
+    int got = store_db_get_meta(db, TOKEN_KEY_META, server->token_key, sizeof server->token_key, e);
+    if (got < 0)
+        return -1;
+    if (got == STORE_ABSENT) {
+        random_fill(server->token_key, sizeof server->token_key);
+        if (store_db_put_meta(db, TOKEN_KEY_META, server->token_key, sizeof server->token_key, e) <
+            0)
+            return -1;
+    }
+    if (store_token_admins(db, now_s, &admins, e) < 0)
+        return -1;
+    *ret_made = admins == 0;
+    return admins > 0 ? 0 : make_admin(server, db, now_s, e);
+}
+
+int serve_workspace_found(struct serve_server *server, struct store_db *db, int64_t now_s,
+                          bool *ret_made, struct err *e) {
+    if (store_db_begin(db, e) < 0)
+        return -1;
+    if (found(server, db, now_s, ret_made, e) == 0 && store_db_commit(db, e) == 0)
+        return 0;
+    store_db_rollback(db);
+    return -1;
+}
