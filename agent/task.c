@@ -168,7 +168,7 @@ static int make_input(struct slice input, int *ret, struct err *e) {
     OWN(fd) int fd = memfd_create("input", MFD_CLOEXEC);
     if (fd < 0)
         return err_errno(e, errno, "making the input of a program");
-    if (fs_write(fd, input.data, input.len, e) < 0)
+    if (input.len > 0 && fs_write(fd, input.data, input.len, e) < 0)
         return -1;
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_errno(e, errno, "making the input of a program");

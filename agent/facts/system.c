@@ -50,6 +50,22 @@ static void add_os(json_t *facts) {
     }
 }
 
+// What inference runtimes and builds choose by; a processor names a hundred more.
+static const char *const telling[] = {
+    "sse4_2",   "avx",      "avx2",     "fma",         "f16c",        "avx_vnni",
+    "avx512f",  "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile",
+    "amx_int8", "amx_bf16", "aes",      "sha_ni",      "neon",        "vfpv4",
+    "asimd",    "asimdhp",  "fphp",     "asimddp",     "sve",         "sve2",
+    "i8mm",     "bf16",     "crc32",    "sha2",        "atomics",     NULL};
+
+static bool is_telling(const char *feature) {
+    for (size_t i = 0; telling[i]; i++) {
+        if (strcmp(telling[i], feature) == 0)
+            return true;
+    }
+    return false;
+}
+
 // "flags" on x86, "Features" on Arm: the first processor speaks for all.
 static void add_cpu(json_t *facts) {
     char line[4096], model[128] = "";
@@ -67,8 +83,10 @@ static void add_cpu(json_t *facts) {
         features = json_array();
         char *rest = NULL;
         for (char *word = strtok_r(colon + 1, " ", &rest); word && features;
-             word = strtok_r(NULL, " ", &rest))
-            (void)json_array_append_new(features, json_string(word));
+             word = strtok_r(NULL, " ", &rest)) {
+            if (is_telling(word))
+                (void)json_array_append_new(features, json_string(word));
+        }
     }
     if (file)
         (void)fclose(file);

@@ -46,7 +46,7 @@ static void forget(struct agent_update *u) {
     own_drop_fd(&u->file);
     own_drop_fd(&u->announce);
     u->file = u->announce = -1;
-    u->has_progress = false;
+    u->has_progress = u->untried = false;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
     u->inhibit_until_ms = 0;
@@ -68,7 +68,7 @@ void update_engine_fire(struct agent_update *u, enum fsm_event event, const stru
         return;
     if (why && why->kind) {
         in.why = agent_state_why(why);
-        in.final = !why->kind->retry;
+        in.final = !why->kind->retry && !u->untried;
     }
     int done = agent_state_step(u->host.state, &in, u->detail[0] ? u->detail : NULL, &out, &e);
     if (done < 0)

@@ -31,6 +31,7 @@ struct agent_update {
     uint32_t work;                  // FSM_DO_* bits not begun yet
     bool hashing;                   // nobody's wish may change the state under long hashing
     struct agent_loop_timer worker; // begins them, from the loop
+    bool untried; // refused by its manifest alone: not held against the bundle (I4)
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1]; // for the next report
 
     // fetch

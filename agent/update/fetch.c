@@ -183,7 +183,11 @@ static void on_message(void *context, const struct agent_job_message *message) {
         if (on_manifest(u, &e) < 0) {
             agent_hire_dismiss(u->hire);
             u->hire = NULL;
+            // Room can be made, a runner allowed, a fact set right: then the same attempt may come
+            // again.
+            u->untried = true;
             failed(u, &e);
+            u->untried = false;
         }
         break;
     case AGENT_JOB_PROGRESS:
