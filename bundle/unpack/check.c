@@ -30,25 +30,31 @@ static int memory_file(int *ret, struct err *e) {
     return 0;
 }
 
+static int check_chunk(const struct unpack_piece *piece, const struct keys_digest *found,
+                       struct err *e) {
+    if (memcmp(found->bytes, piece->digest, sizeof piece->digest) != 0)
+        return err_set(e, &err_bad_index, "a chunk's digest is not that of its bytes");
+    return 0;
+}
+
 // Takes one content, checks every chunk and the whole, and keeps it in fd unless that is -1.
 static int check_content(struct check *c, const struct keys_digest *digest, uint64_t size, int fd,
                          struct err *e) {
     struct keys_digest_state state;
     struct keys_digest found;
     keys_digest_init(&state);
+    struct unpack_piece piece = {.bytes = 0};
     for (uint64_t done = 0; done < size;) {
-        struct unpack_piece piece;
         const uint8_t *bytes = NULL;
         if (unpack_stream_next(c->stream, size - done, &piece, e) < 0 ||
             (piece.repeat ? unpack_stream_again : unpack_stream_bytes)(c->stream, &piece, &bytes,
                                                                        e) < 0)
             return -1;
-        if (piece.bytes == size) // the content is one chunk: one digest serves both
-            found = *digest;
-        else
+        if (piece.bytes < size) {
             keys_digest_of(bytes, piece.bytes, &found);
-        if (memcmp(found.bytes, piece.digest, sizeof piece.digest) != 0)
-            return err_set(e, &err_bad_index, "a chunk's digest is not that of its bytes");
+            if (check_chunk(&piece, &found, e) < 0)
+                return -1;
+        }
         keys_digest_add(&state, bytes, piece.bytes);
         if (fd >= 0 && fs_pwrite(fd, bytes, piece.bytes, done, e) < 0)
             return -1;
@@ -57,7 +63,8 @@ static int check_content(struct check *c, const struct keys_digest *digest, uint
     keys_digest_final(&state, &found);
     if (!keys_digest_equal(&found, digest))
         return err_set(e, &err_bad_content, "its contents are not those that were signed");
-    return 0;
+    // Of a content that is one chunk, one digest serves both.
+    return size > 0 && piece.bytes == size ? check_chunk(&piece, &found, e) : 0;
 }
 
 static int check_entries(struct check *c, const struct bundle_component *component,
