@@ -108,18 +108,28 @@ static void finish(struct agent_checkin *c, const struct err *e) {
     schedule(c, e->kind != NULL || (c->enrolling && !accepted));
 }
 
-static void on_sign(struct agent_checkin *c, const struct agent_job_sign *ask) {
-    struct agent_job_message answer = {.type = AGENT_JOB_SIGNATURE};
+static int sign(struct agent_checkin *c, const struct agent_job_sign *ask, struct err *e) {
     const struct agent_identity *identity = &c->host.state->identity;
-    struct err e = ERR_NONE;
     const char *context = ask->enroll ? BUNDLE_ENROLL_CONTEXT : BUNDLE_TOKEN_CONTEXT;
     // A worker gets signatures for this device's own name and for the kind of its job only.
     if (strcmp(ask->device, identity->device) != 0 || ask->enroll != c->enrolling)
-        err_set(&e, &err_worker_failed, "the worker asked for a signature that is not its job's");
-    if (e.kind ||
-        agent_identity_sign(identity, context, ask->challenge, ask->device,
-                            answer.u.signature.bytes, &e) < 0 ||
-        agent_hire_send(c->hire, &answer, &e) < 0)
+        return err_set(e, &err_worker_failed,
+                       "the worker asked for a signature that is not its job's");
+    struct agent_job_message *answer = calloc(1, sizeof *answer);
+    if (!answer)
+        return err_set(e, &err_memory, "signing for the worker: out of memory");
+    answer->type = AGENT_JOB_SIGNATURE;
+    int done = agent_identity_sign(identity, context, ask->challenge, ask->device,
+                                   answer->u.signature.bytes, e);
+    if (done == 0)
+        done = agent_hire_send(c->hire, answer, e);
+    free(answer);
+    return done;
+}
+
+static void on_sign(struct agent_checkin *c, const struct agent_job_sign *ask) {
+    struct err e = ERR_NONE;
+    if (sign(c, ask, &e) < 0)
         finish(c, &e);
 }
 

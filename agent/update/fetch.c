@@ -122,6 +122,18 @@ static int read_announced(struct agent_update *u, struct buf *raw, struct err *e
     return 0;
 }
 
+// A message is tens of KiB because of its largest kind: neither the stack nor the program keeps
+// one.
+static int send_proceed(struct agent_hire *hire, struct err *e) {
+    struct agent_job_message *proceed = calloc(1, sizeof *proceed);
+    if (!proceed)
+        return err_set(e, &err_memory, "letting the worker proceed: out of memory");
+    proceed->type = AGENT_JOB_PROCEED;
+    int sent = agent_hire_send(hire, proceed, e);
+    free(proceed);
+    return sent;
+}
+
 static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
@@ -135,8 +147,7 @@ static int on_manifest(struct agent_update *u, struct err *e) {
         return -1;
     bundle_manifest_free(u->manifest);
     u->manifest = own_take(&manifest);
-    static const struct agent_job_message proceed = {.type = AGENT_JOB_PROCEED};
-    return agent_hire_send(u->hire, &proceed, e);
+    return send_proceed(u->hire, e);
 }
 
 // A download that failed: later again, or never.
