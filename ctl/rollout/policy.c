@@ -4,7 +4,6 @@
 #include "ctl/rollout/policy.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +53,7 @@ static int read_percent(const struct doc_at *at, const char *key, uint32_t min_p
         json_integer_value(value) <= 100)
         decimal = num_decimal_of(json_integer_value(value));
     else if (json_is_real(value) && json_real_value(value) >= 0 && json_real_value(value) <= 100)
-        decimal.nano = llround(json_real_value(value) * (double)NUM_DECIMAL_SCALE);
+        decimal.nano = (int64_t)(json_real_value(value) * (double)NUM_DECIMAL_SCALE + 0.5);
     else if (!json_is_string(value) ||
              num_parse_decimal(json_string_value(value), key, &decimal, &ignored) < 0)
         return wrong(at, key, "a percentage from 0 to 100", e);

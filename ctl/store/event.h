@@ -14,8 +14,8 @@
 struct store_event {
     uint64_t id;
     int64_t at_s;
-    char kind[ERR_NAME_BYTES];          // "device_committed", "stage_done", …
-    char subject[BUNDLE_NAME_MAX + 64]; // a device, a rollout, a release
+    char kind[ERR_NAME_BYTES];             // "device_committed", "stage_done", …
+    char subject[2 * BUNDLE_NAME_MAX + 4]; // a device, a rollout, a release
     char rollout[BUNDLE_NAME_MAX + 1];
     char code[ERR_NAME_BYTES];
     char text[BUNDLE_REPORT_TEXT_MAX + 1];

@@ -34,8 +34,8 @@ int store_writer_start(struct store_db **db, struct store_writer **ret, struct e
 // From any thread, also from done. Kind overloaded; then done is not called.
 int store_writer_submit(struct store_writer *writer, struct store_job *job, struct err *e)
     __attribute__((nonnull));
-// Runs what is waiting, ends the thread, closes the store. Jobs submitted from now on are refused. Safe to
-// repeat.
+// Runs what is waiting, ends the thread, closes the store. Jobs submitted from now on are refused.
+// Safe to repeat.
 void store_writer_stop(struct store_writer *writer);
 // Stops and frees.
 void store_writer_free(struct store_writer *writer);
