@@ -104,7 +104,8 @@ static void converse(struct line *line, size_t number) {
     struct faultd *s = line->server;
     const struct faultd_scene *scene = &s->scenes[number];
     char request[FAULTD_REQUEST_BYTES] = "";
-    read_request(line, request);
+    if (!scene->at_once)
+        read_request(line, request);
     pthread_mutex_lock(&s->lock);
     memcpy(s->requests[number], request, sizeof request);
     pthread_mutex_unlock(&s->lock);

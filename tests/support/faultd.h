@@ -20,6 +20,7 @@ struct faultd_scene {
     size_t cut;        // the connection is reset after this many bytes of the body; FAULTD_WHOLE
     unsigned stall_ms; // silence before the body, with the connection open
     unsigned drip_ms;  // silence between any two bytes of the body
+    bool at_once;      // speaks before it was asked
     size_t head_len;   // of a head with NUL bytes in it; 0: up to the first
 };
 
