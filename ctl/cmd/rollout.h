@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `edgectl rollout`: what its files have in common. rollout.c has the verbs, rollout_show.c shows a
+// rollout, rollout_watch.c follows one to its end.
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "ctl/cmd/nouns.h"
+#include "ctl/net/client.h"
+
+// ── rollout_show.c ──────────────────────────────────────────────────────────────────────────────
+
+// One stage in words: "running: 3 of 10 committed, 2 at work, 1 failed". Appends to *ret, escaped.
+struct buf;
+int cmd_rollout_show_stage(const json_t *stage, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
+// The whole rollout as lines of at most `width` columns, with a bar for each stage. Returns how
+// many lines were printed.
+unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width)
+    __attribute__((nonnull));
+
+// ── rollout_watch.c ─────────────────────────────────────────────────────────────────────────────
+
+extern const struct opt cmd_rollout_watch_options[];
+int cmd_rollout_watch(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+
+#define CMD_ROLLOUT_TIMEOUT_MAX_S (366ULL * 86400)
+#define CMD_ROLLOUT_PATIENCE_S    300 // without an answer from the controller, before giving up
+#define CMD_ROLLOUT_POLL_S        5
+#define CMD_ROLLOUT_REFRESH_MS    300  // least time between two looks
+#define CMD_ROLLOUT_LINE_MS       5000 // between two lines of one stage that tell numbers only
+
+struct cmd_rollout_follow {
+    const struct cmd_context *context;
+    struct net_client *client;
+    const char *name;
+    uint64_t timeout_s; // 0: none
+    bool json;          // nothing is printed while it goes on, the rollout in the end
+    bool each_change;   // with json: each change on one line, too
+};
+// Follows it, showing how it goes, until it ends. 0 when it finished; else a kind says how it
+// ended: rollout_failed, rollout_stopped (paused), rollout_reverted, rollout_aborted,
+// rollout_pending (the timeout passed), or why it could not be followed.
+int cmd_rollout_follow(const struct cmd_rollout_follow *how, struct err *e)
+    __attribute__((nonnull));
