@@ -135,9 +135,8 @@ static int collect(struct inspect *in, struct err *e) {
     in->said = json_pack("{s:b,s:s}", "verified", in->bundle != NULL, "id", in->id);
     if (!in->said || json_object_update_missing(in->said, (json_t *)manifest) < 0 ||
         json_object_set_new(in->said, "signatures", signatures_of(in)) < 0 ||
-        json_object_set_new(
-            in->said, "file_bytes",
-            json_integer((json_int_t)unpack_candidate_skeleton(in->candidate)->total)) < 0)
+        json_object_set_new(in->said, "file_bytes", json_integer((json_int_t)in->file.state.size)) <
+            0)
         return no_memory(e);
     return add_files(in, e);
 }
@@ -169,7 +168,7 @@ static int print_components(const struct bundle_manifest_view *view, struct err 
 static void print_packing(const struct inspect *in, const struct bundle_manifest_view *view) {
     char total[NUM_SIZE_TEXT], data[NUM_SIZE_TEXT], index[NUM_SIZE_TEXT], frame[NUM_SIZE_TEXT];
     (void)printf("packing:      %s: %s of data in frames of at most %s, %s of index\n",
-                 num_format_size(unpack_candidate_skeleton(in->candidate)->total, total),
+                 num_format_size(in->file.state.size, total),
                  num_format_size(view->packing.data_bytes, data),
                  num_format_size(view->packing.frame_bytes, frame),
                  num_format_size(view->packing.index_bytes, index));

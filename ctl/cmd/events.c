@@ -33,12 +33,23 @@ static const struct opt audit_options[] = {
     {.name = "json", .help = "Print JSON, one row a line"},
     CMD_OPTION_END};
 
+// "2026-11-22T15:54:33Z  stage_running  vibration-1.1 canary  why"
 static void print_event(const json_t *event) {
-    const char *const keys[] = {"at", "kind", "subject", "text"};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (i > 0)
-            (void)fputs("  ", stdout);
-        cmd_print_text(cmd_print_string(event, keys[i]));
+    const char *rollout = cmd_print_string(event, "rollout");
+    const char *subject = cmd_print_string(event, "subject");
+    const char *text = cmd_print_string(event, "text");
+    cmd_print_text(cmd_print_string(event, "at"));
+    (void)fputs("  ", stdout);
+    cmd_print_text(cmd_print_string(event, "kind"));
+    (void)fputs("  ", stdout);
+    if (*rollout && strcmp(rollout, subject) != 0) {
+        cmd_print_text(rollout);
+        (void)putchar(' ');
+    }
+    cmd_print_text(subject);
+    if (*text) {
+        (void)fputs("  ", stdout);
+        cmd_print_text(text);
     }
     (void)putchar('\n');
 }

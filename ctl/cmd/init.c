@@ -322,14 +322,29 @@ static void tell(const struct init *in, bool there) {
                       dir, dir);
 }
 
-static int open_dir(struct init *in, bool *ret_there, struct err *e) {
+static int is_there(const struct init *in, bool *ret, struct err *e) {
+    char path[FS_PATH_BYTES];
     struct stat st;
-    if (fs_make_dir(AT_FDCWD, in->path, CMD_WORKSPACE_DIR_MODE, e) < 0 ||
+    (void)snprintf(path, sizeof path, "%s/" CMD_WORKSPACE_ROOT, in->path);
+    int found = fs_stat(AT_FDCWD, path, &st, e);
+    *ret = found == 0;
+    return found < 0 ? -1 : 0;
+}
+
+// Asked for before anything is made: without a passphrase nothing is left behind.
+static int get_passphrase(struct init *in, struct err *e) {
+    const struct keys_secret *ignored = NULL;
+    if (opt_given(in->args, "no-passphrase"))
+        return 0;
+    return cmd_passphrase_get(&in->passphrase, CMD_PASSPHRASE_NEW, "the offline keys", &ignored, e);
+}
+
+static int init(struct init *in, bool *ret_there, struct err *e) {
+    if (is_there(in, ret_there, e) < 0 || (!*ret_there && get_passphrase(in, e) < 0) ||
+        fs_make_dir(AT_FDCWD, in->path, CMD_WORKSPACE_DIR_MODE, e) < 0 ||
         fs_open_dir(AT_FDCWD, in->path, &in->dir, e) < 0)
         return -1;
-    int found = fs_stat(in->dir, CMD_WORKSPACE_ROOT, &st, e);
-    *ret_there = found == 0;
-    return found < 0 ? -1 : 0;
+    return *ret_there ? check_there(in, e) : make(in, e);
 }
 
 static int run_init(void *context, const struct opt_args *args, struct err *e) {
@@ -342,9 +357,7 @@ static int run_init(void *context, const struct opt_args *args, struct err *e) {
         return err_set(e, &err_usage, "--no-passphrase and --passphrase-file exclude each other");
     if (read_thresholds(&in, e) < 0 || read_other_keys(&in, e) < 0 || check_wanted(&in, e) < 0)
         return -1;
-    int r = open_dir(&in, &there, e);
-    if (r == 0)
-        r = there ? check_there(&in, e) : make(&in, e);
+    int r = init(&in, &there, e);
     if (r == 0)
         tell(&in, there);
     else

@@ -18,7 +18,9 @@ static const struct opt create_options[] = {
     {.name = "role",
      .value = "ROLE",
      .help = "A token for a person or CI: viewer, publisher, deployer, operator, admin"},
-    {.name = "name", .value = "NAME", .help = "What to call it in lists and in the audit log"},
+    {.name = "name",
+     .value = "NAME",
+     .help = "Whose it is, in lists and in the audit log (default: the role)"},
     {.name = "selector", .value = "PREDICATE", .help = "With --role: only these devices"},
     {.name = "uses", .value = "N", .help = "With --enroll: how many devices"},
     {.name = "label",
@@ -104,11 +106,13 @@ static int check_kind(const struct opt_args *args, struct err *e) {
 static int make_body(const struct opt_args *args, json_t *body, struct err *e) {
     const char *uses = opt_get(args, "uses");
     const char *expires = opt_get(args, "expires");
+    const char *role = opt_get(args, "role");
+    // The audit log needs a name for who acted; a token for one purpose can go by its role.
+    const char *name = opt_given(args, "name") ? opt_get(args, "name") : role;
     uint64_t value = 0;
     if (check_kind(args, e) < 0 ||
         add_text(body, "kind", opt_given(args, "enroll") ? "enroll" : "operator", e) < 0 ||
-        add_text(body, "role", opt_get(args, "role"), e) < 0 ||
-        add_text(body, "name", opt_get(args, "name"), e) < 0 ||
+        add_text(body, "role", role, e) < 0 || add_text(body, "name", name, e) < 0 ||
         add_text(body, "selector", opt_get(args, "selector"), e) < 0 ||
         add_labels(body, args, e) < 0 || add_serials(body, args, e) < 0)
         return -1;
