@@ -106,9 +106,9 @@ start_device() {
     local name=$1 line=$2 dir="$WORK/devices/$1"
     mkdir -p "$dir/state"
     cp "$WORK/ws/root.json" "$WORK/token" "$dir/"
-    sed -e "s|CONTROLLER|$EDGECTL_CONTROLLER|; s|DEVICE|$name|; s|LINE|$line|; s|RUNNER|$PWD/examples/vibration/golden.py|" \
+    sed -e "s|CONTROLLER|$EDGECTL_CONTROLLER|; s|DEVICE|$name|; s|LINE|$line|; s|RUNNER|$WORK/app/golden.py|" \
         -e "s|METRICS|$dir/metrics.prom|" examples/devices/vibration.json >"$dir/agent.json"
-    examples/vibration/serve.py --model-dir "$dir/state/current/detector" --metrics-file "$dir/metrics.prom" \
+    "$WORK/app/serve.py" --model-dir "$dir/state/current/detector" --metrics-file "$dir/metrics.prom" \
         --pid-file "$dir/app.pid" --port 0 --port-file "$dir/port" --machine "$name" >"$dir/app.log" 2>&1 &
     PIDS+=($!)
     edge-agent run --config "$dir/agent.json" >"$dir/agent.log" 2>&1 &
@@ -177,6 +177,9 @@ reasons() {
 main() {
     build
     WORK=$(mktemp -d "${TMPDIR:-/tmp}/edgectl-quickstart.XXXXXX")
+    chmod 755 "$WORK"
+    # As root, runners and applications are other users, who may not see into this checkout.
+    cp -r examples/vibration "$WORK/app"
     local begin=$SECONDS
     train
     pack

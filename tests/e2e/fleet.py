@@ -93,6 +93,7 @@ class Device:
 class Fleet(contextlib.AbstractContextManager):
     def __init__(self):
         self.work = tempfile.mkdtemp(prefix="edgectl-e2e-")
+        os.chmod(self.work, 0o755)  # as root, runners are another user and must get in
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("EDGECTL_")}
         self.env["EDGECTL_PASSPHRASE"] = "for tests alone"
         self.devices = []
