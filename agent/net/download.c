@@ -244,7 +244,7 @@ static int judge_end(struct net_download *d, struct err *e) {
                       arriving(d));
         return d->total > 0 ? VERDICT_BROKEN : -1;
     }
-    (void)net_handle_fail(d->stream, d->code, "downloading", e);
+    (void)net_handle_fail(d->stream, d->code, e);
     return e->kind == &err_redirected || e->kind == &err_tls ? -1 : VERDICT_BROKEN;
 }
 

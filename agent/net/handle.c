@@ -259,7 +259,7 @@ static const struct err_kind *kind_of(CURL *handle, CURLcode code) {
     }
 }
 
-int net_handle_fail(CURL *handle, CURLcode code, const char *what, struct err *e) {
+int net_handle_fail(CURL *handle, CURLcode code, struct err *e) {
     char shown[SHOWN_URL_BYTES];
     char plain[SHOWN_URL_BYTES];
     char *url = NULL;
@@ -269,5 +269,5 @@ int net_handle_fail(CURL *handle, CURLcode code, const char *what, struct err *e
     snprintf(plain, sizeof plain, "%.*s", url ? (int)strcspn(url, "?#") : 0, url ? url : "");
     text_safe(plain, shown, sizeof shown);
     text_safe(notes->error[0] ? notes->error : curl_easy_strerror(code), plain, sizeof plain);
-    return err_set(e, kind_of(handle, code), "%s %s: %s", what, shown, plain);
+    return err_set(e, kind_of(handle, code), "%s: %s", shown, plain);
 }

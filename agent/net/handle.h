@@ -59,5 +59,4 @@ void net_handle_follow(CURL *handle, const struct agent_job_net *net, const char
 
 // Turns libcurl's verdict into an error: unreachable, tls, too_slow, garbage, redirected, memory.
 // Returns -1.
-int net_handle_fail(CURL *handle, CURLcode code, const char *what, struct err *e)
-    __attribute__((nonnull));
+int net_handle_fail(CURL *handle, CURLcode code, struct err *e) __attribute__((nonnull));

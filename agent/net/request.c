@@ -54,30 +54,29 @@ static int set_headers(CURL *handle, const char *token, struct curl_slist **list
 }
 
 static int perform(CURL *handle, struct sink *sink, struct net_handle_headers *headers,
-                   const char *what, long *ret_status, struct err *e) {
+                   long *ret_status, struct err *e) {
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, sink);
     net_handle_watch_headers(handle, headers);
     CURLcode code = curl_easy_perform(handle);
     if (sink->too_large)
-        return err_set(e, &err_limit, "%s: the answer is longer than %zu bytes", what,
-                       sink->to->ceiling);
+        return err_set(e, &err_limit, "the answer is longer than %zu bytes", sink->to->ceiling);
     if (headers->too_many)
-        return err_set(e, &err_limit, "%s: the answer's headers are longer than %d bytes", what,
+        return err_set(e, &err_limit, "the answer's headers are longer than %d bytes",
                        NET_HANDLE_HEADERS_MAX_BYTES);
     if (code != CURLE_OK)
-        return net_handle_fail(handle, code, what, e);
+        return net_handle_fail(handle, code, e);
     if (headers->encoded)
-        return err_set(e, &err_garbage,
-                       "%s: the answer has a content coding that was not asked for", what);
+        return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
     if (net_handle_is_ambiguous(headers))
-        return err_set(e, &err_garbage, "%s: the answer says in two ways where it ends", what);
+        return err_set(e, &err_garbage, "the answer says in two ways where it ends");
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, ret_status);
     if (*ret_status >= 300 && *ret_status < 400)
-        return err_set(e, &err_redirected,
-                       "%s: the server wants to redirect us (status %ld); configure the address it "
-                       "means as \"controller\"",
-                       what, *ret_status);
+        return err_set(
+            e, &err_redirected,
+            "the server wants to redirect us (status %ld); name the address it means in the "
+            "configuration",
+            *ret_status);
     return 0;
 }
 
@@ -103,7 +102,7 @@ int net_request_post(const struct net_request *request, struct net_request_answe
     struct sink sink = {.to = &ret->body};
     struct net_handle_headers headers;
     long status = 0;
-    if (perform(handle, &sink, &headers, "asking", &status, e) < 0)
+    if (perform(handle, &sink, &headers, &status, e) < 0)
         return -1;
     ret->status = status;
     ret->retry_after_s = headers.retry_after_s;
@@ -122,5 +121,7 @@ int net_request_get_local(const char *url, uint64_t timeout_s, struct buf *ret, 
     curl_easy_setopt(handle, CURLOPT_TIMEOUT, (long)timeout_s);
     struct sink sink = {.to = ret};
     struct net_handle_headers headers;
-    return perform(handle, &sink, &headers, "probing", ret_status, e);
+    if (perform(handle, &sink, &headers, ret_status, e) < 0)
+        return err_prefix(e, "probing '%s'", url);
+    return 0;
 }

@@ -31,22 +31,30 @@ static void read_complaint(const struct buf *body, char *ret, size_t ret_bytes) 
 }
 
 static int judge_status(struct worker_voice *v, const struct net_request_answer *answer,
-                        const char *what, struct err *e) {
+                        struct err *e) {
     char complaint[200];
+    v->retry_after_s = answer->retry_after_s;
     if (answer->status == 200)
         return 0;
     if (answer->status == 401)
         return UNAUTHORIZED;
-    v->retry_after_s = answer->retry_after_s;
     read_complaint(&answer->body, complaint, sizeof complaint);
     if (answer->status == 403)
-        return err_set(e, &err_not_accepted, "%s: the controller refuses this device: %s", what,
-                       complaint);
-    return err_set(e, &err_http, "%s: the controller answered with status %ld%s%s", what,
-                   answer->status, complaint[0] ? ": " : "", complaint);
+        return err_set(e, &err_not_accepted, "the controller refuses this device%s%s",
+                       complaint[0] ? ": " : "", complaint);
+    return err_set(e, &err_http, "the controller answered with status %ld%s%s", answer->status,
+                   complaint[0] ? ": " : "", complaint);
 }
 
-// Posts and parses; *ret is the caller's. UNAUTHORIZED without a document.
+// Whatever was wrong with what the controller said, it is garbage from here on.
+static int garbage(struct err *e, const char *what) {
+    struct err cause = *e;
+    err_clear(e);
+    return err_set(e, &err_garbage, "%s: %s", what, cause.text);
+}
+
+// Posts and parses; *ret is the caller's. UNAUTHORIZED without a document. Errors begin with
+// `what`.
 static int ask(struct worker_voice *v, const char *path, const char *token, struct slice body,
                const char *what, json_t **ret, struct err *e) {
     struct net_request request = {.net = &v->job->net, .path = path, .token = token, .body = body};
@@ -54,15 +62,11 @@ static int ask(struct worker_voice *v, const char *path, const char *token, stru
     buf_init(&answer.body, NET_REQUEST_ANSWER_MAX_BYTES);
     int result = net_request_post(&request, &answer, e);
     if (result == 0)
-        result = judge_status(v, &answer, what, e);
-    if (result == 0 &&
-        doc_parse(buf_slice(&answer.body), "the controller's answer", &answer_limits, ret, e) < 0) {
-        struct err cause = *e;
-        err_clear(e);
-        result = err_set(e, &err_garbage, "%s: %s", what, cause.text);
-    }
+        result = judge_status(v, &answer, e);
     if (result < 0)
         (void)err_prefix(e, "%s", what);
+    if (result == 0 && doc_parse(buf_slice(&answer.body), "the answer", &answer_limits, ret, e) < 0)
+        result = garbage(e, what);
     buf_clear(&answer.body);
     return result;
 }
@@ -74,12 +78,6 @@ static int ask_text(struct worker_voice *v, const char *path, const struct buf *
         return err_set(e, &err_not_accepted,
                        "%s: the controller does not know this device, or its key is another", what);
     return result;
-}
-
-static int garbage(struct err *e, const char *what) {
-    struct err cause = *e;
-    err_clear(e);
-    return err_set(e, &err_garbage, "%s: %s", what, cause.text);
 }
 
 static int get_challenge(struct worker_voice *v, char ret[static BUNDLE_CHALLENGE_HEX],
@@ -100,9 +98,6 @@ static int get_challenge(struct worker_voice *v, char ret[static BUNDLE_CHALLENG
     memcpy(ret, challenge, BUNDLE_CHALLENGE_HEX);
     return 0;
 }
-
-// ── Tokens
-// ──────────────────────────────────────────────────────────────────────────────────────────
 
 static int read_token(json_t *document, struct agent_job_token *ret, struct err *e) {
     struct doc_at at;
@@ -144,9 +139,6 @@ static int get_token(struct worker_voice *v, struct agent_job_token *ret, struct
     return worker_voice_send(v, &m, e);
 }
 
-// ── Check-in
-// ────────────────────────────────────────────────────────────────────────────────────────
-
 static int pass_answer(struct worker_voice *v, json_t *document, struct err *e) {
     struct bundle_answer answer;
     struct agent_job_message m = {.type = AGENT_JOB_ANSWER};
@@ -159,6 +151,7 @@ static int pass_answer(struct worker_voice *v, json_t *document, struct err *e) 
     memcpy(to->refused, answer.refused, sizeof to->refused);
     to->now_s = answer.now_s;
     to->poll_s = answer.poll_s;
+    to->retry_after_s = v->retry_after_s;
     to->acked = answer.acked;
     to->facts_wanted = answer.facts_wanted;
     to->n_refused = answer.n_refused;
@@ -181,8 +174,8 @@ int worker_talk_checkin(struct worker_voice *v, struct err *e) {
     if (!token.token[0] && get_token(v, &token, e) < 0)
         return -1;
     int result = ask(v, path, token.token, buf_slice(&body), "checking in", &document, e);
-    if (result ==
-        UNAUTHORIZED) { // it ran out, or the controller was restarted: once more with a new one
+    // It ran out, or the controller was restarted: once more with a new one.
+    if (result == UNAUTHORIZED) {
         if (get_token(v, &token, e) < 0)
             return -1;
         result = ask(v, path, token.token, buf_slice(&body), "checking in", &document, e);
@@ -192,9 +185,6 @@ int worker_talk_checkin(struct worker_voice *v, struct err *e) {
                        "checking in: the controller refuses the token it has just given");
     return result < 0 ? -1 : pass_answer(v, document, e);
 }
-
-// ── Enrolment
-// ───────────────────────────────────────────────────────────────────────────────────────
 
 static int read_facts(json_t **ret, struct err *e) {
     static const struct doc_limits limits = {
@@ -230,6 +220,9 @@ static int read_enrolled(json_t *document, struct agent_job_enrolled *ret, struc
         return garbage(e, "enrolling");
     if (!text_is_name(device, BUNDLE_DEVICE_ID_MAX))
         return err_set(e, &err_garbage, "enrolling: the controller gave an id that is not a name");
+    if (strcmp(state, "accepted") != 0 && strcmp(state, "pending") != 0 &&
+        strcmp(state, "rejected") != 0)
+        return err_set(e, &err_garbage, "enrolling: the controller gave a state that is none");
     snprintf(ret->device, sizeof ret->device, "%s", device);
     snprintf(ret->state, sizeof ret->state, "%s", state);
     return 0;
