@@ -124,6 +124,12 @@ static int make_strings(const struct agent_config_runner *runner, const struct b
         if (add_argument(&b, probe->args[i], values, e) < 0)
             return -1;
     }
+    // A golden runner has no arguments of the bundle's: it is told which model.
+    if (probe->kind == BUNDLE_PROBE_GOLDEN) {
+        if (add_argument(&b, "{component}", values, e) < 0)
+            return -1;
+        n++;
+    }
     if (add_environment(&b, c, generation, &n_env, e) < 0)
         return -1;
     c->text = malloc(b.len);

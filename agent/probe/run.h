@@ -7,6 +7,7 @@
 //   {component}, {generation}  in its arguments: the directories being probed
 //   EDGE_COMPONENT, EDGE_GENERATION, EDGE_SCRATCH, TMPDIR   in its environment
 //
+// A golden runner also gets the component's directory as its last argument.
 // EDGE_SCRATCH is an empty directory that is the runner's alone and is removed afterwards. http and
 // metric probes are jobs of the worker.
 #pragma once
