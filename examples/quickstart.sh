@@ -45,8 +45,7 @@ build() {
         return 1
     fi
     rm -f "$log"
-    note "$(cd "$BUILD/bin" && ls -l edgectl edge-agent edge-agent-worker | awk '{printf "%s %.0f KiB   ", $NF, $5 / 1024}')"
-    PATH="$PWD/$BUILD/bin:$PATH"
+    PATH="$(cd "$BUILD/bin" && pwd):$PATH"
 }
 
 # The four releases as they came about: two good models, one exported wrongly, one that was never pruned.
