@@ -67,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct slice stored = part(&data, &size);
     changes = part(&data, &size);
     OWN(buf) struct buf bytes;
+    buf_init(&bytes, 1 << 22);
     OWN(mem) char *text = calloc(1, tree.len + 1);
     if (!text || memchr(tree.data ? (const void *)tree.data : "", 0, tree.len) || tree.len == 0 ||
         content.len > BUNDLE_CHUNK_MAX_BYTES)
@@ -77,7 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                             .contents = &content,
                             .stored = {{NULL, 0}, {stored.len ? stored.data : NULL, stored.len}},
                             .edit = edit};
-    buf_init(&bytes, 1 << 22);
     forge_bundle(&f, &bytes);
     check(buf_slice(&bytes), &role);
     return 0;
