@@ -79,10 +79,14 @@ static int revert(struct agent_state *state, struct agent_update *update,
         r->has_last && r->last.has_bundle && keys_digest_equal(&r->last.bundle, &i->bundle);
     if (!probation && !committed)
         return 0;
+    // On the way between two bundles neither is simply what runs; the controller asks again.
+    if (!probation && r->state > FSM_WAITING)
+        return err_set(e, &err_wrong_state, "asked to leave %s %s while %s %s is %s",
+                       i->bundle_name, i->release, r->update.name, r->update.release,
+                       fsm_machine_state_names[r->state]);
     err_set(&why, &err_rolled_back, "the controller asked to leave %s %s", i->bundle_name,
             i->release);
-    if (!probation && r->has_update && r->state <= FSM_WAITING &&
-        agent_update_ask(update, FSM_ASK_CANCEL, &why, e) < 0)
+    if (!probation && r->has_update && agent_update_ask(update, FSM_ASK_CANCEL, &why, e) < 0)
         return -1;
     return agent_update_ask(update, FSM_ASK_REVERT, &why, e);
 }
