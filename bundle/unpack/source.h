@@ -5,6 +5,7 @@
 // verified by the reader, always.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
