@@ -49,23 +49,6 @@ static const char *const known[] = {AGENT_CONFIG_TABLE(X) AGENT_CONFIG_PARTS NUL
 static const struct doc_limits limits = {
     .bytes = AGENT_CONFIG_MAX_BYTES, .depth = 8, .values = 4096, .floats = false};
 
-// A relative path belongs to the folder of the file; the joined one replaces the value in the
-// document, which owns all strings.
-static int settle_path(struct agent_config *c, const struct doc_at *at, const char *key,
-                       const char **text, struct err *e) {
-    if ((*text)[0] == '/' || (*text)[0] == '\0')
-        return 0;
-    char joined[FS_PATH_BYTES];
-    int len = snprintf(joined, sizeof joined, "%s/%s", c->folder, *text);
-    if (len < 0 || (size_t)len >= sizeof joined)
-        return err_set(e, &err_limit, "%s: %s: the path is too long", at->path, key);
-    json_t *value = json_string(joined);
-    *text = json_string_value(value);
-    if (json_object_set_new(at->value, key, value) < 0)
-        return err_set(e, &err_memory, "reading the configuration: out of memory");
-    return 0;
-}
-
 static int read_text(struct agent_config *c, const struct doc_at *at, const struct row *row,
                      struct err *e) {
     const char *text = row->text;
@@ -75,7 +58,7 @@ static int read_text(struct agent_config *c, const struct doc_at *at, const stru
         return -1;
     if (strlen(text) < row->least)
         return err_set(e, &err_config, "%s: %s: must not be empty", at->path, row->name);
-    if (row->type == PATH && settle_path(c, at, row->name, &text, e) < 0)
+    if (row->type == PATH && agent_config_parts_settle(c, at, row->name, &text, e) < 0)
         return -1;
     memcpy((char *)c + row->offset, &text, sizeof text);
     return 0;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "bundle/limits.h"
@@ -30,6 +31,21 @@ static const char *const action_names[AGENT_CONFIG_ACTIONS] = {
 
 static int wrong(const struct doc_at *at, const char *key, const char *wanted, struct err *e) {
     return err_set(e, &err_config, "%s.%s: expected %s", at->path, key, wanted);
+}
+
+int agent_config_parts_settle(const struct agent_config *c, const struct doc_at *at,
+                              const char *key, const char **text, struct err *e) {
+    if ((*text)[0] == '/' || (*text)[0] == '\0')
+        return 0;
+    char joined[FS_PATH_BYTES];
+    int len = snprintf(joined, sizeof joined, "%s/%s", c->folder, *text);
+    if (len < 0 || (size_t)len >= sizeof joined)
+        return err_set(e, &err_limit, "%s: %s: the path is too long", at->path, key);
+    json_t *value = json_string(joined);
+    *text = json_string_value(value);
+    if (json_object_set_new(at->value, key, value) < 0)
+        return err_set(e, &err_memory, "reading the configuration: out of memory");
+    return 0;
 }
 
 static int read_argv(const struct doc_at *at, const char *key, const char **ret, struct err *e) {
@@ -87,9 +103,11 @@ static int read_runner(struct agent_config *c, const char *name, const struct do
     return 0;
 }
 
-static int read_signal(const struct doc_at *at, struct agent_config_hook *h, struct err *e) {
+static int read_signal(const struct agent_config *c, const struct doc_at *at,
+                       struct agent_config_hook *h, struct err *e) {
     const char *name = "HUP";
     if (doc_string(at, "pid_file", TEXT_MAX, &h->pid_file, e) < 0 ||
+        agent_config_parts_settle(c, at, "pid_file", &h->pid_file, e) < 0 ||
         doc_string_opt(at, "signal", 8, &name, e) < 0)
         return -1;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
@@ -123,7 +141,7 @@ static int read_hook(struct agent_config *c, const char *name, const struct doc_
             done = wrong(at, "unit", "the name of a unit", e);
         break;
     case AGENT_CONFIG_SIGNAL:
-        done = read_signal(at, h, e);
+        done = read_signal(c, at, h, e);
         break;
     case AGENT_CONFIG_EXEC:
         done = read_argv(at, "argv", h->argv, e);
@@ -144,6 +162,7 @@ static int read_metric(struct agent_config *c, const char *name, const struct do
     struct agent_config_metric *m = &c->metrics[c->n_metrics];
     *m = (struct agent_config_metric){.name = name};
     if (doc_no_unknown(at, known, e) < 0 || doc_string(at, "file", TEXT_MAX, &m->file, e) < 0 ||
+        agent_config_parts_settle(c, at, "file", &m->file, e) < 0 ||
         doc_string(at, "metric", TEXT_MAX, &m->metric, e) < 0)
         return -1;
     c->n_metrics++;

@@ -14,3 +14,9 @@
 // runner would be a limit not kept.
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e)
     __attribute__((nonnull));
+
+// A relative path belongs to the folder of the file: the joined one replaces *text, and the value
+// in the document, which owns all strings.
+int agent_config_parts_settle(const struct agent_config *config, const struct doc_at *at,
+                              const char *key, const char **text, struct err *e)
+    __attribute__((nonnull));
