@@ -283,10 +283,15 @@ static int read_numbers(struct create *c, struct err *e) {
     return 0;
 }
 
-// Rises by itself from release to release, and is a function of the input like all else.
+// What a description says counts, unless an option says otherwise. The serial rises by itself from
+// release to release, and is a function of the input like all else.
 static int read_times(struct create *c, struct err *e) {
     struct pack_build *b = &c->build;
-    if (cmd_workspace_issued(c->args, c->context->clock, &b->issued_s, e) < 0 ||
+    bool described = b->issued_s > 0 && !opt_given(c->args, "issued");
+    if (!described && cmd_workspace_issued(c->args, c->context->clock, &b->issued_s, e) < 0)
+        return -1;
+    described = b->expires_s > 0 && !opt_given(c->args, "expires");
+    if (!described &&
         cmd_workspace_expires(c->args, b->issued_s, EXPIRES_DEFAULT_S, &b->expires_s, e) < 0)
         return -1;
     if (b->version == 0)
