@@ -112,11 +112,17 @@ static inline int hired_end(struct hired *h) {
     return WEXITSTATUS(status);
 }
 
-// RESULT of this kind (NULL: success), and the end. Borrowed until the next message.
+// RESULT of this kind (NULL: success) after any PROGRESS, and the end. Borrowed until the next
+// message.
 static inline const struct agent_job_result *hired_result(struct hired *h,
                                                           const struct err_kind *kind) {
-    const struct agent_job_result *r = &hired_say(h, AGENT_JOB_RESULT)->u.result;
-    cr_assert_str_eq(r->kind, kind ? kind->name : "", "%s", r->text);
+    static struct agent_job_message m;
+    struct err e = ERR_NONE;
+    do
+        cr_assert_eq(agent_job_receive(h->control, &m, &e), 0, "the worker is gone %s", e.text);
+    while (m.type == AGENT_JOB_PROGRESS);
+    cr_assert_eq(m.type, AGENT_JOB_RESULT, "type %d", (int)m.type);
+    cr_assert_str_eq(m.u.result.kind, kind ? kind->name : "", "%s", m.u.result.text);
     cr_assert_eq(hired_end(h), kind ? kind->exit_status : 0);
-    return r;
+    return &m.u.result;
 }
