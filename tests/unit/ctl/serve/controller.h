@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,6 +110,7 @@ static inline void controller_start(struct controller *c) {
                                         .listen = "127.0.0.1:0",
                                         .say = controller_say,
                                         .context = &pipes[1]};
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); // a test that fails leaves nothing running
         (void)close(pipes[0]);
         keys_root_free(c->root);
         int done = serve_run(&options, &e);
