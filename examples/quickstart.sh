@@ -108,7 +108,7 @@ start_device() {
     sed -e "s|CONTROLLER|$EDGECTL_CONTROLLER|; s|DEVICE|$name|; s|LINE|$line|; s|RUNNER|$WORK/app/golden.py|" \
         -e "s|METRICS|$dir/metrics.prom|" examples/devices/vibration.json >"$dir/agent.json"
     "$WORK/app/serve.py" --model-dir "$dir/state/current/detector" --metrics-file "$dir/metrics.prom" \
-        --pid-file "$dir/app.pid" --port 0 --port-file "$dir/port" --machine "$name" >"$dir/app.log" 2>&1 &
+        --pid-file "$dir/app.pid" --port 0 --port-file "$dir/port" --machine mixed --seed "$3" >"$dir/app.log" 2>&1 &
     PIDS+=($!)
     edge-agent run --config "$dir/agent.json" >"$dir/agent.log" 2>&1 &
     PIDS+=($!)
@@ -118,7 +118,7 @@ start_fleet() {
     say "$DEVICES devices, each an edge-agent and an inference application"
     local i
     for i in $(seq "$DEVICES"); do
-        start_device "$(printf 'press-%02d' "$i")" "line-$((i % 3 + 1))"
+        start_device "$(printf 'press-%02d' "$i")" "line-$((i % 3 + 1))" "$i"
     done
     for i in $(seq 150); do
         [ "$(edgectl device list --json | grep -c '"accepted"')" -lt "$DEVICES" ] || break
