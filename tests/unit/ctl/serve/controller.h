@@ -158,14 +158,17 @@ static inline void controller_free(struct controller *c) {
 
 // ── HTTP ──
 
+// -1: nobody listens.
 static inline int http_connect(const struct controller *c) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c->port)};
     struct timeval limit = {.tv_sec = 60};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0, "connect: %m");
-    return fd;
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
 }
 
 static inline void http_clear(struct reply *r) {
@@ -199,6 +202,10 @@ static inline void http_raw(const struct controller *c, const char *request, siz
                             struct reply *ret) {
     int fd = http_connect(c);
     size_t sent = 0;
+    memset(ret, 0, sizeof *ret);
+    buf_init(&ret->raw, REPLY_MAX);
+    if (fd < 0)
+        return;
     while (sent < len) {
         ssize_t n = send(fd, request + sent, len - sent, MSG_NOSIGNAL);
         if (n <= 0)
