@@ -32,9 +32,10 @@ static void on_signal(int number) {
 static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 #define DEADLY (sizeof deadly / sizeof deadly[0])
 
-// A line from the terminal with echo off. A signal first puts the terminal back and then takes its
-// course: a shell without echo is what people remember of a program.
-static ssize_t read_hidden(char *line, size_t line_bytes) {
+// A line from the terminal with echo off, which it is before anybody is asked. A signal first puts
+// the terminal back and then takes its course: a shell without echo is what people remember of a
+// program.
+static ssize_t read_hidden(const char *text, const char *what, char *line, size_t line_bytes) {
     struct termios before, hidden;
     struct sigaction old[DEADLY];
     struct sigaction handler = {.sa_handler = on_signal}; // no SA_RESTART: read returns
@@ -47,8 +48,10 @@ static ssize_t read_hidden(char *line, size_t line_bytes) {
     hidden = before;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+    (void)fprintf(stderr, "%s %s: ", text, what);
+    (void)fflush(stderr);
     ssize_t got = read(STDIN_FILENO, line, line_bytes);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &before); // what was typed ahead stays
     (void)fputc('\n', stderr);
     for (size_t i = 0; i < DEADLY; i++)
         (void)sigaction(deadly[i], &old[i], NULL);
@@ -59,9 +62,7 @@ static ssize_t read_hidden(char *line, size_t line_bytes) {
 
 static int prompt(const char *text, const char *what, struct keys_secret **ret, struct err *e) {
     char line[SIGN_PASSPHRASE_MAX_BYTES + 2];
-    (void)fprintf(stderr, "%s %s: ", text, what);
-    (void)fflush(stderr);
-    ssize_t got = read_hidden(line, sizeof line);
+    ssize_t got = read_hidden(text, what, line, sizeof line);
     if (got < 0)
         return err_errno(e, errno, "reading the passphrase for %s", what);
     size_t len = (size_t)got;
