@@ -32,6 +32,8 @@ struct bundle_seal_result {
     uint64_t bytes_hashed;
 };
 
+// A bad_content after a stage that left files out may be damage in the previous generation: staging again with previous_dir -1 tells.
+// After a failure the same directory may be sealed again.
 int bundle_seal(const struct bundle_seal *how, struct bundle_seal_result *ret, struct err *e) __attribute__((nonnull));
 
 // Re-verifies a sealed generation against its own record: record, trees, every file, and that nothing else is there. Kind bad_content,
