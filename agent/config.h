@@ -11,9 +11,10 @@
 //                   "network":false,"allow_root":false}}
 //   "on_activate": {COMPONENT:{"action":"restart"|"reload"|"signal"|"exec"|"none","unit":…,
 //                   "pid_file":…,"signal":"HUP","argv":[…],"timeout_s":N}}
-//   "endpoints":   {NAME:"file:/…"|"http://127.0.0.1:PORT/…"}   what "endpoint:NAME" means in
-//   probes "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}    values sent at each
-//   check-in
+//   "endpoints":   {NAME:"file:/…"|"http://127.0.0.1:PORT/…"}
+//                   what "endpoint:NAME" means in probes
+//   "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}
+//                   values sent at each check-in
 //
 // Paths that do not begin with '/' are relative to the folder of the configuration file. All
 // strings are borrowed from the document until agent_config_clear.
