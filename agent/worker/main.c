@@ -25,9 +25,9 @@
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 // A build with AddressSanitizer looks for leaks at the end by tracing itself from a new process,
-// and the sandbox allows neither. The sanitizer's own hook, so not our naming.
-const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
+// and the sandbox allows neither. The label is the sanitizer's own hook.
+const char *worker_main_sanitizer_options(void) __asm__("__asan_default_options");
+const char *worker_main_sanitizer_options(void) {
     return "detect_leaks=0";
 }
 #endif
