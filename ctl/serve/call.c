@@ -90,13 +90,26 @@ struct kind_status {
 
 static unsigned status_of(const struct err_kind *kind) {
     const struct kind_status table[] = {
-        {&err_unauthorized, 401},   {&err_not_enrolled, 401},    {&err_permission, 403},
-        {&err_device_pending, 403}, {&err_device_rejected, 403}, {&err_not_found, 404},
-        {&err_exists, 409},         {&err_rollout_state, 409},   {&err_device_state, 409},
-        {&err_limit, 413},          {&err_rate_limited, 429},    {&err_busy, 503},
-        {&err_overloaded, 503},     {&err_timeout, 503},         {&err_no_space, 507},
-        {&err_internal, 500},       {&err_memory, 503},          {&err_io, 500},
-        {&err_read_only, 500},      {&err_bad_store, 500},       {&err_audit_broken, 500},
+        {&err_unauthorized, 401},
+        {&err_not_enrolled, 401},
+        {&err_permission, 403},
+        {&err_device_pending, 403},
+        {&err_device_rejected, 403},
+        {&err_not_found, 404},
+        {&err_exists, 409},
+        {&err_rollout_state, 409},
+        {&err_device_state, 409},
+        {&err_rate_limited, 429},
+        {&err_busy, 503},
+        {&err_overloaded, 503},
+        {&err_timeout, 503},
+        {&err_no_space, 507},
+        {&err_internal, 500},
+        {&err_memory, 503},
+        {&err_io, 500},
+        {&err_read_only, 500},
+        {&err_bad_store, 500},
+        {&err_audit_broken, 500},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].kind == kind)

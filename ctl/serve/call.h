@@ -85,7 +85,8 @@ struct serve_call {
     void (*free_state)(void *state);
 };
 
-void serve_call_init(struct serve_call *call, struct serve_server *server) __attribute__((nonnull));
+void serve_call_init(struct serve_call *call, struct serve_server *server)
+    __attribute__((nonnull(1)));
 void serve_call_clear(struct serve_call *call) __attribute__((nonnull));
 
 int64_t serve_call_now_s(const struct serve_call *call) __attribute__((nonnull));

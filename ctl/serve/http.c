@@ -198,6 +198,7 @@ static int take_part(struct request *r, const char *data, size_t len, struct err
     }
     if (buf_add(&r->call.body, data, len, e) < 0) {
         (void)atomic_fetch_sub(&r->http->body_bytes, len);
+        r->call.status = err_is(e, &err_limit) ? 413 : 0;
         return -1;
     }
     return 0;

@@ -194,9 +194,11 @@ static int check_body(struct MHD_Connection *connection, struct serve_call *call
     enum serve_body body = call->route->body;
     if (body == SERVE_BODY_FILE && (chunked || declared == 0))
         return refuse(call, 411, e, "the length of an upload must be declared (Content-Length)");
-    if (body == SERVE_BODY_JSON && declared > BUNDLE_MESSAGE_MAX_BYTES)
+    if (body == SERVE_BODY_JSON && declared > BUNDLE_MESSAGE_MAX_BYTES) {
+        call->status = 413;
         return err_set(e, &err_limit, "the body has %llu bytes; at most %d are taken here",
                        (unsigned long long)declared, BUNDLE_MESSAGE_MAX_BYTES);
+    }
     if (body == SERVE_BODY_NONE && (chunked || declared > 0))
         return refuse(call, 400, e, "this request has no body");
     return 0;

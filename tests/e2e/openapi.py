@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The controller keeps the promises of ctl/openapi.json: every operation is called, in good ways and bad, and every answer
+has a status that the file lists for it and a body of the shape that it describes.
+"""
+
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+
+import jsonschema
+
+import fleet
+import forge
+from fleet import check
+
+with open(os.path.join(fleet.SOURCE, "ctl/openapi.json"), encoding="utf-8") as spec_file:
+    SPEC = json.load(spec_file)
+
+
+def plain(schema):
+    """OpenAPI 3.0's `nullable` in words that JSON Schema has."""
+    if isinstance(schema, list):
+        return [plain(x) for x in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: plain(value) for key, value in schema.items() if key != "nullable"}
+    if not schema.get("nullable"):
+        return made
+    return {"anyOf": [made, {"type": "null"}]}
+
+
+SCHEMAS = {"components": {"schemas": plain(SPEC["components"]["schemas"])}}
+
+
+def operation_of(method, path):
+    for pattern, methods in SPEC["paths"].items():
+        as_regex = re.sub(r"\{\w+\}", "[^/]+", pattern.replace(".", r"\."))
+        if re.fullmatch(as_regex, path) and method.lower() in methods:
+            return pattern, methods[method.lower()]
+    raise fleet.Failed(f"{method} {path} is not in the file")
+
+
+class Client:
+    def __init__(self, f):
+        self.base, self.token = f.controller(), f.env["EDGECTL_TOKEN"]
+        self.seen = {}
+
+    def call(self, method, path, body=None, token="", **headers):
+        """(status, parsed body); token None: none. The answer is compared with the file."""
+        request = urllib.request.Request(self.base + path, method=method)
+        token = self.token if token == "" else token
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        for key, value in headers.items():
+            request.add_header(key.replace("_", "-"), value)
+        if body is not None:
+            request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, kind, data = answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            status, kind, data = error.code, error.headers["Content-Type"], error.read()
+        return status, self.compare(method, path.split("?")[0], status, kind, data)
+
+    def compare(self, method, path, status, kind, data):
+        pattern, operation = operation_of(method, path)
+        self.seen.setdefault((method, pattern), set()).add(status)
+        promised = operation["responses"].get(str(status))
+        check(promised, f"{method} {path}: {status} is not promised: {data[:300]}")
+        schema = promised.get("content", {}).get("application/json", {}).get("schema")
+        if not schema:
+            return data
+        check(kind == "application/json", f"{method} {path}: {kind}")
+        document = json.loads(data)
+        try:
+            jsonschema.validate(document, {**plain(schema), **SCHEMAS})
+        except jsonschema.ValidationError as error:
+            raise fleet.Failed(f"{method} {path}: {status}: {error.message} at {list(error.absolute_path)}") from error
+        return document
+
+    def expect(self, status, method, path, body=None, **more):
+        got, document = self.call(method, path, body, **more)
+        check(got == status, f"{method} {path}: {got}, not {status}: {document}")
+        return document
+
+
+def sign(client, key, context, device):
+    challenge = client.expect(200, "POST", "/api/device/v1/challenge", {}, token=None)["challenge"]
+    return {"challenge": challenge, "device": device, "signature": key.sign(f"{context}\n{challenge}\n{device}".encode()).hex()}
+
+
+def device_api(client, secret):
+    """Enrols dev-1 by hand; its token."""
+    key = forge.Key("device")
+    enroll = {**sign(client, key, "edge-enroll-v1", "dev-1"), "protocol": {"min": 1, "max": 1}, "key": key.object,
+              "facts": {"arch": "x86_64"}}
+    client.expect(403, "POST", "/api/device/v1/enroll", {**enroll, "enroll_token": "edge-en-wrong"}, token=None)
+    client.expect(400, "POST", "/api/device/v1/enroll", {"device": 1}, token=None)
+    enroll.update(sign(client, key, "edge-enroll-v1", "dev-1"))
+    client.expect(200, "POST", "/api/device/v1/enroll", {**enroll, "enroll_token": secret}, token=None)
+    client.expect(401, "POST", "/api/device/v1/token",
+                  {**sign(client, key, "edge-token-v1", "nobody")}, token=None)
+    token = client.expect(200, "POST", "/api/device/v1/token", sign(client, key, "edge-token-v1", "dev-1"), token=None)
+    client.expect(401, "POST", "/api/device/v1/checkin", {}, token=None)
+    client.expect(400, "POST", "/api/device/v1/checkin", {}, token=token["token"])
+    return token["token"]
+
+
+def devices(client):
+    client.expect(400, "GET", "/api/v1/devices?selector=((")
+    client.expect(400, "GET", "/api/v1/devices?unknown=1")
+    client.expect(200, "GET", "/api/v1/devices?state=accepted&limit=1&selector=arch%20==%20%22x86_64%22")
+    for path in ("/dev-1", "/dev-1/why", "/dev-00", "/dev-00/why"):
+        client.expect(200, "GET", "/api/v1/devices" + path)
+    client.expect(404, "GET", "/api/v1/devices/nobody")
+    for verb, body in (("hold", {"held": True}), ("pin", {"release": "app 1.0"}), ("label", {"labels": {"a": "b", "c": None}}),
+                       ("pin", {"release": None}), ("accept", {}), ("reject", None), ("accept", None)):
+        client.expect(200, "POST", f"/api/v1/devices/dev-1/{verb}", body)
+        client.expect(404, "POST", f"/api/v1/devices/nobody/{verb}", body)
+        client.expect(400, "POST", f"/api/v1/devices/dev-1/{verb}", {"nonsense": 1})
+    client.expect(200, "POST", "/api/v1/devices/dev-1/replace", {"expires_in_s": 60})
+    client.expect(200, "POST", "/api/v1/devices/dev-1/retire")
+    client.expect(200, "DELETE", "/api/v1/devices/dev-1")
+    client.expect(404, "DELETE", "/api/v1/devices/dev-1")
+    client.expect(409, "DELETE", "/api/v1/devices/dev-00")
+
+
+def tokens(client):
+    made = client.expect(201, "POST", "/api/v1/tokens", {"kind": "operator", "name": "ci", "role": "viewer", "selector": "a"})
+    client.expect(400, "POST", "/api/v1/tokens", {"kind": "operator", "name": "ci", "role": "king"})
+    client.expect(403, "POST", "/api/v1/tokens", {"kind": "enroll"}, token=made["secret"])
+    client.expect(200, "GET", "/api/v1/whoami", token=made["secret"])
+    client.expect(200, "DELETE", f"/api/v1/tokens/{made['token']['id']}")
+    client.expect(401, "GET", "/api/v1/whoami", token=made["secret"])
+    client.expect(404, "DELETE", "/api/v1/tokens/none")
+    client.expect(200, "GET", "/api/v1/tokens")
+
+
+def releases(client, path):
+    with open(path, "rb") as file:
+        data = file.read()
+    made = client.expect(201, "POST", "/api/v1/releases", data)
+    client.expect(200, "POST", "/api/v1/releases", data)
+    client.expect(400, "POST", "/api/v1/releases", data[:-1])
+    client.expect(401, "POST", "/api/v1/releases", data, token="edge-op-wrong")
+    client.expect(200, "GET", "/api/v1/releases?name=app")
+    client.expect(200, "GET", "/api/v1/releases/app/" + made["version"])
+    client.expect(404, "GET", "/api/v1/releases/app/9")
+    for method in ("GET", "HEAD"):
+        client.expect(200, method, made["url"], token=None)
+        client.expect(206, method, made["url"], token=None, Range="bytes=0-9")
+        client.expect(416, method, made["url"], token=None, Range=f"bytes={made['size']}-")
+        client.expect(304, method, made["url"], token=None, If_None_Match=f'"{made["id"]}"')
+        client.expect(404, method, "/bundles/none.edge", token=None)
+
+
+def rollouts(client):
+    policy = {"name": "first", "release": "app 1.0", "stratify": ["arch"],
+              "stages": [{"name": "one", "count": 1, "approve": True}, {"name": "all", "percent": 100, "soak_s": "1s"}]}
+    client.expect(201, "POST", "/api/v1/rollouts", policy)
+    client.expect(200, "POST", "/api/v1/rollouts", policy)
+    client.expect(409, "POST", "/api/v1/rollouts", {**policy, "timeout_s": 5})
+    client.expect(400, "POST", "/api/v1/rollouts", {**policy, "stages": []})
+    client.expect(404, "POST", "/api/v1/rollouts", {**policy, "name": "x", "release": "app 7"})
+    for verb in ("pause", "resume", "approve"):
+        client.expect(200, "POST", f"/api/v1/rollouts/first/{verb}", {})
+        client.expect(404, "POST", f"/api/v1/rollouts/none/{verb}", {})
+        client.expect(400, "POST", f"/api/v1/rollouts/first/{verb}", {"nonsense": 1})
+
+    def finished():
+        client.expect(200, "GET", "/api/v1/devices/dev-00")
+        return client.expect(200, "GET", "/api/v1/rollouts/first")["state"] == "finished"
+    fleet.wait_for("the rollout to finish", finished)
+    client.expect(409, "POST", "/api/v1/rollouts/first/abort", {})
+    client.expect(200, "POST", "/api/v1/rollouts/first/revert", {})
+    client.expect(201, "POST", "/api/v1/rollouts", {**policy, "name": "second"})
+    client.expect(200, "POST", "/api/v1/rollouts/second/abort", {"revert": False})
+    client.expect(200, "GET", "/api/v1/rollouts")
+    client.expect(404, "GET", "/api/v1/rollouts/none")
+
+
+def rest(client):
+    client.expect(200, "GET", "/healthz", token=None)
+    client.expect(200, "GET", "/api/v1/fleet/summary")
+    client.expect(200, "GET", "/api/v1/fleet/query?selector=not%20known(arch)")
+    client.expect(400, "GET", "/api/v1/fleet/query?selector=((")
+    news = client.expect(200, "GET", "/api/v1/events?after=0&limit=3")
+    client.expect(200, "GET", f"/api/v1/events?after={news['next']}&wait_s=1")
+    client.expect(200, "GET", "/api/v1/events?after=9000000000000000&wait_s=1")
+    client.expect(400, "GET", "/api/v1/events?wait_s=31")
+    client.expect(200, "GET", "/api/v1/audit?limit=5")
+    check(client.expect(200, "GET", "/api/v1/audit/verify")["holds"], "the audit chain is broken")
+
+
+def test(f):
+    f.start_server()
+    client = Client(f)
+    release = f.bundle("app", "1.0", {"app": f.component("app", {"version": "1.0"})})
+    releases(client, release)
+    secret = client.expect(201, "POST", "/api/v1/tokens", {"kind": "enroll", "labels": {"site": "a"}})["secret"]
+    f.add_device("dev-00", controller=f.controller(), enroll_token=secret).start()
+    token = device_api(client, secret)
+    check(token, "no token")
+    fleet.wait_for("the real device", lambda: f.accepted() >= 2)
+    devices(client)
+    rollouts(client)
+    tokens(client)
+    rest(client)
+    for pattern, methods in SPEC["paths"].items():
+        for method in methods:
+            seen = client.seen.get((method.upper(), pattern), set())
+            # The real agent checks in; what it heard led the rollout to its end.
+            check(any(s < 300 for s in seen) or pattern.endswith("/checkin"), f"{method} {pattern}: never tried with success: {seen}")
+
+
+if __name__ == "__main__":
+    fleet.main(test)
