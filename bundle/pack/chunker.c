@@ -37,6 +37,16 @@ size_t pack_chunker_cut(const struct pack_chunker *chunker, const uint8_t *data,
         return end;
     for (; i < BUNDLE_CHUNK_MIN_BYTES - 1; i++)
         fp = (fp << 1) + gear[data[i]];
+    // Two bytes at a step: the sum is the same, and the processor waits half as often for the one
+    // before.
+    for (; i + 1 < middle; i += 2) {
+        uint64_t first = (fp << 1) + gear[data[i]];
+        fp = (fp << 2) + ((gear[data[i]] << 1) + gear[data[i + 1]]);
+        if (!(first & RARE))
+            return i + 1;
+        if (!(fp & RARE))
+            return i + 2;
+    }
     for (; i < middle; i++) {
         fp = (fp << 1) + gear[data[i]];
         if (!(fp & RARE))
