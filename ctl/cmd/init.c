@@ -249,7 +249,8 @@ static int make_key(struct init *in, const struct place *place, struct err *e) {
         if (seal && cmd_passphrase_get(&in->passphrase, CMD_PASSPHRASE_NEW, "the offline keys",
                                        &passphrase, e) < 0)
             return -1;
-        if (sign_keyfile_create(dir, place->name, passphrase, &sign_kdf_default, &pub, e) < 0)
+        if (sign_keyfile_create(dir, place->name, passphrase, &sign_keyfile_kdf_default, &pub, e) <
+            0)
             return -1;
     } else if (take_key(dir, place->name, &pub, e) < 0) {
         return -1;

@@ -76,7 +76,7 @@ static int run_new(void *context, const struct opt_args *args, struct err *e) {
         return -1;
     if (info.sealed && cmd_passphrase_get(&p, CMD_PASSPHRASE_NEW, name, &passphrase, e) < 0)
         return -1;
-    if (sign_keyfile_create(dir, name, passphrase, &sign_kdf_default, &info.pub, e) < 0)
+    if (sign_keyfile_create(dir, name, passphrase, &sign_keyfile_kdf_default, &info.pub, e) < 0)
         return -1;
     (void)snprintf(info.name, sizeof info.name, "%s", name);
     if (opt_given(args, "json")) {

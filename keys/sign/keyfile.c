@@ -30,10 +30,10 @@
 #define HEX(bytes)  (2 * (bytes) + 1)
 #define PATH_BYTES  (SIGN_KEYFILE_NAME_BYTES + 16)
 
-const struct sign_kdf sign_kdf_default = {.ops = crypto_pwhash_argon2id_OPSLIMIT_SENSITIVE,
-                                          .mem_bytes = 256ULL << 20};
-const struct sign_kdf sign_kdf_least = {.ops = crypto_pwhash_argon2id_OPSLIMIT_MIN,
-                                        .mem_bytes = crypto_pwhash_argon2id_MEMLIMIT_MIN};
+const struct sign_kdf sign_keyfile_kdf_default = {.ops = crypto_pwhash_argon2id_OPSLIMIT_SENSITIVE,
+                                                  .mem_bytes = 256ULL << 20};
+const struct sign_kdf sign_keyfile_kdf_least = {.ops = crypto_pwhash_argon2id_OPSLIMIT_MIN,
+                                                .mem_bytes = crypto_pwhash_argon2id_MEMLIMIT_MIN};
 
 static const struct doc_limits keyfile_limits = {
     .bytes = SIGN_KEYFILE_MAX_BYTES, .depth = 4, .values = 64, .floats = false};
@@ -73,8 +73,8 @@ static int derive(const struct keys_secret *passphrase, const struct sign_kdf *k
 }
 
 static int check_kdf(const struct sign_kdf *kdf, struct err *e) {
-    if (kdf->ops < sign_kdf_least.ops || kdf->ops > KDF_OPS_MAX ||
-        kdf->mem_bytes < sign_kdf_least.mem_bytes || kdf->mem_bytes > KDF_MEM_MAX_BYTES)
+    if (kdf->ops < sign_keyfile_kdf_least.ops || kdf->ops > KDF_OPS_MAX ||
+        kdf->mem_bytes < sign_keyfile_kdf_least.mem_bytes || kdf->mem_bytes > KDF_MEM_MAX_BYTES)
         return err_set(e, &err_limit,
                        "a key derivation of %llu passes over %llu bytes is outside of what is "
                        "allowed (%d passes, %llu bytes)",

@@ -34,8 +34,8 @@ struct sign_kdf {
     uint64_t ops;
     uint64_t mem_bytes;
 };
-extern const struct sign_kdf sign_kdf_default;
-extern const struct sign_kdf sign_kdf_least;
+extern const struct sign_kdf sign_keyfile_kdf_default;
+extern const struct sign_kdf sign_keyfile_kdf_least;
 
 // Writes NAME.key and NAME.pub into dir, each whole and durable, for a new random key. passphrase
 // NULL: unsealed, and kdf is not used. Kinds: exists when either file is there, usage (not a name),

@@ -73,7 +73,7 @@ static inline void controller_make(struct controller *c) {
     must(fs_mkdir(c->dir.fd, "server", 0755, &e));
     must(fs_mkdir(c->dir.fd, "server/keys", 0700, &e));
     must(fs_open_dir(c->dir.fd, "server/keys", &keys, &e));
-    must(sign_keyfile_create(keys, "director", NULL, &sign_kdf_least,
+    must(sign_keyfile_create(keys, "director", NULL, &sign_keyfile_kdf_least,
                              &roles[KEYS_ROOT_ROLE_DIRECTOR].keys[0], &e));
     (void)close(keys);
     struct sign_signer *bundle = forge_signer(0), *root = forge_signer(1);

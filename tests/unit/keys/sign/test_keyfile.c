@@ -48,8 +48,8 @@ static struct keys_secret *phrase(const char *text) {
 static struct keys_pub must_create(const char *name, const struct keys_secret *passphrase) {
     struct keys_pub pub;
     struct err e = ERR_NONE;
-    cr_assert_eq(sign_keyfile_create(dir, name, passphrase, &sign_kdf_least, &pub, &e), 0, "%s",
-                 e.text);
+    cr_assert_eq(sign_keyfile_create(dir, name, passphrase, &sign_keyfile_kdf_least, &pub, &e), 0,
+                 "%s", e.text);
     return pub;
 }
 
@@ -174,12 +174,12 @@ Test(keyfile, an_existing_file_is_never_overwritten) {
     struct keys_pub pub = must_create("release", NULL);
     struct keys_pub none = {.id = "untouched"};
     struct err e = ERR_NONE;
-    cr_assert_lt(sign_keyfile_create(dir, "release", NULL, &sign_kdf_least, &none, &e), 0);
+    cr_assert_lt(sign_keyfile_create(dir, "release", NULL, &sign_keyfile_kdf_least, &none, &e), 0);
     cr_assert(err_is(&e, &err_exists), "%s", e.text);
     cr_assert_str_eq(none.id, "untouched");
     cr_assert_eq(unlinkat(dir, "release.key", 0), 0);
     err_clear(&e);
-    cr_assert_lt(sign_keyfile_create(dir, "release", NULL, &sign_kdf_least, &none, &e), 0,
+    cr_assert_lt(sign_keyfile_create(dir, "release", NULL, &sign_keyfile_kdf_least, &none, &e), 0,
                  "over the .pub");
     cr_assert(err_is(&e, &err_exists), "%s", e.text);
     cr_assert_eq(faccessat(dir, "release.key", F_OK, 0), -1);
@@ -208,8 +208,8 @@ Test(keyfile, names_and_costs_outside_of_their_ranges_are_refused) {
     struct keys_pub pub;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct err e = ERR_NONE;
-        cr_assert_lt(sign_keyfile_create(dir, names[i], NULL, &sign_kdf_least, &pub, &e), 0, "%s",
-                     names[i]);
+        cr_assert_lt(sign_keyfile_create(dir, names[i], NULL, &sign_keyfile_kdf_least, &pub, &e), 0,
+                     "%s", names[i]);
         cr_assert(err_is(&e, &err_usage), "%s: %s", names[i], e.text);
     }
     OWN(secret) struct keys_secret *word = phrase("word");
@@ -234,15 +234,15 @@ Test(keyfile, a_passphrase_has_a_longest_length) {
     text[SIGN_PASSPHRASE_MAX_BYTES + 1] = 0;
     OWN(secret) struct keys_secret *longer = phrase(text);
     struct err e = ERR_NONE;
-    cr_assert_lt(sign_keyfile_create(dir, "longer", longer, &sign_kdf_least, &pub, &e), 0);
+    cr_assert_lt(sign_keyfile_create(dir, "longer", longer, &sign_keyfile_kdf_least, &pub, &e), 0);
     cr_assert(err_is(&e, &err_limit), "%s", e.text);
     cr_assert_eq(faccessat(dir, "longer.key", F_OK, 0), -1);
 }
 
 Test(keyfile, the_costs_are_what_the_header_says) {
-    cr_assert_eq(sign_kdf_default.ops, 4);
-    cr_assert_eq(sign_kdf_default.mem_bytes, 256 << 20);
-    cr_assert_eq(sign_kdf_least.mem_bytes, 8192);
+    cr_assert_eq(sign_keyfile_kdf_default.ops, 4);
+    cr_assert_eq(sign_keyfile_kdf_default.mem_bytes, 256 << 20);
+    cr_assert_eq(sign_keyfile_kdf_least.mem_bytes, 8192);
 }
 
 // ── Damage
