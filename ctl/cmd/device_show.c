@@ -190,10 +190,13 @@ static void print_report(const json_t *report) {
     (void)putchar(' ');
     cmd_print_text(cmd_print_string(report, "text"));
     (void)putchar('\n');
-    if (*detail) {
+    while (*detail) {
+        size_t len = strcspn(detail, "\n");
+        OWN(mem) char *line = strndup(detail, len);
         (void)fputs("      ", stdout);
-        cmd_print_text(detail);
+        cmd_print_text(line ? line : "");
         (void)putchar('\n');
+        detail += len + (detail[len] == '\n');
     }
 }
 
@@ -220,8 +223,8 @@ static void print_device(const json_t *answer) {
     print_members("metrics", json_object_get(answer, "metrics"));
     size_t n = json_array_size(reports);
     if (n > 0)
-        (void)puts("reports:");
-    for (size_t i = n > REPORTS ? n - REPORTS : 0; i < n; i++)
+        (void)puts("reports, the newest first:");
+    for (size_t i = 0; i < n && i < REPORTS; i++)
         print_report(json_array_get(reports, i));
 }
 
@@ -248,9 +251,7 @@ int cmd_device_why(void *context, const struct opt_args *args, struct err *e) {
         return 0;
     }
     const json_t *failure = json_object_get(answer, "last_failure");
-    cmd_print_text(cmd_print_string(answer, "device"));
-    (void)fputs(": ", stdout);
-    cmd_print_text(cmd_print_string(answer, "summary"));
+    cmd_print_text(cmd_print_string(answer, "summary")); // begins with the device's id
     (void)putchar('\n');
     print_why("controller", json_object_get(answer, "controller"));
     print_why("agent", json_object_get(answer, "agent"));

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "base/text.h"
+#include "bundle/limits.h"
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
@@ -20,7 +22,7 @@ static void print_counts(const char *title, const json_t *counts) {
         if (json_integer_value(count) == 0)
             continue;
         if (first)
-            (void)printf("%-14s", title);
+            (void)printf("%-13s ", title);
         (void)printf("%s%lld ", first ? "" : ", ", (long long)json_integer_value(count));
         cmd_print_text(*name ? name : "unknown");
         first = false;
@@ -33,9 +35,9 @@ static void print_releases(const json_t *releases) {
     const char *name;
     json_t *counts;
     json_object_foreach ((json_t *)releases, name, counts) {
-        (void)fputs("  ", stdout);
-        cmd_print_text(name);
-        print_counts(":", counts);
+        char title[BUNDLE_NAME_MAX + 8], shown[BUNDLE_NAME_MAX + 1];
+        (void)snprintf(title, sizeof title, "  %s:", text_safe(name, shown, sizeof shown));
+        print_counts(title, counts);
     }
 }
 

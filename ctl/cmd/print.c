@@ -16,6 +16,18 @@
 #define CELL_BYTES  1024
 #define FIELD_WIDTH 12
 
+// Escapes what a terminal would act upon, but leaves a backslash single: much of what is shown was
+// escaped before by whoever quoted it, and here people read.
+static const char *escape(const char *text, char *ret, size_t ret_bytes) {
+    char *to = text_safe(text, ret, ret_bytes);
+    for (const char *from = ret; *from; from++) {
+        from += from[0] == '\\' && from[1] == '\\';
+        *to++ = *from;
+    }
+    *to = '\0';
+    return ret;
+}
+
 static size_t safe_flag(void) {
     return isatty(STDOUT_FILENO) ? JSON_ENSURE_ASCII : 0;
 }
@@ -33,7 +45,7 @@ void cmd_print_json_line(const json_t *value) {
 
 void cmd_print_text(const char *text) {
     char shown[CELL_BYTES];
-    (void)fputs(text_safe(text, shown, sizeof shown), stdout);
+    (void)fputs(escape(text, shown, sizeof shown), stdout);
 }
 
 void cmd_print_field(const char *title, const char *text) {
@@ -82,8 +94,7 @@ int cmd_print_begin(struct cmd_print_table *table, size_t n_columns, const char 
 
 int cmd_print_cell(struct cmd_print_table *table, const char *text, struct err *e) {
     char shown[CELL_BYTES];
-    text_safe(text, shown, sizeof shown);
-    return add_cell(table, shown[0] ? shown : "-", e);
+    return add_cell(table, *escape(text, shown, sizeof shown) ? shown : "-", e);
 }
 
 int cmd_print_cell_format(struct cmd_print_table *table, struct err *e, const char *format, ...) {

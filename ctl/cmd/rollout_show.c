@@ -77,15 +77,41 @@ static void show_stage(FILE *out, const json_t *stage, unsigned width) {
     print_line(out, buf_text(&line), width);
 }
 
-static bool show_why(FILE *out, const char *title, const json_t *why, unsigned width) {
+// The end of the first line of `text` that fits `width` columns, at a blank where there is one.
+static size_t break_at(const char *text, unsigned width) {
+    size_t at = 0, blank = 0;
+    unsigned columns = 0;
+    for (; text[at] && columns <= width; at++) {
+        if (text[at] == ' ')
+            blank = at;
+        columns += ((unsigned char)text[at] & 0xC0) != 0x80;
+    }
+    if (!text[at] && columns <= width)
+        return at;
+    if (blank > 0)
+        return blank;
+    for (at--; at > 1 && ((unsigned char)text[at] & 0xC0) == 0x80;)
+        at--;
+    return at > 0 ? at : 1;
+}
+
+// Several lines where one is too narrow. Returns how many.
+static unsigned show_why(FILE *out, const json_t *why, unsigned width) {
+    static const char indent[] = "    ";
     char text[600], code[64], line[LINE_BYTES];
+    unsigned lines = 0;
     if (!*cmd_print_string(why, "code"))
-        return false;
-    (void)snprintf(line, sizeof line, "  %s: %s (%s)", title,
+        return 0;
+    (void)snprintf(line, sizeof line, "  why: %s (%s)",
                    text_safe(cmd_print_string(why, "text"), text, sizeof text),
                    text_safe(cmd_print_string(why, "code"), code, sizeof code));
-    print_line(out, line, width);
-    return true;
+    for (const char *at = line; *at; lines++) {
+        unsigned taken = lines > 0 ? (unsigned)strlen(indent) : 0;
+        size_t len = break_at(at, width > taken + 8 ? width - taken : 8);
+        (void)fprintf(out, "%s%.*s\n", lines > 0 ? indent : "", (int)len, at);
+        at += len + (at[len] == ' ');
+    }
+    return lines;
 }
 
 unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
@@ -106,5 +132,5 @@ unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
         show_stage(out, stage, width);
         lines++;
     }
-    return lines + show_why(out, "why", why, width);
+    return lines + show_why(out, why, width);
 }

@@ -186,7 +186,8 @@ static int tolerate(struct watch *w, struct err *io) {
     if (!io->kind->retry || silent_ms > CMD_ROLLOUT_PATIENCE_S * 1000)
         return -1;
     if (!w->complained)
-        (void)fprintf(stderr, "note: %s; trying on for %d s\n", io->text, CMD_ROLLOUT_PATIENCE_S);
+        (void)fprintf(stderr, "note: %s; trying again for up to %d s\n", io->text,
+                      CMD_ROLLOUT_PATIENCE_S);
     w->complained = true;
     w->drawn = 0; // the note stands between
     err_clear(io);
