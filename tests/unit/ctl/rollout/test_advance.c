@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How stages follow each other: what advances, what waits and what stops a rollout.
+#include "ctl/rollout/advance.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NOW 1000000
+
+struct world {
+    struct rollout_policy policy;
+    struct rollout_progress progress;
+    struct rollout_tally tallies[2];
+    int64_t now_s;
+};
+
+// Two stages of ten devices.
+static struct world world(void) {
+    struct rollout_gate_bounds gate = {
+        .success_ppm = 900000, .failure_ppm = 100000, .min_sample = 1};
+    struct world w = {.now_s = NOW};
+    w.policy.n_stages = 2;
+    w.policy.timeout_s = 100;
+    for (size_t i = 0; i < 2; i++) {
+        w.policy.stages[i].gate = gate;
+        (void)snprintf(w.policy.stages[i].name, sizeof w.policy.stages[i].name, "s%zu", i);
+        w.tallies[i].planned = 10;
+    }
+    w.progress = (struct rollout_progress){.attempt = 1, .failed_stage = 2};
+    return w;
+}
+
+static int advance(struct world *w) {
+    struct rollout_counts counts = {.tallies = w->tallies, .n_strata = 1, .now_s = w->now_s};
+    return rollout_advance(&w->policy, &rollout_gate_threshold, &counts, &w->progress);
+}
+
+static void set(struct world *w, size_t stage, enum rollout_task task, uint64_t n) {
+    w->tallies[stage].now[task] = n;
+}
+
+Test(rollout_advance, goes_on_when_all_have_an_outcome_and_the_gate_passes) {
+    struct world w = world();
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_assert_eq(w.progress.stage, 0);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 9);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    set(&w, 0, ROLLOUT_TASK_FAILED, 1); // exactly a tenth is within the gate
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+    set(&w, 1, ROLLOUT_TASK_COMMITTED, 8);
+    set(&w, 1, ROLLOUT_TASK_SKIPPED, 1);
+    set(&w, 1, ROLLOUT_TASK_ALREADY, 1);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FINISHED);
+    cr_assert_eq(advance(&w), 0);
+}
+
+Test(rollout_advance, soaks_and_starts_anew_when_it_is_incomplete_again) {
+    struct world w = world();
+    w.policy.stages[0].soak_s = 60;
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_soaking);
+    w.now_s += 59;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    set(&w, 0, ROLLOUT_TASK_OFFERED, 1); // a newcomer
+    (void)advance(&w);
+    set(&w, 0, ROLLOUT_TASK_OFFERED, 0);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 11);
+    w.now_s += 10;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    w.now_s += 60;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+}
+
+Test(rollout_advance, a_failure_is_judged_before_a_success_and_in_every_stage_begun) {
+    struct world w = world();
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 8); // two of the first stage revert after all
+    set(&w, 0, ROLLOUT_TASK_REVERTED, 2);
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FAILED);
+    cr_assert_eq(w.progress.failed_stage, 0);
+    cr_assert_eq(rollout_advance_stage(&w.policy, &w.progress, 0), ROLLOUT_STAGE_FAILED);
+}
+
+Test(rollout_advance, nothing_is_concluded_from_too_small_a_sample_unless_it_cannot_pass) {
+    struct world w = world();
+    w.policy.stages[0].gate.min_sample = 5;
+    set(&w, 0, ROLLOUT_TASK_FAILED, 1); // one of one: but only one of ten planned
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    set(&w, 0, ROLLOUT_TASK_FAILED, 2); // two of ten is above a tenth whatever the rest does
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FAILED);
+}
+
+Test(rollout_advance, reverting_ends_when_all_are_back_or_silent_too_long) {
+    struct world w = world();
+    w.policy.on_failure = ROLLOUT_ON_FAILURE_REVERT;
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 3);
+    set(&w, 0, ROLLOUT_TASK_LOST, 2);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 0);
+    set(&w, 0, ROLLOUT_TASK_REVERTED, 3);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
+    w.now_s += 100;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTED);
+    cr_assert_not_null(strstr(w.progress.why.text, "did not commit"), "%s", w.progress.why.text);
+}
+
+Test(rollout_advance, devices_that_never_ask_are_waited_for_no_longer_than_the_timeout) {
+    struct world w = world();
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 4);
+    (void)advance(&w);
+    w.now_s += 99;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    w.now_s += 1;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+}
+
+Test(rollout_advance, a_rollout_nobody_matches_waits_for_somebody) {
+    struct world w = world();
+    w.tallies[0].planned = w.tallies[1].planned = 0;
+    (void)advance(&w);
+    w.now_s += 1000000;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_no_devices);
+}
+
+Test(rollout_advance, approval_and_time_hold_a_stage_back) {
+    struct world w = world();
+    struct rollout_why reason;
+    w.policy.stages[0].approve = true;
+    w.policy.not_before_s = NOW + 10;
+    (void)advance(&w);
+    cr_assert_eq(rollout_advance_stage(&w.policy, &w.progress, 0), ROLLOUT_STAGE_APPROVAL);
+    cr_assert_eq(
+        rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_APPROVE, NOW, &w.progress, &reason), 0);
+    cr_assert_eq(
+        rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_APPROVE, NOW, &w.progress, &reason),
+        ROLLOUT_UNCHANGED);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.started_s[0], 0);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_early);
+    w.now_s += 10;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.started_s[0], w.now_s);
+}
+
+// What each verb does in each state: the state after it, or refused.
+Test(rollout_advance, every_verb_in_every_state_is_decided) {
+    enum { NO = ROLLOUT_STATES };
+    static const unsigned after[ROLLOUT_VERBS][ROLLOUT_STATES] = {
+        [ROLLOUT_VERB_APPROVE] = {0, 1, 2, 3, NO, NO, NO},
+        [ROLLOUT_VERB_PAUSE] = {1, 1, NO, NO, NO, NO, NO},
+        [ROLLOUT_VERB_RESUME] = {0, 0, 0, NO, NO, NO, NO},
+        [ROLLOUT_VERB_ABORT] = {5, 5, 5, NO, NO, 5, NO},
+        [ROLLOUT_VERB_REVERT] = {3, 3, 3, 3, 4, 3, 3},
+    };
+    for (unsigned verb = 0; verb < ROLLOUT_VERBS; verb++)
+        for (unsigned state = 0; state < ROLLOUT_STATES; state++) {
+            struct world w = world();
+            struct rollout_why reason;
+            w.progress.state = (enum rollout_state)state;
+            int done = rollout_advance_by_hand(&w.policy, (enum rollout_verb)verb, NOW, &w.progress,
+                                               &reason);
+            unsigned wanted = after[verb][state];
+            cr_assert_eq(done == ROLLOUT_REFUSED, wanted == NO, "verb %u in state %u", verb, state);
+            cr_assert_eq(w.progress.state, wanted == NO ? state : wanted, "verb %u in state %u",
+                         verb, state);
+        }
+}
+
+Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
+    struct rollout_tally t = {0};
+    rollout_tally_move(&t, ROLLOUT_TASK_NONE, ROLLOUT_TASK_OFFERED);
+    rollout_tally_move(&t, ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_OFFERED);
+    cr_assert_eq(rollout_tally_unresolved(&t), 1);
+    for (unsigned event = 0; event < BUNDLE_EVENTS; event++) {
+        enum rollout_task to = rollout_task_after(ROLLOUT_TASK_LOST, (enum bundle_event)event);
+        cr_assert(to != ROLLOUT_TASK_NONE && to != ROLLOUT_TASK_LOST, "event %u", event);
+    }
+    rollout_tally_move(&t, ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_COMMITTED);
+    cr_assert_eq(rollout_tally_unresolved(&t), 0);
+    cr_assert_eq(rollout_tally_offered(&t), 1);
+    cr_assert_eq(rollout_tally_took(&t), 1);
+}

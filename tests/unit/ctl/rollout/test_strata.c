@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/rollout/strata.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "ctl/rollout/rank.h"
+
+static const uint8_t seed[ROLLOUT_SEED_BYTES] = {7};
+
+static struct rollout_stage_policy by_count(uint64_t count) {
+    return (struct rollout_stage_policy){.by_count = true, .count = count};
+}
+
+static struct rollout_stage_policy by_percent(uint32_t percent) {
+    return (struct rollout_stage_policy){.ppm = percent * 10000};
+}
+
+// n devices, dealt over the strata by `of` (device number → stratum).
+static void census(struct rollout_member *members, size_t n, uint32_t (*of)(size_t)) {
+    for (size_t i = 0; i < n; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "device-%zu", i);
+        members[i] = (struct rollout_member){.stratum = of(i), .rank = rollout_rank(id, seed)};
+    }
+}
+
+static uint32_t one(size_t i) {
+    (void)i;
+    return 0;
+}
+
+// 1 % of the fleet is of the rare kind.
+static uint32_t rare(size_t i) {
+    return i % 100 == 99;
+}
+
+static uint64_t admitted(const struct rollout_policy *policy, const struct rollout_member *members,
+                         size_t n, const struct rollout_stratum_plan *plans, size_t stage) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += rollout_strata_stage(policy, &plans[members[i].stratum], members[i].rank) <= stage;
+    return count;
+}
+
+Test(rollout_strata, a_stage_by_count_admits_just_that_many) {
+    struct rollout_policy p = {.n_stages = 3,
+                               .stages = {by_count(2), by_percent(30), by_percent(100)}};
+    struct rollout_member members[1000];
+    struct rollout_stratum_plan plan;
+    census(members, 1000, one);
+    rollout_strata_plan(&p, members, 1000, &plan, 1);
+    cr_assert_eq(admitted(&p, members, 1000, &plan, 0), 2);
+    cr_assert_eq(admitted(&p, members, 1000, &plan, 1), 300);
+    cr_assert_eq(admitted(&p, members, 1000, &plan, 2), 1000);
+    cr_assert_eq(plan.planned[0], 2);
+    cr_assert_eq(plan.planned[1], 298);
+    cr_assert_eq(plan.planned[2], 700);
+}
+
+Test(rollout_strata, the_smallest_canary_sees_every_kind) {
+    struct rollout_policy p = {.n_stages = 2, .stages = {by_percent(1), by_percent(100)}};
+    struct rollout_member members[300];
+    struct rollout_stratum_plan plans[2];
+    census(members, 300, rare);
+    rollout_strata_plan(&p, members, 300, plans, 2);
+    cr_assert_eq(plans[0].planned[0], 3);
+    cr_assert_eq(plans[1].planned[0], 1);
+    p.stages[0] = by_count(4);
+    rollout_strata_plan(&p, members, 300, plans, 2);
+    cr_assert_eq(plans[0].planned[0] + plans[1].planned[0], 4);
+    cr_assert_geq(plans[1].planned[0], 1);
+    p.stages[0] = by_count(1); // fewer than there are kinds: one of each
+    rollout_strata_plan(&p, members, 300, plans, 2);
+    cr_assert_eq(plans[0].planned[0], 1);
+    cr_assert_eq(plans[1].planned[0], 1);
+}
+
+Test(rollout_strata, newcomers_fall_into_place) {
+    struct rollout_policy p = {.n_stages = 2, .stages = {by_percent(10), by_percent(100)}};
+    struct rollout_member members[2000];
+    struct rollout_stratum_plan plan;
+    census(members, 2000, one);
+    rollout_strata_plan(&p, members, 1000, &plan, 1);
+    cr_assert_eq(admitted(&p, members, 2000, &plan, 1), 2000);
+    uint64_t early = admitted(&p, members, 2000, &plan, 0);
+    cr_assert(early > 150 && early < 250, "%llu of 2000 in a tenth", (unsigned long long)early);
+    rollout_strata_newcomer(&p, 1000, &plan);
+    early = admitted(&p, members, 2000, &plan, 0);
+    cr_assert(early > 150 && early < 250);
+}
+
+Test(rollout_strata, nobody_is_planned_for_an_empty_fleet) {
+    struct rollout_policy p = {.n_stages = 2, .stages = {by_count(5), by_percent(100)}};
+    struct rollout_stratum_plan plan;
+    rollout_strata_plan(&p, NULL, 0, &plan, 0);
+    rollout_strata_newcomer(&p, 0, &plan);
+    cr_assert_eq(plan.planned[0], 0);
+    cr_assert_eq(plan.bound[1], UINT64_MAX);
+}
+
+Test(rollout_rank, differs_by_device_and_by_seed) {
+    static const uint8_t other[ROLLOUT_SEED_BYTES] = {8};
+    cr_assert_eq(rollout_rank("a", seed), rollout_rank("a", seed));
+    cr_assert_neq(rollout_rank("a", seed), rollout_rank("b", seed));
+    cr_assert_neq(rollout_rank("a", seed), rollout_rank("a", other));
+}
