@@ -214,7 +214,7 @@ Test(probe, urls_lead_to_this_machine_only) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char patch[256];
         (void)snprintf(patch, sizeof patch, "{\"url\":\"%s\"}", bad[i]);
-        refused(http_probe, patch, "url: expected an http:// URL");
+        refused(http_probe, patch, "url: expected endpoint:NAME or an http:// URL");
     }
 }
 
