@@ -214,6 +214,26 @@ Test(cycle, i1_a_damaged_previous_generation_is_not_gone_back_to) {
     device_drop(&d);
 }
 
+Test(cycle, i1_a_link_that_somebody_removed_or_turned_is_put_right_at_the_start) {
+    static const char *const wrong[] = {NULL, "generations/1", "/tmp"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct device d;
+        struct err e = ERR_NONE;
+        char runs[16];
+        device_make(&d, NULL);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        install(&d, "1.0", NULL);
+        install(&d, "1.1", NULL);
+        cr_assert_eq(fs_remove(d.state.store.dir, "current", &e), 0);
+        if (wrong[i])
+            cr_assert_eq(fs_symlink(wrong[i], d.state.store.dir, "current", &e), 0);
+        device_close(&d);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        cr_expect_str_eq(device_runs(&d, runs), "1.1");
+        device_drop(&d);
+    }
+}
+
 // ── Killed everywhere ───────────────────────────────────────────────────────────────────────────
 
 // I5: ids rise by one, and each update is reported from its offer to its end.
