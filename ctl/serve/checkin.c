@@ -232,6 +232,9 @@ int serve_checkin_run(struct store_db *db, struct serve_call *call, struct err *
     struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
     struct store_device device = {.held = false};
     s->answer.n_refused = 0;
+    if (!serve_pace_allows(&fleet.engine->pace, s->said.device,
+                           chrono_boot_ms(call->server->clock)))
+        return err_set(e, &err_rate_limited, "device %s checks in too often", s->said.device);
     int found = store_device_get(db, s->said.device, &device, e);
     if (found != 0)
         return found < 0 ? -1 : err_set(e, &err_not_enrolled, "this device is not enrolled here");

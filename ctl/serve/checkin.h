@@ -7,8 +7,6 @@
 #include "ctl/serve/call.h"
 
 #define SERVE_CHECKIN_INSTRUCTION_S 86400 // an instruction holds for so long
-#define SERVE_CHECKIN_BURST         60    // check-ins of one device at once …
-#define SERVE_CHECKIN_PER_S         5     // … and per second after that
 
 int serve_checkin_prepare(struct serve_call *call, struct err *e) __attribute__((nonnull));
 int serve_checkin_run(struct store_db *db, struct serve_call *call, struct err *e)

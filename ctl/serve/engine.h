@@ -8,6 +8,7 @@
 #include "bundle/facts.h"
 #include "bundle/predicate.h"
 #include "ctl/rollout/decide.h"
+#include "ctl/serve/pace.h"
 #include "ctl/store/device.h"
 #include "ctl/store/event.h"
 #include "ctl/store/release.h"
@@ -43,6 +44,7 @@ struct serve_engine {
     // A bucket for offers of baselines.
     double baseline_room;
     int64_t baseline_ms;
+    struct serve_pace pace;   // of check-ins
     uint64_t news;            // events added since the start: those who wait look at it
     uint64_t fleet_changes;   // devices accepted or relabelled since the start
     uint64_t planned_changes; // as many of them the rollouts without devices have seen

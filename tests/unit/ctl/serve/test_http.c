@@ -5,6 +5,7 @@
 #include "ctl/serve/challenge.h"
 #include "ctl/serve/download.h"
 #include "ctl/serve/guard.h"
+#include "ctl/serve/pace.h"
 #include "tests/unit/ctl/serve/device.h"
 
 static struct controller c;
@@ -277,4 +278,20 @@ Test(serve_guard, a_connection_that_is_late_is_shut_down) {
     serve_guard_close(guard);
     (void)close(pair[0]);
     (void)close(pair[1]);
+}
+
+Test(serve_pace, a_device_that_asks_too_often_is_told_so_and_others_are_not) {
+    static struct serve_pace pace;
+    int64_t now_ms = 1000;
+    for (int i = 0; i < SERVE_PACE_BURST; i++)
+        cr_assert(serve_pace_allows(&pace, "a", now_ms));
+    cr_assert_not(serve_pace_allows(&pace, "a", now_ms));
+    cr_assert(serve_pace_allows(&pace, "b", now_ms));
+    now_ms += 1000 / SERVE_PACE_PER_S;
+    cr_assert(serve_pace_allows(&pace, "a", now_ms));
+    cr_assert_not(serve_pace_allows(&pace, "a", now_ms));
+    now_ms += 3600 * 1000;
+    for (int i = 0; i < SERVE_PACE_BURST; i++)
+        cr_assert(serve_pace_allows(&pace, "a", now_ms));
+    cr_assert_not(serve_pace_allows(&pace, "a", now_ms));
 }

@@ -2,7 +2,6 @@
 //
 // The store: who may open it, what a failed job leaves, what a chain that was touched looks like.
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "ctl/store/device.h"
 #include "ctl/store/report.h"
 #include "ctl/store/rollout.h"
+#include "ctl/store/sql.h"
 #include "ctl/store/token.h"
 #include "ctl/store/writer.h"
 #include "tests/support/tmp.h"

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one device is told: the order of precedence, and that there is always a why.
+#include "ctl/rollout/decide.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const struct keys_digest bundle = {{1}}, other = {{2}};
+
+struct world {
+    struct rollout_policy policy;
+    struct rollout_progress progress;
+    struct rollout_candidate candidate;
+    struct rollout_target baseline, pin;
+    struct rollout_inputs in;
+};
+
+// One rollout, running, stage open, that fits an idle device.
+static void make(struct world *w) {
+    memset(w, 0, sizeof *w);
+    w->policy = (struct rollout_policy){.name = "r",
+                                        .release_name = "app",
+                                        .release_version = "2",
+                                        .n_stages = 1,
+                                        .stages = {{.name = "all", .ppm = ROLLOUT_PPM}}};
+    w->progress = (struct rollout_progress){.attempt = 1, .failed_stage = 1, .started_s = {5}};
+    struct rollout_fit fit = {.published = true, .fits = true, .bundle = bundle, .reason = ""};
+    w->candidate = (struct rollout_candidate){
+        .policy = &w->policy, .progress = &w->progress, .selected = true, .fit = fit};
+    w->baseline =
+        (struct rollout_target){.release_name = "app", .release_version = "1", .fit = fit};
+    w->baseline.fit.bundle = other;
+    w->pin = w->baseline;
+    w->in = (struct rollout_inputs){
+        .device = {.rollout = "", .update_rollout = "", .direct_attempt = 1},
+        .candidates = &w->candidate,
+        .n_candidates = 1,
+        .baseline_allowed = true,
+        .now_s = 100};
+}
+
+static struct rollout_decision decide(struct world *w) {
+    struct rollout_decision d;
+    rollout_decide(&w->in, &d);
+    cr_assert_neq(d.why.code, ROLLOUT_WHY_NONE);
+    cr_assert_neq(d.why.text[0], '\0');
+    return d;
+}
+
+Test(rollout_decide, an_open_stage_offers_and_says_so) {
+    struct world w;
+    make(&w);
+    struct rollout_decision d = decide(&w);
+    cr_assert_eq(d.action, ROLLOUT_ACTION_INSTALL);
+    cr_assert_eq(d.mark, ROLLOUT_TASK_OFFERED);
+    cr_assert_eq(d.attempt, 1);
+    cr_assert(keys_digest_equal(&d.bundle, &bundle));
+}
+
+Test(rollout_decide, what_stands_in_the_way_is_named) {
+    struct world w;
+    make(&w);
+    w.progress.state = ROLLOUT_STATE_PAUSED;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_paused);
+    make(&w);
+    w.progress.state = ROLLOUT_STATE_FAILED;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_rollout_failed);
+    make(&w);
+    w.policy.until_s = 100;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_too_late);
+    make(&w);
+    w.progress.started_s[0] = 0;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_stage_closed);
+    make(&w);
+    w.candidate.stage = 1;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_not_in_rollout);
+    make(&w);
+    w.policy.max_unresolved = w.candidate.unresolved = 3;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_unresolved_limit);
+    make(&w);
+    w.candidate.fit.fits = false;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_requirement_unmet);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_SKIPPED);
+    make(&w);
+    w.in.n_candidates = 0;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_no_release);
+}
+
+Test(rollout_decide, a_failed_device_is_left_alone_until_the_attempt_is_higher) {
+    struct world w;
+    make(&w);
+    w.in.device.rollout = "r";
+    w.in.device.attempt = 1;
+    for (int i = 0; i < 2; i++) {
+        w.in.device.task = i == 0 ? ROLLOUT_TASK_FAILED : ROLLOUT_TASK_REVERTED;
+        w.progress.attempt = 1;
+        cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+        cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_failed_here);
+        w.progress.attempt = 2;
+        cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_INSTALL);
+        cr_assert_eq(decide(&w).attempt, 2);
+    }
+}
+
+Test(rollout_decide, the_last_look_is_yes_only_while_the_rollout_goes_on) {
+    static const enum rollout_action wanted[ROLLOUT_STATES] = {
+        [ROLLOUT_STATE_RUNNING] = ROLLOUT_ACTION_ACTIVATE,
+        [ROLLOUT_STATE_FINISHED] = ROLLOUT_ACTION_ACTIVATE,
+        [ROLLOUT_STATE_PAUSED] = ROLLOUT_ACTION_NONE,
+        [ROLLOUT_STATE_FAILED] = ROLLOUT_ACTION_NONE,
+        [ROLLOUT_STATE_REVERTING] = ROLLOUT_ACTION_CANCEL,
+        [ROLLOUT_STATE_REVERTED] = ROLLOUT_ACTION_CANCEL,
+        [ROLLOUT_STATE_ABORTED] = ROLLOUT_ACTION_CANCEL,
+    };
+    for (unsigned state = 0; state < ROLLOUT_STATES; state++) {
+        struct world w;
+        make(&w);
+        w.progress.state = (enum rollout_state)state;
+        rollout_why_set(&w.progress.why, ROLLOUT_WHY_paused, "because");
+        w.in.device = (struct rollout_device){.rollout = "r",
+                                              .attempt = 1,
+                                              .task = ROLLOUT_TASK_STAGED,
+                                              .bundle = bundle,
+                                              .updating = true,
+                                              .look = true,
+                                              .update_rollout = "r",
+                                              .update_attempt = 1,
+                                              .update_bundle = bundle};
+        cr_assert_eq(decide(&w).action, wanted[state], "state %u", state);
+        w.in.device.probation = true; // swapped in: it goes back, or on by itself
+        cr_assert_eq(decide(&w).action,
+                     wanted[state] == ROLLOUT_ACTION_CANCEL ? ROLLOUT_ACTION_REVERT
+                                                            : ROLLOUT_ACTION_NONE,
+                     "state %u", state);
+    }
+}
+
+Test(rollout_decide, only_who_took_it_goes_back) {
+    struct world w;
+    make(&w);
+    w.progress.state = ROLLOUT_STATE_REVERTING;
+    w.candidate.fit.runs = true;
+    w.in.device.rollout = "r";
+    w.in.device.bundle = bundle;
+    for (unsigned task = 0; task < ROLLOUT_TASKS; task++) {
+        w.in.device.task = (enum rollout_task)task;
+        cr_assert_eq(decide(&w).action == ROLLOUT_ACTION_REVERT,
+                     rollout_task_took((enum rollout_task)task), "task %u", task);
+    }
+    // It never came so far: it is not waited for.
+    w.in.device.task = ROLLOUT_TASK_OFFERED;
+    w.candidate.fit.runs = false;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_CANCELLED);
+}
+
+Test(rollout_decide, a_baseline_fills_what_no_rollout_claims) {
+    struct world w;
+    make(&w);
+    w.in.baselines = &w.baseline;
+    w.in.n_baselines = 1;
+    w.progress.started_s[0] = 0; // not yet its turn: the baseline in the meantime
+    struct rollout_decision d = decide(&w);
+    cr_assert_eq(d.action, ROLLOUT_ACTION_INSTALL);
+    cr_assert_eq(d.candidate, ROLLOUT_DECIDE_NO_CANDIDATE);
+    cr_assert(keys_digest_equal(&d.bundle, &other));
+    w.in.baseline_allowed = false;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    // A canary keeps the newer release while its rollout is paused.
+    make(&w);
+    w.in.baselines = &w.baseline;
+    w.in.n_baselines = 1;
+    w.progress.state = ROLLOUT_STATE_PAUSED;
+    w.candidate.fit.runs = true;
+    w.in.device.rollout = "r";
+    w.in.device.task = ROLLOUT_TASK_COMMITTED;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+}
+
+Test(rollout_decide, hold_and_pin_come_before_rollouts) {
+    struct world w;
+    make(&w);
+    w.in.device.held = true;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_held);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_SKIPPED);
+    make(&w);
+    w.in.pin = &w.pin;
+    struct rollout_decision d = decide(&w);
+    cr_assert(keys_digest_equal(&d.bundle, &other));
+    w.pin.fit.runs = true;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_pinned);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_SKIPPED);
+}
