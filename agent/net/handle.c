@@ -19,6 +19,20 @@
 #define RETRY_AFTER_MAX_S (24 * 3600)
 #define SHOWN_URL_BYTES   160
 
+// What requests and redirects may speak. The options that take names came with libcurl 7.85, which
+// calls those before outdated.
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define SCHEMES          CURLOPT_PROTOCOLS_STR
+#define REDIRECT_SCHEMES CURLOPT_REDIR_PROTOCOLS_STR
+#define PLAIN_TOO        "http,https"
+#define SECURE_ONLY      "https"
+#else
+#define SCHEMES          CURLOPT_PROTOCOLS
+#define REDIRECT_SCHEMES CURLOPT_REDIR_PROTOCOLS
+#define PLAIN_TOO        ((long)(CURLPROTO_HTTP | CURLPROTO_HTTPS))
+#define SECURE_ONLY      ((long)CURLPROTO_HTTPS)
+#endif
+
 // What libcurl writes while a handle works; belongs to the handle (CURLOPT_PRIVATE).
 struct notes {
     char error[CURL_ERROR_SIZE];
@@ -115,7 +129,7 @@ int net_handle_open(const struct agent_job_net *net, const char *url, CURL **ret
         return err_set(e, &err_memory, "preparing a request: no memory");
     }
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, notes->error);
-    curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(handle, SCHEMES, PLAIN_TOO);
     curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(handle, CURLOPT_HTTP09_ALLOWED, 0L);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
@@ -139,7 +153,7 @@ void net_handle_follow(CURL *handle, const struct agent_job_net *net, const char
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(handle, CURLOPT_MAXREDIRS, (long)NET_HANDLE_REDIRECTS_MAX);
     bool plain = net->allow_http && strncasecmp(url, "http:", 5) == 0;
-    curl_easy_setopt(handle, CURLOPT_REDIR_PROTOCOLS_STR, plain ? "http,https" : "https");
+    curl_easy_setopt(handle, REDIRECT_SCHEMES, plain ? PLAIN_TOO : SECURE_ONLY);
 }
 
 static bool has_name(const char *line, size_t len, const char *name) {
