@@ -222,6 +222,21 @@ class Fleet(contextlib.AbstractContextManager):
         return self.json("rollout", "status", name)
 
 
+def each(f, *scenarios):
+    """Runs each scenario(f), says how each went, and fails when one did. ONLY=WORD picks those with the word in their name."""
+    failed = []
+    for scenario in scenarios:
+        if os.environ.get("ONLY", "") not in scenario.__name__:
+            continue
+        try:
+            scenario(f)
+            print(f"ok      {scenario.__name__.replace('_', ' ')}", flush=True)
+        except (Failed, OSError, KeyError, ValueError, TypeError, subprocess.SubprocessError) as error:
+            failed.append(scenario.__name__)
+            print(f"FAILED  {scenario.__name__.replace('_', ' ')}: {type(error).__name__}: {error}", flush=True)
+    check(not failed, f"{len(failed)} failed: {', '.join(failed)}")
+
+
 def main(test):
     """Runs test(fleet) and reports; the exit status says how it went."""
     with Fleet() as fleet:
