@@ -253,7 +253,9 @@ int cmd_device_why(void *context, const struct opt_args *args, struct err *e) {
     const json_t *failure = json_object_get(answer, "last_failure");
     cmd_print_text(cmd_print_string(answer, "summary")); // begins with the device's id
     (void)putchar('\n');
-    print_why("controller", json_object_get(answer, "controller"));
+    const json_t *controller = json_object_get(answer, "controller");
+    if (!strstr(cmd_print_string(answer, "summary"), cmd_print_string(controller, "text")))
+        print_why("controller", controller); // it has more to say than the first line
     print_why("agent", json_object_get(answer, "agent"));
     cmd_print_field("agent state", cmd_print_string(answer, "agent_state"));
     if (json_is_object(failure)) {
