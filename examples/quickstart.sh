@@ -140,19 +140,8 @@ roll_out() {
     fi
 }
 
-# What each device runs, as its own agent says.
 versions() {
-    local dir
-    for dir in "$WORK"/devices/*/; do
-        edge-agent status --config "$dir/agent.json" --json
-    done | python3 -c '
-import collections, json, sys
-decoder, text, count = json.JSONDecoder(), sys.stdin.read().strip(), collections.Counter()
-while text:
-    status, end = decoder.raw_decode(text)
-    text = text[end:].strip()
-    count[status["components"].get("detector", {}).get("version", "nothing")] += 1
-print(", ".join(f"{n} devices run {v}" for v, n in sorted(count.items())))'
+    examples/fleet.py versions "$WORK"/devices/*/agent.json
 }
 
 wait_for_version() {
@@ -164,13 +153,6 @@ wait_for_version() {
     versions >&2
     printf 'quickstart: the fleet should run %s\n' "$1" >&2
     return 1
-}
-
-reasons() {
-    local i
-    for i in $(seq "$DEVICES"); do
-        edgectl device why "$(printf 'press-%02d' "$i")" | sed -n '1,2p'
-    done | sed 's/^/  /' | head -"${1:-12}"
 }
 
 main() {
@@ -199,13 +181,13 @@ main() {
     roll_out 1.2 reverted
     wait_for_version 1.1
     note "$(versions); the application never saw 1.2"
-    reasons 8
+    examples/fleet.py reasons 1.2 | sed 's/^/  /'
 
     say "1.3 answers rightly but 800 times slower. That shows in service only: in probation, by its latency"
     roll_out 1.3 reverted
     wait_for_version 1.1
     note "$(versions), back without a download"
-    reasons 40
+    examples/fleet.py reasons 1.3 | sed 's/^/  /'
 
     say "Done in $((SECONDS - begin)) seconds"
     note "Where to look next: README.md, examples/README.md (your own model), man/edgectl.1, ARCHITECTURE.md"
