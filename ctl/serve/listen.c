@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,7 +60,6 @@ static int describe(int fd, struct serve_listen *ret) {
         getnameinfo((struct sockaddr *)&at, len, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return -1;
-    ret->loopback = is_loopback((struct sockaddr *)&at);
     ret->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
                                                : ((struct sockaddr_in *)&at)->sin_port);
     (void)snprintf(ret->text, sizeof ret->text, at.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
@@ -83,7 +83,30 @@ static int try_address(const struct addrinfo *address, struct serve_listen *ret)
     return 0;
 }
 
-int serve_listen_open(const char *text, struct serve_listen *ret, struct err *e) {
+static int check_reach(const struct addrinfo *found, const char *text, struct err *e) {
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next)
+        if (!is_loopback(at->ai_addr))
+            return err_set(e, &err_cleartext,
+                           "listening on %s without TLS: tokens could be read on the way. Give a "
+                           "certificate and a key, listen on 127.0.0.1 behind a proxy, or allow it "
+                           "with --allow-http",
+                           text);
+    return 0;
+}
+
+static int open_first(const struct addrinfo *found, const char *text, struct serve_listen *ret,
+                      struct err *e) {
+    int last = EADDRNOTAVAIL;
+    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+        if (try_address(at, ret) == 0)
+            return 0;
+        last = errno;
+    }
+    return err_set(e, &err_listen_failed, "listening on %s: %s", text, strerror(last));
+}
+
+int serve_listen_open(const char *text, enum serve_listen_reach reach, struct serve_listen *ret,
+                      struct err *e) {
     char host[256];
     const char *port = NULL;
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
@@ -93,15 +116,9 @@ int serve_listen_open(const char *text, struct serve_listen *ret, struct err *e)
     int failed = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
     if (failed != 0)
         return err_set(e, &err_listen_failed, "listening on %s: %s", text, gai_strerror(failed));
-    int last = EADDRNOTAVAIL;
-    int done = -1;
-    for (const struct addrinfo *at = found; at != NULL && done < 0; at = at->ai_next) {
-        done = try_address(at, ret);
-        if (done < 0)
-            last = errno;
-    }
+    int done = reach == SERVE_LISTEN_LOOPBACK ? check_reach(found, text, e) : 0;
+    if (done == 0)
+        done = open_first(found, text, ret, e);
     freeaddrinfo(found);
-    if (done < 0)
-        return err_set(e, &err_listen_failed, "listening on %s: %s", text, strerror(last));
-    return 0;
+    return done;
 }

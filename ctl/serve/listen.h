@@ -4,7 +4,6 @@
 // machine.
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -12,12 +11,14 @@
 #define SERVE_LISTEN_TEXT 80
 
 struct serve_listen {
-    int fd;        // owned by the caller
-    bool loopback; // only this machine can reach it
+    int fd; // owned by the caller
     unsigned port;
     char text[SERVE_LISTEN_TEXT]; // "127.0.0.1:43121"
 };
 
-// Binds and listens. Kinds: config (the text), listen_failed.
-int serve_listen_open(const char *text, struct serve_listen *ret, struct err *e)
-    __attribute__((nonnull));
+// Who may reach it: LOOPBACK refuses other addresses before anything is bound.
+enum serve_listen_reach { SERVE_LISTEN_ANYONE, SERVE_LISTEN_LOOPBACK };
+
+// Binds and listens. Kinds: config (the text), cleartext (not loopback), listen_failed.
+int serve_listen_open(const char *text, enum serve_listen_reach reach, struct serve_listen *ret,
+                      struct err *e) __attribute__((nonnull));

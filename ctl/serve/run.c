@@ -100,17 +100,6 @@ static int write_port(const struct serve_options *options, const struct serve_li
     return fs_replace(AT_FDCWD, options->port_file, text, (size_t)len, 0644, e);
 }
 
-static int check_cleartext(const struct serve_options *options, const struct serve_listen *listener,
-                           struct err *e) {
-    if (listener->loopback || options->allow_http || options->tls_cert != NULL)
-        return 0;
-    return err_set(
-        e, &err_cleartext,
-        "listening on %s without TLS: tokens could be read on the way. Give a certificate "
-        "and a key, listen on 127.0.0.1 behind a proxy, or allow it with --allow-http",
-        listener->text);
-}
-
 static int start_http(struct serve_server *server, struct serve_listen *listener,
                       struct serve_http **ret, struct err *e) {
     const struct serve_options *options = server->options;
@@ -164,8 +153,7 @@ static int serve(struct serve_server *server, struct serve_listen *listener,
     struct serve_tick *tick = NULL;
     char line[SERVE_LISTEN_TEXT + 16];
     int which = 0;
-    if (check_cleartext(server->options, listener, e) < 0 ||
-        start_http(server, listener, &http, e) < 0)
+    if (start_http(server, listener, &http, e) < 0)
         return -1;
     if (serve_tick_start(server, http, &tick, e) < 0) {
         serve_http_stop(http);
@@ -192,6 +180,8 @@ int serve_run(const struct serve_options *options, struct err *e) {
                                   .workspace = -1,
                                   .bundles = -1};
     struct serve_listen listener = {.fd = -1};
+    bool anyone = options->allow_http || options->tls_cert != NULL;
+    enum serve_listen_reach reach = anyone ? SERVE_LISTEN_ANYONE : SERVE_LISTEN_LOOPBACK;
     sigset_t signals, before;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
@@ -202,7 +192,7 @@ int serve_run(const struct serve_options *options, struct err *e) {
     if (done == 0)
         done = open_parts(&server, e);
     if (done == 0)
-        done = serve_listen_open(options->listen, &listener, e);
+        done = serve_listen_open(options->listen, reach, &listener, e);
     if (done == 0)
         done = serve(&server, &listener, &signals, e);
     own_drop_fd(&listener.fd);
