@@ -107,6 +107,8 @@ class Lone:
         self.fleet, self.name, self.prefix = f, name, tuple(prefix)
         self.device = device or f.add_device(name, **{"probation_s": 1, "poll_s": 3600, **config})
         self.state, self.config = self.device.state, self.device.config
+        with open(os.path.join(self.device.dir, "agent.log"), "ab"):
+            pass  # read when something fails
 
     def reconfigure(self, **changes):
         with open(self.config, encoding="utf-8") as f:

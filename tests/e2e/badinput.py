@@ -1,0 +1,719 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: release
+"""Bundles that are damaged, cut, repacked, signed by the wrong people or that lie; roots, configurations and clients that are
+hostile: each is refused as its kind, in one clear line, and the device is what it was.
+
+SEED=N repeats a run; FLIPS=all flips a bit in every byte in place of samples (minutes).
+"""
+
+import concurrent.futures
+import io
+import json
+import os
+import random
+import resource
+import socket
+import tarfile
+import time
+
+import fleet
+import forge
+from fleet import check
+from lone import KINDS, Lone, edge_agent
+
+SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
+FLIPS = os.environ.get("FLIPS", "")
+WORKERS = 2
+
+# What damage to a bundle may be called. What is not in here (internal, memory, a signal) would be a bug.
+DAMAGE = ("syntax", "limit", "not_canonical", "below_threshold", "bad_signature", "wrong_type", "bad_key", "digest_mismatch",
+          "bad_skeleton", "truncated", "trailing_data", "bad_manifest", "bad_path", "bad_tree", "bad_index", "bad_frame",
+          "bad_content")
+
+KEY = {name: forge.Key(name) for name in ("root", "bundle", "second", "director", "stranger")}
+ROLES = {"root": [KEY["root"]], "bundle": [KEY["bundle"], KEY["second"]], "director": [KEY["director"]]}
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+class Bench:
+    """A device that trusts the forged root as well as files to try on it."""
+
+    def __init__(self, f):
+        self.fleet, self.count = f, 0
+        self.root = write(f.path("forged.json"), forge.root(ROLES))
+        self.device = Lone(f, "forged", facts={"colour": "red", "floor": 3})
+        write(os.path.join(self.device.device.dir, "root.json"), read(self.root))
+
+    def path(self):
+        self.count += 1
+        return self.fleet.path(f"try-{self.count}")
+
+    def verify(self, path, root=None, **more):
+        return edge_agent(self.fleet.env, "verify", "--root", root or self.root, path, **more)
+
+    def refuse(self, path, *kinds, says=""):
+        """By verify and by install alike."""
+        self.verify(path).refused(*kinds, says=says)
+        self.refuse_install(path, *kinds, says=says)
+
+    def refuse_install(self, path, *kinds, says=""):
+        with self.device.unchanged(path):
+            self.device.install(path).refused(*kinds, says=says)
+        self.device.check_clean()
+
+    def bundle(self, release, components, keys=("bundle",), **more):
+        """An honest container around what may be lies."""
+        b = components if isinstance(components, forge.Bundle) else forge.Bundle(release, components)
+        return b.write(self.path(), [KEY[k] for k in keys], **more)
+
+
+# ── Damage ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def positions(data, rng):
+    """Every byte of the three headers and of the signed manifest's text is a candidate, and samples of the rest."""
+    members = forge.split(data)
+    text = len(members[0][1].rstrip(b" "))
+    sets, at = {}, 0
+    for name, body in members:
+        sets[f"header of {name}"] = range(at, at + 512)
+        sets[name] = range(at + 512, at + 512 + len(body))
+        at += 512 + len(body) + -len(body) % 512
+    sets["signed text"] = range(512, 512 + text)
+    sets["end"] = range(at, len(data))
+    share = {"header of manifest.json": 90, "header of index": 60, "header of data": 60, "manifest.json": 20, "signed text": 170,
+             "index": 60, "data": 60, "end": 15}
+    check(set(share) == set(sets), f"members of a bundle: {list(sets)}")
+    if FLIPS == "all":
+        return list(range(len(data)))
+    return sorted({p for name, n in share.items() for p in rng.sample(sets[name], min(n, len(sets[name])))})
+
+
+def test_flips(f, path, device, rng):
+    data = read(path)
+    edge_agent(f.env, "verify", "--root", f.root, path).ok()
+    def flip(position):
+        bit = rng.randrange(8)
+        bad = bytearray(data)
+        bad[position] ^= 1 << bit
+        name = f.path(f"flip-{position}")
+        write(name, bad)
+        edge_agent(f.env, "verify", "--root", f.root, name).refused(*DAMAGE)
+        os.unlink(name)
+    places = positions(data, rng)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(flip, places))
+    for position in rng.sample(places, 12):
+        bad = bytearray(data)
+        bad[position] ^= 1 << rng.randrange(8)
+        with device.unchanged(f"a bit flipped at {position}"):
+            device.install(write(f.path("flip"), bad)).refused(*DAMAGE)
+        device.check_clean()
+    print(f"  {len(places)} flips", flush=True)
+
+
+def test_lengths(f, path, device, rng):
+    data = read(path)
+    edges = {0, 1, 511, 512, 513, 1024, len(data) - 1, len(data) - 512, len(data) - 1023, len(data) - 1024, len(data) - 1025}
+    at = 0
+    for _, body in forge.split(data):
+        edges |= {at + 512, at + 512 + len(body) - 1, at + 512 + len(body), at + 512 + len(body) + 1}
+        at += 512 + len(body) + -len(body) % 512
+        edges |= {at - 1, at, at + 1}
+    lengths = sorted({n for n in edges if n < len(data)} | set(rng.sample(range(len(data)), 30)))
+    def cut(length):
+        name = write(f.path(f"cut-{length}"), data[:length])
+        edge_agent(f.env, "verify", "--root", f.root, name).refused("truncated")
+        os.unlink(name)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(cut, lengths))
+    for length in rng.sample(lengths, 6):
+        with device.unchanged(f"cut at {length}"):
+            device.install(write(f.path("cut"), data[:length])).refused("truncated")
+        device.check_clean()
+    for more in (b"\0", b"x", bytes(512), bytes(10240), data):
+        longer = write(f.path("longer"), data + more)
+        edge_agent(f.env, "verify", "--root", f.root, longer).refused("trailing_data")
+        with device.unchanged("trailing data"):
+            device.install(longer).refused("trailing_data")
+    print(f"  {len(lengths)} lengths", flush=True)
+
+
+def repack(members, kind=tarfile.USTAR_FORMAT, **fields):
+    """As some honest tar would write it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as t:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o444
+            for key, value in fields.items():
+                setattr(info, key, value)
+            t.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_members(f, path, device):
+    data = read(path)
+    m, i, d = forge.split(data)
+    check(forge.tar([m, i, d]) == data, "bundle/FORMAT.md gives the same container, byte for byte")
+    extra = ("extra", b"more")
+    cases = {
+        "extra first": [extra, m, i, d], "extra second": [m, extra, i, d], "extra third": [m, i, extra, d],
+        "extra last": [m, i, d, extra], "no manifest": [i, d], "no index": [m, d], "no data": [m, i], "nothing": [],
+        "manifest twice": [m, m, i, d], "index twice": [m, i, i, d], "data twice": [m, i, d, d], "reordered": [m, d, i],
+        "backwards": [d, i, m], "renamed": [("./manifest.json", m[1]), i, d], "other name": [m, ("Index", i[1]), d],
+        "manifest cut": [(m[0], m[1][:-512]), i, d], "manifest longer": [(m[0], m[1] + b" " * 512), i, d],
+        "index longer": [m, (i[0], i[1] + bytes(4096)), d], "data longer": [m, i, (d[0], d[1] + b"x")],
+        "data shorter": [m, i, (d[0], d[1][:-1])], "huge manifest": [(m[0], m[1] + b" " * (65536 * 2)), i, d],
+    }
+    kinds = ("bad_skeleton", "truncated", "trailing_data", "limit", "bad_manifest", "bad_index")
+    files = {what: forge.tar(members) for what, members in cases.items()}
+    files.update({"pax": repack([m, i, d], tarfile.PAX_FORMAT, mtime=1.5), "owner": repack([m, i, d], uid=1000),
+                  "time": repack([m, i, d], mtime=1), "mode": repack([m, i, d], mode=0o4555), "user": repack([m, i, d], uname="u"),
+                  "link": repack([m, i, d], linkname="x"), "gnu": repack([m, i, d], tarfile.GNU_FORMAT),
+                  "padded": data[:-1024] + bytes(10240)})
+    for what, bad in files.items():
+        name = write(f.path("repacked"), bad)
+        edge_agent(f.env, "verify", "--root", f.root, name).refused(*kinds)
+        with device.unchanged(what):
+            device.install(name).refused(*kinds)
+    device.check_clean()
+
+
+# ── Trust ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_signers(b):
+    app = [forge.component("app", {"version": b"t"})]
+    b.refuse(b.bundle("t", app, keys=("stranger",)), "below_threshold")
+    b.refuse(b.bundle("t", app, keys=()), "below_threshold")
+    b.refuse(b.bundle("t", app, keys=("root",)), "below_threshold")
+    b.refuse(b.bundle("t", app, keys=("director",)), "below_threshold")
+    b.verify(b.bundle("t", app, keys=("bundle", "stranger"))).ok()
+
+    # Two of two: one is not enough, nor one twice.
+    two = write(b.path(), forge.root(ROLES, {"bundle": 2}))
+    once = b.bundle("t", app)
+    b.verify(once, two).refused("below_threshold")
+    b.verify(b.bundle("t", app, keys=("bundle", "second")), two).ok()
+    signed = forge.Bundle("t", app)
+    members = signed.members([KEY["bundle"]])
+    text = members[0][1].rstrip(b" ")
+    begin, end = text.index(b"[") + 1, text.index(b"]")
+    twice = text[:end] + b"," + text[begin:end] + text[end:]
+    members[0] = (members[0][0], twice.ljust(8192, b" "))
+    double = write(b.path(), forge.tar(members))
+    b.verify(double, two).refused("below_threshold", "syntax", "not_canonical", "bad_signature")
+    b.verify(double).refused("syntax", "not_canonical", "bad_signature")
+
+    # A right key's signature over other bytes.
+    text = text.replace(b'"release":"t"', b'"release":"u"')
+    members[0] = (members[0][0], text.ljust(len(signed.members([KEY["bundle"]])[0][1]), b" "))
+    b.refuse(write(b.path(), forge.tar(members)), "bad_signature")
+
+
+def test_roots(b):
+    good = b.bundle("r", [forge.component("app", {"version": b"r"})])
+    raw = read(b.root)
+    other = forge.root({**ROLES, "bundle": [KEY["stranger"]]})
+    b.verify(good, write(b.path(), other)).refused("below_threshold")
+    wrong = ("syntax", "not_canonical", "below_threshold", "bad_signature", "wrong_type", "bad_key", "limit", "config", "truncated")
+    def change(**values):
+        return forge.root(ROLES, change=lambda signed: signed.update(values))
+    flipped = bytearray(raw)
+    flipped[len(raw) // 2] ^= 4
+    cases = {
+        "empty": b"", "cut": raw[:-1], "newline": raw + b"\n", "spaced": raw.replace(b",", b", "),
+        "text": b"hello", "list": b"[]", "null": b"null", "deep": b"[" * 5000 + b"]" * 5000, "flipped": bytes(flipped),
+        "nul": raw[:40] + b"\0" + raw[41:], "huge": raw + b" " * (4 << 20), "unsigned": forge.root(ROLES, signers=[]),
+        "by a stranger": forge.root(ROLES, signers=[KEY["stranger"]]), "type": change(_type="targets"),
+        "version 0": change(version=0), "no roles": change(roles={}), "no keys": change(keys={}), "expires": change(expires="never"),
+        "threshold 0": forge.root(ROLES, {"bundle": 0}), "threshold 3 of 2": forge.root(ROLES, {"bundle": 3}),
+        "duplicate": raw.replace(b'"signed":{', b'"signed":{"_type":"root",'),
+    }
+    for what, bad in cases.items():
+        path = write(b.path(), bad)
+        run = b.verify(good, path)
+        check(run.kind in wrong, f"root that is {what}: {run.kind or 'accepted'}: {run.err}")
+        run.refused(*wrong)
+    # The agent that begins with such a root says so and touches nothing.
+    device = b.device
+    root = os.path.join(device.device.dir, "root.json")
+    for bad in (bytes(flipped), b"", cases["by a stranger"]):
+        write(root, bad)
+        with device.unchanged("a bad root"):
+            device.install(good).refused(*wrong)
+            device.run("check").refused(*wrong)
+    os.unlink(root)
+    device.install(good).refused("not_found", says="root.json")
+    write(root, raw)
+
+
+def test_not_for_us(b):
+    def app(security_version=0):
+        return forge.component("app", {"version": b"n"}, security_version=security_version)
+    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires='colour == "blue"')), "requirement_unmet", says="colour")
+    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires='accel == "tpu"')), "requirement_unmet", says="accel")
+    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires="colour ==")), "bad_predicate", "bad_manifest")
+    probe = {"component": "app", "kind": "exec", "name": "p", "phase": "before", "runner": "nobody-allowed-this", "timeout_s": 1}
+    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], probes=[probe])), "runner_missing")
+    image = forge.Bundle("n", [app()])
+    content = bytes(4096)
+    b.refuse_install(b.bundle("n", image_of(image, content)), "unsupported_component")
+
+    # A floor, once it was raised by a signed word, holds: for installs and for the way back.
+    low = b.bundle("low", forge.Bundle("low", [app(1)]))
+    high = b.bundle("high", forge.Bundle("high", [app(2)], floors={"app": 2}))
+    b.device.install(low).ok()
+    b.device.install(high).ok()
+    b.refuse_install(low, "below_floor")
+    with b.device.unchanged("a rollback below the floor"):
+        b.device.run("rollback", "--quiet").refused("below_floor")
+
+
+def image_of(bundle, content):
+    """The bundle's first component as an image."""
+    made = forge.Bundle(bundle.signed["release"], [])
+    pieces = forge.Component("disk", [], [content])
+    made.__init__(bundle.signed["release"], [pieces])
+    made.signed["components"] = [{"content": {"digest": forge.digest(content), "size": len(content)}, "name": "disk",
+                                  "security_version": 0, "type": "image"}]
+    return made
+
+
+# ── Lies, by people whose signature counts ──────────────────────────────────────────────────────────
+
+
+def tree(*entries, contents=(b"x",)):
+    return [forge.Component("app", list(entries), list(contents))]
+
+
+def test_paths(b):
+    x = b"x"
+    paths = {
+        "absolute": "/etc/passwd", "up": "../x", "up inside": "a/../../x", "dot": ".", "dot inside": "a/./b", "empty": "",
+        "slash at the end": "a/", "two slashes": "a//b", "control": "a\x01b", "newline": "a\nb", "del": "a\x7f",
+        "c1": "a\u0085", "long": "a" * 1025, "long segment": "a" * 256, "deep": "/".join("a" * 65),
+    }
+    for what, path in paths.items():
+        run = b.verify(b.bundle("p", tree(forge.file(path, x))))
+        check(run.kind in ("bad_path", "bad_tree"), f"path that is {what}: {run.kind or 'accepted'}: {run.err}")
+        b.refuse(b.bundle("p", tree(forge.file(path, x))), run.kind)
+    b.refuse(b.bundle("p", tree(forge.file("a", x), forge.file("a", x), contents=(x, x))), "bad_path")
+    b.refuse(b.bundle("p", tree(forge.file("b", x), forge.file("a", x), contents=(x, x))), "bad_path")
+    b.refuse(b.bundle("p", tree(forge.file("a/b", x))), "bad_path", "bad_tree")
+    b.refuse(b.bundle("p", tree({"path": "a", "target": "/etc", "type": "link"}, forge.file("a/b", x))), "bad_path", "bad_tree")
+    b.refuse(b.bundle("p", tree(forge.file("a", x), forge.file("a/b", x), contents=(x, x))), "bad_path", "bad_tree")
+    b.refuse(b.bundle("p", tree({"path": "a", "target": "", "type": "link"}, contents=())), "bad_path", "bad_tree")
+    raw = forge.Component("app", [forge.file("aa", x)], [x])
+    raw.tree = raw.tree.replace(b'"aa"', b'"a\xff"')
+    b.refuse(b.bundle("p", [raw]), "bad_path", "bad_tree", "syntax")
+    raw.tree = forge.Component("app", [forge.file("aa", x)], [x]).tree.replace(b'"aa"', b'"a\\u0000"')
+    b.refuse(b.bundle("p", [raw]), "bad_path", "bad_tree", "syntax")
+
+
+def test_trees(b):
+    x = b"x"
+    good = forge.file("a", x)
+    for bad in ({**good, "mode": "4755"}, {**good, "type": "fifo"}, {**good, "type": "device"}, {"path": "a", "type": "file"},
+                {**good, "exec": "yes"}, {**good, "size": -1}, {**good, "size": "1"}, {**good, "digest": "00"},
+                {"path": "a", "type": "dir", "size": 0}):
+        b.refuse(b.bundle("t", tree(bad)), "bad_tree", "bad_path")
+    component = forge.Component("app", [good], [x])
+    for change in (lambda t: t.replace(b'"exec"', b' "exec"'), lambda t: t[:-1], lambda t: t + b"\n", lambda t: t + b"{}\n",
+                   lambda t: b"\xef\xbb\xbf" + t, lambda t: t.replace(b"\n", b"\r\n"), lambda t: b"[" * 4000 + b"\n"):
+        lying = forge.Component("app", [good], [x])
+        lying.tree = change(component.tree)
+        b.refuse(b.bundle("t", [lying]), "bad_tree", "bad_path", "bad_index")
+
+
+def test_sizes(b):
+    x = b"x" * 5000
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 4999}, contents=(x,))), "bad_tree", "bad_index")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 5001}, contents=(x,))), "bad_tree", "bad_index")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 2**53 - 1}, contents=(x,))), "bad_tree", "bad_index", "limit")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "digest": "ab" * 32}, contents=(x,))), "bad_content", "digest_mismatch")
+    for key, value in (("entries", 2), ("entries", 0), ("stream_bytes", 4999), ("stream_bytes", 2**41), ("executable", True),
+                       ("security_version", -1), ("security_version", 2**32), ("name", ".edge"), ("name", "../app"), ("name", ""),
+                       ("type", "folder"), ("surprise", 1)):
+        made = forge.Bundle("s", [forge.component("app", {"a": x})])
+        made.signed["components"][0][key] = value
+        b.refuse(b.bundle("s", made), "bad_manifest", "bad_tree", "bad_index", "bad_skeleton")
+    # As much as may be declared: refused before a byte is written, and quickly.
+    made = forge.Bundle("s", [forge.component("app", {"a": x})])
+    made.signed["components"][0]["stream_bytes"] = 2**41
+    run = b.device.install(b.bundle("s", made))
+    run.refused("bad_index", "no_space", "bad_manifest", "bad_skeleton")
+    check(run.took_s < 20, f"a declared size must cost nothing: {run.took_s:.1f} s")
+
+
+def test_indices(b):
+    def made():
+        return forge.Bundle("i", [forge.component("app", {"a": bytes(200000), "b": os.urandom(70000)})])
+    for key in ("frames", "chunks", "raw", "stream", "data"):
+        for value in (0, 1, 2**62, 2**64 - 1):
+            lying = made()
+            lying.header[key] = value
+            b.verify(b.bundle("i", lying)).refused("bad_index", "bad_skeleton", "limit")
+    for at, value in ((32, b"\1"), (40, b"\1"), (48, b"\0\0\0\0"), (48, b"\xff\xff\xff\xff"), (52, b"\0\0\0\0"),
+                      (52, b"\xff\xff\xff\xff"), (0, b"\0" * 32)):
+        lying = made()
+        row = bytearray(lying.frame_rows[1])
+        row[at:at + len(value)] = value
+        if bytes(row) == lying.frame_rows[1]:
+            row[at] ^= 1
+        lying.frame_rows[1] = bytes(row)
+        b.refuse(b.bundle("i", lying), "bad_index", "bad_frame")
+    for at, value in ((20, b"\1"), (20, b"\xff" * 8), (28, b"\0\0\0\0"), (28, b"\xff\xff\xff\xff"), (28, b"\1\0\1\0")):
+        lying = made()
+        row = bytearray(lying.chunk_rows[2])
+        row[at:at + len(value)] = value
+        lying.chunk_rows[2] = bytes(row)
+        b.refuse(b.bundle("i", lying), "bad_index")
+    lying = made()
+    lying.chunk_rows[2] = b"\xee" * 20 + lying.chunk_rows[2][20:]
+    b.verify(b.bundle("i", lying)).refused("bad_index")
+    for frame_bytes in (0, 1, 65535, 4 << 20 | 1, 2**40, -1):
+        lying = made()
+        lying.frame_bytes = frame_bytes
+        b.refuse(b.bundle("i", lying), "bad_manifest")
+    # Frames that are not what their digests and sizes promise: claims to be zstd and is not.
+    lying = made()
+    lying.frame_rows[1] = lying.frame_rows[1][:48] + (100).to_bytes(4, "little") + lying.frame_rows[1][52:]
+    b.refuse(b.bundle("i", lying), "bad_index", "bad_frame")
+
+
+def test_manifests(b):
+    def with_bytes(alter):
+        return b.bundle("m", [forge.component("app", {"version": b"m"})], alter=alter)
+    cases = {
+        "duplicate key": lambda s: s.replace(b'"name":"forged"', b'"name":"forged","name":"forged"'),
+        "duplicate in a component": lambda s: s.replace(b'"entries":1', b'"entries":1,"entries":1'),
+        "blank": lambda s: s.replace(b'"name":"forged"', b'"name": "forged"'),
+        "unsorted": lambda s: s.replace(b'"_type":"bundle",', b"", 1)[:-1] + b',"_type":"bundle"}',
+        "float": lambda s: s.replace(b'"version":1', b'"version":1.0'),
+        "escape": lambda s: s.replace(b'"forged"', b'"\\u0066orged"'),
+        "nul": lambda s: s.replace(b'"forged"', b'"for\\u0000ged"'),
+        "raw nul": lambda s: s.replace(b'"forged"', b'"for\0ged"'),
+        "not UTF-8": lambda s: s.replace(b'"forged"', b'"forg\xff"'),
+        "big number": lambda s: s.replace(b'"version":1}', b'"version":9007199254740992}'),
+        "huge number": lambda s: s.replace(b'"version":1}', b'"version":' + b"9" * 400 + b"}"),
+        "deep list": lambda s: s[:-1] + b',"zz":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        "13 deep": lambda s: s[:-1] + b',"zz":' + b"[" * 12 + b"]" * 12 + b"}",
+        "many values": lambda s: s[:-1] + b',"zz":[' + b",".join([b"1"] * 9000) + b"]}",
+        "list": lambda s: b"[]", "empty": lambda s: b"{}", "null": lambda s: b"null", "cut": lambda s: s[:-1],
+        "more": lambda s: s + b"x", "control": lambda s: s.replace(b'"forged"', b'"for\x1bged"'),
+    }
+    for what, alter in cases.items():
+        path = with_bytes(alter)
+        run = b.verify(path)
+        check(run.kind in ("syntax", "not_canonical", "bad_manifest", "limit", "wrong_type"), f"{what}: {run.kind}: {run.err}")
+        b.refuse(path, run.kind)
+    for key, value in (("_type", "root"), ("spec_version", "2.0"), ("version", 0), ("version", "1"), ("issued", "yesterday"),
+                       ("expires", "2020-01-01T00:00:00Z"), ("name", "-rf"), ("name", "a/b"), ("name", "a" * 65), ("name", ""),
+                       ("release", "1 0"), ("release", "../1"), ("release", "\u202e1"), ("components", []), ("components", {}),
+                       ("components", None), ("probes", {}), ("probes", [{}]), ("probes", [1]), ("floors", {"app": -1}),
+                       ("floors", {"../x": 1}), ("probation", {"duration_s": 2**40}), ("probation", []), ("requires", "("),
+                       ("requires", "a" * 3000), ("packing", {}), ("variant", 1)):
+        made = forge.Bundle("m", [forge.component("app", {"version": b"m"})])
+        made.signed[key] = value
+        path = b.bundle("m", made)
+        run = b.verify(path)
+        check(run.kind in ("bad_manifest", "wrong_type", "bad_predicate", "syntax", "limit", "newer_format"), f"{key} {value!r}: {run.kind}: {run.err}")
+        b.refuse(path, run.kind)
+    many = [forge.component(f"c{i}", {"version": b"m"}) for i in range(17)]
+    b.refuse(b.bundle("m", many), "bad_manifest")
+    b.refuse(b.bundle("m", [many[0], many[0]]), "bad_manifest")
+
+
+# ── Things that are no bundles ──────────────────────────────────────────────────────────────────────
+
+
+def test_special_files(b):
+    fifo, sparse, folder, loop = b.path(), b.path(), b.path(), b.path()
+    os.mkfifo(fifo)
+    os.mkdir(folder)
+    os.symlink(loop, loop)
+    with open(sparse, "wb") as f:
+        f.truncate(1 << 40)
+    cases = [(folder, ("io", "usage", "bad_skeleton")), (write(b.path(), b""), ("truncated",)), (sparse, ("bad_skeleton",)),
+             ("/dev/zero", ("bad_skeleton", "usage")), ("/dev/null", ("truncated", "usage")), (b.path(), ("not_found",)),
+             (loop, ("io", "not_found")), ("", ("not_found", "usage")), (fifo, ("truncated", "usage", "bad_skeleton", "io"))]
+    for path, kinds in cases:
+        run = b.verify(path, timeout_s=15)
+        run.refused(*kinds)
+        with b.device.unchanged(path):
+            b.device.install(path, timeout_s=15).refused(*kinds)
+    b.device.check_clean()
+    huge = b.path()
+    with open(huge, "wb") as f:
+        f.write(forge.header("manifest.json", 0o77777777777))
+        f.truncate(1 << 40)
+    run = b.verify(huge)
+    run.refused("limit", "bad_skeleton", "bad_manifest")
+    check(run.took_s < 10, f"a declared size must cost nothing: {run.took_s:.1f} s")
+
+
+# ── Configuration ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_configuration(f):
+    device = Lone(f, "configured")
+    device.run("check").ok()
+    good = json.loads(read(device.config))
+    def tried(text):
+        write(device.config, text if isinstance(text, bytes) else json.dumps(text).encode())
+        return device.run("check")
+    def with_(**changes):
+        return {k: v for k, v in {**good, **changes}.items() if v is not Ellipsis}
+
+    # Unknown keys: check refuses and suggests, run and the rest warn and go on.
+    tried(with_(pol_s=5)).refused("config", says="pol_s.*poll_s")
+    run = device.run("install", "--quiet", "/dev/null")
+    check("pol_s" in run.err and run.kind in ("truncated", "usage"), f"a warning, and then the bundle: {run.kind}: {run.err}")
+    tried(with_(zzzzqqq=5)).refused("config", says="zzzzqqq")
+    tried(with_(runners={"r": {"argv": ["/bin/true"], "usr": "x"}})).refused("config", says="runners.*usr.*user")
+
+    # The file, the place in it, and what was expected.
+    name = os.path.basename(device.config)
+    wrong = {
+        "poll_s": ["10", True, -1, 0, 1.5, None, [], 10**30], "state_dir": [5, "", None, {}, "a" * 1025], "controller": [1, []],
+        "watchdog": [1, "yes"], "reserve_bytes": ["1G", -1], "runners": [[], "x", {"r": 1}, {"r": {}}, {"r": {"argv": "x"}},
+        {"r": {"argv": []}}, {"r": {"argv": ["relative"]}}, {"bad name": {"argv": ["/bin/true"]}}],
+        "on_activate": [[], {"app": {}}, {"app": {"action": "explode"}}, {"app": {"action": "exec"}},
+                        {"app": {"action": "signal", "pid_file": "/x", "signal": "STOPP"}}, {"app": {"action": "restart", "unit": "--x"}}],
+        "window": [[], {"start": "25:00", "end": "01:00"}, {"start": "1:00", "end": "2:00"}, {"start": "01:00"},
+                   {"start": "01:00", "end": "02:00", "days": ["someday"]}],
+        "endpoints": [{"e": "http://example.org/"}, {"e": 1}, {"e": "file:relative"}], "facts": [[], 1], "metrics": [{"m": {}}],
+    }
+    for key, values in wrong.items():
+        for value in values:
+            if value is None and key != "state_dir":
+                continue
+            run = tried(with_(**{key: value}))
+            run.refused("config", says=f"{name}.*({key}|line 1, column)")
+    for key in ("state_dir", "root"):
+        tried(with_(**{key: ...})).refused("config", says=f"{name}.*{key}")
+    many = {f"r{i}": {"argv": ["/bin/true"]} for i in range(33)}
+    tried(with_(runners=many)).refused("config", says="runners")
+
+    # Not JSON at all. The line says where.
+    text = json.dumps(good).encode()
+    for bad in (b"", b"{", b"[]", b"null", b"\xff\xfe{}", text.replace(b"state_dir", b"state\xffdir"), text + b"x", text[:-1],
+                text[:-1] + b',"poll_s":1}', b'{"a":"\\u0000"}', b"[" * 100000, text.replace(b'"poll_s": ', b'"poll_s": NaN'),
+                b"\xef\xbb\xbf" + text, b" " * (1 << 20) + text, b"\0" * 1000):
+        tried(bad).refused("config", "limit", says=name)
+    os.unlink(device.config)
+    device.run("check").refused("not_found", says=name)
+    os.mkdir(device.config)
+    device.run("check").refused("io", "config", says=name)
+    os.rmdir(device.config)
+    os.mkfifo(device.config)
+    device.run("check", timeout_s=10).refused("io", "config", says=name)
+    os.unlink(device.config)
+    os.symlink("/dev/zero", device.config)
+    device.run("check", timeout_s=10).refused("io", "config", says=name)
+    os.unlink(device.config)
+    write(device.config, text)
+    device.run("check").ok()
+
+
+# ── The socket ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def connect(device):
+    path = os.path.join(device.state, "agent.sock")
+    def attempt():
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        try:
+            s.connect(path)
+            return s
+        except BlockingIOError:  # the backlog is full for a moment
+            s.close()
+            return None
+    return fleet.wait_for("the agent to take a connection", attempt, 15)
+
+
+def ask(device, line):
+    """What comes back for these bytes; b"" when the agent hangs up."""
+    with connect(device) as s:
+        try:
+            s.sendall(line)
+            answer = b""
+            while not answer.endswith(b"\n"):
+                part = s.recv(65536)
+                if not part:
+                    break
+                answer += part
+            return answer
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+
+
+def memory_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_socket(b, rng):
+    device = b.device
+    device.serve()
+    before = memory_kib(device.device.process.pid)
+    for line in (b"\n", b"{}\n", b"[]\n", b"null\n", b"{\n", b"\0\n", b"\xff\xff\n", b'{"cmd":1}\n', b'{"cmd":""}\n', b'{"cmd":"x"}\n',
+                 b'{"cmd":"install"}\n', b'{"cmd":"inhibit"}\n', b'{"cmd":"inhibit","seconds":-1}\n',
+                 b'{"cmd":"inhibit","seconds":99999999999}\n', b'{"cmd":"inhibit","seconds":1,"reason":5}\n',
+                 b'{"cmd":"status","cmd":"status"}\n', b'{"cmd":"' + b"x" * 1000 + b'"}\n', b"[" * 100000 + b"\n", b"GET / HTTP/1.1\r\n\r\n",
+                 b'{"cmd":"enroll"}\n', b'{"cmd":"checkin"}\n', b'{"cmd":"commit"}\n', b'{"cmd":"cancel"}\n',
+                 bytes(rng.randrange(1, 256) for _ in range(5000)).replace(b"\n", b"") + b"\n"):
+        answer = ask(device, line)
+        try:
+            error = json.loads(answer)["error"]
+        except (ValueError, KeyError, TypeError):
+            raise fleet.Failed(f"{line[:60]!r}: expected an error, got {answer[:200]!r}") from None
+        check(error["code"] in KINDS and error["code"] != "internal" and error["text"], f"{line[:60]!r}: {error}")
+    check(ask(device, b"x" * (600 * 1024) + b"\n") == b"", "a line above the ceiling: the connection is closed")
+
+    # Commands without end, half a command, and nothing at all: others are served.
+    check(b'"state"' in ask(device, b'{"cmd":"status"}\n{"cmd":"status"}\n' * 500), "the first command is answered")
+    idle = [connect(device) for _ in range(5)]
+    idle[0].sendall(b'{"cmd":"sta')
+    idle[1].shutdown(socket.SHUT_WR)
+    idle[2].sendall(b'{"cmd":"status"}\n')  # and never reads
+    device.status()
+    for _ in range(200):
+        connect(device).close()
+    device.status()
+    # More than there are places: who comes late is turned away, and it is over when the time of the idle is.
+    crowd = []
+    for _ in range(40):
+        crowd.append(connect(device))
+    fleet.wait_for("a place to become free while 40 clients do nothing", lambda: device.run("status", "--json").code == 0, 20)
+    for s in idle + crowd:
+        s.close()
+    # Descriptors that nobody asked for are closed.
+    held = len(os.listdir(f"/proc/{device.device.process.pid}/fd"))
+    with open("/dev/null", "rb") as null:
+        for _ in range(50):
+            with connect(device) as s:
+                socket.send_fds(s, [b'{"cmd":"status"'], [null.fileno()] * 3)
+                socket.send_fds(s, [b"}\n"], [null.fileno()] * 3)
+                s.recv(65536)
+        with connect(device) as s:
+            socket.send_fds(s, [b'{"cmd":"install"}\n'], [null.fileno()])
+            check(b'"usage"' in s.recv(65536), "a device is no bundle")
+    fleet.wait_for("descriptors to be closed", lambda: len(os.listdir(f"/proc/{device.device.process.pid}/fd")) <= held, 10)
+    after = memory_kib(device.device.process.pid)
+    check(after - before < 16384, f"memory must not grow: {before} KiB before, {after} after")
+    check(device.status()["state"] == "idle", "the agent works as before")
+    check(device.stop() == 0, "the agent ends as before")
+
+
+# ── The order of things ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_order(f, first, second):
+    device = Lone(f, "orderly")
+    device.run("status").refused("not_found")
+    device.run("rollback", "--quiet").refused("no_previous")
+    device.run("commit", "--quiet").refused("wrong_state")
+    device.run("enroll").refused("not_found", says="edge-agent run")
+    device.run("inhibit", "10").refused("not_found")
+    for argv in (("inhibit", "forever"), ("inhibit", "-1"), ("inhibit",), ("install",), ("install", first, second), ("run", "x"),
+                 ("status", "--yaml"), ("commit", "--config"), ("rollback", "--again")):
+        device.run(*argv).refused("usage", "syntax")
+    edge_agent(f.env, "dance").refused("usage")
+    edge_agent(f.env, "verify", first).refused("usage", says="--root")
+    device.install(first).ok()
+    with device.unchanged("commit while idle"):
+        device.run("commit", "--quiet").refused("wrong_state")
+
+    # While an agent runs: a second one is refused, commands go through it.
+    device.serve()
+    device.run("run").refused("busy")
+    device.run("enroll").refused("config", says="controller")
+    device.reconfigure(probation_s=3)
+    device.stop()
+    device.serve()
+    device.run("install", "--quiet", "--no-wait", second).ok()
+    device.wait_state("probation")
+    device.install(first).refused("wrong_state", "busy", says="probation")
+    device.run("inhibit", "5").ok()
+    device.run("inhibit", "0").ok()
+    device.run("commit", "--quiet").ok()
+    check(device.wait_state("idle")["components"]["app"]["version"] == "1.1", "committed by hand")
+    device.install(second).ok()
+    device.run("rollback", "--quiet").ok()
+    device.stop()
+
+    # Two at once without an agent: one of them does it.
+    device.reconfigure(probation_s=2)
+    one = device.begin("install", "--quiet", "--again", second)
+    fleet.wait_for("the first install to begin", lambda: os.path.exists(os.path.join(device.state, "agent.sock")), 20)
+    device.install(first).refused("busy", "wrong_state")
+    device.run("run").refused("busy")
+    check(one.wait(timeout=60) == 0, "the first install goes on")
+    check(device.check_clean()["components"]["app"]["version"] == "1.1", "and is what the device runs")
+    # A socket that a power cut left behind is in nobody's way.
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(os.path.join(device.state, "agent.sock"))
+    stale.close()
+    device.status()
+    device.serve()
+    device.stop(9)
+    device.serve()
+    device.stop()
+
+
+def test_queue(f, first, second):
+    """A device whose reports nobody ever takes can still be served with a stick."""
+    device = Lone(f, "offline")
+    for _ in range(130):
+        device.install("/dev/null").refused("truncated", "usage")
+    device.install(first).ok()
+    device.install(second).ok()
+    check(device.version() == "1.1", "installed after more refusals than the queue holds")
+
+
+def test(f):
+    print(f"SEED={SEED}", flush=True)
+    rng = random.Random(SEED)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    b = Bench(f)
+    first = f.bundle("small", "1.0", {"app": f.component("small-1.0", {"version": "1.0", "etc/conf": "a" * 3000})})
+    second = f.bundle("small", "1.1", {"app": f.component("small-1.1", {"version": "1.1", "etc/conf": "a" * 3000})})
+    real = f.pair("2.0")
+    device = Lone(f, "real")
+    device.install(first).ok()
+    b.device.install(b.bundle("honest", [forge.component("app", {"version": b"honest", "a/b": bytes(range(256)) * 1000, "a-b": b""})])).ok()
+    steps = [("flips", lambda: test_flips(f, real, device, rng)), ("lengths", lambda: test_lengths(f, real, device, rng)),
+             ("members", lambda: test_members(f, real, device)), ("signers", lambda: test_signers(b)), ("roots", lambda: test_roots(b)),
+             ("paths", lambda: test_paths(b)), ("trees", lambda: test_trees(b)), ("sizes", lambda: test_sizes(b)),
+             ("indices", lambda: test_indices(b)), ("manifests", lambda: test_manifests(b)),
+             ("special files", lambda: test_special_files(b)), ("not for us", lambda: test_not_for_us(b)),
+             ("configuration", lambda: test_configuration(f)), ("socket", lambda: test_socket(b, rng)),
+             ("order", lambda: test_order(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
+    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
+    for name, step in steps:
+        if only and name not in only:
+            continue
+        begin = time.monotonic()
+        step()
+        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    # After all that, both devices take the next honest bundle.
+    device.install(real).ok()
+    check(device.check_clean()["components"]["model"]["version"] == "2.0", "the honest bundle is installed")
+
+
+fleet.main(test)
