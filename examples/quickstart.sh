@@ -7,6 +7,7 @@
 #   examples/quickstart.sh                 builds, runs, cleans up; leaves nothing running
 #   DEVICES=5 examples/quickstart.sh       with another number of devices
 #   KEEP=1 examples/quickstart.sh          keeps the working folder to look at
+#   PROGRAMS=DIR examples/quickstart.sh    takes the programs in DIR and builds and installs nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +36,10 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 build() {
+    if [ -n "${PROGRAMS:-}" ]; then
+        PATH="$(cd "$PROGRAMS" && pwd):$PATH"
+        return
+    fi
     say "Packages and programs"
     tests/deps.sh example
     local log

@@ -33,7 +33,7 @@ static inline char *wire_file(const char *path) {
     cr_assert(file, "%s", path);
     char *text = calloc(1, 1 << 20);
     cr_assert(text);
-    (void)fread(text, 1, (1 << 20) - 1, file);
+    cr_assert(fread(text, 1, (1 << 20) - 1, file) > 0, "%s is empty", path);
     (void)fclose(file);
     return text;
 }

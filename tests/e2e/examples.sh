@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# ctest: serial
+#
+# The examples' own checks: the models against a second implementation, the applications by their interfaces, the firmware tree.
+set -euo pipefail
+cd "${EDGE_SOURCE:?}"
+examples/vibration/check.py
+examples/firmware/check.sh
