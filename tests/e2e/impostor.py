@@ -146,8 +146,9 @@ class Impostor:
         self.say.update(state="idle")
         self.say.pop("update", None)
 
-    def runs(self, release, bundle, component="app", name=None):
-        self.say["components"] = {component: {"manifest": bundle, "name": name or component, "security_version": 0, "version": release}}
+    def runs(self, name, release, bundle):
+        """A release whose only component is called as the release."""
+        self.say["components"] = {name: {"manifest": bundle, "name": name, "security_version": 0, "version": release}}
         self.say["generation"] += 1
 
     def commit(self):
@@ -158,7 +159,7 @@ class Impostor:
         self.report("activated", self.last)
         self.report("committed", self.last)
         self.rest()
-        self.runs(self.last["bundle"]["release"], self.last["bundle"]["id"], name=self.last["bundle"]["name"])
+        self.runs(self.last["bundle"]["name"], self.last["bundle"]["release"], self.last["bundle"]["id"])
         return self.check_in()
 
     def refuse(self, code="probe_failed"):
