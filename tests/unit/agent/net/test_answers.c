@@ -169,6 +169,7 @@ Test(answers, endless_interim_answers_end) {
 Test(answers, a_server_that_falls_silent_is_left) {
     static const char *const heads[] = {"", "HTTP/1.1 2", OK};
     net.retries = 0;
+    net.rate_min_bytes_s = 100000;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const struct faultd_scene scene = {heads[i], content, sizeof content, .cut = WHOLE,
                                            .stall_ms = SILENCE_MS};

@@ -133,7 +133,10 @@ static bool create_outside(void) {
     return opens(outside.fd, "new", O_WRONLY | O_CREAT);
 }
 static bool create_in_tmp(void) {
-    return opens(AT_FDCWD, "/tmp/edge-escaped", O_WRONLY | O_CREAT | O_EXCL);
+    bool done = opens(AT_FDCWD, "/tmp/edge-escaped", O_WRONLY | O_CREAT | O_EXCL);
+    if (done)
+        (void)unlink("/tmp/edge-escaped");
+    return done;
 }
 static bool read_outside(void) {
     return opens(outside.fd, "secret", O_RDONLY);
@@ -309,7 +312,10 @@ Test(sandbox, other_processes_are_out_of_reach) {
 // The system
 
 static bool mount_something(void) {
-    return mount("none", staging.path, "tmpfs", 0, NULL) == 0;
+    bool done = mount("none", staging.path, "tmpfs", 0, NULL) == 0;
+    if (done)
+        (void)umount(staging.path);
+    return done;
 }
 static bool leave_namespace(void) {
     return unshare(CLONE_NEWNS) == 0;
