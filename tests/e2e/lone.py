@@ -134,7 +134,8 @@ class Lone:
         self.device.process = self.begin("run")
         def ready():
             check(self.device.process.poll() is None, f"{self.name}: edge-agent run has ended: {self.device.log()[-2000:]}")
-            return os.path.exists(os.path.join(self.state, "agent.sock")) and self.run("status", "--json").code == 0
+            answer = self.run("status", "--json")
+            return answer.code == 0 and "probation" in json.loads(answer.out)  # which nobody knows but the agent itself
         fleet.wait_for(f"{self.name} to answer", ready, 30)
 
     def stop(self, number=signal.SIGTERM):
@@ -161,7 +162,7 @@ class Lone:
     def picture(self):
         """What an application can see, and what takes space: all but the agent's own notes."""
         seen = picture(self.state)
-        return {path: what for path, what in seen.items() if not path.startswith("private") and path != "agent.sock"}
+        return {path: what for path, what in seen.items() if not path.startswith("private") and path not in ("agent.sock", "scratch")}
 
     def check_clean(self):
         """I1, I2, I7, I8 of a device at rest: what runs is whole, and nothing is left over."""
