@@ -39,6 +39,17 @@ static enum rollout_verdict judge_threshold(const struct rollout_gate_bounds *bo
                         all.now[ROLLOUT_TASK_LOST], percent(bounds->failure_ppm, text));
         return ROLLOUT_VERDICT_FAIL;
     }
+    // Even if all that are still expected commit.
+    if (bad > 0 && above(bad, expected, ROLLOUT_PPM - bounds->success_ppm)) {
+        rollout_why_set(why, ROLLOUT_WHY_below_success,
+                        "%" PRIu64 " of %" PRIu64 " devices did not commit (%" PRIu64
+                        " refused, %" PRIu64 " reverted, %" PRIu64
+                        " lost); the gate wants %s %% to, which cannot be "
+                        "reached any more",
+                        bad, expected, all.now[ROLLOUT_TASK_FAILED], all.now[ROLLOUT_TASK_REVERTED],
+                        all.now[ROLLOUT_TASK_LOST], percent(bounds->success_ppm, text));
+        return ROLLOUT_VERDICT_FAIL;
+    }
     if (known < sample) {
         rollout_why_set(why, ROLLOUT_WHY_small_sample,
                         "%" PRIu64 " devices have an outcome; the gate wants %" PRIu64, known,

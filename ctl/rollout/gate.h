@@ -5,9 +5,9 @@
 //
 // rollout_gate_threshold: failure comes first. It fails when more than failure_ppm of the devices
 // with an outcome did not commit and there are at least min_sample of them, or when already so many
-// did not that the stage can no longer stay within failure_ppm. It passes when at least success_ppm
-// committed. A stage with fewer devices than min_sample needs all of them instead. Exactly at a
-// bound is within it.
+// did not that the stage can no longer stay within failure_ppm, or reach success_ppm. It passes
+// when at least success_ppm committed. A stage with fewer devices than min_sample needs all of them
+// instead. Exactly at a bound is within it.
 #pragma once
 
 #include <stddef.h>
