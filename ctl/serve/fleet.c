@@ -119,7 +119,6 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
 // ── Time ──
 
 struct lost {
-    const struct serve_fleet *fleet;
     size_t n;
     char ids[LOST_PER_TICK][BUNDLE_DEVICE_ID_MAX + 1];
 };
@@ -127,11 +126,8 @@ struct lost {
 // The query is still open here: the devices are changed afterwards.
 static int note_lost(void *context, const struct store_device *device, struct err *e) {
     struct lost *lost = context;
-    struct serve_engine_rollout *r = serve_engine_find(lost->fleet->engine, device->task.rollout);
     (void)e;
-    uint64_t timeout_s = r == NULL ? ROLLOUT_POLICY_TIMEOUT_DEFAULT_S : r->row.policy.timeout_s;
-    if (now_s(lost->fleet) - device->seen_s >= (int64_t)timeout_s && lost->n < LOST_PER_TICK)
-        (void)snprintf(lost->ids[lost->n++], sizeof lost->ids[0], "%s", device->id);
+    (void)snprintf(lost->ids[lost->n++], sizeof lost->ids[0], "%s", device->id);
     return lost->n == LOST_PER_TICK ? 1 : 0;
 }
 
@@ -149,26 +145,33 @@ static int lose(const struct serve_fleet *fleet, const char *id, struct err *e) 
     return done;
 }
 
-static uint64_t shortest_timeout(const struct serve_engine *engine) {
-    uint64_t least = ROLLOUT_POLICY_TIMEOUT_DEFAULT_S;
-    for (size_t i = 0; i < engine->n_rollouts; i++)
-        if (engine->rollouts[i]->row.policy.timeout_s < least)
-            least = engine->rollouts[i]->row.policy.timeout_s;
-    return least;
-}
-
-static int lose_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
-    struct lost lost = {.fleet = fleet};
-    int64_t timeout_s = (int64_t)shortest_timeout(fleet->engine);
+// Devices at work on one rollout ("" on an offer without one), by its own time to wait.
+static int lose_silent(const struct serve_fleet *fleet, const char *rollout, uint64_t timeout_s,
+                       int64_t started_s, struct err *e) {
+    struct lost lost = {.n = 0};
+    int64_t before_s = now_s(fleet) - (int64_t)timeout_s + 1;
     // While the controller was down nobody could call.
-    if (now_s(fleet) - started_s < timeout_s)
+    if (started_s >= before_s)
         return 0;
-    if (store_device_silent(fleet->db, now_s(fleet) - timeout_s + 1, 4 * LOST_PER_TICK, note_lost,
-                            &lost, e) < 0)
+    if (store_device_silent(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &lost, e) < 0)
         return -1;
     for (size_t i = 0; i < lost.n; i++)
         if (lose(fleet, lost.ids[i], e) < 0)
             return -1;
+    return 0;
+}
+
+static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
+    const struct serve_engine *engine = fleet->engine;
+    if (lose_silent(fleet, "", ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
+        return -1;
+    for (size_t i = 0; i < engine->n_rollouts; i++) {
+        const struct serve_engine_rollout *r = engine->rollouts[i];
+        struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
+        if (rollout_tally_unresolved(&all) > 0 &&
+            lose_silent(fleet, r->row.policy.name, r->row.policy.timeout_s, started_s, e) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -181,7 +184,7 @@ static bool wants_plan(const struct serve_engine_rollout *r) {
 
 int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
     struct serve_engine *engine = fleet->engine;
-    if (lose_silent(fleet, started_s, e) < 0)
+    if (lose_all_silent(fleet, started_s, e) < 0)
         return -1;
     for (size_t i = 0; i < engine->n_rollouts; i++) {
         struct serve_engine_rollout *r = engine->rollouts[i];

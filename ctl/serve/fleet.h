@@ -35,7 +35,8 @@ int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollou
 // Finds bounds and planned numbers from the devices that are known now.
 int serve_fleet_plan(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                      struct err *e) __attribute__((nonnull));
-// What time brings: stages that are over, devices that are lost (silent since before boot_s do not
-// count before they had timeout_s to call again).
+// What time brings: stages that are over, devices that are lost. started_s: since when devices
+// could call; silence before it does not count, so each has its rollout's whole timeout_s from then
+// on.
 int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e)
     __attribute__((nonnull));

@@ -13,6 +13,7 @@
 #include "ctl/serve/work.h"
 
 #define TRIM_EVERY 1200 // ticks: ten minutes
+#define JUMP_MS    5000 // the clock was set by so much at once; less is the distance of two readings
 
 struct serve_tick {
     struct serve_server *server;
@@ -21,16 +22,27 @@ struct serve_tick {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping, busy; // busy: the job is with the store
-    int64_t started_s;
+    int64_t started_s;   // since when devices could call
+    int64_t ahead_ms;    // of the wall clock, to the one that nobody sets
     uint64_t n;
     struct store_job job;
 };
+
+// A clock that was set is no silence of the devices: their time to call begins anew.
+static void follow_clock(struct serve_tick *tick, int64_t now_ms) {
+    int64_t ahead_ms = now_ms - chrono_boot_ms(tick->server->clock);
+    int64_t jump_ms = ahead_ms - tick->ahead_ms;
+    if (jump_ms > JUMP_MS || jump_ms < -JUMP_MS)
+        tick->started_s = now_ms / 1000;
+    tick->ahead_ms = ahead_ms;
+}
 
 static int run(struct store_db *db, void *context, struct err *e) {
     struct serve_tick *tick = context;
     struct serve_engine *engine = tick->server->engine;
     struct serve_fleet fleet = {
         .engine = engine, .db = db, .now_ms = chrono_wall_ms(tick->server->clock)};
+    follow_clock(tick, fleet.now_ms);
     if (tick->n++ % TRIM_EVERY == 0 && store_event_trim(db, e) < 0)
         return -1;
     if (serve_engine_load(engine, db, e) < 0)
@@ -102,6 +114,7 @@ int serve_tick_start(struct serve_server *server, struct serve_http *http, struc
     tick->server = server;
     tick->http = http;
     tick->started_s = chrono_wall_ms(server->clock) / 1000;
+    tick->ahead_ms = chrono_wall_ms(server->clock) - chrono_boot_ms(server->clock);
     (void)pthread_mutex_init(&tick->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

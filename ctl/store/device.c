@@ -158,13 +158,13 @@ int store_device_list(struct store_db *db, const char *after, store_device_visit
     return visit_all(db, row, visit, context, e);
 }
 
-int store_device_silent(struct store_db *db, int64_t before_s, uint64_t max,
+int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                         store_device_visit visit, void *context, struct err *e) {
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e,
                         "SELECT " COLUMNS " FROM device WHERE task_state BETWEEN 1 AND 3 AND"
-                        " seen_s<? ORDER BY seen_s LIMIT ?",
-                        "ii", before_s, (int64_t)max) < 0)
+                        " seen_s<? AND task_rollout=? ORDER BY seen_s LIMIT ?",
+                        "iti", before_s, rollout, (int64_t)max) < 0)
         return -1;
     return visit_all(db, row, visit, context, e);
 }

@@ -82,11 +82,11 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e)
 typedef int (*store_device_visit)(void *context, const struct store_device *device, struct err *e);
 int store_device_list(struct store_db *db, const char *after, store_device_visit visit,
                       void *context, struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
-// Those at work on an update (offered, staged, activated) that were last seen before `before_s`,
-// longest silent first, at most `max`.
-int store_device_silent(struct store_db *db, int64_t before_s, uint64_t max,
+// Those at work (offered, staged, activated) on the rollout ("" on an offer without one) that were
+// last seen before `before_s`, longest silent first, at most `max`.
+int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                         store_device_visit visit, void *context, struct err *e)
-    __attribute__((nonnull(1, 4, 6)));
+    __attribute__((nonnull(1, 2, 5, 7)));
 int store_device_count(struct store_db *db, enum store_device_state state, uint64_t *ret,
                        struct err *e) __attribute__((nonnull));
 
