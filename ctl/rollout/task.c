@@ -41,6 +41,8 @@ bool rollout_task_took(enum rollout_task task) {
 
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event) {
     assert(event < BUNDLE_EVENTS);
+    if (task == ROLLOUT_TASK_NONE || task == ROLLOUT_TASK_ALREADY || task == ROLLOUT_TASK_SKIPPED)
+        return task;
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
     return after[event];

@@ -28,5 +28,6 @@ const char *rollout_task_name(enum rollout_task task);
 bool rollout_task_unresolved(enum rollout_task task);
 // May hold the release because of the rollout: without outcome, committed or lost.
 bool rollout_task_took(enum rollout_task task);
-// What a report makes of it.
+// What a report makes of it. Only who was offered it can say what became of it: where nothing was
+// (none, already, skipped) a report changes nothing.
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event);

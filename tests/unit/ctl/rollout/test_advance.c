@@ -105,6 +105,22 @@ Test(rollout_advance, nothing_is_concluded_from_too_small_a_sample_unless_it_can
     cr_assert_eq(w.progress.state, ROLLOUT_STATE_FAILED);
 }
 
+// Between both bounds it would wait for outcomes that cannot come.
+Test(rollout_advance, a_gate_that_can_not_pass_any_more_fails) {
+    struct world w = world();
+    w.policy.stages[0].gate =
+        (struct rollout_gate_bounds){.success_ppm = 950000, .failure_ppm = 500000, .min_sample = 1};
+    w.tallies[0].planned = 40;
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 30);
+    set(&w, 0, ROLLOUT_TASK_FAILED, 2); // 38 of 40 may still come: exactly 95 %
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    set(&w, 0, ROLLOUT_TASK_FAILED, 3);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FAILED);
+    cr_assert_not_null(strstr(w.progress.why.text, "cannot be reached"), "%s", w.progress.why.text);
+}
+
 Test(rollout_advance, reverting_ends_when_all_are_back_or_silent_too_long) {
     struct world w = world();
     w.policy.on_failure = ROLLOUT_ON_FAILURE_REVERT;
@@ -197,6 +213,12 @@ Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
         enum rollout_task to = rollout_task_after(ROLLOUT_TASK_LOST, (enum bundle_event)event);
         cr_assert(to != ROLLOUT_TASK_NONE && to != ROLLOUT_TASK_LOST, "event %u", event);
     }
+    static const enum rollout_task never_offered[] = {ROLLOUT_TASK_NONE, ROLLOUT_TASK_ALREADY,
+                                                      ROLLOUT_TASK_SKIPPED};
+    for (unsigned event = 0; event < BUNDLE_EVENTS; event++)
+        for (size_t i = 0; i < 3; i++)
+            cr_assert_eq(rollout_task_after(never_offered[i], (enum bundle_event)event),
+                         never_offered[i], "event %u", event);
     rollout_tally_move(&t, ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_COMMITTED);
     cr_assert_eq(rollout_tally_unresolved(&t), 0);
     cr_assert_eq(rollout_tally_offered(&t), 1);

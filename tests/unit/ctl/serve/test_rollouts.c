@@ -185,6 +185,28 @@ Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 120) 
     fleet_free(&f);
 }
 
+// Otherwise one hostile device that an operator holds decides about the canary.
+Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 120) {
+    struct fleet f;
+    fleet_make(&f);
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/hold", "{\"held\":true}"));
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\",\"gate\":{\"failure_pct\":0}}");
+    struct device *d = &f.d[0];
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    cr_assert_not(d->instructed);
+    (void)snprintf(d->told.rollout, sizeof d->told.rollout, "r");
+    d->told.attempt = 1;
+    for (unsigned event = 0; event < BUNDLE_EVENTS; event++)
+        device_report(d, (enum bundle_event)event, "probe_failed");
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    cr_assert_eq(d->heard.acked, d->report_id);
+    OWN(json) json_t *shown = admin(&f.c, 200, "GET", "/api/v1/rollouts/r", "");
+    cr_assert_str_eq(text_at(shown, "state"), "running");
+    cr_assert_eq(count_of(shown, 0, "offered"), 0);
+    cr_assert_eq(count_of(shown, 0, "skipped"), 1);
+    fleet_free(&f);
+}
+
 Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, .timeout = 120) {
     struct fleet f;
     fleet_make(&f);
