@@ -46,6 +46,32 @@ static bool stands_still(const struct rollout_candidate *c, int64_t now_s,
     return true;
 }
 
+// A device that an operator keeps out is not waited for.
+static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    for (size_t i = 0; i < in->n_candidates && ret->mark == ROLLOUT_TASK_NONE; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        if (c->selected && c->progress->state == ROLLOUT_STATE_RUNNING &&
+            c->stage <= c->progress->stage && c->stage < c->policy->n_stages &&
+            (!is_part(&in->device, c) || in->device.task == ROLLOUT_TASK_NONE)) {
+            ret->candidate = i;
+            ret->mark = ROLLOUT_TASK_SKIPPED;
+        }
+    }
+}
+
+// ── 0. Two that say they are one ──
+
+// What one of them is told the other does too, and reports of both are counted as one.
+static bool cloned(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    if (!in->device.cloned)
+        return false;
+    skip(in, ret);
+    rollout_why_set(&ret->why, ROLLOUT_WHY_clone,
+                    "two devices seem to share its identity: nothing is told to either until an "
+                    "operator decides (edgectl device accept, or replace)");
+    return true;
+}
+
 // ── 1. An update under way ──
 
 static bool give_up(const struct rollout_inputs *in, size_t candidate, const char *cause,
@@ -143,19 +169,6 @@ static bool go_back(const struct rollout_inputs *in, struct rollout_decision *re
 }
 
 // ── 3. Hold and pin ──
-
-// A device that an operator keeps out is not waited for.
-static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    for (size_t i = 0; i < in->n_candidates && ret->mark == ROLLOUT_TASK_NONE; i++) {
-        const struct rollout_candidate *c = &in->candidates[i];
-        if (c->selected && c->progress->state == ROLLOUT_STATE_RUNNING &&
-            c->stage <= c->progress->stage && c->stage < c->policy->n_stages &&
-            (!is_part(&in->device, c) || in->device.task == ROLLOUT_TASK_NONE)) {
-            ret->candidate = i;
-            ret->mark = ROLLOUT_TASK_SKIPPED;
-        }
-    }
-}
 
 // Brings it to a release without a rollout. pinned: by a person, so at once.
 static bool bring(const struct rollout_inputs *in, const struct rollout_target *t, bool pinned,
@@ -357,7 +370,7 @@ static bool nothing(const struct rollout_inputs *in, struct rollout_decision *re
 }
 
 void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    static const step_fn steps[] = {under_way,     go_back,        kept_out,
+    static const step_fn steps[] = {cloned,        under_way,      go_back, kept_out,
                                     from_rollouts, from_baselines, nothing};
     *ret = (struct rollout_decision){.candidate = ROLLOUT_DECIDE_NO_CANDIDATE};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)

@@ -3,6 +3,7 @@
 // What to tell one device, given what it said and everything that may concern it. Pure: whoever
 // calls has evaluated selectors, strata and variants, and looks up nothing here. In order:
 //
+//   0. it seems to be two devices that share an identity: nothing until a person decided;
 //   1. an update that is under way: go on, wait, or give it up;
 //   2. a rollout that goes back, and of which the device has the release: revert;
 //   3. held: nothing. Pinned: the pinned release;
@@ -58,6 +59,7 @@ struct rollout_device {
     enum rollout_task task;
     struct keys_digest bundle;
     bool held;
+    bool cloned;             // two devices seem to share its identity
     uint64_t direct_attempt; // of offers without a rollout; rises when a person pins again
     // said
     bool updating; // an update is under way

@@ -17,6 +17,7 @@
     X(activate,          "it may activate what it staged")                                                             \
     X(cancelling,        "it was told to give the update up")                                                          \
     X(going_back,        "it was told to go back")                                                                     \
+    X(clone,             "two devices seem to share its identity; an operator has to decide")                          \
     X(held,              "an operator holds it")                                                                       \
     X(pinned,            "an operator pinned it to a release")                                                         \
     X(stage_closed,      "its stage has not started")                                                                  \

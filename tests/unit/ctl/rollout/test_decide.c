@@ -178,6 +178,21 @@ Test(rollout_decide, a_baseline_fills_what_no_rollout_claims) {
     cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
 }
 
+Test(rollout_decide, a_clone_is_told_nothing_at_all) {
+    struct world w;
+    make(&w);
+    w.in.device.cloned = true;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_clone);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_SKIPPED);
+    // Neither to go on nor to go back.
+    w.in.device.updating = w.in.device.look = true;
+    w.in.device.update_rollout = "r";
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    w.progress.state = ROLLOUT_STATE_ABORTED;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+}
+
 Test(rollout_decide, hold_and_pin_come_before_rollouts) {
     struct world w;
     make(&w);

@@ -208,6 +208,31 @@ Test(serve_access, a_copy_of_a_device_is_noticed) {
     device_free(&d);
 }
 
+// What one is told the other would do as well, and both report under the same numbers.
+Test(serve_access, a_cloned_device_is_told_nothing_until_a_person_decides) {
+    struct device d;
+    struct keys_digest id;
+    char copied[BUNDLE_NONCE_HEX];
+    device_join(&c, &d, 1);
+    cr_assert_eq(device_check_in(&c, &d), 200);
+    (void)snprintf(copied, sizeof copied, "%s", d.say.nonce);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(device_check_in(&c, &d), 200);
+    (void)snprintf(d.say.nonce, sizeof d.say.nonce, "%s", copied);
+    bundle_publish(&c, "1.0", &id);
+    json_decref(
+        admin(&c, 201, "POST", "/api/v1/rollouts", "{\"name\":\"r\",\"release\":\"app 1.0\"}"));
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(device_check_in(&c, &d), 200);
+        cr_assert_not(d.instructed);
+        cr_assert_str_eq(d.heard.why_code, "clone");
+    }
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/accept", "{}"));
+    cr_assert_eq(device_check_in(&c, &d), 200);
+    cr_assert(d.instructed && d.told.action == BUNDLE_ACTION_INSTALL, "%s", d.heard.why_text);
+    device_free(&d);
+}
+
 Test(serve_access, a_tampered_expired_or_foreign_device_token_is_refused) {
     struct device a, b;
     device_join(&c, &a, 1);
