@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -22,28 +24,32 @@ static int open_with(int dir, const char *path, int flags, mode_t mode) {
     return FS_PATH_RETRY(fs_path_ops()->openat(dir, path, flags | O_CLOEXEC | O_NOCTTY, mode));
 }
 
+// A FIFO with a name has nobody at its other end, or nobody who ever ends. The pipe of a shell's
+// <(command) has no name in any file system, and its writer ends.
+static bool is_named_fifo(int fd, const struct stat *status) {
+    struct statfs where;
+    return S_ISFIFO(status->st_mode) && (fstatfs(fd, &where) < 0 || where.f_type != PIPEFS_MAGIC);
+}
+
 // Hands over *fd when it is an ordinary file. Below a directory anything else is refused: a FIFO or
-// a device that someone left there would block or do things when it is read.
+// a device that someone left there would block or do things when it is read. A path that the
+// operator gave may also be a device, a terminal or a pipe, which are read as usual.
 static int hand_over_file(int dir, const char *path, int *fd, int *ret, struct err *e) {
     char shown[FS_SHOWN_BYTES];
-    if (dir != AT_FDCWD) {
-        struct stat status;
-        if (fstat(*fd, &status) < 0)
-            return err_errno(e, errno, "looking at %s", fs_path_show(path, shown));
-        if (S_ISDIR(status.st_mode))
-            return err_errno(e, EISDIR, "opening %s", fs_path_show(path, shown));
-        if (!S_ISREG(status.st_mode))
-            return err_set(e, &err_io, "opening %s: not an ordinary file",
-                           fs_path_show(path, shown));
+    struct stat status;
+    if (fstat(*fd, &status) < 0)
+        return err_errno(e, errno, "looking at %s", fs_path_show(path, shown));
+    if (S_ISDIR(status.st_mode))
+        return err_errno(e, EISDIR, "opening %s", fs_path_show(path, shown));
+    if (dir == AT_FDCWD ? is_named_fifo(*fd, &status) : !S_ISREG(status.st_mode))
+        return err_set(e, &err_io, "opening %s: not an ordinary file", fs_path_show(path, shown));
+    if (!S_ISREG(status.st_mode)) {
+        int flags = fcntl(*fd, F_GETFL);
+        if (flags < 0 || fcntl(*fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+            return err_errno(e, errno, "opening %s", fs_path_show(path, shown));
     }
     *ret = own_take_fd(fd);
     return 0;
-}
-
-// Without O_NONBLOCK opening a FIFO would wait for its other end; for ordinary files the flag means
-// nothing.
-static int flags_for(int dir) {
-    return dir == AT_FDCWD ? 0 : O_NONBLOCK;
 }
 
 int fs_open_dir(int dir, const char *path, int *ret, struct err *e) {
@@ -56,8 +62,10 @@ int fs_open_dir(int dir, const char *path, int *ret, struct err *e) {
     return 0;
 }
 
+// Without O_NONBLOCK opening a FIFO would wait for its other end; for ordinary files the flag means
+// nothing.
 int fs_open_read(int dir, const char *path, int *ret, struct err *e) {
-    OWN(fd) int fd = open_with(dir, path, O_RDONLY | flags_for(dir), 0);
+    OWN(fd) int fd = open_with(dir, path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0) {
         char shown[FS_SHOWN_BYTES];
         return err_errno(e, errno, "opening %s", fs_path_show(path, shown));
@@ -101,7 +109,7 @@ static int open_or_create(int dir, const char *path, int flags, mode_t mode, int
                           struct err *e) {
     char shown[FS_SHOWN_BYTES];
     for (int i = 0; i < CREATE_RACES; i++) {
-        OWN(fd) int fd = open_with(dir, path, flags | flags_for(dir), 0);
+        OWN(fd) int fd = open_with(dir, path, flags | O_NONBLOCK, 0);
         if (fd >= 0)
             return hand_over_file(dir, path, &fd, ret, e);
         if (errno != ENOENT)

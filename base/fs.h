@@ -12,8 +12,8 @@
 // component by component with O_NOFOLLOW). Files are created 0600 and directories 0700 unless a
 // mode is given; umask does not matter.
 //
-// Below a directory descriptor only ordinary files and directories are opened: a FIFO or a device
-// that someone left there is refused. Absolute paths and ".." are refused there.
+// Opening never waits, and never opens a directory as a file or a FIFO that has a name. Below a
+// directory descriptor only ordinary files and directories are opened: a device that someone left there is refused. Absolute paths and ".." are refused there.
 //
 // Error kinds: those of err_errno. All functions but the barriers retry EINTR. Not thread-safe to
 // swap; otherwise as thread-safe as the calls beneath.

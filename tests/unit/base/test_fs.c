@@ -104,6 +104,36 @@ Test(fs, opening_for_writing_keeps_content_and_mode) {
     assert_content(tmp.fd, "a", "Older");
 }
 
+Test(fs, a_path_that_was_given_is_opened_without_waiting_and_a_fifo_refused, .timeout = 20) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    char path[TMP_PATH_BYTES + 16];
+    OWN(buf) struct buf text;
+    const char *const bad[] = {"fifo", "."};
+    int fd = -7;
+    struct err e = ERR_NONE;
+    cr_assert_eq(mkfifoat(tmp.fd, "fifo", 0600), 0);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", tmp.path, bad[i]);
+        cr_expect_eq(fs_open_read(AT_FDCWD, path, &fd, &e), -1);
+        cr_expect(err_is(&e, &err_io), "%s", e.text);
+        cr_expect_eq(fd, -7);
+        err_clear(&e);
+    }
+    // What a shell's <(command) gives, and devices, are read as ever.
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    (void)close(ends[1]);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    buf_init(&text, 16);
+    cr_expect_eq(fs_read_file(AT_FDCWD, path, 16, &text, &e), 0, "%s", e.text);
+    cr_expect_str_eq(buf_text(&text), "x");
+    (void)close(ends[0]);
+    cr_expect_eq(fs_open_read(AT_FDCWD, "/dev/null", &fd, &e), 0, "%s", e.text);
+    cr_expect_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    (void)close(fd);
+}
+
 Test(fs, below_a_directory_only_ordinary_files_are_opened) {
     OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
     cr_assert_eq(mkfifoat(tmp.fd, "fifo", 0600), 0);
