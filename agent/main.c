@@ -2,6 +2,7 @@
 //
 // edge-agent: the program's commands as tables, and nothing else. An error is one line on stderr
 // and the exit status of its kind.
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,9 @@ int main(int argc, char **argv) {
     const struct opt_command *command = NULL;
     struct err e = ERR_NONE;
     int words = 0;
+    // A limit on the size of files (LimitFSIZE=) is an error of the write, not the end of the
+    // agent.
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         (void)printf(PROGRAM " %s\n", EDGE_VERSION);
         return 0;

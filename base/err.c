@@ -69,6 +69,7 @@ static const struct err_kind *kind_of_errno(int saved_errno) {
     switch (saved_errno) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: // a limit on the size of files, RLIMIT_FSIZE
         return &err_no_space;
     case EROFS:
         return &err_read_only;
