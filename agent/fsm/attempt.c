@@ -27,6 +27,15 @@ void fsm_attempt_failed(struct fsm_record *record, const struct keys_digest *bun
     list[record->n_failures++] = (struct fsm_failure){.bundle = *bundle, .attempt = attempt};
 }
 
+void fsm_attempt_forget(struct fsm_record *record, const struct keys_digest *bundle) {
+    size_t at = find(record, bundle);
+    if (at == record->n_failures)
+        return;
+    record->n_failures--;
+    memmove(&record->failures[at], &record->failures[at + 1],
+            (record->n_failures - at) * sizeof record->failures[0]);
+}
+
 uint64_t fsm_attempt_last(const struct fsm_record *record, const struct keys_digest *bundle) {
     size_t at = find(record, bundle);
     return at < record->n_failures ? record->failures[at].attempt : 0;

@@ -10,6 +10,10 @@
 void fsm_attempt_failed(struct fsm_record *record, const struct keys_digest *bundle,
                         uint64_t attempt) __attribute__((nonnull));
 
+// What was committed here is no failure, whatever an earlier attempt at it was.
+void fsm_attempt_forget(struct fsm_record *record, const struct keys_digest *bundle)
+    __attribute__((nonnull));
+
 // The highest attempt at the bundle that failed here, or 0.
 uint64_t fsm_attempt_last(const struct fsm_record *record, const struct keys_digest *bundle)
     __attribute__((nonnull));

@@ -33,6 +33,8 @@ enum effect {
     GO_BACK,    // from the update to the committed generation
     GO_BACK_ON, // from the committed generation to the previous one
     BACK,       // the way back is done
+    STAND,      // the way back from the committed generation was not begun
+    SUCCEED,    // what runs becomes the committed generation, and the offer the update
     FORGET      // the update is over
 };
 
@@ -84,6 +86,7 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
         [FSM_STAGED] =
             {
                 [FSM_RESTARTED] = STAY(STAGED, FSM_DO_GATE),
+                [FSM_UNSEALED] = ROW(FETCHING, KEEP, FSM_DO_STOP | FSM_DO_FETCH, NO_REPORT),
                 [FSM_GATED] = ROW(WAITING, KEEP, FSM_DO_WAIT | FSM_DO_CHECKIN, BUNDLE_EVENT_STAGED),
                 [FSM_REFUSED] = REFUSE,
                 [FSM_ASK_CANCEL] = CANCEL,
@@ -128,12 +131,17 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
             {
                 [FSM_RESTARTED] = ROW(REVERTING, KEEP, FSM_DO_REVERT, NO_REPORT),
                 [FSM_REVERTED] = ROW(IDLE, BACK, END, BUNDLE_EVENT_REVERTED),
+                [FSM_UNMOVED] = ROW(IDLE, STAND, END, BUNDLE_EVENT_FAILED), // nothing was swapped
                 [FSM_STUCK] = ROW(FAILED, KEEP, FSM_DO_CHECKIN, BUNDLE_EVENT_FAILED),
             },
         [FSM_FAILED] =
             {
                 [FSM_RESTARTED] = ROW(FAILED, KEEP, 0, NO_REPORT),
                 [FSM_ASK_REVERT] = ROW(REVERTING, KEEP, FSM_DO_REVERT, NO_REPORT),
+                // What runs is all there is: it is kept, by an operator's word or as the base of
+                // another update, which is verified whole when that is sealed.
+                [FSM_ASK_COMMIT] = ROW(COMMITTED, COMMIT, END, BUNDLE_EVENT_COMMITTED),
+                [FSM_OFFER] = ROW(OFFERED, SUCCEED, FSM_DO_FETCH, BUNDLE_EVENT_OFFERED),
             },
 };
 
@@ -154,10 +162,21 @@ static void take(struct fsm_record *r, const struct fsm_update *offer) {
     r->has_update = true;
 }
 
+static void stand(struct fsm_record *r) {
+    r->revert_committed = false;
+    r->revert_to = 0;
+    r->has_update = false;
+}
+
 static void commit(struct fsm_record *r) {
-    r->has_previous = true;
-    r->previous = r->committed;
-    r->committed = r->update.target;
+    // A way back from a committed generation that failed leaves it the committed one.
+    if (!r->revert_committed) {
+        r->has_previous = true;
+        r->previous = r->committed;
+        r->committed = r->update.target;
+    }
+    r->revert_committed = false;
+    r->revert_to = 0;
     r->last = r->update;
     r->has_last = true;
 }
@@ -187,6 +206,15 @@ static void back(struct fsm_record *r) {
     r->has_update = false;
 }
 
+// The update that failed is not tried again (I4); the generation that could not be gone back to
+// stays as the previous one (I2), for what it is worth.
+static void succeed(struct fsm_record *r, const struct fsm_update *offer) {
+    if (r->update.has_bundle)
+        fsm_attempt_failed(r, &r->update.bundle, r->update.attempt);
+    commit(r);
+    take(r, offer);
+}
+
 static void apply(struct fsm_record *r, enum effect effect, const struct fsm_input *in) {
     switch (effect) {
     case KEEP:
@@ -202,6 +230,8 @@ static void apply(struct fsm_record *r, enum effect effect, const struct fsm_inp
         break;
     case COMMIT:
         commit(r);
+        if (r->update.has_bundle)
+            fsm_attempt_forget(r, &r->update.bundle);
         break;
     case GIVE_UP:
         if (in->final && r->update.has_bundle)
@@ -216,6 +246,12 @@ static void apply(struct fsm_record *r, enum effect effect, const struct fsm_inp
         break;
     case BACK:
         back(r);
+        break;
+    case STAND:
+        stand(r);
+        break;
+    case SUCCEED:
+        succeed(r, in->offer);
         break;
     case FORGET:
         r->has_update = false;
@@ -243,6 +279,8 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
         return asked ? FSM_MACHINE_WRONG_STATE : FSM_MACHINE_IGNORED;
     if (record->state == FSM_IDLE && in->event == FSM_ASK_REVERT && !record->has_previous)
         return FSM_MACHINE_WRONG_STATE;
+    if (in->event == FSM_UNMOVED && !record->revert_committed)
+        return FSM_MACHINE_IGNORED;
     struct fsm_record after = *record;
     after.why = why_after(record, in);
     apply(&after, row->effect, in);

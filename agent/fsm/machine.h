@@ -24,6 +24,7 @@
     X(FETCH_BEGUN, "the worker runs")                                                              \
     X(HICCUP,      "the download broke for now; it is tried again later")                          \
     X(FETCHED,     "all contents are written")                                                     \
+    X(UNSEALED,    "some contents came from a damaged generation; they are taken from the bundle") \
     X(GATED,       "read back, sealed, and every probe before the swap passed")                    \
     X(REFUSED,     "not to be installed, nothing changed yet")                                     \
     X(GO,          "last look, window and inhibit allow the swap")                                 \
@@ -34,6 +35,7 @@
     X(UNHEALTHY,   "a probe failed, telling the application failed, too many restarts")            \
     X(CLEANED,     "what the commit made superfluous is gone")                                     \
     X(REVERTED,    "the generation gone back to runs")                                             \
+    X(UNMOVED,     "the previous generation is damaged; the committed one never stopped running")  \
     X(STUCK,       "the generation to go back to is damaged or cannot be put back")                \
     X(ASK_COMMIT,  "an operator ends the probation")                                               \
     X(ASK_REVERT,  "an operator or the controller wants the previous generation")                  \

@@ -41,7 +41,7 @@ static struct fsm_record record_in(enum fsm_state state) {
 static const char letters[FSM_STATES] = "IOFSWCBPMRL";
 static const char *const expected[FSM_EVENTS_COUNT] = {
     //                 IOFSWCBPMRL
-    [FSM_RESTARTED] = "IOFSWCBPMRL",   [FSM_OFFER] = "O!!!!!!!!!!",
+    [FSM_RESTARTED] = "IOFSWCBPMRL",   [FSM_OFFER] = "O!!!!!!!!!O",
     [FSM_FETCH_BEGUN] = ".FF........", [FSM_HICCUP] = "..F........",
     [FSM_FETCHED] = "..S........",     [FSM_GATED] = "...W.......",
     [FSM_REFUSED] = ".IIIII.....",     [FSM_GO] = "....C......",
@@ -49,8 +49,9 @@ static const char *const expected[FSM_EVENTS_COUNT] = {
     [FSM_BOOTED] = "......P....",      [FSM_HEALTHY] = ".......M...",
     [FSM_UNHEALTHY] = ".....RRR...",   [FSM_CLEANED] = "........I..",
     [FSM_REVERTED] = ".........I.",    [FSM_STUCK] = ".........L.",
-    [FSM_ASK_COMMIT] = "!!!!!!!M!!!",  [FSM_ASK_REVERT] = "R!!!!!!R!!R",
-    [FSM_ASK_CANCEL] = "!IIII!!!!!!",
+    [FSM_ASK_COMMIT] = "!!!!!!!M!!M",  [FSM_ASK_REVERT] = "R!!!!!!R!!R",
+    [FSM_ASK_CANCEL] = "!IIII!!!!!!",  [FSM_UNSEALED] = "...F.......",
+    [FSM_UNMOVED] = "...........", // from a committed generation only: see below
 };
 
 Test(fsm_machine, every_pair_of_state_and_event_does_what_the_table_of_this_test_says) {
@@ -131,6 +132,63 @@ Test(fsm_machine, going_back_from_a_committed_generation_uses_up_the_previous_on
     cr_expect_not(r.has_previous);
     cr_expect_str_eq(out.update.rollout, "r", "the report belongs to the rollout that is left");
     cr_expect_eq(fsm_machine_step(&r, &ask, &out), FSM_MACHINE_WRONG_STATE);
+}
+
+Test(fsm_machine, a_way_back_from_a_committed_generation_that_is_not_begun_changes_nothing) {
+    struct fsm_record r = record_in(FSM_IDLE), before = r;
+    struct fsm_outcome out;
+    struct fsm_input ask = {.event = FSM_ASK_REVERT},
+                     unmoved = {.event = FSM_UNMOVED, .why = {.code = "revert_failed"}};
+    cr_assert_eq(fsm_machine_step(&r, &ask, &out), 0);
+    cr_assert_eq(fsm_machine_step(&r, &unmoved, &out), 0);
+    cr_expect_eq(r.state, FSM_IDLE);
+    cr_expect_eq(r.committed, before.committed);
+    cr_expect(r.has_previous && r.previous == before.previous);
+    cr_expect_eq(r.n_failures, 0);
+    cr_expect_eq(out.report, BUNDLE_EVENT_FAILED);
+    cr_expect_str_eq(out.why.code, "revert_failed");
+}
+
+Test(fsm_machine, what_could_not_be_gone_back_from_is_the_base_of_the_next_update) {
+    struct fsm_record r = record_in(FSM_FAILED);
+    struct keys_digest failed = r.update.bundle;
+    struct fsm_outcome out;
+    struct fsm_update offer = {.attempt = 1, .has_bundle = true, .bundle = {.bytes = {7}}};
+    struct fsm_input in = {.event = FSM_OFFER, .offer = &offer};
+    uint64_t runs = r.update.target;
+    cr_assert_eq(fsm_machine_step(&r, &in, &out), 0);
+    cr_expect_eq(r.committed, runs);
+    cr_expect_eq(r.previous, 4);
+    cr_expect(fsm_machine_may_run(&r, runs));
+    cr_expect_gt(r.update.target, runs);
+    cr_expect_eq(out.update.bundle.bytes[0], 7);
+    cr_expect_not(fsm_attempt_admits(&r, &failed, 1), "I4: it failed here");
+}
+
+Test(fsm_machine, a_failed_way_back_from_a_committed_generation_can_be_ended_by_a_commit) {
+    struct fsm_record r = record_in(FSM_IDLE);
+    struct fsm_outcome out;
+    struct fsm_input ask = {.event = FSM_ASK_REVERT}, stuck = {.event = FSM_STUCK},
+                     commit = {.event = FSM_ASK_COMMIT};
+    cr_assert_eq(fsm_machine_step(&r, &ask, &out), 0);
+    cr_assert_eq(fsm_machine_step(&r, &stuck, &out), 0);
+    cr_assert_eq(fsm_machine_step(&r, &commit, &out), 0);
+    cr_expect_eq(r.state, FSM_COMMITTED);
+    cr_expect_eq(r.committed, 4);
+    cr_expect_eq(r.previous, 3);
+}
+
+Test(fsm_machine, i4_what_was_committed_is_no_failure) {
+    struct fsm_record r = record_in(FSM_PROBATION);
+    struct fsm_outcome out;
+    struct fsm_input in = {.event = FSM_HEALTHY};
+    struct keys_digest bundle = r.update.bundle, other = {.bytes = {9}};
+    fsm_attempt_failed(&r, &bundle, 5);
+    fsm_attempt_failed(&r, &other, 5);
+    cr_assert_eq(fsm_machine_step(&r, &in, &out), 0);
+    cr_expect(fsm_attempt_admits(&r, &bundle, 1));
+    cr_expect_not(fsm_attempt_admits(&r, &other, 5));
+    cr_expect_eq(r.n_failures, 1);
 }
 
 Test(fsm_machine, i4_a_bundle_that_failed_needs_a_higher_attempt) {
