@@ -155,6 +155,7 @@ struct keep {
     const uint64_t *refused;
     size_t n_refused;
     size_t drop_heartbeats;
+    size_t drop_oldest;
 };
 
 static int keep_report(void *context, const struct bundle_report *report, struct err *e) {
@@ -168,8 +169,8 @@ static int keep_report(void *context, const struct bundle_report *report, struct
     }
     if (report->id <= k->acked)
         return 0;
-    if (heartbeat && k->drop_heartbeats > 0) {
-        k->drop_heartbeats--;
+    if (k->drop_oldest > 0 || (heartbeat && k->drop_heartbeats > 0)) {
+        *(k->drop_oldest > 0 ? &k->drop_oldest : &k->drop_heartbeats) -= 1;
         k->queue->dropped++;
         return 0;
     }
@@ -241,9 +242,17 @@ int agent_queue_open(int private_dir, uint64_t at_least, struct agent_queue *ret
     return 0;
 }
 
+// Half at a time: the file is rewritten once for many reports.
+static int turn_ring(struct agent_queue *queue, struct err *e) {
+    struct keep last = {.drop_oldest = queue->n - AGENT_QUEUE_RING_MAX / 2};
+    return rewrite(queue, &last, e) < 0 ? err_prefix(e, "dropping old reports") : 0;
+}
+
 int agent_queue_add(struct agent_queue *queue, const struct bundle_report *report, struct err *e) {
     assert(report->id == queue->next && "I5: ids of reports rise by one and never repeat");
     bool heartbeat = report->event == BUNDLE_EVENT_WAITING;
+    if (queue->ring && queue->n >= AGENT_QUEUE_RING_MAX && turn_ring(queue, e) < 0)
+        return -1;
     if (queue->n >= AGENT_QUEUE_REPORTS_MAX) {
         struct keep without = {.drop_heartbeats = queue->n - AGENT_QUEUE_REPORTS_MAX + 1};
         if (queue->n > queue->n_transitions && rewrite(queue, &without, e) < 0)
@@ -269,7 +278,8 @@ int agent_queue_add(struct agent_queue *queue, const struct bundle_report *repor
 }
 
 bool agent_queue_has_room(const struct agent_queue *queue) {
-    return queue->n_transitions + AGENT_QUEUE_UPDATE_NEEDS <= AGENT_QUEUE_REPORTS_MAX;
+    return queue->ring ||
+           queue->n_transitions + AGENT_QUEUE_UPDATE_NEEDS <= AGENT_QUEUE_REPORTS_MAX;
 }
 
 struct collect {

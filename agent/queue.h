@@ -13,7 +13,11 @@
 // Bounded: a report about waiting says nothing that the next check-in does not say too; such
 // heartbeats are dropped, the oldest first, when the queue is full. Reports of transitions are
 // never dropped; when they alone leave less room than one update needs, agent_queue_has_room says
-// no and no install starts. What the controller refuses for good is moved to private/refused (the
+// no and no install starts. Where no controller is configured nobody is owed them, and a queue that
+// nobody empties must not stop anything: then the last AGENT_QUEUE_RING_MAX are kept, for a person
+// or for a controller to come, and what is dropped is counted (`ring`, set by who opened it).
+//
+// What the controller refuses for good is moved to private/refused (the
 // last ones) and counted.
 #pragma once
 
@@ -25,6 +29,7 @@
 
 #define AGENT_QUEUE_REPORTS_MAX  256
 #define AGENT_QUEUE_UPDATE_NEEDS 16 // reports an update may still bring forth
+#define AGENT_QUEUE_RING_MAX     64 // kept where nobody takes them
 #define AGENT_QUEUE_FILE_MAX     (2 * 1024 * 1024)
 #define AGENT_QUEUE_REFUSED_MAX  (64 * 1024) // bytes of private/refused
 
@@ -35,6 +40,7 @@ struct agent_queue {
     uint64_t refused;
     uint64_t damaged; // records skipped when the file was read
     size_t n;         // reports waiting
+    bool ring;        // no controller takes them: the last ones are kept
     size_t n_transitions;
 };
 

@@ -64,6 +64,7 @@ static int open_journal(struct agent_state *s, struct err *e) {
         at_least = s->journal.report.id;
     if (agent_queue_open(s->private_dir, at_least, &s->queue, e) < 0)
         return -1;
+    s->queue.ring = s->config->controller[0] == '\0';
     return flush_report(s, e);
 }
 
@@ -90,7 +91,8 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
     struct agent_state s = {
         .config = config, .clock = clock, .store = {-1, -1}, .private_dir = -1, .lock = -1};
     if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
-        take_lock(&s, e) < 0 || open_root(&s, e) < 0 || open_journal(&s, e) < 0 ||
+        take_lock(&s, e) < 0 || agent_store_tidy(s.private_dir, e) < 0 ||
+        agent_store_tidy(s.store.dir, e) < 0 || open_root(&s, e) < 0 || open_journal(&s, e) < 0 ||
         agent_floors_read(s.private_dir, &s.floors, e) < 0 ||
         agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
         settle_current(&s, e) < 0) {

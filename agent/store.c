@@ -120,7 +120,7 @@ int agent_store_promote(const struct agent_store *store, uint64_t generation, st
 
 // One garbage entry at a time: the directory changes under a listing.
 struct search {
-    const struct fsm_record *record;
+    const struct fsm_record *record; // NULL: of temporaries
     char name[256];
     bool found;
 };
@@ -148,7 +148,8 @@ static int find_garbage(void *context, const char *name, mode_t type, struct err
     struct search *s = context;
     (void)type;
     (void)e;
-    if (s->found || is_needed(s->record, name))
+    bool garbage = s->record ? !is_needed(s->record, name) : fs_is_temporary(name);
+    if (s->found || !garbage)
         return 0;
     s->found = strlen(name) < sizeof s->name;
     if (s->found)
@@ -166,6 +167,18 @@ int agent_store_clean(const struct agent_store *store, const struct fsm_record *
             return 0;
         if (fs_remove_tree(store->generations, s.name, e) < 0)
             return err_prefix(e, "removing generation %s", s.name);
+    }
+}
+
+int agent_store_tidy(int dir, struct err *e) {
+    for (;;) {
+        struct search s = {.record = NULL};
+        if (fs_list(dir, ".", find_garbage, &s, e) < 0)
+            return err_prefix(e, "looking for temporaries to remove");
+        if (!s.found)
+            return 0;
+        if (fs_remove(dir, s.name, e) < 0)
+            return err_prefix(e, "removing %s", s.name);
     }
 }
 

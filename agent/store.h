@@ -63,6 +63,9 @@ int agent_store_promote(const struct agent_store *store, uint64_t generation, st
 int agent_store_clean(const struct agent_store *store, const struct fsm_record *record,
                       struct err *e) __attribute__((nonnull));
 
+// Removes what a power cut left of fs_replace in one directory.
+int agent_store_tidy(int dir, struct err *e);
+
 // Re-verifies a generation whole (I1) and returns its record. Kinds bad_generation, bad_content.
 int agent_store_verify(const struct agent_store *store, uint64_t generation,
                        int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,

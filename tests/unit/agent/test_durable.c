@@ -252,6 +252,26 @@ Test(queue, i5_heartbeats_go_first_and_transitions_never) {
     cr_expect_eq(q.n, q.n_transitions);
 }
 
+Test(queue, where_nobody_takes_them_the_last_reports_are_kept_and_the_dropped_counted) {
+    OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+    struct err e = ERR_NONE;
+    struct agent_queue q;
+    struct bundle_report *reports = NULL;
+    size_t n;
+    cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0);
+    q.ring = true;
+    add(&q, BUNDLE_EVENT_COMMITTED, 3 * AGENT_QUEUE_REPORTS_MAX);
+    cr_expect(agent_queue_has_room(&q));
+    cr_expect_leq(q.n, AGENT_QUEUE_RING_MAX);
+    cr_expect_eq(q.n + q.dropped, 3 * AGENT_QUEUE_REPORTS_MAX);
+    cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0);
+    cr_assert_eq(agent_queue_peek(&q, AGENT_QUEUE_RING_MAX, &reports, &n, &e), 0);
+    cr_assert_eq(n, q.n);
+    cr_expect_eq(reports[n - 1].id, 3 * AGENT_QUEUE_REPORTS_MAX, "the last one is there");
+    cr_expect_eq(q.n + q.dropped, 3 * AGENT_QUEUE_REPORTS_MAX, "counted durably");
+    free(reports);
+}
+
 Test(queue, what_the_controller_refuses_is_set_aside_and_counted) {
     OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
     OWN(buf) struct buf aside;
