@@ -58,8 +58,11 @@ int cmd_ask_inhibit(void *context, const struct opt_args *args, struct err *e) {
     OWN(json) json_t *answer = NULL;
     const char *reason = opt_get(args, "reason");
     (void)context;
-    if (num_parse_seconds(opt_operand(args, 0), "DURATION", INHIBIT_MAX_S, &seconds, e) < 0 ||
-        cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
+    if (num_parse_seconds(opt_operand(args, 0), "DURATION", INHIBIT_MAX_S, &seconds, e) < 0) {
+        e->kind = &err_usage;
+        return err_prefix(e, "inhibit");
+    }
+    if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
         return -1;
     OWN(json)
     json_t *request = json_pack("{ss sI ss}", "cmd", "inhibit", "seconds", (json_int_t)seconds,

@@ -4,9 +4,11 @@
 // otherwise this process takes the agent's lock and is the agent for as long as it takes.
 #include "agent/cmd/install.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "agent/cmd/context.h"
@@ -86,10 +88,8 @@ static int once(const struct agent_config *config, enum fsm_event what, bool aga
                 struct err *e) {
     struct agent_daemon_once job = {
         .ask = what, .file = file, .again = again, .progress = quiet ? NULL : say};
-    if (!quiet)
-        agent_log_limit(AGENT_LOG_WARNING);
-    else
-        agent_log_limit(AGENT_LOG_ERROR);
+    // What happens is said on stdout, and why it did not go well in the last line on stderr.
+    agent_log_limit(AGENT_LOG_ERROR);
     if (agent_daemon_once(config, &job, e) < 0)
         return -1;
     if (job.why.kind) {
@@ -119,13 +119,27 @@ static int run(const struct agent_config *config, const struct opt_args *args, c
     return done;
 }
 
+// Before anything is begun or written: only a file can be read at any place, as often as needed.
+static int open_bundle(const char *path, int *ret, struct err *e) {
+    OWN(fd) int file = -1;
+    struct stat status;
+    if (fs_open_read(AT_FDCWD, path, &file, e) < 0)
+        return -1;
+    if (fstat(file, &status) < 0)
+        return err_errno(e, errno, "looking at it");
+    if (!S_ISREG(status.st_mode))
+        return err_set(e, &err_usage, "not a file: give the path of a bundle");
+    *ret = own_take_fd(&file);
+    return 0;
+}
+
 int cmd_install_bundle(void *context, const struct opt_args *args, struct err *e) {
     struct agent_config config;
     OWN(fd) int file = -1;
     (void)context;
     if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
         return -1;
-    int done = fs_open_read(AT_FDCWD, opt_operand(args, 0), &file, e);
+    int done = open_bundle(opt_operand(args, 0), &file, e);
     if (done == 0)
         done = run(&config, args, "install", FSM_OFFER, own_take_fd(&file), e);
     agent_config_clear(&config);
