@@ -236,7 +236,7 @@ static int begin_once(struct daemon *d, struct err *e) {
     enum fsm_state state = d->state.journal.record.state;
     struct err why = ERR_NONE;
     if (d->once->ask == FSM_OFFER)
-        return state == FSM_IDLE ? begin_install(d, e) : 1;
+        return state == FSM_IDLE || state == FSM_FAILED ? begin_install(d, e) : 1;
     if (d->once->ask == FSM_ASK_REVERT) {
         err_set(&why, &err_rolled_back, "an operator asked to go back");
         if (state != FSM_IDLE && state != FSM_PROBATION && state != FSM_FAILED)
@@ -245,10 +245,13 @@ static int begin_once(struct daemon *d, struct err *e) {
     return agent_update_ask(d->update, d->once->ask, &why, e);
 }
 
-// True when the one update of a foreground install is decided and cleaned up after.
+// True when the one update of a foreground install is decided and cleaned up after, or nothing more
+// can be done about it.
 static bool is_decided(struct daemon *d) {
     struct fsm_why why;
-    if (!d->once || d->state.journal.record.state != FSM_IDLE ||
+    enum fsm_state state = d->state.journal.record.state;
+    if (!d->once || (state != FSM_IDLE && state != FSM_FAILED) ||
+        !agent_update_is_settled(d->update) ||
         !agent_update_ended(d->update, &d->once->event, &why))
         return false;
     if (d->once->event ==
@@ -326,6 +329,8 @@ int agent_daemon_run(const struct agent_config *config, struct err *e) {
         d->state = (struct agent_state){.store = {-1, -1}, .private_dir = -1, .lock = -1};
         done = live(d, e);
         lived = lived || d->told[0] != '\0';
+        if (d->stopping)
+            agent_notify_send("STOPPING=1");
         close_all(d);
         // A start that cannot succeed is told at once; what ran before is tried again for ever.
         if (done == 0 || !lived)
@@ -337,7 +342,6 @@ int agent_daemon_run(const struct agent_config *config, struct err *e) {
         }
         err_clear(e);
     }
-    agent_notify_send("STOPPING=1");
     free(d);
     return done;
 }

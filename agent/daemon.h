@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The resident agent: everything tied to one loop. Two ways to run: `run`, until SIGTERM; and once,
-// for an `install`, `commit` or `rollback` where no agent is running, until that is decided. In both
-// the status socket answers, the state directory is locked, and what was interrupted goes on.
+// for an `install`, `commit` or `rollback` where no agent is running, until that is decided. In
+// both the status socket answers, the state directory is locked, and what was interrupted goes on.
 //
 // When the agent's own state cannot be written (a full or failing disk) everything is closed and
 // begun again from disk after a pause; the application goes on running what it runs.
