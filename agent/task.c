@@ -221,7 +221,6 @@ int agent_task_start(struct agent_loop *loop, const struct agent_task_spec *spec
     if (spawn(t, spec, e) < 0 || agent_loop_watch(loop, t->out, POLLIN, on_output, t, e) < 0 ||
         agent_loop_watch(loop, t->noise, POLLIN, on_noise, t, e) < 0 ||
         agent_loop_watch(loop, t->proc.pidfd, POLLIN, on_end, t, e) < 0) {
-        err_prefix(e, "starting %s", spec->argv[0]);
         agent_task_cancel(t);
         return -1;
     }

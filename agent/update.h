@@ -69,4 +69,6 @@ int agent_update_describe(const struct agent_update *update, json_t *status, str
 // How the last update ended since the start: true and the event and reason.
 bool agent_update_ended(const struct agent_update *update, enum bundle_event *ret,
                         struct fsm_why *ret_why) __attribute__((nonnull));
+// Whether nothing that was decided is still to be carried out: the disk is cleaned up (I8).
+bool agent_update_is_settled(const struct agent_update *update) __attribute__((nonnull));
 const struct err *agent_update_fatal(const struct agent_update *update) __attribute__((nonnull));

@@ -82,7 +82,8 @@ static int start_command(struct agent_update *u, const struct agent_config_hook 
         .env = env,
         .timeout_ms = hook->timeout_s * 1000,
     };
-    return agent_task_start(u->host.loop, &spec, on_told, u, &u->tell, e);
+    int done = agent_task_start(u->host.loop, &spec, on_told, u, &u->tell, e);
+    return done < 0 ? err_prefix(e, "on_activate of %s", hook->component) : 0;
 }
 
 // Whether the update changes the component; without a manifest every component counts as changed.
@@ -160,7 +161,10 @@ void update_activate_begin(struct agent_update *u) {
     // Before the swap nothing has changed and the update is refused; a restart may have come after
     // it.
     bool swapped = agent_store_current(store, &runs, &unknown) != 0 || runs == r->update.target;
+    // What was sealed has decayed since: not the bundle's fault (I4).
+    u->untried = !swapped;
     update_engine_fire(u, swapped ? FSM_UNHEALTHY : FSM_REFUSED, &e);
+    u->untried = false;
 }
 
 void update_activate_revert(struct agent_update *u) {
@@ -177,5 +181,11 @@ void update_activate_revert(struct agent_update *u) {
         return;
     err_set(&why, &err_revert_failed, "going back to generation %" PRIu64 ": %s", r->revert_to,
             e.text);
-    update_engine_fire(u, FSM_STUCK, &why);
+    // Asked to leave a committed generation: as long as that one runs nothing has happened.
+    uint64_t runs;
+    struct err unknown = ERR_NONE;
+    bool unmoved = r->revert_committed &&
+                   agent_store_current(&u->host.state->store, &runs, &unknown) == 0 &&
+                   runs == r->committed;
+    update_engine_fire(u, unmoved ? FSM_UNMOVED : FSM_STUCK, &why);
 }

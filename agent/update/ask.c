@@ -23,26 +23,29 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
     const struct fsm_record *r = update_engine_record(update);
     if (check_free(update, e) < 0)
         return -1;
-    if (r->state != FSM_IDLE)
+    if (r->state != FSM_IDLE && r->state != FSM_FAILED)
         return err_set(e, &err_wrong_state, "another update is %s",
                        fsm_machine_state_names[r->state]);
     if (!agent_queue_has_room(&state->queue))
         return err_set(
             e, &err_queue_full,
             "%zu reports wait for the controller; nothing new is installed until it took "
-            "them",
+            "them: let the device reach it, or configure none",
             state->queue.n);
     if (offer->has_bundle && !fsm_attempt_admits(r, &offer->bundle, offer->attempt))
         return err_set(e, &err_failed_before,
                        "%s %s failed here at attempt %" PRIu64
                        "; it is tried again only when a higher attempt is offered",
                        offer->name, offer->release, fsm_attempt_last(r, &offer->bundle));
+    bool was_stuck = r->state == FSM_FAILED;
     struct fsm_input in = {.event = FSM_OFFER, .offer = offer};
     struct fsm_outcome out;
     if (agent_state_step(state, &in, NULL, &out, e) < 0) {
         update_engine_stop(update, e);
         return -1;
     }
+    if (was_stuck)
+        update_engine_forget(update);
     update->ended = false;
     memset(update->told, 0, sizeof update->told);
     update->file = own_take_fd(&held);
@@ -132,6 +135,10 @@ bool agent_update_ended(const struct agent_update *update, enum bundle_event *re
     *ret = update->ended_event;
     *ret_why = update->ended_why;
     return true;
+}
+
+bool agent_update_is_settled(const struct agent_update *update) {
+    return update->work == 0;
 }
 
 const struct err *agent_update_fatal(const struct agent_update *update) {

@@ -39,14 +39,13 @@ void update_engine_stop(struct agent_update *u, const struct err *why) {
         u->fatal = *why;
 }
 
-// What an ended update leaves in memory.
-static void forget(struct agent_update *u) {
+void update_engine_forget(struct agent_update *u) {
     bundle_manifest_free(u->manifest);
     u->manifest = NULL;
     own_drop_fd(&u->file);
     own_drop_fd(&u->announce);
     u->file = u->announce = -1;
-    u->has_progress = u->untried = false;
+    u->has_progress = u->untried = u->alone = false;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
     u->inhibit_until_ms = 0;
@@ -58,6 +57,18 @@ static void note_end(struct agent_update *u, const struct fsm_outcome *out) {
     u->ended = true;
     u->ended_event = out->report;
     u->ended_why = out->why;
+}
+
+// One line for each change: what, of which release, and the reason with its code.
+static void log_step(enum fsm_state state, const struct fsm_input *in,
+                     const struct fsm_outcome *out) {
+    const struct fsm_why *why = in->why.code[0] ? &in->why : &out->why;
+    const char *name = out->update.name, *release = out->update.release;
+    agent_log_line(in->why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s",
+                   name, name[0] ? " " : "", release, name[0] ? ": " : "",
+                   fsm_machine_state_names[state], out->has_report ? ", report " : "",
+                   out->has_report ? bundle_event_names[out->report] : "", why->code[0] ? " (" : "",
+                   why->code, why->code[0] ? "): " : "", why->text);
 }
 
 void update_engine_fire(struct agent_update *u, enum fsm_event event, const struct err *why) {
@@ -78,19 +89,20 @@ void update_engine_fire(struct agent_update *u, enum fsm_event event, const stru
     if (out.has_report)
         u->detail[0] = '\0';
     const struct fsm_record *r = update_engine_record(u);
-    agent_log_line(in.why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s",
-                   fsm_machine_state_names[r->state], out.has_report ? ", report " : "",
-                   out.has_report ? bundle_event_names[out.report] : "", in.why.code[0] ? ": " : "",
-                   in.why.text);
+    log_step(r->state, &in, &out);
     if (out.work & FSM_DO_STOP) {
         end_work(u);
         u->work = 0;
     }
     note_end(u, &out);
     if (!r->has_update)
-        forget(u);
+        update_engine_forget(u);
     u->work |= out.work & ~(uint32_t)FSM_DO_STOP;
     agent_loop_arm(u->host.loop, &u->worker, 0);
+}
+
+bool update_engine_blames(const struct err_kind *kind) {
+    return kind == &err_bad_path || kind == &err_bad_tree || kind == &err_bad_content;
 }
 
 void update_engine_refuse(struct agent_update *u, const struct err *why) {
@@ -123,6 +135,11 @@ static bool take(struct agent_update *u, uint32_t bit) {
     return wanted;
 }
 
+static void begin_fetch(void *update) {
+    struct agent_update *u = update;
+    u->host.fetch ? u->host.fetch(u->host.context) : update_fetch_begin(u);
+}
+
 static void begin_work(void *context) {
     struct agent_update *u = context;
     if (u->fatal.kind)
@@ -132,7 +149,7 @@ static void begin_work(void *context) {
     if (take(u, FSM_DO_CLEAN))
         clean(u);
     else if (take(u, FSM_DO_FETCH))
-        u->host.fetch ? u->host.fetch(u->host.context) : update_fetch_begin(u);
+        begin_fetch(u);
     else if (take(u, FSM_DO_LATER))
         update_fetch_later(u);
     else if (take(u, FSM_DO_GATE))
@@ -149,10 +166,6 @@ static void begin_work(void *context) {
         agent_loop_arm(u->host.loop, &u->worker, 0);
 }
 
-static void on_again(void *context) {
-    update_fetch_begin(context);
-}
-
 static void on_look_again(void *context) {
     update_wait_begin(context);
 }
@@ -166,7 +179,7 @@ int agent_update_open(const struct agent_update_host *host, struct agent_update 
     u->file = u->announce = -1;
     u->read_back_ms = u->looked_ms = -1;
     agent_loop_add_timer(host->loop, &u->worker, begin_work, u);
-    agent_loop_add_timer(host->loop, &u->again, on_again, u);
+    agent_loop_add_timer(host->loop, &u->again, begin_fetch, u);
     agent_loop_add_timer(host->loop, &u->look_again, on_look_again, u);
     agent_loop_add_timer(host->loop, &u->tick, update_watch_tick, u);
     *ret = u;
@@ -177,7 +190,7 @@ void agent_update_close(struct agent_update *update) {
     if (!update)
         return;
     end_work(update);
-    forget(update);
+    update_engine_forget(update);
     agent_loop_remove_timer(update->host.loop, &update->worker);
     agent_loop_remove_timer(update->host.loop, &update->again);
     agent_loop_remove_timer(update->host.loop, &update->look_again);

@@ -31,7 +31,7 @@ struct agent_update {
     uint32_t work;                  // FSM_DO_* bits not begun yet
     bool hashing;                   // nobody's wish may change the state under long hashing
     struct agent_loop_timer worker; // begins them, from the loop
-    bool untried; // refused by its manifest alone: not held against the bundle (I4)
+    bool untried; // the next refusal is not the bundle's fault: not held against it (I4)
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1]; // for the next report
 
     // fetch
@@ -40,6 +40,7 @@ struct agent_update {
     int64_t backoff_ms;
     int file;     // the bundle of a local update, or -1
     int announce; // memfd in which the worker leaves the manifest
+    bool alone;   // staged without the generation that runs, which is damaged
     bool has_progress;
     uint64_t done_bytes, total_bytes;
     struct bundle_manifest *manifest; // of the update, verified; NULL when not loaded
@@ -80,8 +81,13 @@ void update_engine_fire(struct agent_update *u, enum fsm_event event, const stru
     __attribute__((nonnull(1)));
 // FSM_REFUSED; final (I4) unless the kind may succeed later.
 void update_engine_refuse(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// Whether contents that fail with this kind, after every digest of what they were decoded from
+// held, are wrong as they were signed.
+bool update_engine_blames(const struct err_kind *kind) __attribute__((nonnull));
 // Ends the agent's present run: its own state cannot be written.
 void update_engine_stop(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// Drops what an ended update leaves in memory.
+void update_engine_forget(struct agent_update *u) __attribute__((nonnull));
 // The update's manifest: in memory, or read again from private/ and verified. Kinds bad_manifest, …
 int update_engine_manifest(struct agent_update *u, struct err *e) __attribute__((nonnull));
 // Keeps it for the next start.
@@ -92,6 +98,11 @@ int update_engine_breathe(void *update, uint64_t bytes, struct err *e);
 
 // The stretches; each begins its work and comes back by update_engine_fire.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
+// A try that failed: later again when another may succeed, else the update is refused. It counts
+// against the bundle (I4) only when its signed contents are wrong in themselves. judged: by what
+// this device is, not by what came.
+void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged)
+    __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
 void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));

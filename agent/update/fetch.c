@@ -150,15 +150,26 @@ static int on_manifest(struct agent_update *u, struct err *e) {
     return send_proceed(u->hire, e);
 }
 
-// A download that failed: later again, or never.
-static void failed(struct agent_update *u, const struct err *why) {
+// What came is not what was signed: a broken cache or a hostile mirror, and no word about the
+// bundle itself. Another copy may be right.
+static bool is_damaged_copy(const struct err_kind *kind) {
+    return kind == &err_bad_skeleton || kind == &err_truncated || kind == &err_trailing_data ||
+           kind == &err_bad_manifest || kind == &err_bad_index || kind == &err_bad_frame ||
+           kind == &err_syntax || err_find(keys_kinds, kind->name);
+}
+
+void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
+    bool again = !judged && (why->kind->retry || is_damaged_copy(why->kind));
     struct err e = ERR_NONE;
-    if (update->local || !why->kind->retry || update->tries >= config->fetch_tries) {
+    if (update->local || !again || update->tries >= config->fetch_tries) {
+        u->untried = judged || !u->manifest || !update_engine_blames(why->kind);
         update_engine_refuse(u, why);
+        u->untried = false;
         return;
     }
+    // What is there is kept: the next try hashes each file before it believes it.
     if (u->done_bytes > config->quota_bytes) {
         agent_log_line(AGENT_LOG_INFO, "the unfinished download is above quota_bytes: removed");
         if (agent_store_drop_partial(&u->host.state->store, update->target, &e) < 0)
@@ -183,7 +194,7 @@ static void on_result(struct agent_update *u, const struct agent_job_result *res
     if (result->retry_after_s > 0)
         u->backoff_ms =
             fsm_pace_retry_after_ms(result->retry_after_s, (uint32_t)random_below(1ULL << 32));
-    failed(u, &why);
+    update_fetch_failed(u, &why, false);
 }
 
 static void on_message(void *context, const struct agent_job_message *message) {
@@ -195,10 +206,8 @@ static void on_message(void *context, const struct agent_job_message *message) {
             agent_hire_dismiss(u->hire);
             u->hire = NULL;
             // Room can be made, a runner allowed, a fact set right: then the same attempt may come
-            // again.
-            u->untried = true;
-            failed(u, &e);
-            u->untried = false;
+            // again. That the server has another bundle there is no judgement of this one.
+            update_fetch_failed(u, &e, !err_is(&e, &err_digest_mismatch));
         }
         break;
     case AGENT_JOB_PROGRESS:
@@ -232,11 +241,19 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
         agent_store_open_partial(&state->store, r->update.target, uid, gid, &d->partial, e) < 0 ||
         fs_open_read(AT_FDCWD, state->config->root, &d->root, e) < 0)
         return -1;
-    int found = agent_store_open_generation(&state->store, r->committed, &d->previous, e);
-    if (found == AGENT_STORE_ABSENT)
-        return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there", r->committed);
-    if (found < 0 || u->file >= 0)
-        return found;
+    if (u->alone) {
+        if (fs_open_read(AT_FDCWD, "/dev/null", &d->previous, e) < 0)
+            return -1;
+    } else {
+        int found = agent_store_open_generation(&state->store, r->committed, &d->previous, e);
+        if (found == AGENT_STORE_ABSENT)
+            return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there",
+                           r->committed);
+        if (found < 0)
+            return -1;
+    }
+    if (u->file >= 0)
+        return 0;
     return fs_open_read(AT_FDCWD, "/dev/null", &d->bundle, e);
 }
 
@@ -300,7 +317,7 @@ void update_fetch_begin(struct agent_update *u) {
     own_drop_fd(&d.bundle);
     update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
     if (!begun)
-        failed(u, &e);
+        update_fetch_failed(u, &e, false);
 }
 
 void update_fetch_later(struct agent_update *u) {

@@ -109,15 +109,52 @@ static int seal(struct agent_update *u, struct err *e) {
     return 0;
 }
 
-void update_gate_begin(struct agent_update *u) {
+// Contents read back are not those that were signed. Some of them came from the generation that
+// runs: when that one is damaged, and only then, it is not the bundle's fault (I4).
+static bool runs_damaged(struct agent_update *u, const struct err *why, struct err *damage) {
+    const struct fsm_record *r = update_engine_record(u);
+    struct bundle_generation record;
+    if (!update_engine_blames(why->kind) && !err_is(why, &err_bad_generation))
+        return false;
+    return agent_store_verify(&u->host.state->store, r->committed, update_engine_breathe, u,
+                              &record, damage) < 0;
+}
+
+// Everything anew, from the bundle alone. What was taken from the damaged generation goes first.
+static void stage_again(struct agent_update *u, const struct err *why) {
     struct err e = ERR_NONE;
-    struct err stopped = ERR_NONE;
-    if (update_engine_manifest(u, &e) == 0 && seal(u, &e) == 0) {
-        next_probe(u, 0);
+    agent_log_line(AGENT_LOG_WARNING, "%s: taking every file from the bundle", why->text);
+    u->alone = true;
+    if (agent_store_drop_partial(&u->host.state->store, update_engine_record(u)->update.target,
+                                 &e) < 0) {
+        u->untried = true;
+        update_engine_refuse(u, &e);
+        u->untried = false;
         return;
     }
+    update_engine_fire(u, FSM_UNSEALED, NULL);
+}
+
+static void not_sealed(struct agent_update *u, const struct err *failed) {
+    struct err damage = ERR_NONE, stopped = ERR_NONE;
+    bool damaged = runs_damaged(u, failed, &damage);
     // Stopped by whoever ends the agent, not by what was read: goes on at the next start.
     if (u->host.breathe(u->host.context, &stopped) < 0)
         return;
-    update_engine_refuse(u, &e);
+    if (damaged && !u->alone) {
+        stage_again(u, &damage);
+        return;
+    }
+    // A component that the bundle does not bring cannot be taken from anywhere else.
+    u->untried = damaged || !update_engine_blames(failed->kind);
+    update_engine_refuse(u, damaged ? &damage : failed);
+    u->untried = false;
+}
+
+void update_gate_begin(struct agent_update *u) {
+    struct err e = ERR_NONE;
+    if (update_engine_manifest(u, &e) == 0 && seal(u, &e) == 0)
+        next_probe(u, 0);
+    else
+        not_sealed(u, &e);
 }

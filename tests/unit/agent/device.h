@@ -40,6 +40,12 @@ struct device {
     char release[16];
     unsigned checkins; // asked for
     bool stop;         // breathe says so
+    // The next downloads end like this, so many of them.
+    const struct err_kind *breaks;
+    unsigned breaks_left;
+    bool after_manifest; // broken after the manifest was verified
+    bool leave_out;      // the model's file is left to the generation before, if that may be used
+    const char *lie;     // contents in place of the release
 };
 
 static void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
@@ -97,6 +103,7 @@ static int device_stage(struct device *d, struct err *e) {
     OWN(fd) int partial = -1;
     OWN(fd) int edge = -1;
     int done = -1;
+    const char *contents = d->lie ? d->lie : d->release;
     device_text(&digest, d->release, &tree);
     if (agent_store_open_partial(&d->state.store, d->state.journal.record.update.target, (uid_t)-1,
                                  (gid_t)-1, &partial, e) < 0 ||
@@ -108,10 +115,11 @@ static int device_stage(struct device *d, struct err *e) {
         OWN(fd) int file = -1;
         OWN(fd) int list = -1;
         (void)snprintf(name, sizeof name, "%s.tree", device_components[i]);
+        bool here = i == 0 || !d->leave_out || d->update->alone;
         if (fs_make_dir(partial, device_components[i], 0755, e) < 0 ||
             fs_open_dir(partial, device_components[i], &dir, e) < 0 ||
-            fs_open_write(dir, "release", 0644, &file, e) < 0 ||
-            fs_pwrite(file, d->release, strlen(d->release), 0, e) < 0 ||
+            (here && (fs_open_write(dir, "release", 0644, &file, e) < 0 ||
+                      fs_pwrite(file, contents, strlen(contents), 0, e) < 0)) ||
             fs_open_write(edge, name, 0644, &list, e) < 0 ||
             fs_pwrite(list, tree.data, tree.len, 0, e) < 0)
             goto out;
@@ -131,6 +139,17 @@ static void device_fetch(void *context) {
     if (agent_update_fatal(d->update))
         return;
     d->state.journal.record.update.probation_s = 60;
+    d->state.journal.record.update.tries++;
+    if (d->breaks_left > 0) {
+        d->breaks_left--;
+        if (d->after_manifest) {
+            cr_assert_eq(update_engine_keep_manifest(d->update, raw, &e), 0, "%s", e.text);
+            cr_assert_eq(update_engine_manifest(d->update, &e), 0, "%s", e.text);
+        }
+        err_set(&e, d->breaks, "broken on purpose");
+        update_fetch_failed(d->update, &e, false);
+        return;
+    }
     if (device_stage(d, &e) < 0 || update_engine_keep_manifest(d->update, raw, &e) < 0)
         update_engine_refuse(d->update, &e);
     else

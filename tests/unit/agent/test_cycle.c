@@ -4,6 +4,8 @@
 // each of these killed at every call to the file system and recovered.
 #include <errno.h>
 
+#include "bundle/kind.h"
+#include "keys/kind.h"
 #include "tests/unit/agent/device.h"
 
 static int count_entry(void *context, const char *name, mode_t type, struct err *e) {
@@ -196,21 +198,179 @@ Test(cycle, i1_a_generation_that_was_changed_before_the_swap_is_not_activated) {
     device_drop(&d);
 }
 
-Test(cycle, i1_a_damaged_previous_generation_is_not_gone_back_to) {
+static void damage(struct device *d, const char *path) {
+    struct err e = ERR_NONE;
+    OWN(fd) int file = -1;
+    cr_assert_eq(fs_open_write(d->state.store.generations, path, 0444, &file, &e), 0, "%s", e.text);
+    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
+}
+
+Test(cycle, i1_a_damaged_previous_generation_is_not_gone_back_to_and_what_runs_goes_on) {
     struct device d;
     struct err e = ERR_NONE, why = ERR_NONE;
+    char runs[16];
     device_make(&d, NULL);
     cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
     install(&d, "1.0", NULL);
     install(&d, "1.1", NULL);
-    OWN(fd) int file = -1;
-    cr_assert_eq(fs_open_write(d.state.store.generations, "1/app/release", 0444, &file, &e), 0);
-    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
+    damage(&d, "1/app/release");
     err_set(&why, &err_rolled_back, "asked");
-    cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+        device_drive(&d);
+        cr_expect_eq(d.state.journal.record.state, FSM_IDLE);
+        cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_FAILED);
+        cr_expect_str_eq(d.update->ended_why.code, "revert_failed");
+        cr_expect_str_eq(device_runs(&d, runs), "1.1");
+    }
+    install(&d, "1.2", NULL);
+    device_drop(&d);
+}
+
+Test(cycle, a_device_that_cannot_go_back_takes_an_update_that_heals_it) {
+    for (int by_commit = 0; by_commit < 2; by_commit++) {
+        struct device d;
+        struct err e = ERR_NONE, why = ERR_NONE, wish = ERR_NONE;
+        device_make(&d, NULL);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        install(&d, "1.0", NULL);
+        device_release(&d, "1.1", NULL);
+        cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+        cr_assert(device_reach(&d, FSM_PROBATION));
+        damage(&d, "1/app/release");
+        err_set(&why, &err_probe_failed, "slow");
+        cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+        cr_assert(device_reach(&d, FSM_FAILED));
+        device_drive(&d);
+        cr_expect(agent_update_is_settled(d.update));
+        if (by_commit) {
+            cr_assert_eq(agent_update_ask(d.update, FSM_ASK_COMMIT, &wish, &e), 0, "%s", e.text);
+            device_drive(&d);
+            cr_expect_eq(d.state.journal.record.committed, 2);
+        }
+        install(&d, "1.2", NULL);
+        cr_expect_eq(d.state.journal.record.previous, 2);
+        device_drop(&d);
+    }
+}
+
+Test(cycle, damage_in_what_runs_is_not_taken_over_nor_held_against_the_bundle) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    damage(&d, "1/model/release");
+    // Another bundle with the same files.
+    device_release(&d, "1.0", json_pack("{s{si}}", "floors", "app", 1));
+    d.leave_out = true;
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
     device_drive(&d);
-    cr_expect_eq(d.state.journal.record.state, FSM_FAILED);
-    cr_expect_str_eq(d.state.journal.record.why.code, "revert_failed");
+    cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_COMMITTED, "%s", d.update->ended_why.text);
+    cr_expect_eq(d.state.journal.record.committed, 2);
+    cr_expect_str_eq(device_runs(&d, runs), "1.0");
+    device_drop(&d);
+}
+
+Test(cycle, i4_contents_that_lie_are_the_bundles_fault_when_what_runs_is_whole) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    device_release(&d, "1.1", NULL);
+    d.lie = "6.6";
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_str_eq(d.update->ended_why.code, "bad_content");
+    cr_expect_eq(generations_on_disk(&d), 2, "I8");
+    cr_expect_lt(device_offer(&d, true, &e), 0);
+    cr_expect(err_is(&e, &err_failed_before), "%s", e.text);
+    device_drop(&d);
+}
+
+// Damage on the way: the same attempt at the same bundle goes on, or may come again.
+Test(cycle, i4_a_damaged_copy_is_tried_again_and_never_held_against_the_bundle) {
+    const struct err_kind *const damages[] = {
+        &err_bad_skeleton, &err_truncated,    &err_trailing_data,   &err_bad_index,
+        &err_bad_frame,    &err_bad_manifest, &err_digest_mismatch, &err_below_threshold};
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        for (int late = 0; late < 2; late++) {
+            struct device d;
+            struct err e = ERR_NONE;
+            device_make(&d, json_pack("{si si}", "fetch_tries", 3, "backoff_base_s", 1));
+            cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+            device_release(&d, "1.0", NULL);
+            d.breaks = damages[i];
+            d.after_manifest = late;
+            d.breaks_left = 3;
+            cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+            device_drive(&d);
+            cr_expect_eq(d.breaks_left, 0, "%s: tried as often as allowed", damages[i]->name);
+            cr_expect_str_eq(d.update->ended_why.code, damages[i]->name);
+            d.breaks_left = 2;
+            cr_assert_eq(device_offer(&d, false, &e), 0, "%s: %s", damages[i]->name, e.text);
+            cr_expect(device_reach(&d, FSM_WAITING), "%s: a good copy", damages[i]->name);
+            device_drop(&d);
+        }
+    }
+}
+
+Test(cycle, i4_signed_contents_that_break_the_format_are_held_against_the_bundle_at_once) {
+    const struct err_kind *const lies[] = {&err_bad_path, &err_bad_tree, &err_bad_content};
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        struct device d;
+        struct err e = ERR_NONE;
+        device_make(&d, NULL);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        device_release(&d, "1.0", NULL);
+        d.breaks = lies[i];
+        d.breaks_left = 1;
+        d.after_manifest = true;
+        cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+        device_drive(&d);
+        cr_expect_eq(d.state.journal.record.state, FSM_IDLE);
+        cr_expect_lt(device_offer(&d, false, &e), 0);
+        cr_expect(err_is(&e, &err_failed_before), "%s", e.text);
+        device_drop(&d);
+    }
+}
+
+Test(cycle, without_a_controller_no_number_of_updates_stops_the_next) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_release(&d, "1.0", NULL);
+    d.breaks = &err_truncated;
+    for (int i = 0; i < AGENT_QUEUE_REPORTS_MAX; i++) {
+        d.breaks_left = 1;
+        cr_assert_eq(device_offer(&d, true, &e), 0, "after %d refusals: %s", i, e.text);
+        device_drive(&d);
+    }
+    cr_expect_leq(d.state.queue.n, AGENT_QUEUE_RING_MAX);
+    cr_expect_gt(d.state.queue.dropped, 0);
+    install(&d, "1.1", NULL);
+    device_drop(&d);
+}
+
+Test(cycle, i8_what_a_power_cut_left_of_a_replaced_file_is_gone_after_the_start) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct stat status;
+    const char *name = ".journal.tmp-0123456789abcdef";
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    const int dirs[] = {d.state.private_dir, d.state.store.dir, d.state.store.generations};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(fs_replace(dirs[i], name, "x", 1, 0600, &e), 0, "%s", e.text);
+    device_close(&d);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_eq(fs_stat(d.state.private_dir, name, &status, &e), FS_ABSENT);
+    cr_expect_eq(fs_stat(d.state.store.dir, name, &status, &e), FS_ABSENT);
+    cr_expect_eq(fs_stat(d.state.store.generations, name, &status, &e), FS_ABSENT);
     device_drop(&d);
 }
 
