@@ -370,10 +370,9 @@ def test(f):
     steps = []
     for tag, device in devices.items():
         device.base = sticks["1.0"]
-        steps += [(f"life {tag}", lambda d=device: test_life(f, d, sticks)), (f"hooks {tag}", lambda d=device: test_hooks(f, d, sticks)),
-                  (f"exec {tag}", lambda d=device, t=tag: test_exec(f, d, t))]
+        steps += [(f"life {tag}", lambda d=device: test_life(f, d, sticks)), (f"exec {tag}", lambda d=device, t=tag: test_exec(f, d, t))]
     tag, device = list(devices.items())[-1]
-    steps += [(f"metric {tag}", lambda: test_metric(f, device, tag)), (f"golden {tag}", lambda: test_golden(f, device, tag)),
+    steps += [(f"hooks {tag}", lambda: test_hooks(f, device, sticks)), (f"metric {tag}", lambda: test_metric(f, device, tag)), (f"golden {tag}", lambda: test_golden(f, device, tag)),
               (f"http {tag}", lambda: test_http(f, device, tag)), ("restarts", lambda: test_restarts(f, sticks)),
               ("seed", lambda: test_seed(f)), ("fleet", lambda: test_fleet(f))]
     only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
