@@ -30,8 +30,7 @@
 #define HEX(bytes)  (2 * (bytes) + 1)
 #define PATH_BYTES  (SIGN_KEYFILE_NAME_BYTES + 16)
 
-const struct sign_kdf sign_keyfile_kdf_default = {.ops = crypto_pwhash_argon2id_OPSLIMIT_SENSITIVE,
-                                                  .mem_bytes = 256ULL << 20};
+const struct sign_kdf sign_keyfile_kdf_default = {.ops = 3, .mem_bytes = 64ULL << 20};
 const struct sign_kdf sign_keyfile_kdf_least = {.ops = crypto_pwhash_argon2id_OPSLIMIT_MIN,
                                                 .mem_bytes = crypto_pwhash_argon2id_MEMLIMIT_MIN};
 

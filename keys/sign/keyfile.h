@@ -28,8 +28,10 @@ struct sign_keyfile_info {
     bool sealed; // false: no passphrase needed
 };
 
-// Cost of the key derivation. SIGN_KDF_DEFAULT is libsodium's "sensitive" memory cut to 256 MiB; a
-// test may take the minimum.
+// Cost of the key derivation: passes, and memory. The default is the second recommended option of
+// RFC 9106 §4, Argon2id with 3 passes over 64 MiB, but with one lane where that has four, because
+// libsodium's crypto_pwhash knows no other number: every command that signs pays for it. A key file
+// says what it was sealed with, so older ones open as before. A test may take the minimum.
 struct sign_kdf {
     uint64_t ops;
     uint64_t mem_bytes;

@@ -240,8 +240,8 @@ Test(keyfile, a_passphrase_has_a_longest_length) {
 }
 
 Test(keyfile, the_costs_are_what_the_header_says) {
-    cr_assert_eq(sign_keyfile_kdf_default.ops, 4);
-    cr_assert_eq(sign_keyfile_kdf_default.mem_bytes, 256 << 20);
+    cr_assert_eq(sign_keyfile_kdf_default.ops, 3);
+    cr_assert_eq(sign_keyfile_kdf_default.mem_bytes, 64 << 20);
     cr_assert_eq(sign_keyfile_kdf_least.mem_bytes, 8192);
 }
 
