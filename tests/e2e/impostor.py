@@ -122,11 +122,11 @@ class Impostor:
             self.say["sequence"] = self.told["version"]
         return self.told["action"] if self.told else None
 
-    def report(self, event, told=None, **changes):
+    def report(self, what, told=None, **changes):
         told = told or self.told or self.last
         self.report_id += 1
         self.say["reports"].append({"at": None, "attempt": told["attempt"], "boot_ms": 1, "bundle": told["bundle"]["id"], "code": "",
-                                    "detail": "", "event": event, "id": self.report_id, "rollout": told["rollout"], "text": "",
+                                    "detail": "", "event": what, "id": self.report_id, "rollout": told["rollout"], "text": "",
                                     **changes})
 
     def take(self):
@@ -166,3 +166,13 @@ class Impostor:
         self.report("refused", self.last, code=code, text="a test wants it so")
         self.rest()
         return self.check_in()
+
+
+def ends_well(f):
+    """The controller is still there, goes when it is told to, and no sanitizer had a word to say."""
+    alive(f)
+    status = f.stop_server()
+    check(status == 0, f"the controller ended with {status}")
+    with open(f.path("serve.log"), encoding="utf-8", errors="replace") as log:
+        said = [line for line in log if "runtime error" in line or "Sanitizer" in line or "internal" in line]
+    check(not said, f"the controller's log: {said[:5]}")
