@@ -82,9 +82,11 @@ int agent_store_adopt(const struct agent_store *store, uint64_t *ret, uint64_t *
                       struct err *e) __attribute__((nonnull));
 
 // I8, before the first byte of contents: whether what the manifest describes fits beside everything
-// that stays, with the reserve left over. Counts every file as if none could be shared with the
-// generation before, so that no share that fails later makes it too small. Kind no_space, with both
-// numbers.
+// that stays, with the reserve left over. The contents of a component whose tree is that of the
+// generation before count as there already, where the file system has hard links; every other file
+// counts as if none could be shared, so that no share that fails later makes it too small. Kind
+// no_space, with both numbers.
 int agent_store_check_space(const struct agent_store *store,
-                            const struct bundle_manifest_view *view, uint64_t reserve_bytes,
+                            const struct bundle_manifest_view *view,
+                            const struct bundle_generation *before, uint64_t reserve_bytes,
                             uint64_t reserve_inodes, struct err *e) __attribute__((nonnull));

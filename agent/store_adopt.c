@@ -2,6 +2,7 @@
 //
 // How a device begins: with what its image brought, or with nothing; and whether more fits.
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/store.h"
@@ -13,6 +14,7 @@
 #define EMPTY_PARTIAL "0.partial"
 #define BLOCK_BYTES   4096
 #define RECORD_FILE   "generation.json"
+#define LINK_PROBE    ".link"
 #define META_DIR      ".edge"
 
 static int make_empty(const struct agent_store *store, struct err *e) {
@@ -82,21 +84,43 @@ int agent_store_adopt(const struct agent_store *store, uint64_t *ret, uint64_t *
 
 // What one component occupies at most: contents, its tree twice (kept, and scratch while staging),
 // one block of rounding for each entry.
-static bool add_component(const struct bundle_component *c, uint64_t *bytes, uint64_t *inodes) {
+static bool add_component(const struct bundle_component *c, bool shared, uint64_t *bytes,
+                          uint64_t *inodes) {
     uint64_t rounding, sum;
     return num_mul_u64(c->entries + 1, BLOCK_BYTES, &rounding) &&
-           num_add_u64(c->stream_bytes, rounding, &sum) && num_add_u64(sum, c->size, &sum) &&
-           num_add_u64(*bytes, sum, bytes) && num_add_u64(*inodes, c->entries + 2, inodes);
+           num_add_u64(shared ? 0 : c->stream_bytes, rounding, &sum) &&
+           num_add_u64(sum, c->size, &sum) && num_add_u64(*bytes, sum, bytes) &&
+           num_add_u64(*inodes, c->entries + 2, inodes);
+}
+
+// Whether a file can have a second name here, tried with the record of the generation before. What
+// a power cut leaves of it is garbage like any other in generations/.
+static bool has_links(const struct agent_store *store, uint64_t generation) {
+    char record[64];
+    struct err ignored = ERR_NONE;
+    (void)snprintf(record, sizeof record, "%" PRIu64 "/" META_DIR "/" RECORD_FILE, generation);
+    if (fs_remove(store->generations, LINK_PROBE, &ignored) < 0 ||
+        fs_link(store->generations, record, store->generations, LINK_PROBE, &ignored) < 0)
+        return false;
+    return fs_remove(store->generations, LINK_PROBE, &ignored) == 0;
+}
+
+static bool is_shared(const struct bundle_component *c, const struct bundle_generation *before) {
+    const struct bundle_generation_component *there = bundle_generation_component(before, c->name);
+    return there && keys_digest_equal(&there->digest, &c->digest);
 }
 
 int agent_store_check_space(const struct agent_store *store,
-                            const struct bundle_manifest_view *view, uint64_t reserve_bytes,
+                            const struct bundle_manifest_view *view,
+                            const struct bundle_generation *before, uint64_t reserve_bytes,
                             uint64_t reserve_inodes, struct err *e) {
     uint64_t bytes = 0, inodes = 16, free_bytes, free_inodes;
     char wanted[NUM_SIZE_TEXT], there[NUM_SIZE_TEXT];
-    bool fits = true;
-    for (size_t i = 0; i < view->n_components; i++)
-        fits = fits && add_component(&view->components[i], &bytes, &inodes);
+    bool fits = true, links = has_links(store, before->number);
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        fits = fits && add_component(c, links && is_shared(c, before), &bytes, &inodes);
+    }
     fits = fits && num_add_u64(bytes, reserve_bytes, &bytes) &&
            num_add_u64(inodes, reserve_inodes, &inodes);
     if (!fits)

@@ -103,7 +103,7 @@ static int admit(struct agent_update *u, const struct bundle_manifest *manifest,
     // Later tries find part of it on the disk already.
     if (state->journal.record.update.tries > 1)
         return 0;
-    return agent_store_check_space(&state->store, view, config->reserve_bytes,
+    return agent_store_check_space(&state->store, view, &before, config->reserve_bytes,
                                    config->reserve_inodes, e);
 }
 

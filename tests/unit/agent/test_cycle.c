@@ -355,6 +355,38 @@ Test(cycle, without_a_controller_no_number_of_updates_stops_the_next) {
     device_drop(&d);
 }
 
+Test(cycle, i8_what_the_generation_before_has_needs_no_space_and_everything_else_does) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct bundle_generation before;
+    struct bundle_manifest_view *view = calloc(1, sizeof *view);
+    struct bundle_component *app = calloc(1, sizeof *app);
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    install(&d, "1.0", NULL);
+    cr_assert_eq(agent_store_record(&d.state.store, 1, &before, &e), 0, "%s", e.text);
+    view->n_components = 1;
+    view->components = app;
+    *app = (struct bundle_component){.name = "app",
+                                     .entries = 1,
+                                     .digest = before.components[0].digest,
+                                     .size = 100,
+                                     .stream_bytes = 1ULL << 50};
+    cr_expect_eq(agent_store_check_space(&d.state.store, view, &before, 0, 0, &e), 0, "%s", e.text);
+    app->digest.bytes[0] ^= 1;
+    cr_expect_lt(agent_store_check_space(&d.state.store, view, &before, 0, 0, &e), 0);
+    cr_expect(err_is(&e, &err_no_space), "%s", e.text);
+    err_clear(&e);
+    // The same tree, but of another component.
+    app->digest.bytes[0] ^= 1;
+    (void)snprintf(app->name, sizeof app->name, "other");
+    cr_expect_lt(agent_store_check_space(&d.state.store, view, &before, 0, 0, &e), 0);
+    cr_expect_eq(generations_on_disk(&d), 2, "and the trial link is gone");
+    free(view);
+    free(app);
+    device_drop(&d);
+}
+
 Test(cycle, i8_what_a_power_cut_left_of_a_replaced_file_is_gone_after_the_start) {
     struct device d;
     struct err e = ERR_NONE;
