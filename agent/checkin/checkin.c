@@ -148,6 +148,13 @@ static void on_enrolled(struct agent_checkin *c, const struct agent_job_enrolled
     else
         agent_log_line(AGENT_LOG_INFO, "the controller knows this device as %s: %s", m->device,
                        m->state);
+    if (e.kind || strcmp(m->state, "accepted") == 0)
+        return;
+    // Until a person changes that, it is why nothing happens here (I10).
+    err_clear(&e);
+    err_set(&e, &err_not_accepted, "the controller knows this device as %s, and it is %s there",
+            m->device, m->state);
+    c->last = agent_state_why(&e);
 }
 
 static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m) {
