@@ -48,7 +48,7 @@ struct device {
     const char *lie;     // contents in place of the release
 };
 
-static void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
+static inline void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
     struct bundle_tree_entry entry = {
         .type = BUNDLE_TREE_FILE, .path = "release", .size = strlen(release)};
     struct err e = ERR_NONE;
@@ -59,7 +59,7 @@ static void device_text(struct keys_digest *digest, const char *release, struct 
 }
 
 // The next download brings this release; `more` is merged into the manifest.
-static void device_release(struct device *d, const char *release, json_t *more) {
+static inline void device_release(struct device *d, const char *release, json_t *more) {
     struct err e = ERR_NONE;
     struct keys_digest digest;
     char hex[KEYS_DIGEST_HEX];
@@ -97,7 +97,7 @@ static void device_release(struct device *d, const char *release, json_t *more) 
     buf_clear(&tree);
 }
 
-static int device_stage(struct device *d, struct err *e) {
+static inline int device_stage(struct device *d, struct err *e) {
     struct buf tree;
     struct keys_digest digest;
     OWN(fd) int partial = -1;
@@ -131,7 +131,7 @@ out:
 }
 
 // Stands in for update_fetch_begin.
-static void device_fetch(void *context) {
+static inline void device_fetch(void *context) {
     struct device *d = context;
     struct err e = ERR_NONE;
     struct slice raw = {d->manifest.data, d->manifest.len};
@@ -156,29 +156,29 @@ static void device_fetch(void *context) {
         update_engine_fire(d->update, FSM_FETCHED, NULL);
 }
 
-static void device_checkin(void *context) {
+static inline void device_checkin(void *context) {
     struct device *d = context;
     d->checkins++;
 }
 
-static int device_breathe(void *context, struct err *e) {
+static inline int device_breathe(void *context, struct err *e) {
     struct device *d = context;
     return d->stop ? err_set(e, &err_cancelled, "ending") : 0;
 }
 
-static void device_net(void *context, struct agent_job_net *ret) {
+static inline void device_net(void *context, struct agent_job_net *ret) {
     (void)context;
     memset(ret, 0, sizeof *ret);
 }
 
-static const char *device_token(void *context) {
+static inline const char *device_token(void *context) {
     (void)context;
     return "";
 }
 
 // Opens state and engine as the daemon does. < 0 when the (injected) failure of a file kept it from
 // it.
-static int device_open(struct device *d, struct err *e) {
+static inline int device_open(struct device *d, struct err *e) {
     agent_loop_init(&d->loop, &d->clock.chrono);
     if (agent_state_open(&d->config, &d->clock.chrono, &d->state, e) < 0)
         return -1;
@@ -199,7 +199,7 @@ static int device_open(struct device *d, struct err *e) {
     return 0;
 }
 
-static void device_close(struct device *d) {
+static inline void device_close(struct device *d) {
     if (!d->is_open)
         return;
     agent_update_close(d->update);
@@ -208,13 +208,13 @@ static void device_close(struct device *d) {
     d->is_open = false;
 }
 
-static void device_write(struct device *d, const char *name, const void *data, size_t len) {
+static inline void device_write(struct device *d, const char *name, const void *data, size_t len) {
     struct err e = ERR_NONE;
     cr_assert_eq(fs_replace(d->dir.fd, name, data, len, 0644, &e), 0, "%s", e.text);
 }
 
 // Provisions a device: keys, root.json, configuration (`settings` merged into it).
-static void device_make(struct device *d, json_t *settings) {
+static inline void device_make(struct device *d, json_t *settings) {
     struct err e = ERR_NONE;
     struct keys_role roles[KEYS_ROOT_ROLES];
     struct keys_header header = {1, FORGE_ISSUED_S, FORGE_EXPIRES_S};
@@ -251,7 +251,7 @@ static void device_make(struct device *d, json_t *settings) {
     d->facts = json_object();
 }
 
-static void device_drop(struct device *d) {
+static inline void device_drop(struct device *d) {
     device_close(d);
     agent_config_clear(&d->config);
     buf_clear(&d->manifest);
@@ -261,7 +261,7 @@ static void device_drop(struct device *d) {
 
 // Lets virtual time pass until the device is idle and has cleaned up, dead, or nothing moves any
 // more.
-static void device_drive(struct device *d) {
+static inline void device_drive(struct device *d) {
     struct err e = ERR_NONE;
     for (int turn = 0; turn < 2000 && !agent_update_fatal(d->update); turn++) {
         cr_assert_eq(agent_loop_turn(&d->loop, 0, &e), 0, "%s", e.text);
@@ -272,7 +272,7 @@ static void device_drive(struct device *d) {
 }
 
 // Drives until a state is reached; false when the device died or it never came.
-static bool device_reach(struct device *d, enum fsm_state state) {
+static inline bool device_reach(struct device *d, enum fsm_state state) {
     struct err e = ERR_NONE;
     for (int turn = 0; turn < 2000 && !agent_update_fatal(d->update); turn++) {
         if (d->state.journal.record.state == state)
@@ -283,7 +283,7 @@ static bool device_reach(struct device *d, enum fsm_state state) {
     return false;
 }
 
-static int device_offer(struct device *d, bool local, struct err *e) {
+static inline int device_offer(struct device *d, bool local, struct err *e) {
     struct fsm_update offer = {
         .local = local, .attempt = 1, .has_bundle = true, .bundle = d->bundle, .restarts_max = 3};
     (void)snprintf(offer.name, sizeof offer.name, "thing");
@@ -293,7 +293,7 @@ static int device_offer(struct device *d, bool local, struct err *e) {
 }
 
 // The release that `current` holds in both components, "" for the empty generation.
-static const char *device_runs(struct device *d, char ret[static 16]) {
+static inline const char *device_runs(struct device *d, char ret[static 16]) {
     struct err e = ERR_NONE;
     struct bundle_generation g;
     uint64_t runs;
