@@ -36,7 +36,7 @@ struct bundle_seal_result {
 // After a failure the same directory may be sealed again.
 int bundle_seal(const struct bundle_seal *how, struct bundle_seal_result *ret, struct err *e) __attribute__((nonnull));
 
-// Re-verifies a sealed generation against its own record: record, trees, every file, and that nothing else is there. Kind bad_content,
+// Re-verifies a sealed generation against its own record: record, kept manifests (the signed part, by the id the record has), trees, every file, and that nothing else is there. Kind bad_content,
 // bad_generation. This is what runs before each activation and revert (I1).
 int bundle_seal_verify(int generation_dir, int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
                        struct bundle_generation *ret, struct err *e) __attribute__((nonnull(4, 5)));

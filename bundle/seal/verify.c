@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "bundle/kind.h"
+#include "bundle/manifest.h"
 
 #define EDGE_DIR     ".edge"
 #define RECORD_NAME  "generation.json"
@@ -182,6 +183,39 @@ static int verify_entries(struct walk *w, struct bundle_tree_reader *tree, struc
     return 0;
 }
 
+// Whether what the record says of a component is what the kept manifest says. That was verified
+// when it was kept; here damage to either is found, to the floor's security version above all (I6).
+static bool is_of_manifest(const struct bundle_generation_component *c,
+                           const struct bundle_manifest_unverified *kept) {
+    const struct bundle_manifest_view *view = bundle_manifest_peek_view(kept);
+    size_t i = 0;
+    while (i < view->n_components && strcmp(view->components[i].name, c->name) != 0)
+        i++;
+    return i < view->n_components &&
+           keys_digest_equal(bundle_manifest_peek_id(kept), &c->manifest) &&
+           keys_digest_equal(&view->components[i].digest, &c->digest) &&
+           view->components[i].security_version == c->security_version &&
+           strcmp(view->name, c->bundle_name) == 0 && strcmp(view->release, c->release) == 0;
+}
+
+static int verify_manifest(int edge, const struct bundle_generation_component *c, struct err *e) {
+    char name[SEAL_VERIFY_NAME_BYTES];
+    struct bundle_manifest_unverified *kept = NULL;
+    OWN(buf) struct buf raw;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
+    (void)seal_verify_name(c->name, TRUST_SUFFIX, name);
+    if (fs_read_file(edge, name, BUNDLE_MANIFEST_MAX_BYTES, &raw, e) < 0)
+        return -1;
+    struct err damage = ERR_NONE;
+    if (bundle_manifest_peek((struct slice){raw.data, raw.len}, &kept, &damage) < 0)
+        return err_set(e, &err_bad_generation, ".edge/%s: %s", name, damage.text);
+    bool same = is_of_manifest(c, kept);
+    bundle_manifest_peek_free(kept);
+    return same ? 0
+                : err_set(e, &err_bad_generation,
+                          ".edge/%s does not say what the record says of the component", name);
+}
+
 static int verify_component(struct seal_verify *v, int edge,
                             const struct bundle_generation_component *c, uint8_t *buffer,
                             struct err *e) {
@@ -189,7 +223,7 @@ static int verify_component(struct seal_verify *v, int edge,
     struct bundle_tree_reader *tree = NULL;
     OWN(fd) int dir = -1;
     OWN(fd) int fd = -1;
-    if (seal_verify_tree(edge, c, &fd, &tree, e) < 0)
+    if (verify_manifest(edge, c, e) < 0 || seal_verify_tree(edge, c, &fd, &tree, e) < 0)
         return -1;
     int r = fs_open_dir(v->dir, c->name, &dir, e);
     w.dir = dir;

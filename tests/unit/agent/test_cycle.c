@@ -227,6 +227,38 @@ Test(cycle, i1_a_damaged_previous_generation_is_not_gone_back_to_and_what_runs_g
     device_drop(&d);
 }
 
+Test(cycle, i6_a_record_that_says_other_than_the_kept_manifest_is_not_gone_back_to) {
+    static const struct {
+        const char *path, *from, *to;
+    } rows[] = {
+        {"1/.edge/generation.json", "\"security_version\":5", "\"security_version\":9"},
+        {"1/.edge/generation.json", "\"1.0\"", "\"6.6\""},
+        {"1/.edge/app.manifest", "\"1.0\"", "\"6.6\""},
+        {"1/.edge/app.manifest", "{", " "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct device d;
+        struct err e = ERR_NONE;
+        struct bundle_generation record;
+        OWN(buf) struct buf text;
+        OWN(fd) int file = -1;
+        device_make(&d, NULL);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        install(&d, "1.0", NULL);
+        buf_init(&text, 65536);
+        cr_assert_eq(fs_read_file(d.state.store.generations, rows[i].path, 65536, &text, &e), 0);
+        const char *at = strstr(buf_text(&text), rows[i].from);
+        cr_assert(at, "row %zu", i);
+        cr_assert_eq(fs_open_write(d.state.store.generations, rows[i].path, 0444, &file, &e), 0);
+        cr_assert_eq(
+            fs_pwrite(file, rows[i].to, strlen(rows[i].to), (uint64_t)(at - buf_text(&text)), &e),
+            0);
+        cr_expect_lt(agent_store_verify(&d.state.store, 1, NULL, NULL, &record, &e), 0, "row %zu",
+                     i);
+        device_drop(&d);
+    }
+}
+
 Test(cycle, a_device_that_cannot_go_back_takes_an_update_that_heals_it) {
     for (int by_commit = 0; by_commit < 2; by_commit++) {
         struct device d;
