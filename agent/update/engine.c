@@ -62,7 +62,8 @@ static void note_end(struct agent_update *u, const struct fsm_outcome *out) {
 // One line for each change: what, of which release, and the reason with its code.
 static void log_step(enum fsm_state state, const struct fsm_input *in,
                      const struct fsm_outcome *out) {
-    const struct fsm_why *why = in->why.code[0] ? &in->why : &out->why;
+    // A report has its own reason: the way back ends with the one it was begun for.
+    const struct fsm_why *why = out->has_report ? &out->why : &in->why;
     const char *name = out->update.name, *release = out->update.release;
     agent_log_line(in->why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s",
                    name, name[0] ? " " : "", release, name[0] ? ": " : "",
