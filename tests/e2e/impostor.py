@@ -15,6 +15,9 @@ from fleet import check
 
 API, DEVICE_API = "/api/v1", "/api/device/v1"
 
+# Called with (method, path, status, content type, body) of each answer that call() gets.
+observers = []
+
 
 def call(f, method, path, body=None, token=None, headers=None):
     """(status, headers, body); a body that is JSON comes parsed. token None: none."""
@@ -31,6 +34,8 @@ def call(f, method, path, body=None, token=None, headers=None):
         kind = answer.getheader("Content-Type", "")
     finally:
         connection.close()
+    for observe in observers:
+        observe(method, path, answer.status, kind, data)
     if kind == "application/json" and data:
         data = json.loads(data)
     return answer.status, answer.headers, data

@@ -278,10 +278,11 @@ def a_small_canary_sees_every_kind_of_device(f):
         device.check_in()
     for device in seen:
         device.commit()
-    rest = offered([d for d in devices + new if d not in seen])
-    check(len(rest) == 8, f"the last stage takes everybody: {len(rest)}")
-    for device in rest:
-        device.commit()
+    # A newcomer may belong to the canaries; the last stage takes whoever is left.
+    for _ in range(3):
+        for device in offered([d for d in devices + new if d not in seen]):
+            device.commit()
+            seen.append(device)
     check(total(becomes(f, rollout, "finished"), "committed") == 11, "all are counted")
 
 
