@@ -26,10 +26,22 @@ static int refuse(struct serve_call *call, unsigned status, struct err *e, const
 
 struct heads {
     unsigned lengths, encodings, hosts, authorizations, expects;
+    bool odd;
 };
 
+// RFC 9110 §5.6.2. A blank before the colon, above all, is dropped by some and read by others.
+static bool is_token(const char *name, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)name[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (c == '\0' || (!alnum && strchr("!#$%&'*+-.^_`|~", c) == NULL))
+            return false;
+    }
+    return len > 0;
+}
+
 static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const char *key,
-                                  const char *value) {
+                                  size_t key_len, const char *value, size_t value_len) {
     struct heads *n = context;
     const struct {
         const char *name;
@@ -40,7 +52,8 @@ static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const 
                    {"Authorization", &n->authorizations},
                    {"Expect", &n->expects}};
     (void)kind;
-    (void)value;
+    if (!is_token(key, key_len) || (value != NULL && memchr(value, '\0', value_len) != NULL))
+        n->odd = true;
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
         if (strcasecmp(key, counted[i].name) == 0)
             (*counted[i].count)++;
@@ -58,7 +71,9 @@ static int check_heads(struct MHD_Connection *connection, struct serve_call *cal
     struct err detail = ERR_NONE;
     const char *encoding = head(connection, "Transfer-Encoding");
     const char *length = head(connection, "Content-Length");
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_head, &n);
+    (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, count_head, &n);
+    if (n.odd)
+        return refuse(call, 400, e, "the name of a header is none, or a value holds a NUL");
     if (n.lengths > 1 || n.encodings > 1 || (n.lengths > 0 && n.encodings > 0))
         return refuse(call, 400, e, "the length of the body is declared more than once");
     if (n.hosts > 1 || n.authorizations > 1)
@@ -198,6 +213,11 @@ static int check_body(struct MHD_Connection *connection, struct serve_call *call
         call->status = 413;
         return err_set(e, &err_limit, "the body has %llu bytes; at most %d are taken here",
                        (unsigned long long)declared, BUNDLE_MESSAGE_MAX_BYTES);
+    }
+    if (body == SERVE_BODY_FILE && declared > BUNDLE_STREAM_MAX_BYTES) {
+        call->status = 413;
+        return err_set(e, &err_limit, "the upload has %llu bytes; at most %llu are taken here",
+                       (unsigned long long)declared, (unsigned long long)BUNDLE_STREAM_MAX_BYTES);
     }
     if (body == SERVE_BODY_NONE && (chunked || declared > 0))
         return refuse(call, 400, e, "this request has no body");

@@ -54,6 +54,9 @@ Test(serve_http, a_length_that_can_be_read_in_two_ways_is_refused) {
     cr_assert_neq(raw(HEAD "Content-Length: -1\r\n\r\n", NULL), 200);
     cr_assert_neq(raw(HEAD "Content-Length: 2x\r\n\r\n{}", NULL), 200);
     cr_assert_eq(raw(HEAD "Host: y\r\nContent-Length: 2\r\n\r\n{}", "bad_request"), 400);
+    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nTransfer-Encoding : chunked\r\n\r\n{}", NULL), 400);
+    cr_assert_eq(raw(HEAD "Content-Length : 2\r\n\r\n{}", NULL), 400);
+    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nX(y): z\r\n\r\n{}", NULL), 400);
     cr_assert_eq(raw(HEAD "Content-Length: 2\r\n\r\n{}", NULL), 200);
     cr_assert_eq(raw(HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", NULL), 200);
 }
@@ -61,6 +64,10 @@ Test(serve_http, a_length_that_can_be_read_in_two_ways_is_refused) {
 Test(serve_http, bodies_have_a_ceiling_and_are_json) {
     cr_assert_eq(raw(HEAD "Content-Length: 262145\r\n\r\n", "limit"), 413);
     cr_assert_eq(raw(HEAD "Content-Length: 5\r\n\r\n{\"a\":", "syntax"), 400);
+    cr_assert_eq(raw("POST /api/v1/releases HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     "Content-Length: 4611686018427387904\r\n\r\n",
+                     NULL),
+                 413);
     cr_assert_eq(raw(HEAD "Content-Length: 2\r\n\r\n[]", "bad_request"), 400);
     cr_assert_eq(raw(HEAD "Content-Length: 13\r\n\r\n{\"a\":1,\"a\":2}", "syntax"), 400);
     struct buf deep;
