@@ -183,6 +183,9 @@ static void fill_instruction(struct serve_call *call, struct state *s,
         (void)snprintf(in->bundle_name, sizeof in->bundle_name, "%s", b->row.name);
         (void)snprintf(in->release, sizeof in->release, "%s", b->row.version);
         in->size = b->row.size;
+    } else { // it is at work on what was published elsewhere, or is not in a restored store
+        (void)snprintf(in->bundle_name, sizeof in->bundle_name, "unknown");
+        (void)snprintf(in->release, sizeof in->release, "unknown");
     }
     (void)snprintf(in->url, sizeof in->url, "%s/bundles/%s.edge", base == NULL ? "" : base,
                    keys_digest_hex(&decision->bundle, hex));
