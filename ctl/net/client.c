@@ -65,10 +65,10 @@ static int judge_url(struct net_client *client, const char *scheme, const char *
     if (strcmp(scheme, "https") == 0)
         return 0;
     if (strcmp(scheme, "http") != 0)
-        return err_set(e, &err_usage, "--controller: \"%s\" is neither https nor http", shown);
+        return err_set(e, &err_usage, "the controller \"%s\" is neither https nor http", shown);
     if (!client->local && !allow_http)
         return err_set(e, &err_cleartext,
-                       "--controller: \"%s\" is plain http to another machine, where anybody on "
+                       "the controller \"%s\" is plain http to another machine, where anybody on "
                        "the way can read the token; use https, or --allow-http",
                        shown);
     return 0;
@@ -78,7 +78,9 @@ static int check_url(struct net_client *client, const char *text, bool allow_htt
     OWN(url) CURLU *url = curl_url();
     char *scheme = NULL, *host = NULL, *user = NULL, *query = NULL;
     char shown[160];
-    text_safe(text, shown, sizeof shown);
+    // What is before an @ may be a password, and errors end up in logs.
+    const char *at = strrchr(text, '@');
+    text_safe(at == NULL ? text : at + 1, shown, sizeof shown);
     if (!url)
         return err_set(e, &err_memory, "reading a URL: no memory");
     int r = 0;
@@ -89,7 +91,9 @@ static int check_url(struct net_client *client, const char *text, bool allow_htt
         curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK ||
         curl_url_get(url, CURLUPART_QUERY, &query, 0) == CURLUE_OK)
         r = err_set(e, &err_usage,
-                    "--controller: \"%s\" is not a URL of the form https://host:port", shown);
+                    "the controller \"%s\" (--controller, EDGECTL_CONTROLLER) is not a URL of the "
+                    "form https://host:port",
+                    shown);
     else
         r = judge_url(client, scheme, host, allow_http, shown, e);
     curl_free(scheme);
