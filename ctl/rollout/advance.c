@@ -150,14 +150,29 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
     return true;
 }
 
+// Nothing is offered or activated any more: waiting for it would be for ever.
+static void say_too_late(const struct rollout_policy *policy, const struct rollout_counts *counts,
+                         struct rollout_progress *io) {
+    if (policy->until_s == 0 || counts->now_s < policy->until_s ||
+        io->why.code == ROLLOUT_WHY_soaking)
+        return;
+    struct rollout_why cause = io->why;
+    rollout_why_set(&io->why, ROLLOUT_WHY_too_late,
+                    "the time that the policy names in until is over, nothing is offered any more "
+                    "(abort it, or revert it); %.300s",
+                    cause.text);
+}
+
 static void advance_running(const struct rollout_policy *policy,
                             const struct rollout_gate_ops *gate,
                             const struct rollout_counts *counts, struct rollout_progress *io) {
     if (find_failure(policy, gate, counts, io))
         return;
     while (io->stage < policy->n_stages)
-        if (!begin(policy, counts, io) || !finish_stage(policy, gate, counts, io))
+        if (!begin(policy, counts, io) || !finish_stage(policy, gate, counts, io)) {
+            say_too_late(policy, counts, io);
             return;
+        }
     io->state = ROLLOUT_STATE_FINISHED;
     io->ended_s = counts->now_s;
     struct rollout_tally all = sum(counts, 0, policy->n_stages);
@@ -168,7 +183,7 @@ static void advance_running(const struct rollout_policy *policy,
 static void advance_reverting(const struct rollout_policy *policy,
                               const struct rollout_counts *counts, struct rollout_progress *io) {
     struct rollout_tally all = sum(counts, 0, policy->n_stages);
-    uint64_t left = rollout_tally_took(&all);
+    uint64_t took = rollout_tally_took(&all), left = took > io->gone ? took - io->gone : 0;
     if (left == 0 || counts->now_s - io->ended_s >= (int64_t)policy->timeout_s) {
         struct rollout_why cause = io->why;
         io->state = ROLLOUT_STATE_REVERTED;

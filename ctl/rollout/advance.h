@@ -46,6 +46,8 @@ struct rollout_progress {
     int64_t complete_s;    // since when the open stage is complete; 0 when it is not
     int64_t ended_s;       // when the state became failed, reverting, aborted, finished; else 0
     uint64_t failed_stage; // whose gate failed; n_stages none
+    uint64_t gone; // reverting: of those counted as having it, these went on to another update or
+                   // are out of service, and are not waited for
     struct rollout_why why;
 };
 

@@ -59,6 +59,31 @@ static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) 
     }
 }
 
+static bool is_open(const struct rollout_candidate *c) {
+    return c->selected && c->stage < c->policy->n_stages && c->stage <= c->progress->stage &&
+           c->progress->started_s[c->stage] != 0;
+}
+
+static bool is_responsible(const struct rollout_candidate *c, int64_t now_s) {
+    bool over = c->policy->until_s != 0 && now_s >= c->policy->until_s;
+    if (goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED)
+        return false;
+    if (c->fit.runs)
+        return true;
+    if (c->progress->state == ROLLOUT_STATE_FINISHED)
+        return c->selected && c->policy->baseline && c->fit.fits;
+    return is_open(c) && c->fit.fits && !over;
+}
+
+bool rollout_decide_superseded(const struct rollout_inputs *in, size_t candidate) {
+    const char *name = in->candidates[candidate].policy->release_name;
+    for (size_t i = 0; i < candidate; i++)
+        if (strcmp(in->candidates[i].policy->release_name, name) == 0 &&
+            is_responsible(&in->candidates[i], in->now_s))
+            return true;
+    return false;
+}
+
 // ── 0. Two that say they are one ──
 
 // What one of them is told the other does too, and reports of both are counted as one.
@@ -139,6 +164,8 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
         return d->probation
                    ? go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "a rollout that ended", ret)
                    : give_up(in, ROLLOUT_DECIDE_NO_CANDIDATE, "its rollout is not known here", ret);
+    if (!d->probation && rollout_decide_superseded(in, i))
+        return give_up(in, i, "a newer rollout of the release is responsible for it", ret);
     if (!d->probation && stands_still(c, in->now_s, &ret->why))
         return true;
     return go_on(in, i, c->policy->name, ret);
@@ -228,16 +255,17 @@ static bool kept_out(const struct rollout_inputs *in, struct rollout_decision *r
 // It was part of the rollout before. True when it needs nothing, or nothing yet.
 static bool settled(const struct rollout_device *d, const struct rollout_candidate *c,
                     struct rollout_why *why) {
-    if (!is_part(d, c) || d->attempt < c->progress->attempt)
+    bool part = is_part(d, c);
+    if ((part ? d->attempt : c->aside_attempt) < c->progress->attempt)
         return false;
-    switch (d->task) {
+    switch (part ? d->task : c->aside) {
     case ROLLOUT_TASK_FAILED:
     case ROLLOUT_TASK_REVERTED:
         rollout_why_set(why, ROLLOUT_WHY_failed_here,
                         "%s %s of rollout %s failed here: resume the rollout for a new attempt",
                         c->policy->release_name, c->policy->release_version, c->policy->name);
         return true;
-    case ROLLOUT_TASK_ACTIVATED:
+    case ROLLOUT_TASK_ACTIVATED: // never aside: what is left without an outcome is cancelled
         rollout_why_set(why, ROLLOUT_WHY_in_progress, "is at work on rollout %s", c->policy->name);
         return true;
     default:
@@ -306,7 +334,8 @@ static bool from_rollouts(const struct rollout_inputs *in, struct rollout_decisi
     for (size_t i = 0; i < in->n_candidates; i++) {
         const struct rollout_candidate *c = &in->candidates[i];
         struct rollout_why why = {.code = ROLLOUT_WHY_NONE};
-        if (rollout_advance_ended(c->progress->state) || goes_back(c) || !c->selected)
+        if (rollout_advance_ended(c->progress->state) || goes_back(c) || !c->selected ||
+            rollout_decide_superseded(in, i))
             continue;
         bool open = !may_not_start(in, c, &why);
         if (c->fit.runs) {
@@ -333,7 +362,7 @@ static bool from_rollouts(const struct rollout_inputs *in, struct rollout_decisi
 static bool claimed(const struct rollout_inputs *in, const char *release_name) {
     for (size_t i = 0; i < in->n_candidates; i++)
         if (strcmp(in->candidates[i].policy->release_name, release_name) == 0 &&
-            claims(&in->device, &in->candidates[i]))
+            claims(&in->device, &in->candidates[i]) && !rollout_decide_superseded(in, i))
             return true;
     return false;
 }

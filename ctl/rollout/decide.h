@@ -7,7 +7,8 @@
 //   1. an update that is under way: go on, wait, or give it up;
 //   2. a rollout that goes back, and of which the device has the release: revert;
 //   3. held: nothing. Pinned: the pinned release;
-//   4. rollouts, newest first: the first one that has something for it;
+//   4. rollouts, newest first: the first one that has something for it. Of two for a release of the
+//      same name the newer one alone is responsible (rollout_decide_superseded);
 //   5. baselines: what finished rollouts left behind, at a limited rate.
 //
 // There is always a why.
@@ -34,7 +35,8 @@ struct rollout_fit {
 };
 
 // A rollout that has not ended, or has ended by going back, and whose selector and scope hold for
-// the device (or of which it is a part already).
+// the device (or of which it is a part already). And those that finished after an older one began
+// that has not.
 struct rollout_candidate {
     const struct rollout_policy *policy;
     const struct rollout_progress *progress;
@@ -42,6 +44,9 @@ struct rollout_candidate {
     size_t stage;        // the first that admits it; n_stages: none
     uint64_t unresolved; // devices at work on the rollout now
     struct rollout_fit fit;
+    // What it counts as there while its task is another one's; NONE nothing.
+    enum rollout_task aside;
+    uint64_t aside_attempt;
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
@@ -96,6 +101,12 @@ struct rollout_decision {
     bool spent_baseline; // counts against the rate
     struct rollout_why why;
 };
+
+// A newer rollout of the same release name is responsible for the device: it has brought its
+// release, offers it now, or is the baseline. So the device is not this one's to bring anywhere;
+// otherwise both would take it back and forth for ever.
+bool rollout_decide_superseded(const struct rollout_inputs *in, size_t candidate)
+    __attribute__((nonnull));
 
 void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret)
     __attribute__((nonnull));

@@ -62,12 +62,21 @@ static int accept(struct store_db *db, struct serve_call *call, struct store_dev
     return 0;
 }
 
+// To be waited for: it has no outcome, or has yet to go back.
+static bool is_awaited(const struct serve_fleet *fleet, const struct store_device *device) {
+    const struct serve_engine_rollout *r = serve_engine_find(fleet->engine, device->task.rollout);
+    bool reverts = r != NULL && r->row.progress.state == ROLLOUT_STATE_REVERTING;
+    return rollout_task_unresolved(device->task.state) ||
+           (reverts && rollout_task_took(device->task.state));
+}
+
 // Its tokens end with the epoch, and it is no longer waited for.
 static int shut_out(struct store_db *db, struct serve_call *call, struct store_device *device,
                     enum store_device_state state, struct err *e) {
     struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
-    if (rollout_task_unresolved(device->task.state) &&
-        serve_fleet_move(&fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0)
+    if (serve_fleet_excuse(&fleet, device, NULL, e) < 0 ||
+        (is_awaited(&fleet, device) &&
+         serve_fleet_move(&fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0))
         return -1;
     device->state = state;
     device->token_epoch++;
@@ -119,14 +128,12 @@ static int set_label(struct store_device *device, const char *name, const json_t
     return 0;
 }
 
-static int label(struct store_db *db, struct serve_call *call, struct store_device *device,
-                 struct err *e) {
+static int set_labels(struct serve_call *call, struct store_device *device, struct err *e) {
     static const char *const known[] = {"labels", NULL};
     struct doc_at at, labels;
     const char *name = NULL;
     json_t *value = NULL;
     bool sees = false;
-    (void)db;
     if (serve_call_members(call, known, &at, e) < 0 || doc_object(&at, "labels", &labels, e) < 0)
         return -1;
     if (device->labels == NULL && (device->labels = json_object()) == NULL)
@@ -143,6 +150,18 @@ static int label(struct store_db *db, struct serve_call *call, struct store_devi
     return sees ? 0
                 : err_set(e, &err_permission,
                           "with these labels the device would be outside of the token's selector");
+}
+
+// A rollout whose selector it leaves does not wait for it.
+static int label(struct store_db *db, struct serve_call *call, struct store_device *device,
+                 struct err *e) {
+    struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
+    OWN(json) json_t *labels = json_deep_copy(device->labels);
+    if (set_labels(call, device, e) < 0)
+        return -1;
+    struct store_device before = *device;
+    before.labels = labels;
+    return serve_fleet_excuse(&fleet, &before, device, e);
 }
 
 int serve_devices_label(struct store_db *db, struct serve_call *call, struct err *e) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/store/part.h"
 #include "ctl/store/report.h"
 
 #define LOST_PER_TICK 256
@@ -50,8 +51,25 @@ static int tell_progress(const struct serve_fleet *fleet, const struct serve_eng
                 now->why.text, e);
 }
 
+// Devices that have left are not waited for while the others go back: nothing would ever be heard.
+static int count_gone(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                      struct err *e) {
+    struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
+    uint64_t counted = rollout_tally_took(&all), there = 0;
+    if (store_device_took(fleet->db, r->row.policy.name, &there, e) < 0)
+        return -1;
+    r->row.progress.gone = counted > there ? counted - there : 0;
+    return 0;
+}
+
 int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                      const struct rollout_progress *before, struct err *e) {
+    enum rollout_state is = r->row.progress.state;
+    if (is == ROLLOUT_STATE_REVERTING && before->state != is && count_gone(fleet, r, e) < 0)
+        return -1;
+    if (rollout_advance_ended(is) && before->state != is &&
+        store_part_forget(fleet->db, r->row.policy.name, e) < 0)
+        return -1;
     if (store_rollout_put(fleet->db, &r->row, e) < 0)
         return -1;
     return tell_progress(fleet, r, before, e);
@@ -78,24 +96,32 @@ static enum rollout_task counted(const struct serve_engine_rollout *r,
     return bad && task->attempt < r->row.progress.attempt ? ROLLOUT_TASK_NONE : task->state;
 }
 
+int serve_fleet_count(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                      const char *device, const struct store_device_task *task,
+                      enum rollout_task to, struct err *e) {
+    if (task->stage >= r->row.policy.n_stages || task->stratum >= r->n_strata)
+        return 0;
+    enum rollout_task from = counted(r, task);
+    struct store_rollout_move move = {.bucket = store_db_bucket(device),
+                                      .rollout = r->row.policy.name,
+                                      .stage = task->stage,
+                                      .stratum = task->stratum,
+                                      .from = from,
+                                      .to = to};
+    if (store_rollout_move(fleet->db, &move, e) < 0)
+        return -1;
+    rollout_tally_move(serve_engine_tally(r, task->stage, task->stratum), from, to);
+    return 0;
+}
+
 int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *device,
                      enum rollout_task to, struct err *e) {
     struct store_device_task *task = &device->task;
     struct serve_engine_rollout *r = serve_engine_find(fleet->engine, task->rollout);
     if (task->state == to)
         return 0;
-    if (r != NULL && task->stage < r->row.policy.n_stages && task->stratum < r->n_strata) {
-        enum rollout_task from = counted(r, task);
-        struct store_rollout_move move = {.bucket = store_db_bucket(device->id),
-                                          .rollout = task->rollout,
-                                          .stage = task->stage,
-                                          .stratum = task->stratum,
-                                          .from = from,
-                                          .to = to};
-        if (store_rollout_move(fleet->db, &move, e) < 0)
-            return -1;
-        rollout_tally_move(serve_engine_tally(r, task->stage, task->stratum), from, to);
-    }
+    if (r != NULL && serve_fleet_count(fleet, r, device->id, task, to, e) < 0)
+        return -1;
     task->state = to;
     task->since_s = now_s(fleet);
     return r == NULL ? 0 : serve_fleet_advance(fleet, r, e);

@@ -13,10 +13,27 @@ struct serve_fleet {
     int64_t now_ms;
 };
 
+// Counts it in a rollout's tally of task's stage and stratum as `to` in place of what task says.
+int serve_fleet_count(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                      const char *device, const struct store_device_task *task,
+                      enum rollout_task to, struct err *e) __attribute__((nonnull));
 // Moves the device's task (memory, tallies, progress of the rollout). The device's row is the
 // caller's to put.
 int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *device,
                      enum rollout_task to, struct err *e) __attribute__((nonnull));
+// Gives the device a task of the rollout ("" without one): as what it counts there already. What it
+// did before has no outcome any more, or keeps the one it had.
+int serve_fleet_turn(const struct serve_fleet *fleet, struct store_device *device,
+                     const struct store_device_task *to, struct err *e) __attribute__((nonnull));
+// It counts as `as` (skipped, already) in a rollout that is not its task's; an outcome stays.
+int serve_fleet_aside(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                      const char *device, const struct store_device_task *as, struct err *e)
+    __attribute__((nonnull));
+// No rollout waits for an offer to it that an operator has taken out of: out of all that select the
+// device now, but not as it is in `after` (NULL: of all).
+int serve_fleet_excuse(const struct serve_fleet *fleet, const struct store_device *device,
+                       const struct store_device *after, struct err *e)
+    __attribute__((nonnull(1, 2, 4)));
 // Takes a report into account: keeps it, moves the task it is about, tells those who watch. 1 when
 // it was known already.
 int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,

@@ -8,6 +8,7 @@
 #include "base/own.h"
 #include "ctl/kind.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/store/part.h"
 
 // What is looked up for one decision; freed with it.
 struct view {
@@ -73,6 +74,11 @@ static int add_candidate(const struct serve_fleet *fleet, const struct store_dev
                                     .unresolved = rollout_tally_unresolved(&all)};
     fit(fleet, view, policy->release_name, policy->release_version, &c->fit);
     view->rollouts[view->n_candidates++] = r;
+    struct store_device_task aside = {.state = ROLLOUT_TASK_NONE};
+    if (store_part_get(fleet->db, device->id, policy->name, &aside, e) < 0)
+        return -1;
+    c->aside = aside.state;
+    c->aside_attempt = aside.attempt;
     if (!selected || rollout_advance_ended(r->row.progress.state))
         return 0;
     OWN(buf) struct buf key;
@@ -85,7 +91,8 @@ static int add_candidate(const struct serve_fleet *fleet, const struct store_dev
     return 0;
 }
 
-// The newest finished rollout of each name of release counts.
+// The newest finished rollout of each name of release counts: the one applied last, whichever of
+// them took longer.
 static void add_baseline(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
                          struct view *view) {
     const struct rollout_policy *policy = &r->row.policy;
@@ -98,21 +105,20 @@ static void add_baseline(const struct serve_fleet *fleet, const struct serve_eng
     fit(fleet, view, t->release_name, t->release_version, &t->fit);
 }
 
-static int by_end(const void *left, const void *right) {
-    const struct serve_engine_rollout *const *a = left, *const *b = right;
-    int64_t x = (*a)->row.progress.ended_s, y = (*b)->row.progress.ended_s;
-    return (y > x) - (y < x);
+// Where the oldest rollout is that has not ended: what finished after it was applied may supersede
+// it.
+static size_t oldest_live(const struct serve_engine *engine) {
+    size_t i = 0;
+    while (i < engine->n_rollouts && rollout_advance_ended(engine->rollouts[i]->row.progress.state))
+        i++;
+    return i;
 }
 
 static int collect(const struct serve_fleet *fleet, const struct store_device *device,
                    struct view *view, struct err *e) {
     struct serve_engine *engine = fleet->engine;
-    size_t n = engine->n_rollouts, n_finished = 0;
-    OWN(mem)
-    struct serve_engine_rollout **finished = calloc(n + 1, sizeof(struct serve_engine_rollout *));
-    if (finished == NULL)
-        return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
-    for (size_t i = n; i-- > 0;) {
+    size_t oldest = oldest_live(engine);
+    for (size_t i = engine->n_rollouts; i-- > 0;) {
         struct serve_engine_rollout *r = engine->rollouts[i];
         enum rollout_state state = r->row.progress.state;
         bool part = device->task.state != ROLLOUT_TASK_NONE &&
@@ -120,15 +126,12 @@ static int collect(const struct serve_fleet *fleet, const struct store_device *d
         bool live = !rollout_advance_ended(state);
         bool finish = state == ROLLOUT_STATE_FINISHED;
         bool selected = (live || finish) && selects(r, view);
-        if (((live && selected) || part) && add_candidate(fleet, device, r, selected, view, e) < 0)
+        bool counts = selected && (live || i > oldest);
+        if ((counts || part) && add_candidate(fleet, device, r, selected, view, e) < 0)
             return -1;
         if (finish && selected && r->row.policy.baseline)
-            finished[n_finished++] = r;
+            add_baseline(fleet, r, view);
     }
-    if (n_finished > 0)
-        qsort(finished, n_finished, sizeof(struct serve_engine_rollout *), by_end);
-    for (size_t i = 0; i < n_finished; i++)
-        add_baseline(fleet, finished[i], view);
     return 0;
 }
 
@@ -171,32 +174,64 @@ static struct rollout_device device_view(const struct store_device *device,
                                    .going_back = is_any(m->state, back)};
 }
 
-// Notes what the device becomes. Taking a new task gives up an old one that has no outcome.
+static bool stands_aside(enum rollout_task task) {
+    return task == ROLLOUT_TASK_ALREADY || task == ROLLOUT_TASK_SKIPPED;
+}
+
+static struct store_device_task task_of(const struct view *view, size_t candidate,
+                                        enum rollout_task state) {
+    const struct rollout_candidate *c = &view->candidates[candidate];
+    struct store_device_task task = {
+        .state = state, .stage = c->stage, .stratum = view->strata[candidate]};
+    (void)snprintf(task.rollout, sizeof task.rollout, "%s", c->policy->name);
+    if (c->fit.fits)
+        task.bundle = c->fit.bundle;
+    return task;
+}
+
+// Notes what the device becomes. Its task stays what it was while it only stands aside: what it
+// runs because of a rollout is not forgotten over one that has nothing for it.
 static int mark(const struct serve_fleet *fleet, struct store_device *device,
                 const struct view *view, const struct rollout_decision *decision, struct err *e) {
     struct store_device_task *task = &device->task;
     bool direct = decision->candidate == ROLLOUT_DECIDE_NO_CANDIDATE;
-    const struct rollout_candidate *c = direct ? NULL : &view->candidates[decision->candidate];
-    const char *rollout = direct ? "" : c->policy->name;
-    bool same = task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, rollout) == 0;
-    if (!same) {
-        if (rollout_task_unresolved(task->state) &&
-            serve_fleet_move(fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0)
-            return -1;
-        *task = (struct store_device_task){.state = ROLLOUT_TASK_NONE};
-        (void)snprintf(task->rollout, sizeof task->rollout, "%s", rollout);
-        task->stage = direct ? 0 : c->stage;
-        task->stratum = direct ? 0 : view->strata[decision->candidate];
+    struct store_device_task to = {.state = ROLLOUT_TASK_NONE};
+    if (!direct)
+        to = task_of(view, decision->candidate, ROLLOUT_TASK_NONE);
+    bool same = task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, to.rollout) == 0;
+    bool busy = task->state != ROLLOUT_TASK_NONE && task->state != ROLLOUT_TASK_CANCELLED &&
+                !stands_aside(task->state);
+    if (!same && busy && stands_aside(decision->mark)) {
+        to.state = decision->mark;
+        return serve_fleet_aside(fleet, view->rollouts[decision->candidate], device->id, &to, e);
     }
+    if (!same && serve_fleet_turn(fleet, device, &to, e) < 0)
+        return -1;
     if (serve_fleet_move(fleet, device, decision->mark, e) < 0)
         return -1;
-    task->attempt = decision->action == ROLLOUT_ACTION_INSTALL ? decision->attempt
-                    : direct                                   ? task->attempt
-                                                               : c->progress->attempt;
-    if (decision->action == ROLLOUT_ACTION_INSTALL)
+    if (decision->action == ROLLOUT_ACTION_INSTALL) {
+        task->attempt = decision->attempt;
         task->bundle = decision->bundle;
-    else if (!same && c != NULL && c->fit.fits)
-        task->bundle = c->fit.bundle;
+    } else if (!direct)
+        task->attempt = view->candidates[decision->candidate].progress->attempt;
+    return 0;
+}
+
+// An older rollout of what a newer one is responsible for does not wait for the device.
+static int step_aside(const struct serve_fleet *fleet, const struct store_device *device,
+                      const struct view *view, const struct rollout_inputs *in, struct err *e) {
+    for (size_t i = 0; i < view->n_candidates; i++) {
+        struct serve_engine_rollout *r = view->rollouts[i];
+        const struct rollout_candidate *c = &view->candidates[i];
+        bool task = device->task.state != ROLLOUT_TASK_NONE &&
+                    strcmp(device->task.rollout, c->policy->name) == 0;
+        if (task || rollout_advance_ended(c->progress->state) || c->stage >= c->policy->n_stages ||
+            !rollout_decide_superseded(in, i))
+            continue;
+        struct store_device_task as = task_of(view, i, ROLLOUT_TASK_SKIPPED);
+        if (serve_fleet_aside(fleet, r, device->id, &as, e) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -224,7 +259,9 @@ static int decide(const struct serve_fleet *fleet, struct store_device *device,
     (void)snprintf(device->why_code, sizeof device->why_code, "%s",
                    rollout_why_name(ret->why.code));
     (void)snprintf(device->why_text, sizeof device->why_text, "%s", ret->why.text);
-    return ret->mark == ROLLOUT_TASK_NONE ? 0 : mark(fleet, device, view, ret, e);
+    if (ret->mark != ROLLOUT_TASK_NONE && mark(fleet, device, view, ret, e) < 0)
+        return -1;
+    return step_aside(fleet, device, view, &in, e);
 }
 
 int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *device,

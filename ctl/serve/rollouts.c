@@ -99,7 +99,11 @@ static int apply(struct store_db *db, struct serve_call *call, struct store_roll
                        row->policy.name, row->policy.release_name, row->policy.release_version);
     (void)snprintf(row->scope, sizeof row->scope, "%s", call->who.selector);
     (void)snprintf(row->actor, sizeof row->actor, "%s", call->who.name);
+    // The order of applying decides which one is newer, and outlives a restart.
     row->created_s = serve_call_now_s(call);
+    if (engine->n_rollouts > 0 &&
+        row->created_s <= engine->rollouts[engine->n_rollouts - 1]->row.created_s)
+        row->created_s = engine->rollouts[engine->n_rollouts - 1]->row.created_s + 1;
     row->progress.attempt = 1;
     row->progress.failed_stage = row->policy.n_stages;
     random_fill(row->seed, sizeof row->seed);
@@ -136,6 +140,27 @@ static void forget_bad(struct serve_engine_rollout *r) {
     }
 }
 
+// Devices keep the generation before the one they run: what was brought before that is out of
+// reach.
+static int check_revert(struct store_db *db, const struct serve_engine *engine,
+                        const struct serve_engine_rollout *r, struct err *e) {
+    struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
+    uint64_t there = 0;
+    if (rollout_tally_took(&all) == 0)
+        return 0;
+    if (store_device_took(db, r->row.policy.name, &there, e) < 0)
+        return -1;
+    for (size_t i = engine->n_rollouts; there == 0 && i-- > 0 && engine->rollouts[i] != r;) {
+        const struct serve_engine_rollout *newer = engine->rollouts[i];
+        struct rollout_tally its = serve_engine_sum(newer, newer->row.policy.n_stages);
+        if (rollout_tally_took(&its) > 0)
+            return err_set(e, &err_rollout_state,
+                           "rollout %s: its devices run what rollout %s brought since; revert that",
+                           r->row.policy.name, newer->row.policy.name);
+    }
+    return 0;
+}
+
 static int carry_out(struct store_db *db, struct serve_call *call, struct serve_engine_rollout *r,
                      enum rollout_verb verb, const char *action, struct err *e) {
     struct serve_fleet fleet = fleet_of(db, call);
@@ -148,6 +173,8 @@ static int carry_out(struct store_db *db, struct serve_call *call, struct serve_
                        reason.text);
     if (done == ROLLOUT_UNCHANGED)
         return 0;
+    if (verb == ROLLOUT_VERB_REVERT && check_revert(db, call->server->engine, r, e) < 0)
+        return -1;
     if (r->row.progress.attempt > before.attempt) {
         if (store_rollout_forget_bad(db, r->row.policy.name, e) < 0)
             return -1;

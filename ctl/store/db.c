@@ -12,6 +12,13 @@
 
 #define APPLICATION_ID 0x45444745 // "EDGE"
 
+// Version 2 added the table part.
+static const char schema_2[] =
+    "CREATE TABLE part(bucket INTEGER NOT NULL, device TEXT NOT NULL, rollout TEXT NOT NULL,"
+    " attempt INTEGER NOT NULL, state INTEGER NOT NULL, stage INTEGER NOT NULL,"
+    " stratum INTEGER NOT NULL, since_s INTEGER NOT NULL, bundle BLOB NOT NULL,"
+    " PRIMARY KEY(bucket, device, rollout)) WITHOUT ROWID;";
+
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -95,9 +102,11 @@ static int set_up(struct store_db *db, struct err *e) {
                        (long long)version, STORE_DB_SCHEMA);
     if (take(db, e) < 0 || version == STORE_DB_SCHEMA)
         return e->kind == NULL ? 0 : -1;
-    if (store_sql_script(db, "BEGIN IMMEDIATE;", e) < 0 || store_sql_script(db, schema, e) < 0)
+    if (store_sql_script(db, "BEGIN IMMEDIATE;", e) < 0 ||
+        (version < 1 && store_sql_script(db, schema, e) < 0) ||
+        store_sql_script(db, schema_2, e) < 0)
         return -1;
-    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=1; COMMIT;",
+    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=2; COMMIT;",
                             e);
 }
 

@@ -127,6 +127,9 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e) {
     if (store_sql_run(db, NULL, e, "DELETE FROM report WHERE bucket=? AND device=?", "it", bucket,
                       id) < 0)
         return -1;
+    if (store_sql_run(db, NULL, e, "DELETE FROM part WHERE bucket=? AND device=?", "it", bucket,
+                      id) < 0)
+        return -1;
     return store_sql_run(db, NULL, e, "DELETE FROM device WHERE bucket=? AND id=?", "it", bucket,
                          id);
 }
@@ -167,6 +170,24 @@ int store_device_silent(struct store_db *db, const char *rollout, int64_t before
                         "iti", before_s, rollout, (int64_t)max) < 0)
         return -1;
     return visit_all(db, row, visit, context, e);
+}
+
+int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e) {
+    sqlite3_stmt *row = NULL;
+    if (store_sql_query(db, &row, e,
+                        "SELECT task_state,count(*) FROM device WHERE task_rollout=? AND state=?"
+                        " GROUP BY task_state",
+                        "ti", rollout, (int64_t)STORE_DEVICE_ACCEPTED) < 0)
+        return -1;
+    int found = 0;
+    uint64_t n = 0;
+    while ((found = store_sql_row(db, row, e)) == 0)
+        if (rollout_task_took((enum rollout_task)store_sql_int(row, 0)))
+            n += (uint64_t)store_sql_int(row, 1);
+    if (found < 0)
+        return -1;
+    *ret = n;
+    return 0;
 }
 
 int store_device_count(struct store_db *db, enum store_device_state state, uint64_t *ret,

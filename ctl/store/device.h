@@ -73,7 +73,7 @@ int store_device_put(struct store_db *db, const struct store_device *device, str
     __attribute__((nonnull));
 int store_device_put_facts(struct store_db *db, const struct store_device *device, struct err *e)
     __attribute__((nonnull));
-// Forgets the device and its reports.
+// Forgets the device, its reports and what it counts as.
 int store_device_remove(struct store_db *db, const char *id, struct err *e)
     __attribute__((nonnull));
 
@@ -87,6 +87,9 @@ int store_device_list(struct store_db *db, const char *after, store_device_visit
 int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                         store_device_visit visit, void *context, struct err *e)
     __attribute__((nonnull(1, 2, 5, 7)));
+// Accepted devices whose task is the rollout's and which may hold its release (rollout_task_took).
+int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e)
+    __attribute__((nonnull));
 int store_device_count(struct store_db *db, enum store_device_state state, uint64_t *ret,
                        struct err *e) __attribute__((nonnull));
 

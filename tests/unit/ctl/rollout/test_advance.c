@@ -181,6 +181,19 @@ Test(rollout_advance, approval_and_time_hold_a_stage_back) {
 }
 
 // What each verb does in each state: the state after it, or refused.
+Test(rollout_advance, after_its_time_it_says_so) {
+    struct world w = world();
+    w.policy.until_s = w.now_s + 50;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+    w.now_s += 50;
+    for (int i = 0; i < 2; i++) { // and once only
+        (void)advance(&w);
+        cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_late);
+        cr_assert_null(strstr(strstr(w.progress.why.text, "is over") + 1, "is over"));
+    }
+}
+
 Test(rollout_advance, every_verb_in_every_state_is_decided) {
     enum { NO = ROLLOUT_STATES };
     static const unsigned after[ROLLOUT_VERBS][ROLLOUT_STATES] = {

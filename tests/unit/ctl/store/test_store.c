@@ -68,9 +68,9 @@ Test(store, is_held_by_one_at_a_time) {
 
 Test(store, of_a_newer_program_or_another_one_is_left_alone) {
     store_db_close(open_store());
-    tamper("PRAGMA user_version=2");
+    tamper("PRAGMA user_version=3");
     cr_assert_str_eq(open_fails(), "newer_format");
-    tamper("PRAGMA user_version=1");
+    tamper("PRAGMA user_version=2");
     store_db_close(open_store());
     tamper("PRAGMA application_id=7");
     cr_assert_str_eq(open_fails(), "bad_store");
