@@ -308,3 +308,30 @@ static inline const char *device_runs(struct device *d, char ret[static 16]) {
     }
     return ret;
 }
+
+// Entries in generations/.
+static inline int device_count_entry(void *context, const char *name, mode_t type, struct err *e) {
+    size_t *n = context;
+    (void)name;
+    (void)type;
+    (void)e;
+    (*n)++;
+    return 0;
+}
+
+static inline size_t device_generations(struct device *d) {
+    struct err e = ERR_NONE;
+    size_t n = 0;
+    cr_assert_eq(fs_list(d->state.store.generations, ".", device_count_entry, &n, &e), 0);
+    return n;
+}
+
+static inline void device_install(struct device *d, const char *release, json_t *more) {
+    struct err e = ERR_NONE;
+    char runs[16];
+    device_release(d, release, more);
+    cr_assert_eq(device_offer(d, true, &e), 0, "%s", e.text);
+    device_drive(d);
+    cr_assert_eq(d->state.journal.record.state, FSM_IDLE);
+    cr_assert_str_eq(device_runs(d, runs), release);
+}
