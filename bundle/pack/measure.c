@@ -62,30 +62,31 @@ static int add_piece(struct pack_content *c, const struct pack_lanes_job *job, s
     return pack_content_add_piece(c, &piece, e);
 }
 
-// One job for each chunk, and one for the whole unless it is a single chunk.
+// One job for the whole, and one for each chunk unless it is a single one. The whole comes first,
+// as it takes longest.
 static void plan_content(const struct measure *m, struct own *o, const uint8_t *data, size_t len) {
-    size_t done = 0, first = o->n_jobs;
+    size_t done = pack_chunker_cut(&m->chunker, data, len);
+    add_job(o, data, len);
+    if (done == len)
+        return;
+    add_job(o, data, done);
     while (done < len) {
         size_t n = pack_chunker_cut(&m->chunker, data + done, len - done);
         add_job(o, data + done, n);
         done += n;
     }
-    if (o->n_jobs != first + 1)
-        add_job(o, data, len);
 }
 
-static int finish_content(struct pack_content *c, const struct pack_lanes_job *jobs, size_t *at,
-                          struct err *e) {
-    uint64_t done = 0;
-    while (done < c->size) {
+static int finish_content(struct pack_content *c, const struct own *o, size_t *at, struct err *e) {
+    const struct pack_lanes_job *jobs = o->jobs, *whole = &jobs[(*at)++];
+    c->digest = whole->digest;
+    if (whole->len == 0)
+        return 0;
+    if (*at == o->n_jobs || jobs[*at].data != whole->data)
+        return add_piece(c, whole, e);
+    for (uint64_t done = 0; done < c->size; done += jobs[(*at)++].len)
         if (add_piece(c, &jobs[*at], e) < 0)
             return -1;
-        done += jobs[(*at)++].len;
-    }
-    if (c->n_pieces == 1)
-        c->digest = jobs[*at - 1].digest;
-    else
-        c->digest = jobs[(*at)++].digest;
     return 0;
 }
 
@@ -107,7 +108,7 @@ static int measure_batch(struct measure *m, struct own *o, const struct task *ta
     }
     pack_lanes_digest(o->jobs, o->n_jobs);
     for (size_t i = task->first; i < task->first + task->count; i++)
-        if (finish_content(m->contents[i], o->jobs, &at, e) < 0)
+        if (finish_content(m->contents[i], o, &at, e) < 0)
             return -1;
     report(m, used);
     return 0;

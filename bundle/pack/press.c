@@ -15,11 +15,11 @@
 #include "bundle/pack/crew.h"
 #include "bundle/pack/lanes.h"
 
-#define BATCH 4 // frames that one thread takes together, so that their digests run side by side
+#define BATCH 8 // frames that one thread takes together, so that their digests run side by side
 #define BATCH_FRAME_MAX                                                                            \
     (1024UL * 1024)        // larger ones are taken singly: memory, and then the encoder dominates
 #define BATCH_WORTH      8 // batches for each thread, or all threads would not be busy
-#define SLOTS_PER_THREAD 3 // batches
+#define SLOTS_PER_THREAD 2 // batches
 
 // A frame that is finished and not written yet.
 struct slot {

@@ -31,7 +31,7 @@ static void expect_right(const struct pack_lanes_job *job) {
     cr_expect(keys_digest_equal(&digest, &job->digest), "%zu bytes", job->len);
 }
 
-Test(lanes, every_number_of_jobs_of_every_length_gives_the_known_digests, .init = fill) {
+static void try_width(size_t width) {
     struct pack_lanes_job jobs[JOBS];
     uint32_t seed = 2;
     for (size_t n = 0; n <= JOBS; n++)
@@ -39,10 +39,18 @@ Test(lanes, every_number_of_jobs_of_every_length_gives_the_known_digests, .init 
             for (size_t i = 0; i < n; i++)
                 jobs[i] = (struct pack_lanes_job){.data = bytes + next(&seed) % (BYTES / 2),
                                                   .len = next(&seed) % max};
-            pack_lanes_digest(jobs, n);
+            pack_lanes_digest_by(width, jobs, n);
             for (size_t i = 0; i < n; i++)
                 expect_right(&jobs[i]);
         }
+}
+
+Test(lanes, every_number_of_jobs_of_every_length_gives_the_known_digests_at_any_width,
+     .init = fill) {
+    static const size_t widths[] = {1, 4, 8};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        if (widths[i] <= pack_lanes_widest())
+            try_width(widths[i]);
 }
 
 Test(lanes, lengths_around_a_block_are_right, .init = fill) {
