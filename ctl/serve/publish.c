@@ -268,6 +268,17 @@ void serve_publish_close(struct serve_publisher *p) {
 
 // ── In the store's thread ──
 
+// What the release has no place for got its name before that was known. A file without a row is
+// otherwise left: it may be what a store that was restored from a backup will be given again.
+static void drop_refused(const struct serve_server *server, const struct store_bundle *bundle,
+                         const struct err *why) {
+    char name[KEYS_DIGEST_HEX + 8];
+    struct err ignored = ERR_NONE;
+    (void)snprintf(name, sizeof name, "%s.edge", bundle->id);
+    if (why->kind == &err_exists)
+        (void)fs_remove(server->bundles, name, &ignored);
+}
+
 int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *e) {
     struct upload *upload = call->state;
     struct store_bundle *bundle = &upload->bundle;
@@ -276,8 +287,10 @@ int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *
     bundle->published_s = serve_call_now_s(call);
     (void)snprintf(bundle->actor, sizeof bundle->actor, "%s", call->who.name);
     int added = store_release_add(db, bundle, e);
-    if (added < 0)
+    if (added < 0) {
+        drop_refused(call->server, bundle, e);
         return -1;
+    }
     if (added == STORE_RELEASE_KNOWN) {
         struct store_bundle there;
         if (store_release_get(db, bundle->id, &there, e) != 0)
