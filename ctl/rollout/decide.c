@@ -103,10 +103,11 @@ static bool give_up(const struct rollout_inputs *in, size_t candidate, const cha
                     struct rollout_decision *ret) {
     const struct rollout_device *d = &in->device;
     if (d->probation) {
-        rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "told to go back: %.400s", cause);
+        rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "is told to go back: %.400s", cause);
         return act(ret, ROLLOUT_ACTION_REVERT, candidate, d->update_attempt, &d->update_bundle);
     }
-    rollout_why_set(&ret->why, ROLLOUT_WHY_cancelling, "told to give the update up: %.400s", cause);
+    rollout_why_set(&ret->why, ROLLOUT_WHY_cancelling, "is told to give the update up: %.400s",
+                    cause);
     return act(ret, ROLLOUT_ACTION_CANCEL, candidate, d->update_attempt, &d->update_bundle);
 }
 
@@ -140,6 +141,18 @@ static bool direct_under_way(const struct rollout_inputs *in, struct rollout_dec
                    ret);
 }
 
+// What it has fetched is kept until its rollout goes on, or ends.
+static bool waits(const struct rollout_inputs *in, const struct rollout_candidate *c,
+                  struct rollout_decision *ret) {
+    struct rollout_why cause;
+    if (!stands_still(c, in->now_s, &cause))
+        return false;
+    rollout_why_set(&ret->why, cause.code, "%s %s %s and waits: %.350s",
+                    in->device.look ? "has staged" : "is at work on", c->policy->release_name,
+                    c->policy->release_version, cause.text);
+    return true;
+}
+
 static bool under_way(const struct rollout_inputs *in, struct rollout_decision *ret) {
     const struct rollout_device *d = &in->device;
     if (d->going_back) {
@@ -166,7 +179,7 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
                    : give_up(in, ROLLOUT_DECIDE_NO_CANDIDATE, "its rollout is not known here", ret);
     if (!d->probation && rollout_decide_superseded(in, i))
         return give_up(in, i, "a newer rollout of the release is responsible for it", ret);
-    if (!d->probation && stands_still(c, in->now_s, &ret->why))
+    if (!d->probation && waits(in, c, ret))
         return true;
     return go_on(in, i, c->policy->name, ret);
 }
@@ -220,7 +233,7 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
                         "%s is %s %s: it will be offered when its turn comes", what,
                         t->release_name, t->release_version);
     else {
-        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "was offered %s, %s %s", what,
+        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "is offered %s, %s %s", what,
                         t->release_name, t->release_version);
         ret->spent_baseline = !pinned;
         ret->mark = ROLLOUT_TASK_OFFERED;
@@ -312,7 +325,7 @@ static bool offer(const struct rollout_inputs *in, size_t i, struct rollout_deci
                         "%" PRIu64 " devices are at work on rollout %s, as many as it allows",
                         c->unresolved, policy->name);
     } else {
-        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "was offered %s %s by rollout %s, stage %s",
+        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "is offered %s %s by rollout %s, stage %s",
                         policy->release_name, policy->release_version, policy->name,
                         policy->stages[c->stage].name);
         ret->mark = ROLLOUT_TASK_OFFERED;

@@ -108,12 +108,18 @@ static json_t *said_json(const struct bundle_checkin *said) {
                            ? json_pack("{s:I, s:I}", "done", (json_int_t)said->done_bytes, "total",
                                        (json_int_t)said->total_bytes)
                            : json_null();
+    char hex[KEYS_DIGEST_HEX];
+    json_t *update = said->has_update
+                         ? json_pack("{s:s, s:I, s:s, s:b}", "rollout", said->rollout, "attempt",
+                                     (json_int_t)said->attempt, "bundle",
+                                     keys_digest_hex(&said->bundle, hex), "look", (int)said->look)
+                         : json_null();
     json_t *metrics = said->metrics == NULL ? json_object() : json_incref(said->metrics);
-    return json_pack("{s:s, s:s, s:I, s:o, s:{s:s, s:s}, s:o, s:o, s:{s:I, s:I}}", "agent",
+    return json_pack("{s:s, s:s, s:I, s:o, s:{s:s, s:s}, s:o, s:o, s:o, s:{s:I, s:I}}", "agent",
                      said->agent, "state", said->state, "generation", (json_int_t)said->generation,
                      "components", components_json(said), "why", "code", said->why_code, "text",
-                     said->why_text, "progress", progress, "metrics", metrics, "dropped",
-                     "heartbeats", (json_int_t)said->dropped_heartbeats, "refused",
+                     said->why_text, "update", update, "progress", progress, "metrics", metrics,
+                     "dropped", "heartbeats", (json_int_t)said->dropped_heartbeats, "refused",
                      (json_int_t)said->refused_reports);
 }
 

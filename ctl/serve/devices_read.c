@@ -9,6 +9,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/admin.h"
 #include "ctl/serve/devices.h"
+#include "ctl/serve/fleet.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
 #include "ctl/store/report.h"
@@ -125,13 +126,29 @@ static void summarise(const struct store_device *d, const struct serve_call *cal
         (void)snprintf(ret, ret_bytes, "%s: %s", d->id, d->why_text);
 }
 
+// Rollouts move between two check-ins: what counts is what it would be told now.
+static int decide_anew(struct store_db *db, struct serve_call *call, struct store_device *d,
+                       struct err *e) {
+    struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
+    struct rollout_decision decision;
+    if (d->state != STORE_DEVICE_ACCEPTED || d->seen_s == 0)
+        return 0;
+    if (serve_fleet_foresee(&fleet, d, &decision, e) < 0)
+        return -1;
+    (void)snprintf(d->why_code, sizeof d->why_code, "%s", rollout_why_name(decision.why.code));
+    (void)snprintf(d->why_text, sizeof d->why_text, "%s", decision.why.text);
+    return 0;
+}
+
 int serve_devices_why(struct store_db *db, struct serve_call *call, struct err *e) {
     struct store_device d;
     char summary[BUNDLE_REPORT_TEXT_MAX + 128];
     json_t *failure = NULL;
     if (serve_admin_device(db, call, &d, e) < 0)
         return -1;
-    int done = store_report_failure(db, d.id, &failure, e);
+    int done = decide_anew(db, call, &d, e);
+    if (done == 0)
+        done = store_report_failure(db, d.id, &failure, e);
     if (done >= 0) {
         json_t *why = json_object_get(d.said, "why");
         const char *state = json_string_value(json_object_get(d.said, "state"));

@@ -43,6 +43,10 @@ int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *dev
                        const struct bundle_checkin *checkin, struct rollout_decision *ret,
                        struct err *e) __attribute__((nonnull));
 
+// What a device would be told now, going by what it said last; notes nothing.
+int serve_fleet_foresee(const struct serve_fleet *fleet, const struct store_device *device,
+                        struct rollout_decision *ret, struct err *e) __attribute__((nonnull));
+
 // Judges a rollout, keeps its progress when that moved, tells those who watch.
 int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                         struct err *e) __attribute__((nonnull));

@@ -235,9 +235,10 @@ static int step_aside(const struct serve_fleet *fleet, const struct store_device
     return 0;
 }
 
-static int decide(const struct serve_fleet *fleet, struct store_device *device,
-                  const struct bundle_checkin *checkin, struct view *view,
-                  struct rollout_decision *ret, struct err *e) {
+// The inputs borrow from view.
+static int look_up(const struct serve_fleet *fleet, const struct store_device *device,
+                   const struct bundle_checkin *checkin, struct view *view,
+                   struct rollout_inputs *ret, struct err *e) {
     if (prepare(fleet, device, view, e) < 0 || collect(fleet, device, view, e) < 0)
         return -1;
     if (device->pin_name[0] != '\0') {
@@ -245,14 +246,23 @@ static int decide(const struct serve_fleet *fleet, struct store_device *device,
         view->pin.release_version = device->pin_version;
         fit(fleet, view, device->pin_name, device->pin_version, &view->pin.fit);
     }
-    struct rollout_inputs in = {.device = device_view(device, checkin),
-                                .candidates = view->candidates,
-                                .n_candidates = view->n_candidates,
-                                .pin = device->pin_name[0] == '\0' ? NULL : &view->pin,
-                                .baselines = view->baselines,
-                                .n_baselines = view->n_baselines,
-                                .baseline_allowed = has_room(fleet),
-                                .now_s = fleet->now_ms / 1000};
+    *ret = (struct rollout_inputs){.device = device_view(device, checkin),
+                                   .candidates = view->candidates,
+                                   .n_candidates = view->n_candidates,
+                                   .pin = device->pin_name[0] == '\0' ? NULL : &view->pin,
+                                   .baselines = view->baselines,
+                                   .n_baselines = view->n_baselines,
+                                   .baseline_allowed = has_room(fleet),
+                                   .now_s = fleet->now_ms / 1000};
+    return 0;
+}
+
+static int decide(const struct serve_fleet *fleet, struct store_device *device,
+                  const struct bundle_checkin *checkin, struct view *view,
+                  struct rollout_decision *ret, struct err *e) {
+    struct rollout_inputs in;
+    if (look_up(fleet, device, checkin, view, &in, e) < 0)
+        return -1;
     rollout_decide(&in, ret);
     if (ret->spent_baseline)
         fleet->engine->baseline_room -= 1;
@@ -269,6 +279,38 @@ int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *dev
                        struct err *e) {
     struct view view = {.n_candidates = 0};
     int done = decide(fleet, device, checkin, &view, ret, e);
+    clear(&view);
+    return done;
+}
+
+// As much of a check-in as a decision needs.
+static void remember(const json_t *said, struct bundle_checkin *ret) {
+    const char *state = json_string_value(json_object_get(said, "state"));
+    const json_t *update = json_object_get(said, "update");
+    const char *rollout = json_string_value(json_object_get(update, "rollout"));
+    const char *bundle = json_string_value(json_object_get(update, "bundle"));
+    struct err ignored = ERR_NONE;
+    (void)snprintf(ret->state, sizeof ret->state, "%s", state == NULL ? "" : state);
+    if (rollout == NULL || bundle == NULL ||
+        keys_digest_parse(bundle, "bundle", &ret->bundle, &ignored) < 0)
+        return;
+    ret->has_update = true;
+    ret->look = json_is_true(json_object_get(update, "look"));
+    ret->attempt = (uint64_t)json_integer_value(json_object_get(update, "attempt"));
+    (void)snprintf(ret->rollout, sizeof ret->rollout, "%s", rollout);
+}
+
+int serve_fleet_foresee(const struct serve_fleet *fleet, const struct store_device *device,
+                        struct rollout_decision *ret, struct err *e) {
+    struct view view = {.n_candidates = 0};
+    struct rollout_inputs in;
+    OWN(mem) struct bundle_checkin *checkin = calloc(1, sizeof *checkin);
+    if (checkin == NULL)
+        return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
+    remember(device->said, checkin);
+    int done = look_up(fleet, device, checkin, &view, &in, e);
+    if (done == 0)
+        rollout_decide(&in, ret);
     clear(&view);
     return done;
 }

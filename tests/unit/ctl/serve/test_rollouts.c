@@ -135,6 +135,7 @@ Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged,
     cr_assert_eq(device_check_in(&f.c, d), 200);
     cr_assert_not(d->instructed);
     cr_assert_str_eq(d->heard.why_code, "paused");
+    cr_assert_str_eq(d->heard.why_text, "has staged app 1.1 and waits: rollout r is paused");
     cr_assert_eq(device_check_in(&f.c, &f.d[1]), 200);
     cr_assert_str_eq(f.d[1].heard.why_code, "paused");
     json_decref(admin(&f.c, 200, "POST", "/api/v1/rollouts/r/resume", "{}"));
@@ -170,6 +171,55 @@ Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt,
     OWN(json) json_t *over = rollout_wait(&f.c, "r", "finished");
     cr_assert_eq(count_of(over, 0, "committed"), FLEET);
     cr_assert_eq(count_of(over, 0, "failed"), 0);
+    fleet_free(&f);
+}
+
+// on_failure pause: what is staged elsewhere waits, and says for what.
+Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 120) {
+    struct fleet f;
+    fleet_make(&f);
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"pause\"}");
+    struct device *d = &f.d[0];
+    (void)check_in_all(&f, BUNDLE_ACTION_INSTALL);
+    device_report(d, BUNDLE_EVENT_STAGED, "");
+    device_state(d, "waiting", true);
+    for (unsigned i = 1; i < 3; i++) {
+        device_report(&f.d[i], BUNDLE_EVENT_REFUSED, "no_space");
+        cr_assert_eq(device_check_in(&f.c, &f.d[i]), 200);
+    }
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    cr_assert_not(d->instructed);
+    cr_assert_str_eq(d->heard.why_code, "rollout_failed");
+    cr_assert_eq(strncmp(d->heard.why_text, "has staged app 1.1 and waits: rollout r failed: ", 48),
+                 0, "%s", d->heard.why_text);
+    fleet_free(&f);
+}
+
+// Between two check-ins rollouts move: why is the decision of now, not the last one given.
+Test(serve_rollouts, why_is_what_holds_now, .timeout = 120) {
+    static const char path[] = "/api/v1/devices/device-0/why";
+    struct fleet f;
+    fleet_make(&f);
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
+    struct device *d = &f.d[0];
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    device_report(d, BUNDLE_EVENT_STAGED, "");
+    device_state(d, "waiting", true);
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    cr_assert_str_eq(d->heard.why_code, "activate");
+    static const struct {
+        const char *verb, *code;
+    } steps[] = {{"pause", "paused"}, {"resume", "activate"}, {"abort", "cancelling"}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        char verb[64];
+        (void)snprintf(verb, sizeof verb, "/api/v1/rollouts/r/%s", steps[i].verb);
+        json_decref(admin(&f.c, 200, "POST", verb, "{}"));
+        OWN(json) json_t *why = admin(&f.c, 200, "GET", path, "");
+        cr_assert_str_eq(text_at(json_object_get(why, "controller"), "code"), steps[i].code);
+    }
+    // Asking gave nothing away: the device is told all the same.
+    cr_assert_eq(device_check_in(&f.c, d), 200);
+    cr_assert(is_told(d, BUNDLE_ACTION_CANCEL));
     fleet_free(&f);
 }
 
