@@ -84,8 +84,8 @@ def test(f):
         # taken up again, as an operator would.
         def finished():
             now = state()
-            if now == "paused":
-                f.edgectl("rollout", "resume", f"pair-{version}")
+            if now in ("paused", "failed"):
+                f.run("rollout", "resume", f"pair-{version}", status=None)
             return now == "finished"
         try:
             wait_for(f"the rollout of {version} to finish", finished, 150)
