@@ -124,7 +124,9 @@ void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_membe
     for (size_t i = 0; i < policy->n_stages; i++) {
         const struct rollout_stage_policy *stage = &policy->stages[i];
         uint64_t bound = UINT64_MAX;
-        if (stage->by_count)
+        if (stage->by_count && n_members == 0)
+            bound = 0; // before the fleet was counted nobody is one of so many
+        else if (stage->by_count)
             bound =
                 stage->count >= n_members ? UINT64_MAX : scale(UINT64_MAX, stage->count, n_members);
         else if (stage->ppm < ROLLOUT_PPM)

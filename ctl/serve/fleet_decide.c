@@ -60,6 +60,22 @@ static bool selects(const struct serve_engine_rollout *r, const struct view *vie
            bundle_predicate_holds(r->scope, view->facts, reason);
 }
 
+// A stage by count has taken as many as it says (or one of each kind), newcomers included.
+static bool is_full(const struct serve_engine_rollout *r, size_t stage) {
+    struct rollout_tally all = {0};
+    if (!r->row.policy.stages[stage].by_count)
+        return false;
+    for (size_t i = 0; i <= stage; i++) {
+        struct rollout_tally one = serve_engine_sum(r, i);
+        rollout_tally_add(&all, &one);
+    }
+    uint64_t room = r->row.policy.stages[stage].count;
+    room = room < all.planned ? all.planned : room;
+    return rollout_tally_offered(&all) + rollout_tally_moot(&all) -
+               all.now[ROLLOUT_TASK_CANCELLED] >=
+           room;
+}
+
 static int add_candidate(const struct serve_fleet *fleet, const struct store_device *device,
                          struct serve_engine_rollout *r, bool selected, struct view *view,
                          struct err *e) {
@@ -88,6 +104,11 @@ static int add_candidate(const struct serve_fleet *fleet, const struct store_dev
         return -1;
     c->stage = rollout_strata_stage(policy, &r->strata[*stratum].plan,
                                     rollout_rank(device->id, r->row.seed));
+    bool inside =
+        c->aside != ROLLOUT_TASK_NONE || (device->task.state != ROLLOUT_TASK_NONE &&
+                                          strcmp(device->task.rollout, policy->name) == 0);
+    while (!inside && c->stage < policy->n_stages && is_full(r, c->stage))
+        c->stage++;
     return 0;
 }
 

@@ -90,6 +90,16 @@ Test(rollout_strata, newcomers_fall_into_place) {
     cr_assert(early > 150 && early < 250);
 }
 
+// Who comes before the fleet was counted would all be canaries otherwise.
+Test(rollout_strata, a_stage_by_count_takes_nobody_before_the_fleet_is_counted) {
+    struct rollout_policy policy = {
+        .n_stages = 2, .stages = {{.by_count = true, .count = 1}, {.ppm = ROLLOUT_PPM}}};
+    struct rollout_stratum_plan plan;
+    rollout_strata_newcomer(&policy, 0, &plan);
+    for (uint64_t rank = 1; rank != 0; rank <<= 1)
+        cr_assert_eq(rollout_strata_stage(&policy, &plan, rank), 1);
+}
+
 Test(rollout_strata, nobody_is_planned_for_an_empty_fleet) {
     struct rollout_policy p = {.n_stages = 2, .stages = {by_count(5), by_percent(100)}};
     struct rollout_stratum_plan plan;
