@@ -57,6 +57,12 @@ static int accept(struct store_db *db, struct serve_call *call, struct store_dev
     (void)db;
     if (no_members(call, e) < 0)
         return -1;
+    if (device->state == STORE_DEVICE_REPLACING)
+        return err_set(
+            e, &err_device_state,
+            "device %s is being replaced: accepting would let the old hardware in again; "
+            "enrol the new one, or reject it first to keep the old",
+            device->id);
     device->state = STORE_DEVICE_ACCEPTED;
     device->clone_s = 0; // a person looked at it
     return 0;

@@ -126,6 +126,7 @@ def devices(client):
         client.expect(404, "POST", f"/api/v1/devices/nobody/{verb}", body)
         client.expect(400, "POST", f"/api/v1/devices/dev-1/{verb}", {"nonsense": 1})
     client.expect(200, "POST", "/api/v1/devices/dev-1/replace", {"expires_in_s": 60})
+    client.expect(409, "POST", "/api/v1/devices/dev-1/accept")
     client.expect(200, "POST", "/api/v1/devices/dev-1/retire")
     client.expect(200, "DELETE", "/api/v1/devices/dev-1")
     client.expect(404, "DELETE", "/api/v1/devices/dev-1")
@@ -268,8 +269,8 @@ def every_mistake(f):
 
 # What cannot be had here: a full disk, a full house, or a second writer.
 RARE = {429, 503, 507, 411}
-# Asked for in rogue.py, which can declare more than it sends.
-ELSEWHERE = {"POST /api/v1/releases: 413"}
+# Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
+ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409"}
 
 
 def never_seen(*seen):
