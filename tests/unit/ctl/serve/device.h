@@ -25,7 +25,7 @@ static inline void device_make(struct device *d, unsigned number) {
     d->seed = forge_key(100 + number, &d->pub);
     (void)snprintf(d->id, sizeof d->id, "device-%u", number);
     d->say = (struct bundle_checkin){.protocol_min = 1, .protocol_max = 1, .look = true};
-    (void)snprintf(d->say.device, sizeof d->say.device, "%s", d->id);
+    memcpy(d->say.device, d->id, sizeof d->id);
     (void)snprintf(d->say.agent, sizeof d->say.agent, "test-1");
     (void)snprintf(d->say.state, sizeof d->say.state, "idle");
     d->say.reports = calloc(BUNDLE_REPORTS_PER_CHECKIN_MAX, sizeof *d->say.reports);
