@@ -17,7 +17,7 @@ import time
 
 import fleet
 from fleet import EDGECTL, check, wait_for
-from impostor import API, Impostor, admin, call
+from impostor import API, Impostor, admin, call, ends_well
 from lost import ONE_BY_ONE, apply, becomes, group, offered, publish, start, total
 
 USAGE, CONFIG, SYNTAX, NO_SPACE, NOT_FOUND, EXISTS, PERMISSION, BUSY, NEWER = 2, 3, 4, 8, 10, 11, 12, 13, 15
@@ -29,7 +29,7 @@ def fails(f, status, *argv, says="", env=None, stdin=None):
     """One clear line on stderr, with no escapes in it."""
     done = f.run(*argv, status=status, env=env, stdin=stdin)
     lines = done.stderr.strip().split("\n")
-    check(len(lines) <= 2 and says in done.stderr, f"{argv}: one line that says {says!r}: {done.stderr}")
+    check(done.returncode != 0 and len(lines) <= 2 and says in done.stderr, f"{argv}: one line that says {says!r}: {done.stderr}")
     check("\x1b" not in done.stderr + done.stdout, f"{argv}: escapes: {done.stderr!r}")
     return done
 
@@ -152,6 +152,7 @@ POLICIES = [
     (CONFIG, "name: ../r\nrelease: a 1\n", "name"),
     (CONFIG, "name: r\nrelease: a 1\nnot_before: tomorrow\n", "not_before"),
     (CONFIG, "name: r\nrelease: a 1\nnot_before: 2026-12-01T00:00:00Z\nuntil: 2026-11-01T00:00:00Z\n", "until"),
+    (CONFIG, "name: r\nrelease: a 1\ntimeout_s: 0\n", "timeout_s"),
     (CONFIG, "name: r\nrelease: a 1\nstratify: [a, b, c, d, e]\n", "stratify"),
     (CONFIG, "- name: r\n", ""),
     (CONFIG, "just text\n", ""),
@@ -199,7 +200,8 @@ def a_policy_with_a_mistake_is_explained(f):
 
 
 def selectors_say_why_they_match_nobody(f):
-    group(f, "select", [{"arch": "x86_64"}])
+    [device] = group(f, "select", [{"arch": "x86_64"}])
+    fails(f, None, "device", "pin", device.name, "no-such", "9.9", says="published")
     fails(f, BAD_PREDICATE, "device", "list", "--selector", "arch ==")
     fails(f, BAD_PREDICATE, "fleet", "query", "arch = 1 )")
     query = f.json("fleet", "query", 'nosuchfact == "1" and label.group == "select"')
@@ -561,6 +563,7 @@ def test(f):
                a_gate_that_cannot_pass_any_more_fails, devices_are_steered_in_the_middle, json_everywhere_and_no_escapes_in_a_pipe,
                a_terminal_is_drawn_on_and_a_dumb_one_is_not, serve_refuses_what_is_not_safe, a_store_that_is_not_ours_is_left_alone,
                tampering_with_the_audit_log_is_noticed, a_full_disk_refuses_and_goes_on)
+    ends_well(f)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import time
 import fleet
 import forge
 from fleet import check, wait_for
-from impostor import Impostor, admin, call
+from impostor import Impostor, admin, call, ends_well
 
 ONE_BY_ONE = {"success_pct": 100, "failure_pct": 0, "min_sample": 1}
 
@@ -286,6 +286,26 @@ def a_small_canary_sees_every_kind_of_device(f):
     check(total(becomes(f, rollout, "finished"), "committed") == 11, "all are counted")
 
 
+def newcomers_do_not_crowd_into_the_canary(f):
+    """A factory: the rollout is there before the devices are; and a kind that nobody had when it was applied."""
+    canary = [{"name": "canary", "count": 1}, {"name": "all", "percent": 100}]
+    publish(f, "empty")
+    rollout = apply(f, "empty", stages=canary)
+    secret = admin(f, 201, "POST", "/tokens", {"kind": "enroll", "labels": {"group": "empty"}})["secret"]
+    devices = [Impostor(f, f"empty-{i}").join(secret) for i in range(8)]
+    first = []
+    for _ in range(3):
+        first += offered([d for d in devices if d not in first])
+        time.sleep(0.7)  # it may take a moment until the fleet is counted
+    check(len(first) == 1, f"a canary of one, and {len(first)} were offered it: {f.rollout(rollout)['stages'][0]['planned']} planned")
+    [known], rollout = start(f, "kind", 1, stages=canary, stratify=["arch"])
+    new = group(f, "kindnew", [{"arch": "riscv64"}] * 8)
+    for device in new:
+        f_label(f, device, "kind")
+    first = offered([known] + new)
+    check(len(first) <= 2, f"one, or one of each kind, and {len(first)} were offered it")
+
+
 def a_stage_waits_for_approval(f):
     devices, rollout = start(f, "asked", 3, stages=[{"name": "one", "count": 1}, {"name": "all", "percent": 100, "approve": True}])
     [canary] = offered(devices)
@@ -381,8 +401,9 @@ def test(f):
                nobody_waits_for_what_was_taken_out_of_service, a_retired_device_does_not_hold_a_revert,
                the_late_the_reflashed_and_the_new_are_brought_to_the_baseline, baselines_come_at_a_limited_rate,
                a_failure_of_the_baseline_is_not_tried_for_ever, no_more_than_allowed_are_at_work,
-               a_small_canary_sees_every_kind_of_device, a_stage_waits_for_approval, nothing_is_offered_outside_of_the_window,
+               a_small_canary_sees_every_kind_of_device, newcomers_do_not_crowd_into_the_canary, a_stage_waits_for_approval, nothing_is_offered_outside_of_the_window,
                a_lost_device_goes_back_when_it_returns, a_revert_needs_no_download)
+    ends_well(f)
 
 
 if __name__ == "__main__":
