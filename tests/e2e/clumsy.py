@@ -5,19 +5,16 @@
 and a line that helps, nothing may be done twice, and nothing may be left half done.
 """
 
-import errno
 import json
 import os
 import pty
 import re
 import shutil
-import sqlite3
 import subprocess
-import time
 
 import fleet
 from fleet import EDGECTL, check, wait_for
-from impostor import API, Impostor, admin, call, ends_well
+from impostor import API, Impostor, call, ends_well
 from lost import ONE_BY_ONE, apply, becomes, group, offered, publish, start, total
 
 USAGE, CONFIG, SYNTAX, NO_SPACE, NOT_FOUND, EXISTS, PERMISSION, BUSY, NEWER = 2, 3, 4, 8, 10, 11, 12, 13, 15
@@ -399,170 +396,13 @@ def a_terminal_is_drawn_on_and_a_dumb_one_is_not(f):
     device.commit()
 
 
-# ── Serving ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def serve(f, workspace, *more, listen="127.0.0.1:0", wrap=()):
-    done = subprocess.run([*wrap, "timeout", "15", EDGECTL, "serve", "--workspace", workspace, "--listen", listen, *more], capture_output=True,
-                          text=True, env=f.env, check=False)
-    check(done.returncode != 124, f"it should have refused to start: {done.stdout}")
-    check(done.stderr.count("\n") <= 2 and "\x1b" not in done.stderr, done.stderr)
-    return done
-
-
-def refuses(f, status, says, workspace, *more, **options):
-    done = serve(f, workspace, *more, **options)
-    check(done.returncode == status and says in done.stderr, f"serve {more}: {done.returncode}, not {status}: {done.stderr}")
-
-
-def serve_refuses_what_is_not_safe(f):
-    """On a workspace of its own, beside the running controller."""
-    ws = f.path("second")
-    f.edgectl("init", ws)
-    server = os.path.join(ws, "server")
-    refuses(f, OFFLINE_KEY, "offline", server)
-    refuses(f, CLEARTEXT, "http", server, "--allow-offline-keys", listen="0.0.0.0:0")
-    refuses(f, CLEARTEXT, "http", server, "--allow-offline-keys", listen="[::]:0")
-    refuses(f, CONFIG, "ADDRESS:PORT", server, "--allow-offline-keys", listen="127.0.0.1")
-    refuses(f, CONFIG, "ADDRESS:PORT", server, "--allow-offline-keys", listen="127.0.0.1:70000")
-    refuses(f, LISTEN, "in use", server, "--allow-offline-keys", listen=f"127.0.0.1:{f.port}")
-    refuses(f, USAGE, "--tls-key", server, "--tls-cert", "/dev/null")
-    refuses(f, WRONG_WORKSPACE, "edgectl init", f.work)
-    refuses(f, NOT_FOUND, "nowhere", f.path("nowhere"))
-    shutil.move(os.path.join(ws, "offline"), f.path("second-offline"))
-    refuses(f, BUSY, "store", os.path.join(f.ws, "server"), "--allow-offline-keys")
-    os.rename(os.path.join(server, "keys/director.key"), os.path.join(server, "keys/gone"))
-    refuses(f, NOT_FOUND, "director", server)
-    shutil.copy(os.path.join(f.ws, "server/keys/director.key"), os.path.join(server, "keys/director.key"))
-    refuses(f, 24, "director", server)
-    os.rename(os.path.join(server, "keys/gone"), os.path.join(server, "keys/director.key"))
-    shutil.copy(f.path("second-offline/keys/bundle.key"), os.path.join(server, "keys/stray.key"))
-    refuses(f, OFFLINE_KEY, "stray.key", server)
-    os.unlink(os.path.join(server, "keys/stray.key"))
-
-
-def a_store_that_is_not_ours_is_left_alone(f):
-    ws = f.path("third")
-    f.edgectl("init", ws)
-    shutil.rmtree(os.path.join(ws, "offline"))
-    server, store = os.path.join(ws, "server"), os.path.join(ws, "server/store.db")
-    first = subprocess.Popen([EDGECTL, "serve", "--workspace", server, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True, env=f.env)
-    check("listening on 127.0.0.1:" in first.stdout.readline(), "it starts where offline keys are elsewhere")
-    check(oct(os.stat(os.path.join(server, "admin.token")).st_mode & 0o777) == "0o600", "the first token is for its owner alone")
-    refuses(f, BUSY, "store", server)
-    first.terminate()
-    check(first.wait(timeout=30) == 0, "SIGTERM is a good end")
-    first.stdout.close()
-    with sqlite3.connect(store) as db:
-        db.execute("BEGIN EXCLUSIVE")
-        refuses(f, BUSY, "store", server)
-    db.close()
-    with sqlite3.connect(store) as db:
-        db.execute("PRAGMA user_version=99")
-    db.close()
-    refuses(f, NEWER, "newer", server)
-    with sqlite3.connect(store) as db:
-        db.execute("PRAGMA user_version=1")
-        db.execute("PRAGMA application_id=7")
-    db.close()
-    refuses(f, BAD_STORE, "another program", server)
-    with open(store, "wb") as file:
-        file.write(b"not a database at all" * 1000)
-    for leftover in ("store.db-wal", "store.db-shm"):
-        if os.path.exists(os.path.join(server, leftover)):
-            os.unlink(os.path.join(server, leftover))
-    refuses(f, BAD_STORE, "store", server)
-    with open(store, "rb") as file:
-        check(file.read(3) == b"not", "and is not touched")
-
-
-def tampering_with_the_audit_log_is_noticed(f):
-    f.edgectl("audit", "--verify")
-    f.stop_server()
-    with sqlite3.connect(os.path.join(f.ws, "server/store.db")) as db:
-        db.execute("DROP TRIGGER audit_no_update")
-        [(number, actor)] = db.execute("SELECT number, actor FROM audit ORDER BY number LIMIT 1 OFFSET 3").fetchall()
-        db.execute("UPDATE audit SET actor='nobody' WHERE number=?", (number,))
-    db.close()
-    f.start_server()
-    fails(f, 115, "audit", "--verify")
-    f.stop_server()
-    with sqlite3.connect(os.path.join(f.ws, "server/store.db")) as db:
-        db.execute("UPDATE audit SET actor=? WHERE number=?", (actor, number))
-    db.close()
-    f.start_server()
-    f.edgectl("audit", "--verify")
-
-
-FULL = """set -e
-mount -t tmpfs -o size=3m none "$1"
-cp -r "$2"/. "$1"
-exec "$3" serve --workspace "$1" --listen 127.0.0.1:0 --port-file "$4"
-"""
-
-
-def a_full_disk_refuses_and_goes_on(f):
-    """The server's folder on 3 MiB of its own, in a mount namespace that ends with it."""
-    ws, port_file, mount = f.path("full"), f.path("full.port"), f.path("full-mount")
-    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode != 0:
-        print("        no mount namespaces here: not tried", flush=True)
-        return
-    f.edgectl("init", ws)
-    os.mkdir(mount)
-    with open(f.path("input-noise"), "wb") as file:
-        file.write(os.urandom(5 << 20))
-    big = f.path("full-1.0.edge")
-    f.edgectl("bundle", "create", "--workspace", ws, "--name", "full", "--version", "1.0", f"--component=app={f.path('input-noise')}", "-o", big)
-    small = f.path("full-0.9.edge")
-    f.edgectl("bundle", "create", "--workspace", ws, "--name", "full", "--version", "0.9", f"--component=app={f.policy('x')}", "-o", small)
-    # The first start is outside, where the token can be read.
-    first = subprocess.Popen([EDGECTL, "serve", "--workspace", os.path.join(ws, "server"), "--listen", "127.0.0.1:0", "--allow-offline-keys"],
-                             stdout=subprocess.PIPE, text=True, env=f.env)
-    first.stdout.readline()
-    first.terminate()
-    first.wait(timeout=30)
-    first.stdout.close()
-    with open(os.path.join(ws, "server/admin.token"), encoding="ascii") as file:
-        env = {"EDGECTL_TOKEN": file.read().strip()}
-    server = subprocess.Popen(["unshare", "-rm", "sh", "-c", FULL, "sh", mount, os.path.join(ws, "server"), EDGECTL, port_file], env=f.env,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for("the controller in its namespace", lambda: os.path.exists(port_file) and os.path.getsize(port_file), 20)
-        with open(port_file, encoding="ascii") as file:
-            env["EDGECTL_CONTROLLER"] = f"http://127.0.0.1:{file.read().strip()}"
-        for _ in range(2):
-            fails(f, NO_SPACE, "release", "publish", big, env=env)
-        f.edgectl("release", "publish", small, env=env)
-        check(len(f.json("release", "list", env=env)["releases"]) == 1, "the small one fits: what was refused left no room taken")
-        # Nothing is left for the store either, until somebody makes room.
-        inside = f"/proc/{server.pid}/root{mount}/filler"
-        try:
-            with open(inside, "wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 4096)
-        except OSError as error:
-            check(error.errno == errno.ENOSPC, f"filling: {error}")
-        statuses = {f.run("token", "create", "--enroll", env=env, status=None).returncode for _ in range(40)}
-        check(NO_SPACE in statuses and statuses <= {0, NO_SPACE}, f"creating tokens on a full disk: {statuses}")
-        f.edgectl("device", "list", env=env)
-        os.unlink(inside)
-        wait_for("it to take tokens again", lambda: f.run("token", "create", "--enroll", env=env, status=None).returncode == 0, 10)
-        check(server.poll() is None, "it should go on")
-        f.edgectl("device", "list", env=env)
-        f.edgectl("audit", "--verify", env=env)
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
 def test(f):
     f.start_server()
     fleet.each(f, tool_is_not_set_up, roles_do_what_they_may, a_limited_token_sees_its_devices_alone, everything_can_be_said_twice,
                a_policy_with_a_mistake_is_explained, selectors_say_why_they_match_nobody, verbs_in_every_state,
                second_rollout_of_the_same_name_takes_over, a_superseded_rollout_is_not_reverted_for_hours,
                a_gate_that_cannot_pass_any_more_fails, devices_are_steered_in_the_middle, json_everywhere_and_no_escapes_in_a_pipe,
-               a_terminal_is_drawn_on_and_a_dumb_one_is_not, serve_refuses_what_is_not_safe, a_store_that_is_not_ours_is_left_alone,
-               tampering_with_the_audit_log_is_noticed, a_full_disk_refuses_and_goes_on)
+               a_terminal_is_drawn_on_and_a_dumb_one_is_not)
     ends_well(f)
 
 

