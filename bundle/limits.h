@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every ceiling of the bundle format and of the messages, in one place. Each is tested at, below and above. FORMAT.md §9 explains them.
+// Every ceiling of the bundle format and of the messages, in one place. FORMAT.md §9 and §17 explain them.
 #pragma once
 
 #define BUNDLE_MANIFEST_MAX_BYTES (64 * 1024) // the manifest member with its padding
