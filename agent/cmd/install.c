@@ -24,9 +24,17 @@
 
 static bool quiet;
 
+// Each word once; and probation, which takes minutes, with what a person can do meanwhile.
 static void say(const char *line) {
-    if (!quiet)
-        (void)printf("%s\n", line);
+    static char last[64];
+    if (quiet || strcmp(line, last) == 0)
+        return;
+    (void)snprintf(last, sizeof last, "%s", line);
+    (void)printf("%s%s\n", line,
+                 strcmp(line, "probation") == 0
+                     ? ": checks go on for as long as the bundle says; `edge-agent commit` ends it "
+                       "now, `edge-agent rollback` goes back"
+                     : "");
     (void)fflush(stdout);
 }
 
