@@ -100,21 +100,36 @@ static int note(struct serve_challenges *c, const uint8_t *body, int64_t now_ms,
     return 0;
 }
 
-int serve_challenge_use(struct serve_challenges *c, const char *challenge, int64_t now_ms,
-                        struct err *e) {
-    uint8_t given[ALL_BYTES], made[ALL_BYTES];
+// The bytes of one that was made here and is not too old.
+static int unseal(const struct serve_challenges *c, const char *challenge, int64_t now_ms,
+                  uint8_t given[static ALL_BYTES], struct err *e) {
+    uint8_t made[ALL_BYTES];
     int64_t at_ms = 0;
     struct err ignored = ERR_NONE;
-    if (text_unhex(challenge, given, sizeof given, "challenge", &ignored) < 0)
+    if (text_unhex(challenge, given, ALL_BYTES, "challenge", &ignored) < 0)
         return err_set(e, &err_unauthorized, "the challenge is not one of this controller's");
     memcpy(made, given, BODY_BYTES);
     seal(c, made);
     memcpy(&at_ms, given, sizeof at_ms);
-    if (differ(given, made, sizeof given))
+    if (differ(given, made, ALL_BYTES))
         return err_set(e, &err_unauthorized,
                        "the challenge is not one of this controller's: get a new one");
     if (now_ms - at_ms > SERVE_CHALLENGE_S * 1000LL || now_ms < at_ms)
         return err_set(e, &err_unauthorized, "the challenge has expired: get a new one");
+    return 0;
+}
+
+int serve_challenge_check(const struct serve_challenges *c, const char *challenge, int64_t now_ms,
+                          struct err *e) {
+    uint8_t given[ALL_BYTES];
+    return unseal(c, challenge, now_ms, given, e);
+}
+
+int serve_challenge_use(struct serve_challenges *c, const char *challenge, int64_t now_ms,
+                        struct err *e) {
+    uint8_t given[ALL_BYTES];
+    if (unseal(c, challenge, now_ms, given, e) < 0)
+        return -1;
     (void)pthread_mutex_lock(&c->lock);
     int done = note(c, given, now_ms, e);
     (void)pthread_mutex_unlock(&c->lock);

@@ -18,6 +18,10 @@ void serve_challenge_close(struct serve_challenges *challenges);
 // now_ms: the boot clock, which nobody can set.
 void serve_challenge_make(struct serve_challenges *challenges, int64_t now_ms,
                           char ret[static BUNDLE_CHALLENGE_HEX]) __attribute__((nonnull));
-// Uses it up. Kinds: unauthorized (not ours, expired, used), overloaded.
+// Whether it is one of ours and not too old. Costs nothing that others could use up.
+int serve_challenge_check(const struct serve_challenges *challenges, const char *challenge,
+                          int64_t now_ms, struct err *e) __attribute__((nonnull));
+// Uses it up: only for whom it let in, since what is noted is bounded. Kinds: unauthorized (not
+// ours, expired, used), overloaded.
 int serve_challenge_use(struct serve_challenges *challenges, const char *challenge, int64_t now_ms,
                         struct err *e) __attribute__((nonnull));

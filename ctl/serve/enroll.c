@@ -58,10 +58,10 @@ int serve_enroll_prepare(struct serve_call *call, struct err *e) {
         return -1;
     if (m->device[0] == '\0')
         (void)snprintf(m->device, sizeof m->device, "d-%.16s", m->key.id);
-    if (check_signature(BUNDLE_ENROLL_CONTEXT, m->challenge, m->device, &m->key, m->signature, e) <
-        0)
+    if (serve_challenge_check(call->server->challenges, m->challenge, boot_ms(call), e) < 0)
         return -1;
-    return serve_challenge_use(call->server->challenges, m->challenge, boot_ms(call), e);
+    return check_signature(BUNDLE_ENROLL_CONTEXT, m->challenge, m->device, &m->key, m->signature,
+                           e);
 }
 
 static bool lists(const json_t *serials, const char *device) {
@@ -217,6 +217,9 @@ int serve_enroll_run(struct store_db *db, struct serve_call *call, struct err *e
         done = enroll_new(db, call, m, has_token ? &token : NULL, e);
     else if (done == 0)
         done = enroll_known(db, call, m, has_token ? &token : NULL, &device, e);
+    // Whoever is let in uses it up. Without a token nothing is gained by saying it again.
+    if (done == 0 && (in || has_token))
+        done = serve_challenge_use(call->server->challenges, m->challenge, boot_ms(call), e);
     store_token_clear(&token);
     store_device_clear(&device);
     return done;
@@ -246,7 +249,7 @@ int serve_enroll_prepare_token(struct serve_call *call, struct err *e) {
         return -1;
     (void)snprintf(m->device, sizeof m->device, "%s", device);
     (void)snprintf(m->challenge, sizeof m->challenge, "%s", challenge);
-    return serve_challenge_use(call->server->challenges, m->challenge, boot_ms(call), e);
+    return serve_challenge_check(call->server->challenges, m->challenge, boot_ms(call), e);
 }
 
 static int check_state(const struct store_device *device, struct err *e) {
@@ -273,6 +276,8 @@ int serve_enroll_run_token(struct store_db *db, struct serve_call *call, struct 
             check_signature(BUNDLE_TOKEN_CONTEXT, m->challenge, m->device, &key, m->signature, e);
     if (done == 0)
         done = check_state(&device, e);
+    if (done == 0)
+        done = serve_challenge_use(call->server->challenges, m->challenge, boot_ms(call), e);
     store_device_clear(&device);
     if (done < 0)
         return -1;

@@ -246,6 +246,31 @@ Test(serve_download, ranges_are_read_strictly) {
     }
 }
 
+// What is used up is bounded, so strangers must not be able to use up anything.
+Test(serve_challenge, a_signature_that_is_wrong_uses_nothing_up) {
+    struct device d;
+    char challenge[BUNDLE_CHALLENGE_HEX], hex[2 * KEYS_ED25519_SIGNATURE_BYTES + 1], body[512];
+    uint8_t signature[KEYS_ED25519_SIGNATURE_BYTES];
+    set_up();
+    device_join(&c, &d, 1);
+    device_sign(&c, &d, BUNDLE_TOKEN_CONTEXT, challenge, signature);
+    static const unsigned wanted[] = {403, 403, 200, 401}; // wrong twice, right, again
+    for (size_t i = 0; i < 4; i++) {
+        struct reply r;
+        signature[5] ^= i == 0 || i == 2 ? 1 : 0;
+        text_hex(signature, sizeof signature, hex);
+        (void)snprintf(body, sizeof body,
+                       "{\"challenge\":\"%s\",\"device\":\"%s\",\"signature\":\"%s\"}", challenge,
+                       d.id, hex);
+        cr_assert_eq(http_send(&c, "POST", "/api/device/v1/token", NULL, "",
+                               (struct slice){(const uint8_t *)body, strlen(body)}, &r),
+                     wanted[i], "%zu: %s", i, r.body);
+        http_clear(&r);
+    }
+    device_free(&d);
+    tear_down();
+}
+
 Test(serve_challenge, is_good_for_two_minutes_and_once) {
     struct serve_challenges *challenges = NULL, *others = NULL;
     struct err e = ERR_NONE;
