@@ -17,6 +17,7 @@
 static struct fs_record *records;
 static size_t count, capacity;
 static char root[FS_RECORD_PATH_BYTES];
+static const struct fs_ops *beneath = &fs_system;
 
 static const char *const call_names[] = {
 #define CALL_NAME(name) #name,
@@ -89,10 +90,10 @@ static int ended(struct fs_record *r, int result) {
 
 static int record_openat(int dir, const char *path, int flags, mode_t mode) {
     if (!(flags & (O_CREAT | O_TRUNC)))
-        return fs_system.openat(dir, path, flags, mode);
+        return beneath->openat(dir, path, flags, mode);
     struct fs_record *r = add_name(FS_CALL_openat, dir, path);
     r->mode = mode;
-    int fd = ended(r, fs_system.openat(dir, path, flags, mode));
+    int fd = ended(r, beneath->openat(dir, path, flags, mode));
     if (fd >= 0)
         r->inode = inode_of(fd);
     return fd;
@@ -112,7 +113,7 @@ static void keep_data(struct fs_record *r, const void *data, ssize_t put, uint64
 
 static ssize_t record_write(int fd, const void *data, size_t len) {
     struct fs_record *r = add_fd(FS_CALL_write, fd);
-    ssize_t put = fs_system.write(fd, data, len);
+    ssize_t put = beneath->write(fd, data, len);
     // Behind the write, because an appending one chooses its own place.
     off_t end = put < 0 ? 0 : lseek(fd, 0, SEEK_CUR);
     keep_data(r, data, put, end < put ? 0 : (uint64_t)(end - put));
@@ -121,7 +122,7 @@ static ssize_t record_write(int fd, const void *data, size_t len) {
 
 static ssize_t record_pwrite(int fd, const void *data, size_t len, off_t offset) {
     struct fs_record *r = add_fd(FS_CALL_pwrite, fd);
-    ssize_t put = fs_system.pwrite(fd, data, len, offset);
+    ssize_t put = beneath->pwrite(fd, data, len, offset);
     keep_data(r, data, put, (uint64_t)offset);
     return put;
 }
@@ -129,25 +130,25 @@ static ssize_t record_pwrite(int fd, const void *data, size_t len, off_t offset)
 static int record_ftruncate(int fd, off_t len) {
     struct fs_record *r = add_fd(FS_CALL_ftruncate, fd);
     r->len = (uint64_t)len;
-    return ended(r, fs_system.ftruncate(fd, len));
+    return ended(r, beneath->ftruncate(fd, len));
 }
 
 static int record_fallocate(int fd, off_t len) {
     struct fs_record *r = add_fd(FS_CALL_fallocate, fd);
     r->len = (uint64_t)len;
-    return ended(r, fs_system.fallocate(fd, len));
+    return ended(r, beneath->fallocate(fd, len));
 }
 
 static int record_fsync(int fd) {
-    return ended(add_fd(FS_CALL_fsync, fd), fs_system.fsync(fd));
+    return ended(add_fd(FS_CALL_fsync, fd), beneath->fsync(fd));
 }
 
 static int record_fdatasync(int fd) {
-    return ended(add_fd(FS_CALL_fdatasync, fd), fs_system.fdatasync(fd));
+    return ended(add_fd(FS_CALL_fdatasync, fd), beneath->fdatasync(fd));
 }
 
 static int record_syncfs(int fd) {
-    return ended(add_fd(FS_CALL_syncfs, fd), fs_system.syncfs(fd));
+    return ended(add_fd(FS_CALL_syncfs, fd), beneath->syncfs(fd));
 }
 
 static struct fs_record *add_names(enum fs_call call, int from_dir, const char *from, int to_dir,
@@ -159,61 +160,61 @@ static struct fs_record *add_names(enum fs_call call, int from_dir, const char *
 
 static int record_renameat(int from_dir, const char *from, int to_dir, const char *to) {
     return ended(add_names(FS_CALL_renameat, from_dir, from, to_dir, to),
-                 fs_system.renameat(from_dir, from, to_dir, to));
+                 beneath->renameat(from_dir, from, to_dir, to));
 }
 
 static int record_renameat_noreplace(int from_dir, const char *from, int to_dir, const char *to) {
     return ended(add_names(FS_CALL_renameat_noreplace, from_dir, from, to_dir, to),
-                 fs_system.renameat_noreplace(from_dir, from, to_dir, to));
+                 beneath->renameat_noreplace(from_dir, from, to_dir, to));
 }
 
 static int record_linkat(int from_dir, const char *from, int to_dir, const char *to) {
     return ended(add_names(FS_CALL_linkat, from_dir, from, to_dir, to),
-                 fs_system.linkat(from_dir, from, to_dir, to));
+                 beneath->linkat(from_dir, from, to_dir, to));
 }
 
 static int record_symlinkat(const char *target, int dir, const char *path) {
     struct fs_record *r = add(FS_CALL_symlinkat);
     (void)snprintf(r->path, sizeof r->path, "%s", target);
     path_of_name(dir, path, r->to);
-    return ended(r, fs_system.symlinkat(target, dir, path));
+    return ended(r, beneath->symlinkat(target, dir, path));
 }
 
 static int record_unlinkat(int dir, const char *path, int flags) {
     struct fs_record *r = add_name(FS_CALL_unlinkat, dir, path);
     r->mode = (unsigned)flags;
-    return ended(r, fs_system.unlinkat(dir, path, flags));
+    return ended(r, beneath->unlinkat(dir, path, flags));
 }
 
 static int record_mkdirat(int dir, const char *path, mode_t mode) {
     struct fs_record *r = add_name(FS_CALL_mkdirat, dir, path);
     r->mode = mode;
-    return ended(r, fs_system.mkdirat(dir, path, mode));
+    return ended(r, beneath->mkdirat(dir, path, mode));
 }
 
 static int record_fchmod(int fd, mode_t mode) {
     struct fs_record *r = add_fd(FS_CALL_fchmod, fd);
     r->mode = mode;
-    return ended(r, fs_system.fchmod(fd, mode));
+    return ended(r, beneath->fchmod(fd, mode));
 }
 
 static int record_futimens(int fd, const struct timespec times[2]) {
-    return ended(add_fd(FS_CALL_futimens, fd), fs_system.futimens(fd, times));
+    return ended(add_fd(FS_CALL_futimens, fd), beneath->futimens(fd, times));
 }
 
 static int record_utimensat_nofollow(int dir, const char *path, const struct timespec times[2]) {
     return ended(add_name(FS_CALL_utimensat_nofollow, dir, path),
-                 fs_system.utimensat_nofollow(dir, path, times));
+                 beneath->utimensat_nofollow(dir, path, times));
 }
 
 static int record_clone(int to_fd, int from_fd) {
     struct fs_record *r = add_fd(FS_CALL_clone, to_fd);
     path_of_fd(from_fd, r->to);
-    return ended(r, fs_system.clone(to_fd, from_fd));
+    return ended(r, beneath->clone(to_fd, from_fd));
 }
 
 static int record_fchown(int fd, uid_t uid, gid_t gid) {
-    return ended(add_fd(FS_CALL_fchown, fd), fs_system.fchown(fd, uid, gid));
+    return ended(add_fd(FS_CALL_fchown, fd), beneath->fchown(fd, uid, gid));
 }
 
 #define RECORD_ROW(name) .name = record_##name,
@@ -222,11 +223,13 @@ static const struct fs_ops record_ops = {FS_CALLS(RECORD_ROW)};
 void fs_record_begin(const char *absolute_root) {
     fs_record_clear();
     (void)snprintf(root, sizeof root, "%s", absolute_root);
-    (void)fs_swap(&record_ops);
+    const struct fs_ops *before = fs_swap(&record_ops);
+    if (before != &record_ops)
+        beneath = before;
 }
 
 void fs_record_end(void) {
-    (void)fs_swap(&fs_system);
+    (void)fs_swap(beneath);
 }
 
 void fs_record_clear(void) {

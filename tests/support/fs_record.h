@@ -30,7 +30,7 @@ struct fs_record {
     int error;            // errno of a failed call, 0 otherwise
 };
 
-// Puts the recorder before fs_system. `root` is an absolute path.
+// Puts the recorder before what is in place (fs_system, mostly). `root` is an absolute path.
 void fs_record_begin(const char *root) __attribute__((nonnull));
 // Takes it away; what was recorded stays until fs_record_clear or the next beginning.
 void fs_record_end(void);
