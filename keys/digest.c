@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BLAKE2b-256 through libsodium. The calls beneath can fail only when given sizes they do not know,
-// which are constants here, so their results are asserted.
+// BLAKE2b-256: plain through keys/blake, keyed through libsodium. Its call can fail only when given
+// sizes it does not know, so the result is asserted.
 #include "keys/digest.h"
 
 #include <assert.h>
@@ -11,34 +11,26 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "keys/blake.h"
 
-static_assert(sizeof(crypto_generichash_state) <= sizeof(struct keys_digest_state),
-              "libsodium's running digest has outgrown the space for it in the header");
-static_assert(_Alignof(crypto_generichash_state) <= _Alignof(struct keys_digest_state),
-              "libsodium's running digest needs a larger alignment than the header gives");
+static_assert(sizeof(struct keys_blake) <= sizeof(struct keys_digest_state),
+              "no space for the state");
 
-static crypto_generichash_state *inner(struct keys_digest_state *state) {
-    return (crypto_generichash_state *)(void *)state->opaque;
+static struct keys_blake *inner(struct keys_digest_state *state) {
+    return (struct keys_blake *)(void *)state->opaque;
 }
 
 void keys_digest_init(struct keys_digest_state *state) {
-    int failed = crypto_generichash_init(inner(state), NULL, 0, KEYS_DIGEST_BYTES);
-    assert(!failed);
-    (void)failed;
+    keys_blake_init(inner(state));
 }
 
 void keys_digest_add(struct keys_digest_state *state, const void *data, size_t len) {
-    if (len == 0)
-        return; // data may be NULL
-    int failed = crypto_generichash_update(inner(state), data, len);
-    assert(!failed);
-    (void)failed;
+    if (len > 0) // else data may be NULL
+        keys_blake_add(inner(state), data, len);
 }
 
 void keys_digest_final(struct keys_digest_state *state, struct keys_digest *ret) {
-    int failed = crypto_generichash_final(inner(state), ret->bytes, sizeof ret->bytes);
-    assert(!failed);
-    (void)failed;
+    keys_blake_final(inner(state), ret->bytes);
 }
 
 void keys_digest_of(const void *data, size_t len, struct keys_digest *ret) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BLAKE2b-256, the digest of everything this project addresses by content (libsodium's
-// crypto_generichash, RFC 7693, unkeyed, 32 bytes). In JSON a digest is 64 lower-case hex digits.
-// SHA-256 appears for TUF key ids alone.
+// BLAKE2b-256, the digest of everything this project addresses by content (RFC 7693, unkeyed, 32
+// bytes; keys/blake, the same as libsodium's crypto_generichash). In JSON a digest is 64 lower-case
+// hex digits. SHA-256 appears for TUF key ids alone.
 #pragma once
 
 #include <stdbool.h>
@@ -19,7 +19,7 @@ struct keys_digest {
     uint8_t bytes[KEYS_DIGEST_BYTES];
 };
 
-// A running digest. Opaque; aligned for libsodium.
+// A running digest. Opaque.
 struct keys_digest_state {
     _Alignas(64) uint8_t opaque[384];
 };

@@ -7,56 +7,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BLOCK_BYTES 128
+#include "keys/blake.h"
+#include "keys/blake_round.h"
+
+#define BLOCK_BYTES KEYS_BLAKE_BLOCK_BYTES
 #define LANES_MAX   8
-#define ROUNDS      12
 
-static const uint64_t iv[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b,
-                               0xa54ff53a5f1d36f1, 0x510e527fade682d1, 0x9b05688c2b3e6c1f,
-                               0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+static void digest_one(struct pack_lanes_job *job) {
+    keys_digest_of(job->data, job->len, &job->digest);
+}
+
+#if defined(__x86_64__)
+
 #define PARAMETERS 0x01010020ULL // depth 1, fan-out 1, no key, 32 bytes
-
-static const uint8_t sigma[ROUNDS][16] = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-                                          {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-                                          {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4},
-                                          {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-                                          {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13},
-                                          {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-                                          {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11},
-                                          {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-                                          {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5},
-                                          {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
-                                          {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-                                          {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3}};
-
-#define MIX(a, b, c, d, x, y)                                                                      \
-    do {                                                                                           \
-        (a) = (a) + (x) + (b);                                                                     \
-        (d) ^= (a);                                                                                \
-        (d) = ROTATE_32(d);                                                                        \
-        (c) += (d);                                                                                \
-        (b) ^= (c);                                                                                \
-        (b) = ROTATE_24(b);                                                                        \
-        (a) = (a) + (y) + (b);                                                                     \
-        (d) ^= (a);                                                                                \
-        (d) = ROTATE_16(d);                                                                        \
-        (c) += (d);                                                                                \
-        (b) ^= (c);                                                                                \
-        (b) = ROTATE_63(b);                                                                        \
-    } while (0)
-
-#define MIX_ALL(v, m, r)                                                                           \
-    do {                                                                                           \
-        const uint8_t *const s = sigma[r];                                                         \
-        MIX((v)[0], (v)[4], (v)[8], (v)[12], (m)[s[0]], (m)[s[1]]);                                \
-        MIX((v)[1], (v)[5], (v)[9], (v)[13], (m)[s[2]], (m)[s[3]]);                                \
-        MIX((v)[2], (v)[6], (v)[10], (v)[14], (m)[s[4]], (m)[s[5]]);                               \
-        MIX((v)[3], (v)[7], (v)[11], (v)[15], (m)[s[6]], (m)[s[7]]);                               \
-        MIX((v)[0], (v)[5], (v)[10], (v)[15], (m)[s[8]], (m)[s[9]]);                               \
-        MIX((v)[1], (v)[6], (v)[11], (v)[12], (m)[s[10]], (m)[s[11]]);                             \
-        MIX((v)[2], (v)[7], (v)[8], (v)[13], (m)[s[12]], (m)[s[13]]);                              \
-        MIX((v)[3], (v)[4], (v)[9], (v)[14], (m)[s[14]], (m)[s[15]]);                              \
-    } while (0)
 
 static uint64_t load(const uint8_t *at) {
     uint64_t value;
@@ -71,76 +34,6 @@ static void give(const uint64_t h[static 8], struct keys_digest *ret) {
     for (size_t i = 0; i < KEYS_DIGEST_BYTES; i++)
         ret->bytes[i] = (uint8_t)(h[i / 8] >> (8 * (i % 8)));
 }
-
-// One message, in plain words.
-
-#define ROTATE(x, n) ((x) >> (n) | (x) << (64 - (n)))
-#define ROTATE_32(x) ROTATE(x, 32)
-#define ROTATE_24(x) ROTATE(x, 24)
-#define ROTATE_16(x) ROTATE(x, 16)
-#define ROTATE_63(x) ROTATE(x, 63)
-
-static void compress(uint64_t h[static 8], const uint8_t block[static BLOCK_BYTES], uint64_t bytes,
-                     uint64_t last) {
-    uint64_t m[16], v[16];
-    for (size_t i = 0; i < 16; i++)
-        m[i] = load(block + 8 * i);
-    for (size_t i = 0; i < 8; i++) {
-        v[i] = h[i];
-        v[i + 8] = iv[i];
-    }
-    v[12] ^= bytes;
-    v[14] ^= last;
-#pragma GCC unroll 12
-    for (int r = 0; r < ROUNDS; r++)
-        MIX_ALL(v, m, r);
-    for (size_t i = 0; i < 8; i++)
-        h[i] ^= v[i] ^ v[i + 8];
-}
-
-void pack_lanes_init(struct pack_lanes_state *s) {
-    memcpy(s->h, iv, sizeof s->h);
-    s->h[0] ^= PARAMETERS;
-    s->bytes = 0;
-    s->pending = 0;
-}
-
-// The last block is compressed only when it is known to be the last, so one stays back.
-void pack_lanes_add(struct pack_lanes_state *s, const void *data, size_t len) {
-    const uint8_t *at = data;
-    while (len > 0) {
-        if (s->pending == BLOCK_BYTES) {
-            s->bytes += BLOCK_BYTES;
-            compress(s->h, s->block, s->bytes, 0);
-            s->pending = 0;
-        }
-        if (s->pending == 0)
-            for (; len > BLOCK_BYTES; at += BLOCK_BYTES, len -= BLOCK_BYTES) {
-                s->bytes += BLOCK_BYTES;
-                compress(s->h, at, s->bytes, 0);
-            }
-        size_t n = BLOCK_BYTES - s->pending < len ? BLOCK_BYTES - s->pending : len;
-        memcpy(s->block + s->pending, at, n);
-        s->pending += n;
-        at += n;
-        len -= n;
-    }
-}
-
-void pack_lanes_final(struct pack_lanes_state *s, struct keys_digest *ret) {
-    memset(s->block + s->pending, 0, BLOCK_BYTES - s->pending);
-    compress(s->h, s->block, s->bytes + s->pending, UINT64_MAX);
-    give(s->h, ret);
-}
-
-static void digest_one(struct pack_lanes_job *job) {
-    struct pack_lanes_state s;
-    pack_lanes_init(&s);
-    pack_lanes_add(&s, job->data, job->len);
-    pack_lanes_final(&s, &job->digest);
-}
-
-#if defined(__x86_64__)
 
 // Several messages side by side. Each lane works on a message of its own; when one ends, the next
 // job takes its place.
@@ -159,11 +52,6 @@ struct lanes {
     const uint8_t *block[LANES_MAX];
     struct lane lane[LANES_MAX];
 };
-
-#undef ROTATE_32
-#undef ROTATE_24
-#undef ROTATE_16
-#undef ROTATE_63
 
 // Unrolled where an array is to live in registers: without it the compiler keeps it in memory,
 // which takes twice the time.
@@ -306,7 +194,7 @@ static void finish(struct lanes *l, size_t k, bool plain) {
     for (size_t i = 0; i < 8; i++)
         h[i] = l->h[i][k];
     while (plain) {
-        compress(h, l->block[k], l->bytes[k], l->last[k]);
+        keys_blake_compress(h, l->block[k], l->bytes[k], l->last[k]);
         plain = l->last[k] == 0;
         if (plain)
             advance(l, k);

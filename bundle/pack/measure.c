@@ -115,20 +115,20 @@ static int measure_batch(struct measure *m, struct own *o, const struct task *ta
 }
 
 static int measure_digest(struct measure *m, struct own *o, struct pack_content *c, struct err *e) {
-    struct pack_lanes_state state;
+    struct keys_digest_state state;
     OWN(fd) int fd = -1;
-    pack_lanes_init(&state);
+    keys_digest_init(&state);
     if (pack_content_open(c, true, &fd, e) < 0)
         return -1;
     for (uint64_t done = 0; done < c->size;) {
         size_t n = c->size - done < READ_BYTES ? (size_t)(c->size - done) : READ_BYTES;
         if (pack_content_read(c, fd, done, o->buffer, n, e) < 0)
             return -1;
-        pack_lanes_add(&state, o->buffer, n);
+        keys_digest_add(&state, o->buffer, n);
         done += n;
         report(m, n);
     }
-    pack_lanes_final(&state, &c->digest);
+    keys_digest_final(&state, &c->digest);
     return 0;
 }
 
