@@ -202,18 +202,37 @@ static int read_release(const struct doc_at *at, char *ret_name, char *ret_versi
     return 0;
 }
 
+static int note_bundle(void *context, const struct store_bundle *bundle, struct err *e) {
+    bool *found = context;
+    (void)bundle;
+    (void)e;
+    *found = true;
+    return 0;
+}
+
+static int check_published(struct store_db *db, const char *name, const char *version,
+                           struct err *e) {
+    bool found = false;
+    if (store_release_list(db, name, version, note_bundle, &found, e) < 0)
+        return -1;
+    if (!found)
+        return err_set(e, &err_not_found, "the release %s %s was not published; publish it first",
+                       name, version);
+    return 0;
+}
+
 static int pin(struct store_db *db, struct serve_call *call, struct store_device *device,
                struct err *e) {
     static const char *const known[] = {"release", NULL};
     struct doc_at at;
-    (void)db;
     if (serve_call_members(call, known, &at, e) < 0)
         return -1;
     if (json_is_null(json_object_get(at.value, "release"))) {
         device->pin_name[0] = device->pin_version[0] = '\0';
         return 0;
     }
-    if (read_release(&at, device->pin_name, device->pin_version, e) < 0)
+    if (read_release(&at, device->pin_name, device->pin_version, e) < 0 ||
+        check_published(db, device->pin_name, device->pin_version, e) < 0)
         return -1;
     device->direct_attempt++; // a person wants it: what failed before may be tried again
     return 0;
