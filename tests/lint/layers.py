@@ -42,7 +42,7 @@ MAINS = {"ctl/main.c": {"ctl/cmd", "ctl/serve", "ctl/store", "ctl/net"}}
 FOREIGN = (
     (r"curl/", ("agent/net", "ctl/net")),
     (r"openssl/", ("keys", "agent/net", "ctl/net")),
-    (r"sodium(\.h|/)", ("keys",)),
+    (r"sodium(\.h|/)", ("keys", "tests/unit/keys")),
     (r"z(std|dict|std_errors)\.h", ("bundle/unpack", "bundle/pack")),
     (r"archive(_entry)?\.h", ("bundle/pack",)),
     (r"sqlite3.*\.h", ("ctl/store",)),

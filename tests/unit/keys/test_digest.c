@@ -2,6 +2,7 @@
 //
 // BLAKE2b-256 against other implementations' results, in one go, in pieces and from a file.
 #include <criterion/criterion.h>
+#include <sodium.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -157,5 +158,25 @@ Test(digest, one_different_bit_makes_it_unequal) {
         struct keys_digest b = a;
         b.bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
         cr_assert_not(keys_digest_equal(&a, &b));
+    }
+}
+
+Test(digest, libsodium_makes_the_same_at_every_length_and_however_it_is_fed) {
+    static uint8_t input[4096];
+    fill_sequence(input, sizeof input);
+    for (size_t len = 0; len <= sizeof input; len += len < 600 ? 1 : 37) {
+        struct keys_digest whole, fed, theirs;
+        struct keys_digest_state state;
+        cr_assert_eq(crypto_generichash(theirs.bytes, sizeof theirs.bytes, input, len, NULL, 0), 0);
+        keys_digest_of(input, len, &whole);
+        cr_assert(keys_digest_equal(&whole, &theirs), "%zu bytes", len);
+        keys_digest_init(&state);
+        for (size_t done = 0, n; done < len; done += n) {
+            n = 1 + (done * 7 + len) % 300;
+            n = n < len - done ? n : len - done;
+            keys_digest_add(&state, input + done, n);
+        }
+        keys_digest_final(&state, &fed);
+        cr_assert(keys_digest_equal(&fed, &theirs), "%zu bytes in pieces", len);
     }
 }
