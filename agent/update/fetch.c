@@ -41,6 +41,7 @@ static bool has_runners(const struct agent_config *config, const struct bundle_m
         const struct bundle_probe *p = &view->probes[i];
         bool program = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
         const char *endpoint = program ? NULL : bundle_probe_endpoint(p->url);
+        const char *place = endpoint ? agent_config_endpoint(config, endpoint) : NULL;
         if (program && !agent_config_runner(config, p->runner)) {
             err_set(e, &err_runner_missing,
                     "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
@@ -48,11 +49,13 @@ static bool has_runners(const struct agent_config *config, const struct bundle_m
                     p->name, p->runner);
             return false;
         }
-        if (endpoint && !agent_config_endpoint(config, endpoint)) {
-            err_set(e, &err_runner_missing,
-                    "probe %s wants the endpoint '%s': name it under \"endpoints\" in the agent's "
-                    "configuration",
-                    p->name, endpoint);
+        // A file has no status: an http probe of it would pass whatever is in it.
+        if (endpoint && (!place || (p->kind == BUNDLE_PROBE_HTTP && place[0] != 'h'))) {
+            err_set(
+                e, &err_runner_missing,
+                "probe %s wants the endpoint '%s'%s: name it under \"endpoints\" in the agent's "
+                "configuration",
+                p->name, endpoint, place ? " to be an http:// URL" : "");
             return false;
         }
     }
