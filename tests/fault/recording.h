@@ -42,7 +42,7 @@ struct lab {
     size_t n_marks;
     struct finding *findings; // by hash, open addressing
     struct finding *driven;   // the same, of disks after recovery: one disk, one way on
-    size_t n_states, n_driven, n_candidates, n_points, pending_max;
+    size_t n_states, n_driven, n_candidates, n_points, n_sampled, pending_max;
     struct fs_replay *replay;
     const struct mark *mark; // at the point being enumerated
     bool (*leave_out)(size_t index);

@@ -66,6 +66,7 @@ static bool cut_before(struct lab *lab, size_t index) {
     while (lab->mark + 1 < lab->marks + lab->n_marks && lab->mark[1].records <= index)
         lab->mark++;
     lab->n_points++;
+    lab->n_sampled += !fs_replay_is_exhaustive(lab->replay);
     return fs_replay_enumerate(lab->replay, visit, lab);
 }
 
@@ -92,11 +93,12 @@ static bool cut_everywhere(struct lab *lab) {
 static void every_state_is_good(const struct plan *plan, size_t at_least) {
     struct lab *lab = record(plan);
     bool good = cut_everywhere(lab);
-    (void)fprintf(stderr,
-                  "%zu operations, %zu points, %zu candidates, %zu distinct states, %zu after "
-                  "recovery, at most %zu operations unsynced outside staging\n",
-                  fs_record_count(), lab->n_points, lab->n_candidates, lab->n_states, lab->n_driven,
-                  lab->pending_max);
+    (void)fprintf(
+        stderr,
+        "%zu operations, %zu points (%zu sampled), %zu candidates, %zu distinct states, %zu after "
+        "recovery, at most %zu operations unsynced outside staging\n",
+        fs_record_count(), lab->n_points, lab->n_sampled, lab->n_candidates, lab->n_states,
+        lab->n_driven, lab->pending_max);
     cr_assert(good, "%s, when a cut leaves\n%s", lab->violation, lab->how);
     cr_assert_leq(lab->pending_max, PENDING_MAX);
     cr_assert_geq(lab->n_states, at_least, "the test has lost its grip");

@@ -333,17 +333,21 @@ static bool walk_some(struct walk *w) {
     return true;
 }
 
-bool fs_replay_enumerate(struct fs_replay *replay,
-                         bool (*visit)(void *context, const struct fs_replay_state *state),
-                         void *context) {
+bool fs_replay_is_exhaustive(const struct fs_replay *replay) {
     size_t candidates = 1;
     for (size_t i = 0; i < replay->n_ops && candidates <= FS_REPLAY_EXHAUSTIVE_MAX; i++)
         candidates *= parts_of(&replay->ops[i]);
+    return candidates <= FS_REPLAY_EXHAUSTIVE_MAX;
+}
+
+bool fs_replay_enumerate(struct fs_replay *replay,
+                         bool (*visit)(void *context, const struct fs_replay_state *state),
+                         void *context) {
     OWN(mem) uint8_t *parts = calloc(replay->n_ops + 1, 1);
     if (!parts)
         abort();
     struct walk w = {replay, visit, context, parts};
-    return candidates <= FS_REPLAY_EXHAUSTIVE_MAX ? walk_all(&w) : walk_some(&w);
+    return fs_replay_is_exhaustive(replay) ? walk_all(&w) : walk_some(&w);
 }
 
 uint64_t fs_replay_hash(const struct fs_replay_state *state) {

@@ -40,6 +40,8 @@ void fs_replay_feed(struct fs_replay *replay, const struct fs_record *record)
 size_t fs_replay_pending(const struct fs_replay *replay, bool (*counts)(const char *path))
     __attribute__((nonnull(1)));
 
+// Whether all subsets of what is pending will be enumerated.
+bool fs_replay_is_exhaustive(const struct fs_replay *replay) __attribute__((nonnull));
 // Visits the states that a power cut now may leave; the same one may come more than once. Ends when
 // a visit returns false, and then returns false.
 bool fs_replay_enumerate(struct fs_replay *replay,
