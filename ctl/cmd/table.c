@@ -44,6 +44,20 @@ static bool is(const char *word, const char *a, const char *b) {
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
+// "edgectl bundle --help": the verbs of a noun. False when it has none.
+static bool print_noun(FILE *out, const char *noun) {
+    struct opt_command verbs[COMMANDS_MAX + 1];
+    size_t count = 0, len = strlen(noun);
+    for (const struct opt_command *command = cmd_table_get(); command->name; command++) {
+        if (strncmp(command->name, noun, len) == 0 && command->name[len] == ' ')
+            verbs[count++] = *command;
+    }
+    verbs[count].name = NULL;
+    if (count > 0)
+        opt_print_overview(out, "edgectl", verbs);
+    return count > 0;
+}
+
 int cmd_table_run(int argc, char *const *argv, struct err *e) {
     const struct opt_command *command = NULL;
     int words = 0;
@@ -63,6 +77,8 @@ int cmd_table_run(int argc, char *const *argv, struct err *e) {
         print_overview(stdout);
         return 0;
     }
+    if (argc == 2 && is(argv[1], "--help", "-h") && print_noun(stdout, argv[0]))
+        return 0;
     if (opt_find_command(cmd_table_get(), argc, argv, &command, &words, e) < 0)
         return -1;
     if (opt_wants_help(argc - words, argv + words)) {

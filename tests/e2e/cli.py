@@ -418,6 +418,8 @@ def every_command_helps(box):
     check(len(commands) > 35, str(commands))
     for command in commands:
         check(f"Usage: edgectl {command}" in box.run(*command.split(), "--help"), command)
+        if " " in command:
+            check(f"  {command} " in box.run(command.split()[0], "--help"), f"{command} under its noun")
 
 
 def completion_scripts_are_scripts(box):
