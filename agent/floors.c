@@ -3,6 +3,7 @@
 // See floors.h.
 #include "agent/floors.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -59,6 +60,10 @@ int agent_floors_raise(int private_dir, struct agent_floors *floors, const json_
     }
     if (!changed)
         return 0;
+    json_object_foreach (floors->object, name, value) {
+        json_int_t now = json_integer_value(json_object_get(raised, name));
+        assert(now >= json_integer_value(value) && "I6: a floor never falls");
+    }
     OWN(mem) char *text = json_dumps(raised, JSON_COMPACT | JSON_SORT_KEYS);
     if (!text)
         return err_set(e, &err_memory, "raising the floors: out of memory");

@@ -3,6 +3,7 @@
 // A short list, searched from front to back; see attempt.h.
 #include "agent/fsm/attempt.h"
 
+#include <assert.h>
 #include <string.h>
 
 static size_t find(const struct fsm_record *record, const struct keys_digest *bundle) {
@@ -25,6 +26,7 @@ void fsm_attempt_failed(struct fsm_record *record, const struct keys_digest *bun
         record->n_failures--;
     }
     list[record->n_failures++] = (struct fsm_failure){.bundle = *bundle, .attempt = attempt};
+    assert(!fsm_attempt_admits(record, bundle, attempt) && "I4: what failed is not tried again");
 }
 
 void fsm_attempt_forget(struct fsm_record *record, const struct keys_digest *bundle) {

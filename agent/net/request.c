@@ -3,6 +3,7 @@
 // JSON requests to the controller and probes of loopback URLs; see request.h.
 #include "agent/net/request.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +83,8 @@ static int perform(CURL *handle, struct sink *sink, struct net_handle_headers *h
 
 int net_request_post(const struct net_request *request, struct net_request_answer *ret,
                      struct err *e) {
+    // "https://host" and "path" without a '/' between them would be another host.
+    assert(request->path[0] == '/' && "I9: the token goes to the configured controller alone");
     char url[BUNDLE_URL_MAX + 128];
     size_t base_len = strlen(request->net->controller);
     while (base_len > 0 && request->net->controller[base_len - 1] == '/')
