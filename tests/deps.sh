@@ -13,11 +13,11 @@ set -euo pipefail
 build=(
     gcc libc6-dev cmake ninja-build pkg-config python3
     libjansson-dev libsodium-dev libzstd-dev libarchive-dev libcurl4-openssl-dev libssl-dev
-    libsqlite3-dev libmicrohttpd-dev libyaml-dev
+    libsqlite3-dev libmicrohttpd-dev libyaml-dev libp11-kit-dev
 )
 test=(
     libcriterion-dev binutils dpkg-dev file man-db lintian
-    curl openssl zstd procps busybox-static tzdata
+    curl openssl zstd procps busybox-static tzdata softhsm2 opensc
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().
 example=(

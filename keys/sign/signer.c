@@ -26,6 +26,7 @@ struct sign_signer {
     const char *argv[WORDS_MAX + 1];
     char *program;              // absolute path of argv[0]
     const struct chrono *clock; // borrowed
+    struct sign_pkcs11 *token;  // or a key on a token
 };
 
 static struct sign_signer *new_signer(const struct keys_pub *pub, struct err *e) {
@@ -54,6 +55,20 @@ int sign_signer_from_seed(struct keys_secret **seed, const struct keys_pub *pub,
     if (!signer)
         return -1;
     signer->seed = own_take(seed);
+    *ret = signer;
+    return 0;
+}
+
+int sign_signer_from_pkcs11(const char *uri, const struct sign_pkcs11_pin *pin,
+                            struct sign_signer **ret, struct err *e) {
+    OWN(pkcs11) struct sign_pkcs11 *token = NULL;
+    struct keys_pub pub;
+    if (sign_pkcs11_open(uri, pin, &token, &pub, e) < 0)
+        return -1;
+    struct sign_signer *signer = new_signer(&pub, e);
+    if (!signer)
+        return -1;
+    signer->token = own_take(&token);
     *ret = signer;
     return 0;
 }
@@ -240,6 +255,7 @@ void sign_signer_free(struct sign_signer *signer) {
     if (!signer)
         return;
     keys_secret_free(signer->seed);
+    sign_pkcs11_close(signer->token);
     free(signer->words);
     free(signer->program);
     free(signer);
@@ -249,12 +265,19 @@ const struct keys_pub *sign_signer_pub(const struct sign_signer *signer) {
     return &signer->pub;
 }
 
+static int make(const struct sign_signer *signer, struct slice message,
+                uint8_t ret[static KEYS_ED25519_SIGNATURE_BYTES], struct err *e) {
+    if (signer->seed)
+        return keys_secret_sign(signer->seed, message, ret, e);
+    if (signer->token)
+        return sign_pkcs11_sign(signer->token, message, ret, e);
+    return ask(signer, message, ret, e);
+}
+
 int sign_signer_sign(const struct sign_signer *signer, struct slice message,
                      uint8_t ret[static KEYS_ED25519_SIGNATURE_BYTES], struct err *e) {
     uint8_t signature[KEYS_ED25519_SIGNATURE_BYTES];
-    int failed = signer->seed ? keys_secret_sign(signer->seed, message, signature, e)
-                              : ask(signer, message, signature, e);
-    if (failed)
+    if (make(signer, message, signature, e) < 0)
         return -1;
     if (!keys_pub_verify(&signer->pub, message, signature))
         return err_set(

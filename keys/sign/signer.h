@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who makes a signature: a key file of ours, or an external program that holds the key (an HSM, a
-// cloud KMS): it gets the exact bytes to sign on standard input and answers the raw 64-byte Ed25519
-// signature, or its 128 hex digits, on standard output. What comes back is verified against the
-// public key before it is used.
+// Who makes a signature: a key file of ours, a key on a token (keys/sign/pkcs11.h), or an external
+// program that holds the key (an HSM, a cloud KMS): it gets the exact bytes to sign on standard
+// input and answers the raw 64-byte Ed25519 signature, or its 128 hex digits, on standard output.
+// What comes back is verified against the public key before it is used.
 #pragma once
 
 #include "base/chrono.h"
 #include "keys/envelope.h"
+#include "keys/sign/pkcs11.h"
 
 #define SIGN_SIGNER_TIMEOUT_MS 120000
 
@@ -22,6 +23,10 @@ int sign_signer_from_seed(struct keys_secret **seed, const struct keys_pub *pub,
 int sign_signer_from_command(const char *command, const struct keys_pub *pub,
                              const struct chrono *clock, struct sign_signer **ret, struct err *e)
     __attribute__((nonnull));
+// A key on a token, named by its URI. pin may be NULL. Kinds: those of sign_pkcs11_open.
+int sign_signer_from_pkcs11(const char *uri, const struct sign_pkcs11_pin *pin,
+                            struct sign_signer **ret, struct err *e)
+    __attribute__((nonnull(1, 3, 4)));
 void sign_signer_free(struct sign_signer *signer);
 
 const struct keys_pub *sign_signer_pub(const struct sign_signer *signer) __attribute__((nonnull));

@@ -48,6 +48,7 @@ FOREIGN = (
     (r"sqlite3.*\.h", ("ctl/store",)),
     (r"(libpq-fe|libpq/.*|postgresql/.*)", ("ctl/store",)),
     (r"microhttpd\.h", ("ctl/serve",)),
+    (r"p11-kit/", ("keys/sign/pkcs11.c",)),
     (r"yaml\.h", ("ctl/yaml.c",)),
     (r"criterion/", ("tests",)),
     (r"systemd/", ()),
