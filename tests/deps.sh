@@ -14,10 +14,11 @@ build=(
     gcc libc6-dev cmake ninja-build pkg-config python3
     libjansson-dev libsodium-dev libzstd-dev libarchive-dev libcurl4-openssl-dev libssl-dev
     libsqlite3-dev libmicrohttpd-dev libyaml-dev libp11-kit-dev
+    libtss2-dev
 )
 test=(
     libcriterion-dev binutils dpkg-dev file man-db lintian
-    curl openssl zstd procps busybox-static tzdata softhsm2 opensc
+    curl openssl zstd procps busybox-static tzdata softhsm2 opensc swtpm
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().
 example=(
