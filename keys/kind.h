@@ -17,7 +17,8 @@
     X(rollback,          27, false, "older than what was accepted before")                                             \
     X(bad_passphrase,    28, false, "the passphrase does not open the key file")                                       \
     X(signer_failed,     29, true,  "the external signing program failed")                                             \
-    X(root_chain,        30, false, "a new root is not signed by the old and the new threshold, or skips a version")
+    X(root_chain,        30, false, "a new root is not signed by the old and the new threshold, or skips a version")   \
+    X(delegation,        31, false, "a key was used for what it is not trusted with")
 // clang-format on
 
 KEYS_KINDS(ERR_DECLARE)

@@ -32,7 +32,7 @@ struct tuf_key_ops {
     bool (*same)(const char *pem_a, const char *pem_b);
 };
 
-// True when at (a KEY object) is a well-formed key of a known scheme and the signature over the message
+// True when key (a KEY object) is a well-formed key of a known scheme and the signature over the message
 // is its. ops may be NULL.
 bool tuf_key_verify(struct tuf_json_at key, const struct tuf_key_ops *ops, struct slice message,
                     struct slice signature);
