@@ -26,21 +26,58 @@ static void keep_only(json_t *object, const char *const *names, size_t n) {
     }
 }
 
-static bool used(const struct keys_root *root, const char *id) {
-    for (int role = 0; role < KEYS_ROOT_ROLES; role++) {
-        const struct keys_role *keys = keys_root_role(root, (enum keys_root_role)role);
-        for (size_t i = 0; i < keys->n_keys; i++)
-            if (strcmp(keys->keys[i].id, id) == 0)
-                return true;
-    }
+static bool has(const struct keys_role *role, const char *id) {
+    for (size_t i = 0; i < role->n_keys; i++)
+        if (strcmp(role->keys[i].id, id) == 0)
+            return true;
     return false;
+}
+
+static bool used(const struct keys_root *root, const char *id) {
+    const struct keys_root_content *content = keys_root_content(root);
+    for (int role = 0; role < KEYS_ROOT_ROLES; role++)
+        if (has(&content->roles[role], id))
+            return true;
+    for (size_t i = 0; i < content->n_bundle_roles; i++)
+        if (has(&content->bundle_roles[i].role, id))
+            return true;
+    return false;
+}
+
+// Into `edge_roles` what stands there or, in roots made before, in `roles`; and the delegations
+// that are understood, with what they leave unsaid.
+static void reduce_ours(json_t *top, const struct keys_root *root) {
+    static const char *const ours[] = {"bundle", "director"};
+    static const char *const members[] = {"components", "executable", "keyids", "threshold"};
+    const struct keys_root_content *content = keys_root_content(root);
+    struct err e = ERR_NONE;
+    json_t *roles = json_object_get(top, "roles");
+    json_t *given = json_object_get(top, "edge_roles");
+    OWN(json) json_t *kept = json_object();
+    for (size_t i = 0; i < 2; i++) {
+        json_t *role = json_object_get(given, ours[i]);
+        role = role ? role : json_object_get(roles, ours[i]);
+        keep_only(role, members + 2, 2);
+        keyring_must(json_object_set(kept, ours[i], role), &e);
+        (void)json_object_del(roles, ours[i]);
+    }
+    for (size_t i = 0; i < content->n_bundle_roles; i++) {
+        char name[KEYS_ROOT_NAME_MAX + 8];
+        (void)snprintf(name, sizeof name, "bundle/%s", content->bundle_roles[i].name);
+        json_t *role = json_object_get(given, name);
+        keep_only(role, members, 4);
+        if (!json_object_get(role, "executable"))
+            keyring_must(json_object_set_new(role, "executable", json_true()), &e);
+        keyring_must(json_object_set(kept, name, role), &e);
+    }
+    keyring_must(json_object_set(top, "edge_roles", kept), &e);
 }
 
 // The input without what this version does not know, in canonical form.
 static void reduce(const uint8_t *data, size_t size, const struct keys_root *root,
                    struct buf *ret) {
-    static const char *const members[] = {"_type", "expires",      "issued", "keys",
-                                          "roles", "spec_version", "version"};
+    static const char *const members[] = {"_type", "edge_roles", "expires",      "issued",
+                                          "keys",  "roles",      "spec_version", "version"};
     static const char *const role_members[] = {"keyids", "threshold"};
     static const struct doc_limits limits = {
         .bytes = KEYS_ROOT_MAX_BYTES, .depth = 16, .values = 8192};
@@ -52,8 +89,10 @@ static void reduce(const uint8_t *data, size_t size, const struct keys_root *roo
     keyring_must(json_object_set_new(top, "spec_version", json_string(KEYS_SPEC_VERSION)), &e);
     json_t *roles = json_object_get(top, "roles");
     keep_only(roles, keys_root_role_names, KEYS_ROOT_ROLES);
+    reduce_ours(top, root);
     for (int role = 0; role < KEYS_ROOT_ROLES; role++)
-        keep_only(json_object_get(roles, keys_root_role_names[role]), role_members, 2);
+        if (json_object_get(roles, keys_root_role_names[role]))
+            keep_only(json_object_get(roles, keys_root_role_names[role]), role_members, 2);
     json_t *keys = json_object_get(top, "keys");
     OWN(json) json_t *before = json_copy(keys);
     const char *id = NULL;
@@ -66,15 +105,12 @@ static void reduce(const uint8_t *data, size_t size, const struct keys_root *roo
 }
 
 static void check_same(const uint8_t *data, size_t size, const struct keys_root *root) {
-    static struct keys_role roles[KEYS_ROOT_ROLES];
     OWN(buf) struct buf expected;
     OWN(buf) struct buf written;
     struct err e = ERR_NONE;
     buf_init(&expected, 2 * KEYS_ROOT_MAX_BYTES);
     buf_init(&written, 2 * KEYS_ROOT_MAX_BYTES);
-    for (int role = 0; role < KEYS_ROOT_ROLES; role++)
-        roles[role] = *keys_root_role(root, (enum keys_root_role)role);
-    keyring_must(keys_root_format(roles, keys_root_header(root), &written, &e), &e);
+    keyring_must(keys_root_format_content(keys_root_content(root), &written, &e), &e);
     reduce(data, size, root, &expected);
     if (written.len != expected.len || memcmp(written.data, expected.data, written.len) != 0)
         abort();

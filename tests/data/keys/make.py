@@ -232,8 +232,26 @@ def put(part, path, value):
         part[path[-1]] = value
 
 
-def root_case(name, expect, *changes, text=None):
+def repository_part():
+    """A root as it is made today: TUF's four roles, and ours beside them."""
+    def role(threshold, *numbers, **limits):
+        return dict({"keyids": [KEYS[n].id for n in numbers], "threshold": threshold}, **limits)
     part = root_part()
+    part["edge_roles"] = {
+        "bundle": part["roles"].pop("bundle"), "director": part["roles"].pop("director"),
+        "bundle/apps": role(1, 5, executable=True),
+        "bundle/models": role(2, 2, 5, components=["detector", "labels"], executable=False)}
+    part["roles"].update(targets=role(1, 2), snapshot=role(1, 3), timestamp=role(1, 4))
+    part["keys"][KEYS[5].id] = KEYS[5].object
+    return part
+
+
+def repository_case(name, expect, *changes):
+    root_case(name, expect, *changes, part=repository_part())
+
+
+def root_case(name, expect, *changes, text=None, part=None):
+    part = part or root_part()
     for path, value in changes:
         put(part, path, value)
     signed = canon(part) if text is None else text(canon(part))
@@ -243,7 +261,7 @@ def root_case(name, expect, *changes, text=None):
 def valid_roots():
     root_case("plain", "ok")
     root_case("members-and-roles-not-known-here", "ok", (["x"], [1, {"y": None}]),
-              (["roles", "timestamp"], {"keyids": ["none"], "threshold": "many"}))
+              (["roles", "mirrors"], {"keyids": ["none"], "threshold": "many"}))
     rsa = {"keytype": "rsa", "keyval": {"public": "-----BEGIN\n"}, "scheme": "rsassa-pss-sha256", "x": 1}
     root_case("a-key-of-another-type-unused", "ok", (["keys", "0" * 64], rsa))
     root_case("no-consistent-snapshot", "ok", (["consistent_snapshot"], GONE))
@@ -251,6 +269,45 @@ def valid_roots():
     root_case("version-largest", "ok", (["version"], 2**53 - 1))
     root_case("threshold-all", "ok", (["roles", "root", "threshold"], 3))
     write("root", "spaces-behind", envelope(canon(root_part()), 1, 2) + " " * 1000)
+
+
+def valid_repositories():
+    models = ["edge_roles", "bundle/models"]
+    repository_case("repository", "ok")
+    repository_case("repository-targets-absent", "ok", (["roles", "targets"], GONE))
+    repository_case("repository-ours-among-theirs-too", "ok", (["roles", "bundle"], {"keyids": [], "threshold": 0}))
+    repository_case("repository-limit-not-known-here", "ok", (models + ["paths"], ["/"]))
+    repository_case("repository-role-not-known-here", "ok", (["edge_roles", "mandate"], 0))
+    repository_case("repository-no-component", "ok", (models + ["components"], []))
+    repository_case("repository-no-limits", "ok", (models + ["components"], GONE), (models + ["executable"], GONE))
+
+
+def invalid_repositories():
+    models = ["edge_roles", "bundle/models"]
+    for name, value in (("null", None), ("string", "x"), ("list", []), ("number", 1)):
+        repository_case("repository-edge-roles-" + name, "syntax", (["edge_roles"], value))
+        repository_case("repository-delegated-" + name, "syntax", (models, value))
+        repository_case("repository-targets-" + name, "syntax", (["roles", "targets"], value))
+        if name != "list":
+            repository_case("repository-components-" + name, "syntax", (models + ["components"], value))
+        repository_case("repository-executable-" + name, "syntax", (models + ["executable"], value))
+        repository_case("repository-component-" + name, "syntax", (models + ["components"], ["a", value])
+                        if name != "string" else (models + ["components"], ["a", "../b"]))
+    for role in ("targets", "snapshot", "timestamp"):
+        repository_case("repository-threshold-0-" + role, "syntax", (["roles", role, "threshold"], 0))
+        repository_case("repository-threshold-above-keys-" + role, "syntax", (["roles", role, "threshold"], 2))
+        repository_case("repository-key-twice-" + role, "bad_key", (["roles", role, "keyids"], [KEYS[1].id] * 2))
+    for role in ("bundle", "director"):
+        repository_case("repository-role-absent-" + role, "syntax", (["edge_roles", role], GONE))
+        repository_case("repository-threshold-0-" + role, "syntax", (["edge_roles", role, "threshold"], 0))
+    delegated = repository_part()["edge_roles"]["bundle/apps"]
+    for name, text in (("empty", ""), ("nested", "a/b"), ("dots", ".."), ("65", "x" * 65)):
+        repository_case("repository-delegated-name-" + name, "syntax", (["edge_roles", "bundle/" + text], delegated))
+    repository_case("repository-delegated-key-unknown", "bad_key", (models + ["keyids"], [KEYS[1].id, "0" * 64]))
+    repository_case("repository-delegated-threshold-3", "syntax", (models + ["threshold"], 3))
+    repository_case("repository-components-33", "limit syntax", (models + ["components"], ["c%d" % n for n in range(33)]))
+    repository_case("repository-delegations-33", "limit",
+                    *[(["edge_roles", "bundle/r%d" % n], delegated) for n in range(31)])
 
 
 def invalid_roots():
@@ -314,7 +371,9 @@ def main():
     invalid_shapes()
     invalid_values()
     valid_roots()
+    valid_repositories()
     invalid_roots()
+    invalid_repositories()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ Test(kind, every_row_is_found_by_its_name_and_has_its_own_exit_status) {
         for (size_t i = 0; i < n; i++)
             cr_assert_neq(keys_kinds[i]->exit_status, keys_kinds[n]->exit_status);
     }
-    cr_assert_eq(n, 11);
+    cr_assert_eq(n, 12);
     cr_assert_eq(err_find(keys_kinds, "below_threshold"), &err_below_threshold);
     cr_assert_eq(err_below_threshold.exit_status, 21);
     cr_assert(err_signer_failed.retry);

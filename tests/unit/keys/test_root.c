@@ -35,12 +35,17 @@ static struct keys_root *must_open(struct slice raw) {
 }
 
 static void format_again(const struct keys_root *root, struct buf *ret) {
-    struct keys_role roles[KEYS_ROOT_ROLES];
     struct err e = ERR_NONE;
-    for (size_t i = 0; i < KEYS_ROOT_ROLES; i++)
-        roles[i] = *keys_root_role(root, (enum keys_root_role)i);
     buf_init(ret, KEYS_ROOT_MAX_BYTES);
-    cr_assert_eq(keys_root_format(roles, keys_root_header(root), ret, &e), 0, "%s", e.text);
+    cr_assert_eq(keys_root_format_content(keys_root_content(root), ret, &e), 0, "%s", e.text);
+}
+
+static struct keys_root *open_case(const char *name, struct buf *ret_raw) {
+    char place[512];
+    buf_init(ret_raw, KEYS_ROOT_MAX_BYTES);
+    (void)snprintf(place, sizeof place, "%s/tests/data/keys/root/valid/%s", EDGE_SOURCE_DIR, name);
+    cases_read(place, "envelope", ret_raw);
+    return must_open(buf_slice(ret_raw));
 }
 
 static void check_case(const char *name, struct slice raw, const char *expect) {
@@ -54,7 +59,7 @@ static void check_case(const char *name, struct slice raw, const char *expect) {
 }
 
 Test(root, every_case_ends_as_it_says) {
-    cr_assert_eq(cases_walk(EDGE_SOURCE_DIR, "root", check_case), 91);
+    cr_assert_eq(cases_walk(EDGE_SOURCE_DIR, "root", check_case), 142);
 }
 
 Test(root, what_is_written_is_read_the_same) {
@@ -76,13 +81,78 @@ Test(root, what_is_written_is_read_the_same) {
 Test(root, the_form_is_that_of_the_header_and_of_another_implementation) {
     OWN(buf) struct buf ours;
     OWN(buf) struct buf theirs;
-    char place[512];
-    buf_init(&theirs, KEYS_ROOT_MAX_BYTES);
-    (void)snprintf(place, sizeof place, "%s/tests/data/keys/root/valid/plain", EDGE_SOURCE_DIR);
-    cases_read(place, "envelope", &theirs);
-    OWN(root) struct keys_root *root = must_open(buf_slice(&theirs));
+    OWN(root) struct keys_root *root = open_case("repository", &theirs);
     format_again(root, &ours);
     cr_assert_not_null(strstr(buf_text(&theirs), buf_text(&ours)), "%s", buf_text(&ours));
+}
+
+Test(root, one_made_before_there_was_a_repository_says_the_same_and_has_no_keys_for_it) {
+    OWN(buf) struct buf raw;
+    OWN(buf) struct buf part;
+    OWN(root) struct keys_root *root = open_case("plain", &raw);
+    cr_assert_eq(keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE)->n_keys, 2);
+    cr_assert_str_eq(keys_root_role(root, KEYS_ROOT_ROLE_DIRECTOR)->keys[0].id, keyring_pub(4).id);
+    cr_assert_eq(keys_root_content(root)->n_bundle_roles, 0);
+    static const enum keys_root_role absent[] = {KEYS_ROOT_ROLE_TARGETS, KEYS_ROOT_ROLE_SNAPSHOT,
+                                                 KEYS_ROOT_ROLE_TIMESTAMP};
+    // What nobody may sign is refused, whoever signed it.
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
+        struct keys_envelope_candidate candidate;
+        struct keys_envelope verified;
+        struct err e = ERR_NONE;
+        cr_assert_eq(keys_envelope_split(buf_slice(&raw), "x", &candidate, &e), 0);
+        cr_assert_lt(
+            keys_envelope_verify(&candidate, "x", keys_root_role(root, absent[i]), &verified, &e),
+            0);
+        cr_assert(err_is(&e, &err_below_threshold), "%s", e.text);
+    }
+    // Written again it has the form of today, and says the same still.
+    format_again(root, &part);
+    OWN(buf) struct buf signed_again;
+    sign_root(buf_slice(&part), 7, &signed_again);
+    OWN(root) struct keys_root *again = must_open(buf_slice(&signed_again));
+    cr_assert_eq(memcmp(keys_root_content(again)->roles, keys_root_content(root)->roles,
+                        sizeof keys_root_content(root)->roles),
+                 0);
+}
+
+Test(root, delegations_of_the_role_bundle_say_who_and_for_what) {
+    OWN(buf) struct buf raw;
+    OWN(root) struct keys_root *root = open_case("repository", &raw);
+    cr_assert_eq(keys_root_content(root)->n_bundle_roles, 2);
+    const struct keys_root_bundle_role *models = keys_root_bundle_role(root, "models");
+    cr_assert_not_null(models);
+    cr_assert_not(models->executable);
+    cr_assert_not(models->any_component);
+    cr_assert_eq(models->n_components, 2);
+    cr_assert_str_eq(models->components[0], "detector");
+    cr_assert_str_eq(models->components[1], "labels");
+    cr_assert_eq(models->role.threshold, 2);
+    cr_assert_str_eq(models->role.keys[1].id, keyring_pub(5).id);
+    const struct keys_root_bundle_role *apps = keys_root_bundle_role(root, "apps");
+    cr_assert_not_null(apps);
+    cr_assert(apps->executable && apps->any_component);
+    cr_assert_null(keys_root_bundle_role(root, "model"));
+    cr_assert_eq(keys_root_role(root, KEYS_ROOT_ROLE_TIMESTAMP)->n_keys, 1);
+}
+
+Test(root, a_delegation_with_a_limit_not_known_here_is_worth_nothing) {
+    OWN(buf) struct buf raw;
+    OWN(root) struct keys_root *root = open_case("repository-limit-not-known-here", &raw);
+    cr_assert_eq(keys_root_content(root)->n_bundle_roles, 1);
+    cr_assert_null(keys_root_bundle_role(root, "models"));
+    cr_assert_not_null(keys_root_bundle_role(root, "apps"));
+}
+
+Test(root, a_list_of_no_components_is_not_the_absence_of_a_list) {
+    OWN(buf) struct buf none_raw;
+    OWN(buf) struct buf any_raw;
+    OWN(root) struct keys_root *none = open_case("repository-no-component", &none_raw);
+    OWN(root) struct keys_root *any = open_case("repository-no-limits", &any_raw);
+    cr_assert_not(keys_root_bundle_role(none, "models")->any_component);
+    cr_assert_eq(keys_root_bundle_role(none, "models")->n_components, 0);
+    cr_assert(keys_root_bundle_role(any, "models")->any_component);
+    cr_assert(keys_root_bundle_role(any, "models")->executable);
 }
 
 Test(root, of_all_subsets_of_signers_exactly_those_of_threshold_size_open_it) {
@@ -314,6 +384,43 @@ Test(root, what_could_not_be_opened_is_not_written) {
     cr_assert_eq(format_kind(&role, (struct keys_header){1, 2, 2}), &err_limit);
     cr_assert_eq(format_kind(&role, (struct keys_header){1, -1, 2}), &err_limit);
     cr_assert_eq(format_kind(&role, (struct keys_header){1, 1, CHRONO_MAX_S + 1}), &err_limit);
+}
+
+// Writes a root with these delegations.
+static const struct err_kind *format_delegated(const struct keys_root_bundle_role *roles,
+                                               size_t n) {
+    struct keys_root_content content = {
+        .header = {1, 1, 2}, .n_bundle_roles = n, .bundle_roles = roles};
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf part;
+    buf_init(&part, 1 << 20);
+    for (int i = 0; i <= KEYS_ROOT_ROLE_DIRECTOR; i++)
+        content.roles[i] = keyring_role(1, 1);
+    int failed = keys_root_format_content(&content, &part, &e);
+    cr_assert(!failed || part.len == 0);
+    return e.kind;
+}
+
+Test(root, delegations_that_could_not_be_opened_are_not_written) {
+    static struct keys_root_bundle_role roles[KEYS_ROOT_BUNDLE_ROLES_MAX + 1];
+    for (size_t i = 0; i <= KEYS_ROOT_BUNDLE_ROLES_MAX; i++) {
+        roles[i].role = keyring_role(1, 1);
+        (void)snprintf(roles[i].name, sizeof roles[i].name, "r%zu", i);
+    }
+    cr_assert_null(format_delegated(roles, KEYS_ROOT_BUNDLE_ROLES_MAX));
+    cr_assert_eq(format_delegated(roles, KEYS_ROOT_BUNDLE_ROLES_MAX + 1), &err_limit);
+    (void)snprintf(roles[1].name, sizeof roles[1].name, "r0");
+    cr_assert_eq(format_delegated(roles, 2), &err_syntax);
+    (void)snprintf(roles[0].name, sizeof roles[0].name, "a/b");
+    cr_assert_eq(format_delegated(roles, 1), &err_syntax);
+    (void)snprintf(roles[0].name, sizeof roles[0].name, "r0");
+    roles[0].n_components = 1;
+    cr_assert_eq(format_delegated(roles, 1), &err_syntax);
+    roles[0].n_components = KEYS_ROOT_COMPONENTS_MAX + 1;
+    cr_assert_eq(format_delegated(roles, 1), &err_limit);
+    roles[0].n_components = 0;
+    roles[0].role.threshold = 2;
+    cr_assert_eq(format_delegated(roles, 1), &err_bad_key);
 }
 
 Test(root, the_largest_role_fits_into_the_ceiling) {
