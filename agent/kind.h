@@ -32,7 +32,8 @@
     X(revert_failed,     91, false, "the previous generation could not be put back")                                   \
     X(cancelled,         92, false, "given up because the controller or an operator said so")                          \
     X(rolled_back,       93, false, "an operator or the controller asked to go back")                                  \
-    X(wrong_state,       94, false, "the agent is not in a state where this can be done")
+    X(wrong_state,       94, false, "the agent is not in a state where this can be done")                             \
+    X(state_restored,    97, true,  "the state directory is not the one that this device wrote last")
 // clang-format on
 
 AGENT_KINDS(ERR_DECLARE)
