@@ -3,6 +3,7 @@
 // Manifests by how far they may be believed. The rules of what they say are in bundle/manifest/.
 #include "bundle/manifest.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "bundle/kind.h"
 #include "bundle/manifest/parse.h"
 #include "bundle/predicate.h"
+#include "keys/kind.h"
 
 struct bundle_manifest {
     struct manifest_parse parse;
@@ -27,33 +29,121 @@ static struct slice without_padding(struct slice raw) {
     return raw;
 }
 
-static int read_verified(struct slice raw, const struct keys_role *role, struct bundle_manifest *m,
-                         struct err *e) {
-    struct keys_envelope_candidate candidate;
-    struct keys_envelope envelope;
+// The copy is verified, not the caller's bytes: nothing can change between the two.
+static int take(struct slice raw, struct bundle_manifest *m, struct keys_envelope_candidate *ret,
+                struct err *e) {
     buf_init(&m->raw, BUNDLE_MANIFEST_MAX_BYTES);
     struct slice bare = without_padding(raw);
-    // The copy is verified, not the caller's bytes: nothing can change between the two.
-    if (buf_add(&m->raw, bare.data, bare.len, e) < 0 ||
-        keys_envelope_split(buf_slice(&m->raw), "manifest", &candidate, e) < 0 ||
-        keys_envelope_verify(&candidate, "manifest", role, &envelope, e) < 0)
+    if (buf_add(&m->raw, bare.data, bare.len, e) < 0)
+        return -1;
+    return keys_envelope_split(buf_slice(&m->raw), "manifest", ret, e);
+}
+
+static int read_by_role(const struct keys_envelope_candidate *candidate,
+                        const struct keys_role *role, struct bundle_manifest *m, struct err *e) {
+    struct keys_envelope envelope;
+    if (keys_envelope_verify(candidate, "manifest", role, &envelope, e) < 0)
         return -1;
     return manifest_parse_signed(envelope.signed_part, &m->parse, e);
 }
 
-int bundle_manifest_verify(struct slice raw, const struct keys_role *role,
-                           struct bundle_manifest **ret, struct err *e) {
+static bool names(const struct keys_root_bundle_role *role, const char *component) {
+    for (size_t i = 0; i < role->n_components; i++)
+        if (strcmp(role->components[i], component) == 0)
+            return true;
+    return role->any_component;
+}
+
+static int check_delegated(const struct keys_root_bundle_role *role,
+                           const struct bundle_manifest_view *view, struct err *e) {
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        bool image = c->type == BUNDLE_COMPONENT_IMAGE;
+        if (!names(role, c->name))
+            return err_set(e, &err_delegation,
+                           "manifest: the keys of bundle/%s may not sign the component %s",
+                           role->name, c->name);
+        if (!role->executable && (image || c->executable))
+            return err_set(e, &err_delegation,
+                           "manifest: the keys of bundle/%s may sign nothing executable, and %s "
+                           "%s",
+                           role->name, c->name, image ? "is an image" : "holds an executable file");
+    }
+    return 0;
+}
+
+static_assert(KEYS_ROOT_BUNDLE_ROLES_MAX <= 32, "by_delegation() marks roles in 32 bits");
+
+// Whom the signatures satisfy is known before anything signed is read; what a delegation may sign,
+// only after. `why` says what the role bundle lacked.
+static int read_by_delegation(const struct keys_envelope_candidate *candidate,
+                              const struct keys_root_content *root, const struct err *why,
+                              struct bundle_manifest *m, struct err *e) {
+    uint32_t satisfied = 0;
+    struct keys_envelope envelope;
+    for (size_t i = 0; i < root->n_bundle_roles; i++) {
+        struct err lacks = ERR_NONE;
+        if (keys_envelope_verify(candidate, "manifest", &root->bundle_roles[i].role, &envelope,
+                                 &lacks) == 0)
+            satisfied |= UINT32_C(1) << i;
+        else if (!err_is(&lacks, &err_below_threshold))
+            return err_set(e, lacks.kind, "%s", lacks.text);
+    }
+    if (satisfied == 0)
+        return err_set(e, why->kind, "%s", why->text);
+    if (manifest_parse_signed(candidate->signed_part, &m->parse, e) < 0)
+        return -1;
+    struct err refused = ERR_NONE; // by the first one; that another allows it is enough
+    for (size_t i = 0; i < root->n_bundle_roles; i++)
+        if (satisfied >> i & 1 &&
+            check_delegated(&root->bundle_roles[i], &m->parse.view, &refused) == 0)
+            return 0;
+    return err_set(e, refused.kind, "%s", refused.text);
+}
+
+static int read_by_root(const struct keys_envelope_candidate *candidate,
+                        const struct keys_root *root, struct bundle_manifest *m, struct err *e) {
+    struct err why = ERR_NONE;
+    struct keys_envelope envelope;
+    if (keys_envelope_verify(candidate, "manifest", keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE),
+                             &envelope, &why) == 0)
+        return manifest_parse_signed(envelope.signed_part, &m->parse, e);
+    if (!err_is(&why, &err_below_threshold))
+        return err_set(e, why.kind, "%s", why.text);
+    return read_by_delegation(candidate, keys_root_content(root), &why, m, e);
+}
+
+static int begin(struct slice raw, struct bundle_manifest **ret,
+                 struct keys_envelope_candidate *ret_candidate, struct err *e) {
     if (raw.len > BUNDLE_MANIFEST_MAX_BYTES)
         return err_set(e, &err_limit, "the manifest has %zu bytes, at most %d are allowed", raw.len,
                        BUNDLE_MANIFEST_MAX_BYTES);
-    struct bundle_manifest *m = calloc(1, sizeof *m);
+    OWN(manifest) struct bundle_manifest *m = calloc(1, sizeof *m);
     if (!m)
         return err_set(e, &err_memory, "reading a manifest");
-    if (read_verified(raw, role, m, e) < 0) {
-        bundle_manifest_free(m);
+    if (take(raw, m, ret_candidate, e) < 0)
         return -1;
-    }
-    *ret = m;
+    *ret = own_take(&m);
+    return 0;
+}
+
+int bundle_manifest_verify(struct slice raw, const struct keys_role *role,
+                           struct bundle_manifest **ret, struct err *e) {
+    OWN(manifest) struct bundle_manifest *m = NULL;
+    struct keys_envelope_candidate candidate;
+    if (begin(raw, &m, &candidate, e) < 0 || read_by_role(&candidate, role, m, e) < 0)
+        return -1;
+    *ret = own_take(&m);
+    return 0;
+}
+
+int bundle_manifest_verify_root(struct slice raw, const struct keys_root *root,
+                                struct bundle_manifest **ret, struct err *e) {
+    OWN(manifest) struct bundle_manifest *m = NULL;
+    struct keys_envelope_candidate candidate;
+    if (begin(raw, &m, &candidate, e) < 0 || read_by_root(&candidate, root, m, e) < 0)
+        return -1;
+    *ret = own_take(&m);
     return 0;
 }
 

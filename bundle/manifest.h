@@ -75,6 +75,11 @@ struct bundle_manifest_view {
 // bad_manifest, limit. Expiry is not checked here: see keys_envelope_check_expiry.
 int bundle_manifest_verify(struct slice raw, const struct keys_role *role, struct bundle_manifest **ret, struct err *e)
     __attribute__((nonnull));
+// The same by all that a root says of bundles: the role `bundle`, else one of its delegations bundle/NAME whose threshold holds and which
+// allows every component (an image counts as executable: nobody knows what is in it). Also kind delegation: signed by enough keys of a
+// delegation, but of something that it may not sign.
+int bundle_manifest_verify_root(struct slice raw, const struct keys_root *root, struct bundle_manifest **ret, struct err *e)
+    __attribute__((nonnull));
 void bundle_manifest_free(struct bundle_manifest *manifest);
 static inline void own_drop_manifest(struct bundle_manifest **manifest)
 {

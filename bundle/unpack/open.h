@@ -23,6 +23,9 @@ const struct bundle_skeleton *unpack_candidate_skeleton(const struct unpack_cand
 // bundle_manifest_verify, bad_skeleton.
 int unpack_verify(struct unpack_candidate **candidate, const struct keys_role *role, struct unpack_bundle **ret,
                   struct err *e) __attribute__((nonnull));
+// The same by the role bundle of a root or one of its delegations (bundle_manifest_verify_root). Also kind delegation.
+int unpack_verify_root(struct unpack_candidate **candidate, const struct keys_root *root, struct unpack_bundle **ret,
+                       struct err *e) __attribute__((nonnull));
 void unpack_bundle_free(struct unpack_bundle *bundle);
 const struct bundle_manifest *unpack_bundle_manifest(const struct unpack_bundle *bundle) __attribute__((nonnull));
 const struct bundle_skeleton *unpack_bundle_skeleton(const struct unpack_bundle *bundle) __attribute__((nonnull));

@@ -28,12 +28,19 @@ static int check_sizes(const struct unpack_candidate *c, const struct bundle_man
                    (unsigned long long)c->source_size, (unsigned long long)ret->total);
 }
 
-int unpack_verify(struct unpack_candidate **candidate, const struct keys_role *role,
-                  struct unpack_bundle **ret, struct err *e) {
+// Exactly one of role and root is given.
+static int verify_by(struct unpack_candidate **candidate, const struct keys_role *role,
+                     const struct keys_root *root, struct unpack_bundle **ret, struct err *e) {
     struct unpack_candidate *c = own_take(candidate);
+    struct slice raw = buf_slice(&c->manifest);
     struct unpack_bundle *b = calloc(1, sizeof *b);
-    int r = b ? bundle_manifest_verify(buf_slice(&c->manifest), role, &b->manifest, e)
-              : err_set(e, &err_memory, "verifying a bundle");
+    int r = -1;
+    if (!b)
+        (void)err_set(e, &err_memory, "verifying a bundle");
+    else if (role)
+        r = bundle_manifest_verify(raw, role, &b->manifest, e);
+    else
+        r = bundle_manifest_verify_root(raw, root, &b->manifest, e);
     if (r == 0)
         r = check_sizes(c, b->manifest, &b->skeleton, e);
     unpack_candidate_free(c);
@@ -43,4 +50,14 @@ int unpack_verify(struct unpack_candidate **candidate, const struct keys_role *r
     }
     *ret = b;
     return 0;
+}
+
+int unpack_verify(struct unpack_candidate **candidate, const struct keys_role *role,
+                  struct unpack_bundle **ret, struct err *e) {
+    return verify_by(candidate, role, NULL, ret, e);
+}
+
+int unpack_verify_root(struct unpack_candidate **candidate, const struct keys_root *root,
+                       struct unpack_bundle **ret, struct err *e) {
+    return verify_by(candidate, NULL, root, ret, e);
 }

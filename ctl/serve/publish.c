@@ -134,7 +134,7 @@ static int verify_open(const struct serve_server *server, const struct unpack_so
                        struct err *e) {
     struct unpack_candidate *candidate = NULL;
     if (unpack_open(source, &candidate, e) < 0 ||
-        unpack_verify(&candidate, keys_root_role(server->root, KEYS_ROOT_ROLE_BUNDLE), ret, e) < 0)
+        unpack_verify_root(&candidate, server->root, ret, e) < 0)
         return -1;
     const struct bundle_manifest *manifest = unpack_bundle_manifest(*ret);
     const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
