@@ -17,7 +17,7 @@ TOP_FOLDERS = ROOMS + ("tests", "examples", "man", ".ci")
 
 # The libraries of the build (CMakeLists.txt): a folder that is not listed belongs to its parent.
 LIBRARIES = (
-    "base", "keys", "keys/sign", "bundle", "bundle/unpack", "bundle/pack",
+    "base", "keys", "keys/foreign", "keys/sign", "bundle", "bundle/unpack", "bundle/pack",
     "agent", "agent/fsm", "agent/net", "agent/worker",
     "ctl", "ctl/rollout", "ctl/sim", "ctl/store", "ctl/net", "ctl/serve", "ctl/cmd",
 )

@@ -22,7 +22,7 @@ WORKER = {"libjansson", "libsodium", "libcurl", "libssl", "libcrypto", "libzstd"
 # For each program: the shared libraries it may need, and our libraries whose code it must not hold.
 DEVICE = {
     "edge-agent": ({"libjansson", "libsodium"},
-                   ("keys_sign", "bundle_pack", "bundle_unpack", "agent_net", "agent_worker")),
+                   ("keys_foreign", "keys_sign", "bundle_pack", "bundle_unpack", "agent_net", "agent_worker")),
     "edge-agent-worker": (WORKER, ("keys_sign", "bundle_pack")),
 }
 PROGRAMS = ("edgectl", *DEVICE)
