@@ -45,6 +45,19 @@ static json_t *failures_format(const struct fsm_record *r) {
     return list;
 }
 
+static json_t *dates_format(const struct fsm_trusted *t) {
+    json_t *all = json_object();
+    for (size_t i = 0; all && i < FSM_TRUSTED_SOURCES; i++) {
+        json_t *one = json_pack("{sI sI}", "held", (json_int_t)t->dates[i].held_s, "signed",
+                                (json_int_t)t->dates[i].signed_s);
+        if (json_object_set_new(all, fsm_trusted_names[i], one) < 0) {
+            json_decref(all);
+            return NULL;
+        }
+    }
+    return all;
+}
+
 // json_pack's "o" fails as a whole when the value is NULL for want of memory; null is a value.
 static json_t *or_null(bool exists, json_t *value) {
     return exists ? value : json_null();
@@ -53,7 +66,7 @@ static json_t *or_null(bool exists, json_t *value) {
 static json_t *journal_format(const struct agent_journal *j) {
     const struct fsm_record *r = &j->record;
     return json_pack(
-        "{si ss sI so sI so so so sb sI s{ss ss} sI sI sI so}", "format", AGENT_JOURNAL_FORMAT,
+        "{si ss sI so sI so so so sb sI s{ss ss} sI sI so sI so}", "format", AGENT_JOURNAL_FORMAT,
         "state", fsm_machine_state_names[r->state], "committed", (json_int_t)r->committed,
         "previous",
         or_null(r->has_previous, r->has_previous ? json_integer((json_int_t)r->previous) : NULL),
@@ -62,8 +75,8 @@ static json_t *journal_format(const struct agent_journal *j) {
         or_null(r->has_last, r->has_last ? update_format(&r->last) : NULL), "failures",
         failures_format(r), "revert_committed", r->revert_committed, "revert_to",
         (json_int_t)r->revert_to, "why", "code", r->why.code, "text", r->why.text, "sequence",
-        (json_int_t)j->sequence, "trusted_s", (json_int_t)j->trusted_s, "report_next",
-        (json_int_t)j->report_next, "report",
+        (json_int_t)j->sequence, "trusted_s", (json_int_t)fsm_trusted_signed_s(&j->trusted),
+        "dates", dates_format(&j->trusted), "report_next", (json_int_t)j->report_next, "report",
         or_null(j->has_report, j->has_report ? bundle_report_format(&j->report) : NULL));
 }
 
@@ -175,6 +188,28 @@ static int read_record(const struct doc_at *root, struct fsm_record *r, struct e
     return found < 0 ? -1 : 0;
 }
 
+static int read_dates(const struct doc_at *root, struct fsm_trusted *t, struct err *e) {
+    struct doc_at all, one;
+    int found = doc_object_opt(root, "dates", &all, e);
+    if (found < 0)
+        return -1;
+    for (size_t i = 0; found == 0 && i < FSM_TRUSTED_SOURCES; i++) {
+        uint64_t held = 0, given = 0;
+        int has = doc_object_opt(&all, fsm_trusted_names[i], &one, e);
+        if (has < 0 || (has == 0 && (number(&one, "held", &held, e) < 0 ||
+                                     number(&one, "signed", &given, e) < 0)))
+            return -1;
+        t->dates[i] =
+            (struct fsm_trusted_date){.signed_s = (int64_t)given, .held_s = (int64_t)held};
+    }
+    uint64_t trusted = 0;
+    if (number(root, "trusted_s", &trusted, e) < 0)
+        return -1;
+    if (found == DOC_ABSENT)
+        t->dates[FSM_TRUSTED_ONLINE].signed_s = (int64_t)trusted;
+    return 0;
+}
+
 // What the checksum cannot say: that the numbers fit together, as the machine asserts of its own.
 static bool is_sound(const struct fsm_record *r) {
     bool reverting = r->state == FSM_REVERTING || r->state == FSM_FAILED;
@@ -187,7 +222,7 @@ static bool is_sound(const struct fsm_record *r) {
 
 static int journal_parse(json_t *document, struct agent_journal *ret, struct err *e) {
     struct doc_at root, report;
-    uint64_t format, trusted = 0;
+    uint64_t format;
     if (doc_root(document, NAME, &root, e) < 0 ||
         doc_u64(&root, "format", 1, UINT32_MAX, &format, e) < 0)
         return -1;
@@ -198,10 +233,9 @@ static int journal_parse(json_t *document, struct agent_journal *ret, struct err
                        (unsigned long long)format, AGENT_JOURNAL_FORMAT);
     if (read_record(&root, &ret->record, e) < 0 ||
         number(&root, "sequence", &ret->sequence, e) < 0 ||
-        number(&root, "trusted_s", &trusted, e) < 0 ||
+        read_dates(&root, &ret->trusted, e) < 0 ||
         number(&root, "report_next", &ret->report_next, e) < 0)
         return -1;
-    ret->trusted_s = (int64_t)trusted;
     int found = doc_object_opt(&root, "report", &report, e);
     ret->has_report = found == 0;
     if (found < 0 || (found == 0 && bundle_report_parse(&report, &ret->report, e) < 0))

@@ -4,7 +4,8 @@
 // is one text in two checksummed copies (agent/pair.h), private/journal and private/journal.2,
 // replaced as a whole at every change of state *before* the work of the new state begins.
 //
-//   {"committed":N,"failures":[{"attempt":N,"bundle":ID},…],"format":1,"last":UPDATE|null,"next":N,
+//   {"committed":N,"dates":{SOURCE:{"held":N,"signed":N},…},
+//    "failures":[{"attempt":N,"bundle":ID},…],"format":1,"last":UPDATE|null,"next":N,
 //    "previous":N|null,"report":REPORT|null,"report_next":N,"revert_committed":bool,"revert_to":N,
 //    "sequence":N,"state":"idle","trusted_s":N,"update":UPDATE|null,"why":{"code":…,"text":…}}
 //
@@ -12,19 +13,23 @@
 // the power fails between the two, opening finds that the queue ends before its id and queues it
 // then, so that every change is reported exactly once into the queue (I5).
 //
+// `dates` are those of agent/fsm/trusted.h; `trusted_s` is the largest of them, all that agents
+// knew that had no `dates`, and what such an agent leaves counts as the director's word.
+//
 // Unknown members are ignored and missing ones have defaults, so that the agent one version back or
 // ahead reads it; `format` rises only when that would be wrong.
 #pragma once
 
 #include "agent/fsm/record.h"
+#include "agent/fsm/trusted.h"
 
 #define AGENT_JOURNAL_FORMAT 1
 
 struct agent_journal {
     uint64_t serial; // of the pair
     struct fsm_record record;
-    uint64_t sequence;    // of the last instruction that was accepted
-    int64_t trusted_s;    // 0: none yet
+    uint64_t sequence; // of the last instruction that was accepted
+    struct fsm_trusted trusted;
     uint64_t report_next; // id of the next report
     bool has_report;
     struct bundle_report report;

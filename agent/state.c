@@ -29,13 +29,21 @@ static int take_lock(struct agent_state *s, struct err *e) {
     return locked;
 }
 
-static int open_root(struct agent_state *s, struct err *e) {
-    OWN(buf) struct buf raw;
-    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
-    if (fs_read_file(AT_FDCWD, s->config->root, KEYS_ROOT_MAX_BYTES, &raw, e) < 0 ||
-        keys_root_open((struct slice){.data = raw.data, .len = raw.len}, &s->root, e) < 0)
-        return err_prefix(e, "root of trust %s", s->config->root);
-    return 0;
+// After the journal, whose dates a provisioned root may undo. That is durable before the root is in
+// its place, or a power cut between the two would leave the new root with the old dates.
+static int open_trust(struct agent_state *s, struct err *e) {
+    OWN(buf) struct buf seed;
+    buf_init(&seed, KEYS_ROOT_MAX_BYTES);
+    int chosen = trust_store_open(s->private_dir, s->config->root, &s->trust, &s->root,
+                                  &s->journal.trusted, &seed, e);
+    if (chosen < 0)
+        return -1;
+    fsm_trusted_start(&s->journal.trusted, chrono_boot_ms(s->clock));
+    bool dated = agent_state_learn_time(s, FSM_TRUSTED_ROOT, keys_root_header(s->root)->issued_s);
+    if ((dated || chosen == TRUST_STORE_SEED) &&
+        agent_journal_write(s->private_dir, &s->journal, e) < 0)
+        return -1;
+    return chosen == TRUST_STORE_SEED ? trust_store_seed(&s->trust, &seed, e) : 0;
 }
 
 // Queues the journal's report when the queue does not have it yet (I5).
@@ -88,18 +96,21 @@ static int settle_current(struct agent_state *s, struct err *e) {
 
 int agent_state_open(const struct agent_config *config, const struct chrono *clock,
                      struct agent_state *ret, struct err *e) {
-    struct agent_state s = {
-        .config = config, .clock = clock, .store = {-1, -1}, .private_dir = -1, .lock = -1};
+    struct agent_state s = {.config = config,
+                            .clock = clock,
+                            .store = {-1, -1},
+                            .private_dir = -1,
+                            .lock = -1,
+                            .trust.dir = -1};
     if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
         take_lock(&s, e) < 0 || agent_store_tidy(s.private_dir, e) < 0 ||
-        agent_store_tidy(s.store.dir, e) < 0 || open_root(&s, e) < 0 || open_journal(&s, e) < 0 ||
+        agent_store_tidy(s.store.dir, e) < 0 || open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
         agent_floors_read(s.private_dir, &s.floors, e) < 0 ||
         agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
         settle_current(&s, e) < 0) {
         agent_state_close(&s);
         return -1;
     }
-    s.learned_boot_ms = chrono_boot_ms(clock);
     *ret = s;
     return 0;
 }
@@ -107,6 +118,7 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
 void agent_state_close(struct agent_state *state) {
     agent_identity_clear(&state->identity);
     agent_floors_clear(&state->floors);
+    trust_store_close(&state->trust);
     keys_root_free(state->root);
     state->root = NULL;
     own_drop_fd(&state->lock);
@@ -142,7 +154,6 @@ static int make_durable(struct agent_state *s, const struct fsm_record *record,
         return -1;
     struct agent_journal after = s->journal;
     after.record = *record;
-    after.trusted_s = agent_state_trusted_s(s);
     if (out->has_report) {
         make_report(s, out, detail, &after.report);
         after.has_report = true;
@@ -151,7 +162,6 @@ static int make_durable(struct agent_state *s, const struct fsm_record *record,
     if (agent_journal_write(s->private_dir, &after, e) < 0)
         return -1;
     s->journal = after;
-    s->learned_boot_ms = chrono_boot_ms(s->clock);
     return flush_report(s, e);
 }
 
@@ -194,22 +204,14 @@ int agent_state_wait(struct agent_state *state, const struct err_kind *kind, con
 }
 
 int64_t agent_state_trusted_s(const struct agent_state *state) {
-    if (state->journal.trusted_s == 0)
-        return 0;
-    int64_t since_ms = chrono_boot_ms(state->clock) - state->learned_boot_ms;
-    int64_t now_s = state->journal.trusted_s + since_ms / 1000;
-    int64_t end_s = keys_root_header(state->root)->expires_s;
-    return now_s < end_s ? now_s : end_s;
+    return fsm_trusted_now_s(&state->journal.trusted, chrono_boot_ms(state->clock));
 }
 
-void agent_state_learn_time(struct agent_state *state, int64_t issued_s) {
-    int64_t end_s = keys_root_header(state->root)->expires_s;
-    if (issued_s > end_s)
-        issued_s = end_s;
-    if (issued_s <= agent_state_trusted_s(state))
-        return;
-    state->journal.trusted_s = issued_s;
-    state->learned_boot_ms = chrono_boot_ms(state->clock);
+bool agent_state_learn_time(struct agent_state *state, enum fsm_trusted_source source,
+                            int64_t issued_s) {
+    struct fsm_trusted_bounds bounds = trust_store_bounds(&state->trust, state->root);
+    return fsm_trusted_learn(&state->journal.trusted, source, issued_s, &bounds,
+                             chrono_boot_ms(state->clock));
 }
 
 int64_t agent_state_best_s(const struct agent_state *state) {

@@ -9,9 +9,9 @@
 // writing fails, memory keeps the old record and the step fails as a whole; the caller starts over
 // from disk.
 //
-// Trusted time comes from signed words of the director only and is kept in the journal; the boot
-// clock adds to it in memory. It never goes beyond the expiry of the root, and nobody's wall clock
-// moves it.
+// Trusted time is agent/fsm/trusted.h over the dates in the journal; the boot clock adds to it in
+// memory, and nobody's wall clock moves it. The root is the newest trusted one
+// (agent/trust/store.h).
 #pragma once
 
 #include "agent/config.h"
@@ -21,6 +21,7 @@
 #include "agent/journal.h"
 #include "agent/queue.h"
 #include "agent/store.h"
+#include "agent/trust/store.h"
 #include "base/chrono.h"
 #include "keys/root.h"
 
@@ -34,8 +35,8 @@ struct agent_state {
     struct agent_queue queue;
     struct agent_floors floors;
     struct agent_identity identity;
-    struct keys_root *root;
-    int64_t learned_boot_ms; // boot clock when journal.trusted_s was learned, or at the start
+    struct trust_store trust;
+    struct keys_root *root; // owned
 };
 
 // Opens or makes everything and takes the lock. A new device adopts its image's generation. Kind
@@ -57,8 +58,10 @@ int agent_state_wait(struct agent_state *state, const struct err_kind *kind, con
 
 // Seconds since 1970 that signed words vouch for, 0 when there are none yet. A lower bound.
 int64_t agent_state_trusted_s(const struct agent_state *state) __attribute__((nonnull));
-// Takes over the date of a verified instruction, in memory; durable with the next journal.
-void agent_state_learn_time(struct agent_state *state, int64_t issued_s) __attribute__((nonnull));
+// Takes over the date of what was verified by a source's keys, in memory; durable with the next
+// journal. True when there is something to make durable.
+bool agent_state_learn_time(struct agent_state *state, enum fsm_trusted_source source,
+                            int64_t issued_s) __attribute__((nonnull));
 // For windows and TLS: trusted time, or the wall clock where that is later.
 int64_t agent_state_best_s(const struct agent_state *state) __attribute__((nonnull));
 

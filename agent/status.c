@@ -55,7 +55,8 @@ static json_t *describe_progress(const struct agent_update *update) {
 
 static json_t *describe_time(const struct agent_state *state) {
     char text[CHRONO_TEXT_BYTES];
-    int64_t now = state->root ? agent_state_trusted_s(state) : state->journal.trusted_s;
+    int64_t now =
+        state->root ? agent_state_trusted_s(state) : fsm_trusted_signed_s(&state->journal.trusted);
     return now > 0 ? json_string(chrono_format(now, text)) : json_null();
 }
 
@@ -105,7 +106,7 @@ static int open_private(const struct agent_config *config, struct agent_state *s
 }
 
 int agent_status_read(const struct agent_config *config, json_t **ret, struct err *e) {
-    struct agent_state state = {.store = {-1, -1}, .private_dir = -1, .lock = -1};
+    struct agent_state state = {.store = {-1, -1}, .private_dir = -1, .lock = -1, .trust.dir = -1};
     int done = keys_secret_init(e) < 0 || open_private(config, &state, e) < 0
                    ? -1
                    : agent_status_make(&state, NULL, ret, e);

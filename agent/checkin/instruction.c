@@ -108,7 +108,7 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
                                          state->identity.device, state->journal.sequence,
                                          agent_state_trusted_s(state), i, e);
     if (done == 0) {
-        agent_state_learn_time(state, i->header.issued_s);
+        (void)agent_state_learn_time(state, FSM_TRUSTED_ONLINE, i->header.issued_s);
         // Durable before anything is done about it: obeyed at most once.
         state->journal.sequence = i->header.version;
         done = agent_state_save(state, e);

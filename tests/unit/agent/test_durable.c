@@ -101,7 +101,11 @@ Test(pair, a_newer_format_is_said_to_be_one) {
 }
 
 static struct agent_journal full_journal(void) {
-    struct agent_journal j = {.sequence = 99, .trusted_s = 1780000000, .report_next = 8};
+    struct agent_journal j = {
+        .sequence = 99,
+        .trusted.dates = {[FSM_TRUSTED_ONLINE] = {.signed_s = 1780000000, .held_s = 1790000000},
+                          [FSM_TRUSTED_ROOT] = {.signed_s = 1770000000}},
+        .report_next = 8};
     struct fsm_record *r = &j.record;
     r->state = FSM_PROBATION;
     r->committed = 4;
@@ -150,7 +154,10 @@ Test(journal, what_is_written_is_what_is_read) {
     cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "%s", e.text);
     cr_expect_eq(in.serial, 1);
     cr_expect_eq(in.sequence, 99);
-    cr_expect_eq(in.trusted_s, 1780000000);
+    for (size_t i = 0; i < FSM_TRUSTED_SOURCES; i++) {
+        cr_expect_eq(in.trusted.dates[i].signed_s, out.trusted.dates[i].signed_s);
+        cr_expect_eq(in.trusted.dates[i].held_s, out.trusted.dates[i].held_s);
+    }
     cr_expect_eq(in.report_next, 8);
     cr_expect_eq(in.report.id, 7);
     cr_expect_eq(in.record.state, FSM_PROBATION);
