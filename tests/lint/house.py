@@ -19,7 +19,7 @@ TOP_FOLDERS = ROOMS + ("tests", "examples", "man", ".ci")
 LIBRARIES = (
     "base", "keys", "keys/foreign", "keys/sign", "bundle", "bundle/unpack", "bundle/pack",
     "agent", "agent/fsm", "agent/net", "agent/worker",
-    "ctl", "ctl/rollout", "ctl/sim", "ctl/store", "ctl/net", "ctl/serve", "ctl/cmd",
+    "ctl", "ctl/repo", "ctl/rollout", "ctl/sim", "ctl/store", "ctl/net", "ctl/serve", "ctl/cmd",
 )
 
 

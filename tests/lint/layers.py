@@ -29,12 +29,13 @@ ALLOWED = {
     "agent/worker": _WIRE | {"bundle/unpack", "agent", "agent/net"},
     "agent/counter": {"base"},
     "ctl": _CTL,
+    "ctl/repo": _CTL,
     "ctl/rollout": _WIRE,
     "ctl/sim": _CTL | {"ctl/rollout", "agent/fsm"},
     "ctl/store": _CTL | {"ctl/rollout"},
     "ctl/net": _CTL,
-    "ctl/serve": _CTL | {"ctl/rollout", "ctl/store"},
-    "ctl/cmd": _CTL | {"ctl/rollout", "ctl/sim", "ctl/store", "ctl/net", "ctl/serve", "bundle/pack"},
+    "ctl/serve": _CTL | {"ctl/repo", "ctl/rollout", "ctl/store"},
+    "ctl/cmd": _CTL | {"ctl/repo", "ctl/rollout", "ctl/sim", "ctl/store", "ctl/net", "ctl/serve", "bundle/pack"},
 }
 
 # A program's main sees what its library may see, and the commands.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a target of this repository is: the canonical signed part of one bundle's manifest, so that
+// signatures which are added, and other packings of the same contents, change nothing.
+//
+//     path    NAME/RELEASE/ID.json             bundle name, release, manifest id
+//     file    NAME/RELEASE/SHA256.ID.json      below targets/: consistent snapshots put a hash
+//     first entry   {"hashes":{"blake2b-256":ID,"sha256":…},"length":…}
+#pragma once
+
+#include <jansson.h>
+
+#include "bundle/limits.h"
+#include "bundle/manifest.h"
+#include "keys/digest.h"
+
+#define REPO_TARGET_PATH_BYTES (BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + KEYS_DIGEST_HEX + 8)
+#define REPO_TARGET_FILE_BYTES (REPO_TARGET_PATH_BYTES + KEYS_DIGEST_HEX)
+
+struct repo_target {
+    char name[BUNDLE_NAME_MAX + 1];
+    char release[BUNDLE_RELEASE_MAX + 1];
+    char id[KEYS_DIGEST_HEX];
+    char sha256[KEYS_DIGEST_HEX];
+    uint64_t length;
+};
+
+// Of a manifest: the raw bytes of its envelope, padded or not, and what was read in it (verified or
+// not: a target says what may be installed, never that it was). *ret_part borrows from raw. Kinds:
+// those of keys_envelope_split.
+int repo_target_of(struct slice raw, const struct bundle_manifest_view *view,
+                   struct repo_target *ret, struct slice *ret_part, struct err *e)
+    __attribute__((nonnull));
+// Takes a path apart; ret->sha256 and length are not touched. Kind syntax.
+int repo_target_parse_path(const char *path, struct repo_target *ret, struct err *e)
+    __attribute__((nonnull));
+// Each returns ret.
+char *repo_target_path(const struct repo_target *target, char ret[static REPO_TARGET_PATH_BYTES]);
+char *repo_target_file(const struct repo_target *target, char ret[static REPO_TARGET_FILE_BYTES]);
+// The entry of a targets file; the caller's, NULL without memory.
+json_t *repo_target_entry(const struct repo_target *target) __attribute__((nonnull));
+// Reads an entry: length and both hashes, of which blake2b-256 must be the path's id. Kinds:
+// syntax, digest_mismatch.
+int repo_target_read(const char *path, const json_t *entry, struct repo_target *ret, struct err *e)
+    __attribute__((nonnull(1, 3, 4)));
