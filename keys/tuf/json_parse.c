@@ -30,7 +30,9 @@ static int refuse(const struct parser *p, const char *why) {
 }
 
 static void skip_blanks(struct parser *p) {
-    p->at += strspn(p->at, " \n\r\t");
+    static const char blanks[] = {' ', '\n', '\r', '\t'};
+    while (memchr(blanks, *p->at, sizeof blanks))
+        p->at++;
 }
 
 static int grow(struct parser *p) {
@@ -199,9 +201,9 @@ static int read_integer(struct parser *p) {
 }
 
 static int read_word(struct parser *p, enum tuf_json_type type, const char *word) {
-    if (strncmp(p->at, word, strlen(word)) != 0)
-        return refuse(p, "a value is expected");
-    p->at += strlen(word);
+    for (; *word; word++, p->at++)
+        if (*p->at != *word)
+            return refuse(p, "a value is expected");
     return add(p, type) ? 0 : -1;
 }
 
