@@ -145,7 +145,8 @@ int tuf_role_verify(const struct tuf_role *role, struct tuf_json_at signatures,
         if (same == n)
             counted[n++] = key;
     }
-    if (n < role->threshold)
+    // A threshold of 0 is never read; it would not be met either.
+    if (n == 0 || n < role->threshold)
         return err_set(e, &err_below_threshold,
                        "%s: valid signatures by %" PRIu32 " different keys of its role, %" PRIu32
                        " are needed",
