@@ -70,6 +70,14 @@ int keys_digest_fd(int fd, void *buffer, size_t buffer_bytes, struct keys_digest
     return 0;
 }
 
+char *keys_digest_sha256(const void *data, size_t len, char ret[static KEYS_DIGEST_HEX]) {
+    uint8_t digest[crypto_hash_sha256_BYTES];
+    static_assert(KEYS_DIGEST_HEX == 2 * sizeof digest + 1, "both digests have 32 bytes");
+    (void)crypto_hash_sha256(digest, data, len);
+    text_hex(digest, sizeof digest, ret);
+    return ret;
+}
+
 bool keys_digest_equal(const struct keys_digest *a, const struct keys_digest *b) {
     return sodium_memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }

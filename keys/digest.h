@@ -2,7 +2,8 @@
 //
 // BLAKE2b-256, the digest of everything this project addresses by content (RFC 7693, unkeyed, 32
 // bytes; keys/blake, the same as libsodium's crypto_generichash). In JSON a digest is 64 lower-case
-// hex digits. SHA-256 appears for TUF key ids alone.
+// hex digits. SHA-256 appears where others have to follow: TUF key ids, and the hashes of metadata
+// and targets in a repository.
 #pragma once
 
 #include <stdbool.h>
@@ -38,6 +39,9 @@ void keys_digest_keyed(const void *key, size_t key_len, const void *data, size_t
 // buffer.
 int keys_digest_fd(int fd, void *buffer, size_t buffer_bytes, struct keys_digest *ret,
                    uint64_t *ret_bytes, struct err *e) __attribute__((nonnull));
+
+// SHA-256 as 64 lower-case hex digits; returns ret.
+char *keys_digest_sha256(const void *data, size_t len, char ret[static KEYS_DIGEST_HEX]);
 
 // In constant time.
 bool keys_digest_equal(const struct keys_digest *a, const struct keys_digest *b)

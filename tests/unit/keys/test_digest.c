@@ -180,3 +180,11 @@ Test(digest, libsodium_makes_the_same_at_every_length_and_however_it_is_fed) {
         cr_assert(keys_digest_equal(&fed, &theirs), "%zu bytes in pieces", len);
     }
 }
+
+Test(digest, sha256_is_that_of_fips_180_4) {
+    char hex[KEYS_DIGEST_HEX];
+    cr_assert_str_eq(keys_digest_sha256("abc", 3, hex),
+                     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    cr_assert_str_eq(keys_digest_sha256("", 0, hex),
+                     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}

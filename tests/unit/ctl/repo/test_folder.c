@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A repository in a folder: published, renewed, damaged, restored, rotated.
+#include "ctl/kind.h"
+#include "tests/unit/ctl/repo/folder.h"
+
+// Targets of one release, published.
+static struct repo_target begin(struct place *p) {
+    place_make(p);
+    struct repo_target t = place_target(p, "app", "1.0");
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert_null(place_targets(p, "targets", targets, 1, 1 << 2));
+    return t;
+}
+
+Test(folder, what_was_published_is_whole_and_found_by_who_opens_it) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    for (int i = 0; i < 2; i++) {
+        static const char *const roles[] = {"root", "timestamp", "snapshot", "targets"};
+        cr_assert_eq(repo_folder_n_states(p.folder), 4);
+        for (size_t k = 0; k < 4; k++)
+            cr_assert(is_valid(&p, roles[k]), "%s: %s", roles[k],
+                      repo_folder_find(p.folder, roles[k])->why.text);
+        cr_assert(repo_folder_names(p.folder, &t));
+        cr_assert_eq(version_of(&p, "snapshot"), NOW);
+        place_reopen(&p);
+    }
+    t.id[0] = t.id[0] == '0' ? '1' : '0';
+    cr_assert_not(repo_folder_names(p.folder, &t));
+}
+
+Test(folder, a_timestamp_leads_to_bytes_and_they_to_all_others) {
+    OWN(place) struct place p;
+    char file[64];
+    (void)begin(&p);
+    OWN(json) json_t *timestamp = place_json(&p, "timestamp.json");
+    const json_t *meta = json_object_get(json_object_get(timestamp, "signed"), "meta");
+    cr_assert_eq(json_object_size(meta), 1);
+    (void)snprintf(file, sizeof file, "%lld.snapshot.json",
+                   (long long)json_integer_value(
+                       json_object_get(json_object_get(meta, "snapshot.json"), "version")));
+    OWN(json) json_t *snapshot = place_json(&p, file);
+    meta = json_object_get(json_object_get(snapshot, "signed"), "meta");
+    cr_assert_eq(
+        json_integer_value(json_object_get(json_object_get(meta, "targets.json"), "version")), 1);
+}
+
+Test(folder, the_same_again_changes_nothing) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf raw;
+    (void)begin(&p);
+    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    must(repo_folder_read(p.folder, "targets", &raw, &e));
+    uint64_t before = version_of(&p, "timestamp");
+    cr_assert_eq(repo_folder_accept(p.folder, "targets", buf_slice(&raw), &p.online, &e),
+                 REPO_FOLDER_SAME);
+    cr_assert_eq(version_of(&p, "timestamp"), before);
+}
+
+Test(folder, targets_need_the_keys_of_the_role_a_higher_version_and_a_life) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 7), &err_below_threshold);
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 3), &err_below_threshold);
+    (void)json_object_set_new(targets, "x", json_true());
+    cr_assert_eq(place_targets(&p, "targets", targets, 1, 1 << 2), &err_rollback);
+    cr_assert_eq(place_targets(&p, "targets", targets, NOW + 2 * DAY, 1 << 2), &err_limit);
+    p.online.now_s = NOW - 2 * DAY; // and it comes from the future
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_limit);
+    p.online.now_s = NOW + 366 * DAY;
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_expired);
+    p.online.now_s = NOW;
+    cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 2));
+    cr_assert_eq(version_of(&p, "targets"), 2);
+}
+
+Test(folder, a_target_that_nobody_uploaded_is_not_named) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    struct repo_target list[] = {t, t};
+    memset(list[1].id, 'a', KEYS_DIGEST_HEX - 1);
+    OWN(json) json_t *targets = targets_of(list, 2);
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_not_found);
+    cr_assert_eq(version_of(&p, "targets"), 1);
+}
+
+Test(folder, the_bytes_of_a_target_are_its_own) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct repo_target t = begin(&p);
+    t.length = 3;
+    cr_assert_lt(
+        repo_folder_put_target(p.folder, &t, (struct slice){(const uint8_t *)"{ }", 3}, &e), 0);
+    cr_assert(err_is(&e, &err_digest_mismatch));
+    err_clear(&e);
+    cr_assert_eq(repo_folder_has_target(p.folder, &t, &e), REPO_FOLDER_ABSENT); // another length
+}
+
+Test(folder, online_roles_are_signed_anew_when_half_is_over) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    (void)begin(&p);
+    cr_assert_eq(repo_folder_renew(p.folder, &p.online, &e), REPO_FOLDER_SAME);
+    p.online.now_s = NOW + REPO_FOLDER_TIMESTAMP_EXPIRES_DEFAULT_S / 2 - 1;
+    cr_assert_eq(repo_folder_renew(p.folder, &p.online, &e), REPO_FOLDER_SAME);
+    p.online.now_s++;
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert_eq(version_of(&p, "timestamp"), (uint64_t)p.online.now_s);
+    cr_assert_eq(version_of(&p, "snapshot"), NOW);
+    p.online.now_s = NOW + REPO_FOLDER_SNAPSHOT_EXPIRES_DEFAULT_S / 2;
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert_eq(version_of(&p, "snapshot"), (uint64_t)p.online.now_s);
+    cr_assert_eq(version_of(&p, "targets"), 1);
+    place_reopen(&p);
+    cr_assert(is_valid(&p, "timestamp") && is_valid(&p, "snapshot") && is_valid(&p, "targets"));
+}
+
+Test(folder, versions_rise_when_the_clock_goes_back_and_when_a_backup_came_back) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    (void)begin(&p);
+    OWN(buf) struct buf backup;
+    buf_init(&backup, 1 << 16);
+    must(fs_read_file(p.dir.fd, "metadata/timestamp.json", 1 << 16, &backup, &e));
+    p.online.now_s = NOW + 10 * DAY;
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    uint64_t seen = version_of(&p, "timestamp");
+    // Restored: what devices have seen is not known here any more.
+    must(fs_replace(p.dir.fd, "metadata/timestamp.json", backup.data, backup.len, 0644, &e));
+    place_reopen(&p);
+    cr_assert_lt(version_of(&p, "timestamp"), seen);
+    p.online.now_s = NOW + 11 * DAY;
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert_gt(version_of(&p, "timestamp"), seen);
+    cr_assert_gt(version_of(&p, "snapshot"), seen);
+    // A clock that was set back: the version before + 1.
+    seen = version_of(&p, "timestamp");
+    OWN(json) json_t *targets = json_deep_copy(repo_folder_targets(p.folder, "targets"));
+    p.online.now_s = NOW;
+    cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 2));
+    cr_assert_eq(version_of(&p, "timestamp"), seen + 1);
+}
+
+Test(folder, a_lost_or_damaged_timestamp_is_made_again_from_what_lies_there) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct repo_target t = begin(&p);
+    must(fs_replace(p.dir.fd, "metadata/timestamp.json", "{}", 2, 0644, &e));
+    place_reopen(&p);
+    cr_assert_not(is_valid(&p, "timestamp"));
+    cr_assert(is_valid(&p, "snapshot") && is_valid(&p, "targets"));
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert(is_valid(&p, "timestamp"));
+    must(fs_remove(p.dir.fd, "metadata/timestamp.json", &e));
+    char file[64];
+    (void)snprintf(file, sizeof file, "metadata/%llu.snapshot.json",
+                   (unsigned long long)version_of(&p, "snapshot"));
+    must(fs_remove(p.dir.fd, file, &e));
+    place_reopen(&p);
+    cr_assert_not(is_valid(&p, "snapshot"));
+    cr_assert_eq(version_of(&p, "targets"), 1);
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    place_reopen(&p);
+    cr_assert(is_valid(&p, "timestamp") && is_valid(&p, "snapshot"));
+    cr_assert(repo_folder_names(p.folder, &t));
+}
+
+Test(folder, damaged_targets_are_not_believed_and_their_version_still_counts) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf raw;
+    struct repo_target t = begin(&p);
+    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    must(repo_folder_read(p.folder, "targets", &raw, &e));
+    char *length = strstr((char *)raw.data, "\"length\":") + 9;
+    *length = *length == '9' ? '8' : '9';
+    must(fs_replace(p.dir.fd, "metadata/1.targets.json", raw.data, raw.len, 0644, &e));
+    place_reopen(&p);
+    cr_assert_not(is_valid(&p, "targets"));
+    cr_assert(err_is(&repo_folder_find(p.folder, "targets")->why, &err_bad_signature));
+    cr_assert_null(repo_folder_targets(p.folder, "targets"));
+    cr_assert_not(repo_folder_names(p.folder, &t));
+    cr_assert_eq(repo_folder_next_version(p.folder, "targets", 0), 2);
+}
+
+Test(folder, old_versions_go_and_roots_and_current_ones_stay) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct stat st;
+    (void)begin(&p);
+    for (unsigned i = 0; i < REPO_FOLDER_KEPT + 4; i++) {
+        OWN(json) json_t *targets = json_deep_copy(repo_folder_targets(p.folder, "targets"));
+        p.online.now_s++;
+        cr_assert_null(place_targets(&p, "targets", targets, 2 + i, 1 << 2));
+    }
+    cr_assert_eq(version_of(&p, "targets"), REPO_FOLDER_KEPT + 5);
+    cr_assert_eq(fs_stat(p.dir.fd, "metadata/5.targets.json", &st, &e), FS_ABSENT);
+    cr_assert_eq(fs_stat(p.dir.fd, "metadata/6.targets.json", &st, &e), 0);
+    cr_assert_eq(fs_stat(p.dir.fd, "metadata/1.root.json", &st, &e), 0);
+    char file[64];
+    (void)snprintf(file, sizeof file, "metadata/%lld.snapshot.json", NOW + 4);
+    cr_assert_eq(fs_stat(p.dir.fd, file, &st, &e), FS_ABSENT);
+    (void)snprintf(file, sizeof file, "metadata/%lld.snapshot.json", NOW + 5);
+    cr_assert_eq(fs_stat(p.dir.fd, file, &st, &e), 0);
+}
+
+// ── Rotation
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+static const struct err_kind *put_root(struct place *p, const struct keys_root_content *content,
+                                       uint64_t keys) {
+    OWN(buf) struct buf raw;
+    root_sign(content, keys, &raw);
+    return place_accept(p, "root", buf_slice(&raw));
+}
+
+Test(folder, a_new_root_follows_and_brings_a_new_timestamp) {
+    OWN(place) struct place p;
+    struct keys_root_content content;
+    (void)begin(&p);
+    root_content(2, &content);
+    cr_assert_eq(put_root(&p, &content, 1 << 2), &err_root_chain);
+    root_content(3, &content);
+    cr_assert_eq(put_root(&p, &content, 1 << 1), &err_root_chain);
+    root_content(2, &content);
+    uint64_t before = version_of(&p, "timestamp");
+    cr_assert_null(put_root(&p, &content, 1 << 1));
+    cr_assert_null(put_root(&p, &content, 1 << 1)); // the same again
+    cr_assert_eq(version_of(&p, "root"), 2);
+    cr_assert_gt(version_of(&p, "timestamp"), before);
+    place_reopen(&p); // by the first root: the chain is followed
+    cr_assert_eq(version_of(&p, "root"), 2);
+}
+
+Test(folder, a_root_that_takes_the_online_keys_away_needs_the_new_ones_at_hand) {
+    OWN(place) struct place p;
+    struct keys_root_content content;
+    (void)begin(&p);
+    root_content(2, &content);
+    content.roles[KEYS_ROOT_ROLE_TIMESTAMP] = role_of(8, 1, 1);
+    cr_assert_eq(put_root(&p, &content, 1 << 1), &err_bad_key);
+    cr_assert_eq(version_of(&p, "root"), 1);
+    struct sign_signer *old = p.timestamp;
+    p.online.timestamp = p.timestamp = forge_signer(8);
+    sign_signer_free(old);
+    cr_assert_null(put_root(&p, &content, 1 << 1));
+    cr_assert(is_valid(&p, "timestamp") && is_valid(&p, "snapshot"));
+    place_reopen(&p);
+    cr_assert(is_valid(&p, "timestamp"));
+}
+
+Test(folder, after_a_rotation_of_targets_the_old_ones_do_not_hold_until_they_are_signed_anew) {
+    OWN(place) struct place p;
+    struct keys_root_content content;
+    struct repo_target t = begin(&p);
+    root_content(2, &content);
+    content.roles[KEYS_ROOT_ROLE_TARGETS] = role_of(8, 1, 1);
+    cr_assert_null(put_root(&p, &content, 1 << 1));
+    cr_assert_not(is_valid(&p, "targets"));
+    cr_assert_not(repo_folder_names(p.folder, &t));
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_below_threshold);
+    cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 8));
+    cr_assert(is_valid(&p, "targets"));
+    cr_assert(repo_folder_names(p.folder, &t));
+}
+
+Test(folder, what_is_made_here_is_not_taken_in_and_what_nobody_delegates_does_not_exist) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert_eq(place_targets(&p, "snapshot", targets, 9, 1 << 3), &err_usage);
+    cr_assert_eq(place_targets(&p, "timestamp", targets, 9, 1 << 4), &err_usage);
+    cr_assert_eq(place_targets(&p, "models", targets, 9, 1 << 2), &err_not_found);
+}
+
+// ── Delegations
+// ─────────────────────────────────────────────────────────────────────────────────────
+
+// Top-level targets that name t and delegate by each of these, in order: name, pattern, key,
+// terminating.
+struct wish {
+    const char *name, *pattern;
+    unsigned key;
+    bool terminating;
+};
+
+static void delegate(struct place *p, const struct repo_target *t, uint64_t version,
+                     const struct wish *wishes, size_t n) {
+    struct err e = ERR_NONE;
+    OWN(json) json_t *targets = targets_of(t, t ? 1 : 0);
+    for (size_t i = 0; i < n; i++) {
+        struct keys_role role = role_of(wishes[i].key, 1, 1);
+        const struct repo_targets_delegation d = {.name = wishes[i].name,
+                                                  .role = &role,
+                                                  .n_paths = 1,
+                                                  .paths = &wishes[i].pattern,
+                                                  .any_component = true,
+                                                  .executable = true,
+                                                  .terminating = wishes[i].terminating};
+        must(repo_targets_delegate(targets, &d, &e));
+    }
+    cr_assert_null(place_targets(p, "targets", targets, version, 1 << 2));
+}
+
+Test(folder, a_delegated_role_is_signed_by_its_keys_and_found_through_its_pattern) {
+    OWN(place) struct place p;
+    const struct wish wish = {"models", "models/*/*", 9, false};
+    struct repo_target t = begin(&p);
+    delegate(&p, &t, 2, &wish, 1);
+    cr_assert_eq(version_of(&p, "models"), 0);
+    struct repo_target m = place_target(&p, "models", "1");
+    struct repo_target out = place_target(&p, "other", "1");
+    struct repo_target both[] = {m, out};
+    OWN(json) json_t *models = targets_of(both, 2);
+    cr_assert_eq(place_targets(&p, "models", models, 1, 1 << 2), &err_below_threshold);
+    cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
+    place_reopen(&p);
+    cr_assert(is_valid(&p, "models"));
+    cr_assert(repo_folder_names(p.folder, &m));
+    cr_assert(repo_folder_names(p.folder, &t));
+    cr_assert_not(repo_folder_names(p.folder, &out), "a role is trusted for its pattern only");
+}
+
+Test(folder, a_terminating_delegation_ends_the_search_and_an_absent_role_does_too) {
+    OWN(place) struct place p;
+    const struct wish wishes[] = {{"first", "m/*/*", 9, true}, {"second", "m/*/*", 10, false}};
+    struct repo_target t = begin(&p);
+    struct repo_target m = place_target(&p, "m", "1");
+    delegate(&p, &t, 2, wishes, 2);
+    OWN(json) json_t *named = targets_of(&m, 1);
+    OWN(json) json_t *none = targets_of(NULL, 0);
+    cr_assert_null(place_targets(&p, "second", named, 1, 1 << 10));
+    cr_assert_not(repo_folder_names(p.folder, &m), "first is not there yet");
+    cr_assert_null(place_targets(&p, "first", none, 1, 1 << 9));
+    cr_assert_not(repo_folder_names(p.folder, &m), "first terminates");
+    const struct wish open[] = {{"first", "m/*/*", 9, false}, {"second", "m/*/*", 10, false}};
+    delegate(&p, &t, 3, open, 2);
+    cr_assert(repo_folder_names(p.folder, &m));
+}
+
+Test(folder, a_role_that_lost_its_delegation_stays_in_the_snapshot_and_is_worth_nothing) {
+    OWN(place) struct place p;
+    const struct wish wish = {"models", "models/*/*", 9, false};
+    struct repo_target t = begin(&p);
+    delegate(&p, &t, 2, &wish, 1);
+    struct repo_target m = place_target(&p, "models", "1");
+    OWN(json) json_t *models = targets_of(&m, 1);
+    cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
+    delegate(&p, &t, 3, NULL, 0);
+    cr_assert_not(repo_folder_names(p.folder, &m));
+    cr_assert_null(repo_folder_find(p.folder, "models"));
+    char file[64];
+    (void)snprintf(file, sizeof file, "%llu.snapshot.json",
+                   (unsigned long long)version_of(&p, "snapshot"));
+    OWN(json) json_t *snapshot = place_json(&p, file);
+    cr_assert_not_null(json_object_get(json_object_get(json_object_get(snapshot, "signed"), "meta"),
+                                       "models.json"));
+}
