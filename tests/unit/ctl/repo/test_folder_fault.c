@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Publishing with the n-th change to the disk failing, for every n: whoever opens the folder
+// afterwards finds one whole state, the old one or the new, and trying again succeeds.
+#include <errno.h>
+
+#include "tests/support/fs_fault.h"
+#include "tests/unit/ctl/repo/folder.h"
+
+static void check_whole(struct place *p, size_t n) {
+    static const char *const roles[] = {"root", "timestamp", "snapshot", "targets"};
+    place_reopen(p);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(is_valid(p, roles[i]), "call %zu: %s: %s", n, roles[i],
+                  repo_folder_find(p->folder, roles[i])->why.text);
+}
+
+// Whether it went through.
+static bool publish(struct place *p, const json_t *targets, uint64_t version, size_t fail_at,
+                    enum fs_fault_effect effect, bool *ret_hit) {
+    const struct fs_fault fault = {
+        .at = fail_at, .effect = effect, .error = ENOSPC, .for_ever = true};
+    OWN(buf) struct buf raw;
+    struct err e = ERR_NONE;
+    targets_sign(targets, version, 1 << 2, &raw);
+    fs_fault_begin(&fault);
+    int done = repo_folder_accept(p->folder, "targets", buf_slice(&raw), &p->online, &e);
+    *ret_hit = fs_fault_end(NULL);
+    return done >= 0;
+}
+
+static void fail_each(enum fs_fault_effect effect) {
+    OWN(place) struct place p;
+    bool hit = true;
+    uint64_t version = 1;
+    place_make(&p);
+    struct repo_target t = place_target(&p, "app", "1.0");
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert(publish(&p, targets, version, 1000, effect, &hit));
+    hit = true;
+    for (size_t n = 0; hit; n++) {
+        cr_assert_lt(n, 200);
+        p.online.now_s++;
+        bool done = publish(&p, targets, ++version, n, effect, &hit);
+        cr_assert(done || hit, "call %zu", n);
+        check_whole(&p, n);
+        uint64_t now = version_of(&p, "targets");
+        cr_assert(now == version || (now == version - 1 && hit), "call %zu", n);
+        cr_assert(publish(&p, targets, ++version, 1000, effect, &(bool){false}), "call %zu", n);
+        check_whole(&p, n);
+    }
+}
+
+Test(folder_fault, a_disk_that_refuses_leaves_one_whole_state) {
+    fail_each(FS_FAULT_ERROR);
+}
+
+Test(folder_fault, a_disk_that_loses_acknowledgements_leaves_one_whole_state) {
+    fail_each(FS_FAULT_AFTERWARDS);
+}
