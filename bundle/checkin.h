@@ -98,8 +98,11 @@ struct bundle_checkin {
 };
 
 // {"acked":ID,"facts_wanted":bool,"instruction":"<envelope as text>"|null,"nonce":…,"now":"…",
-//  "poll_s":N,"protocol":1,"refused":[ID,…],"why":{"code":…,"text":…}|null}
+//  "poll_s":N,"protocol":1,"refused":[ID,…],"repository":{"root":N,"snapshot":N}|null,
+//  "why":{"code":…,"text":…}|null}
 //
+// repository: the versions that the controller's repository has, a hint when a refresh is worth its
+// bytes; trusted for nothing, and absent from controllers without a repository.
 // acked: every report up to this id is durable at the controller. refused: reports it will never
 // take (malformed); the device sets them aside.
 struct bundle_answer {
@@ -109,6 +112,8 @@ struct bundle_answer {
     uint64_t poll_s; // 0: the device's own interval
     uint64_t acked;
     bool facts_wanted;
+    uint64_t repository_root; // both 0: not said
+    uint64_t repository_snapshot;
     size_t n_refused;
     uint64_t refused[BUNDLE_REPORTS_PER_CHECKIN_MAX];
     struct buf instruction;        // raw envelope; empty when there is none. Owned

@@ -18,6 +18,12 @@ static const struct bundle_message_member why_members[] = {
     {.key = NULL},
 };
 
+static const struct bundle_message_member repository_members[] = {
+    MEMBER("root", COUNT, REQUIRED, repository_root),
+    MEMBER("snapshot", U64, REQUIRED, repository_snapshot),
+    {.key = NULL},
+};
+
 static const struct bundle_message_member members[] = {
     MEMBER("acked", U64, REQUIRED, acked),
     MEMBER("facts_wanted", BOOL, REQUIRED, facts_wanted),
@@ -25,6 +31,7 @@ static const struct bundle_message_member members[] = {
     MEMBER("now", TIME, REQUIRED, now_s),
     MEMBER("poll_s", U64, REQUIRED, poll_s),
     MEMBER("protocol", COUNT, REQUIRED, protocol),
+    BUNDLE_MESSAGE_MEMBERS("repository", OPTIONAL, repository_members, BUNDLE_MESSAGE_NO_FLAG),
     BUNDLE_MESSAGE_MEMBERS("why", OPTIONAL, why_members, BUNDLE_MESSAGE_NO_FLAG),
     {.key = NULL},
 };

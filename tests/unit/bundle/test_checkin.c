@@ -82,7 +82,7 @@ static const struct {
     {"checkin",
      read_checkin,
      {"dropped", "facts", "look", "metrics", "previous", "progress", "update", "why", NULL}},
-    {"answer", read_answer, {"instruction", "refused", "why", NULL}},
+    {"answer", read_answer, {"instruction", "refused", "repository", "why", NULL}},
     {"enroll", read_enroll, {"enroll_token", NULL}},
 };
 
