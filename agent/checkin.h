@@ -19,7 +19,8 @@ struct agent_checkin_host {
     struct agent_loop *loop;
     struct agent_state *state;
     struct agent_update *update;
-    const json_t *facts; // borrowed
+    struct agent_trust *trust; // told what the controller says of the repository
+    const json_t *facts;       // borrowed
 };
 
 int agent_checkin_open(const struct agent_checkin_host *host, struct agent_checkin **ret,

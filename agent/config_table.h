@@ -10,6 +10,7 @@
 // clang-format off
 #define AGENT_CONFIG_TABLE(X)                                                                                          \
     X(controller,         TEXT, "",  0, 2048, "URL",   "base URL of the controller; \"\" for none (install by hand only)") \
+    X(repository,         TEXT, "",  0, 2000, "URL",   "base URL of the signed repository; \"\" for /repository at the controller") \
     X(state_dir,          PATH, NULL, 1, 1024, "path", "where generations and the agent's own state live")             \
     X(root,               PATH, NULL, 1, 1024, "path", "root.json, the keys this device trusts")                       \
     X(device,             TEXT, "",  0, 64, "name",    "id to ask for at enrolment; \"\" for one made from the device's key") \

@@ -21,6 +21,7 @@
 #include "agent/serve.h"
 #include "agent/state.h"
 #include "agent/talk.h"
+#include "agent/trust.h"
 #include "agent/update.h"
 #include "base/own.h"
 
@@ -34,6 +35,7 @@ struct daemon {
     struct agent_loop loop;
     struct agent_state state;
     json_t *facts;
+    struct agent_trust *trust;
     struct agent_update *update;
     struct agent_checkin *checkin;
     struct agent_talk_server *server;
@@ -154,6 +156,12 @@ static int open_signals(struct daemon *d, struct err *e) {
     return 0;
 }
 
+static int open_trust(struct daemon *d, struct err *e) {
+    struct agent_trust_host host = {
+        .loop = &d->loop, .state = &d->state, .fill_net = fill_net, .context = d};
+    return agent_trust_open(&host, &d->trust, e);
+}
+
 static int open_update(struct daemon *d, struct err *e) {
     struct agent_update_host host = {
         .loop = &d->loop,
@@ -161,6 +169,7 @@ static int open_update(struct daemon *d, struct err *e) {
         .facts = d->facts,
         .checkin_soon = checkin_soon,
         .breathe = breathe,
+        .trust = d->trust,
         .fill_net = fill_net,
         .token = token,
         .context = d,
@@ -169,8 +178,11 @@ static int open_update(struct daemon *d, struct err *e) {
 }
 
 static int open_checkin(struct daemon *d, struct err *e) {
-    struct agent_checkin_host host = {
-        .loop = &d->loop, .state = &d->state, .update = d->update, .facts = d->facts};
+    struct agent_checkin_host host = {.loop = &d->loop,
+                                      .state = &d->state,
+                                      .update = d->update,
+                                      .trust = d->trust,
+                                      .facts = d->facts};
     if (d->once)
         return 0;
     return agent_checkin_open(&host, &d->checkin, e);
@@ -184,7 +196,7 @@ static int open_all(struct daemon *d, struct err *e) {
     if (open_signals(d, e) < 0 || agent_state_open(d->config, d->loop.clock, &d->state, e) < 0)
         return -1;
     if (agent_facts_collect(d->config, d->state.store.dir, &d->facts, e) < 0 ||
-        open_update(d, e) < 0 || open_checkin(d, e) < 0 ||
+        open_trust(d, e) < 0 || open_update(d, e) < 0 || open_checkin(d, e) < 0 ||
         agent_talk_listen(&d->loop, agent_daemon_socket(d->config, path, sizeof path),
                           d->config->socket_group, answer, d, &d->server, e) < 0)
         return -1;
@@ -201,12 +213,14 @@ static void close_all(struct daemon *d) {
     agent_talk_close(d->server);
     agent_checkin_close(d->checkin);
     agent_update_close(d->update);
+    agent_trust_close(d->trust);
     agent_state_close(&d->state);
     json_decref(d->facts);
     own_drop_fd(&d->signals);
     d->server = NULL;
     d->checkin = NULL;
     d->update = NULL;
+    d->trust = NULL;
     d->facts = NULL;
     d->signals = -1;
 }

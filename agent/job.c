@@ -57,14 +57,15 @@ static const struct field fields[] = {
     FIELD("probe_url", FIELD_TEXT, probe_url),
     FIELD("metric", FIELD_TEXT, metric),
     FIELD("timeout_s", FIELD_U64, timeout_s),
+    FIELD("repository", FIELD_TEXT, repository),
+    FIELD("now_s", FIELD_I64, now_s),
+    FIELD("target", FIELD_TEXT, target),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
 static const char *const kind_names[AGENT_JOB_KINDS] = {
-    [AGENT_JOB_CHECKIN] = "checkin",
-    [AGENT_JOB_ENROLL] = "enroll",
-    [AGENT_JOB_FETCH] = "fetch",
-    [AGENT_JOB_PROBE] = "probe",
+    [AGENT_JOB_CHECKIN] = "checkin", [AGENT_JOB_ENROLL] = "enroll",   [AGENT_JOB_FETCH] = "fetch",
+    [AGENT_JOB_PROBE] = "probe",     [AGENT_JOB_REFRESH] = "refresh", [AGENT_JOB_JUDGE] = "judge",
 };
 
 static json_t *field_value(const struct field *field, const char *at) {

@@ -28,6 +28,11 @@
 //             w: RESULT
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
+//   refresh   w: RESULT                  what was fetched and held lies in the incoming directory,
+//                                        unjudged, also after an error
+//   judge     w: RESULT                  the verdict (agent/trust/verdict.h) lies in the memfd,
+//   also
+//                                        after an error
 //
 // One more mode needs no agent: `edge-agent-worker --verify ROOT FILE` reads and checks a whole
 // bundle (unpack_check) and writes nothing. It exits with 0, or prints one line on stderr and exits
@@ -45,6 +50,7 @@
 #define AGENT_JOB_SPEC_MAX_BYTES (64 * 1024)
 #define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
 #define AGENT_JOB_PATH_MAX       1024
+#define AGENT_JOB_TARGET_MAX     (BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + KEYS_DIGEST_HEX + 8)
 
 enum agent_job_kind {
     // Descriptors: memfd with the check-in's body (JSON of bundle_checkin, ready to send).
@@ -56,6 +62,11 @@ enum agent_job_kind {
     // worker writes the manifest member's bytes before it sends MANIFEST.
     AGENT_JOB_FETCH,
     AGENT_JOB_PROBE, // no descriptors
+    // Descriptors: directory for what is fetched (private/incoming); directory with the trusted
+    // metadata, to read.
+    AGENT_JOB_REFRESH,
+    // The same two, both to read; an empty memfd for the verdict. It has no network.
+    AGENT_JOB_JUDGE,
     AGENT_JOB_KINDS
 };
 
@@ -93,7 +104,11 @@ struct agent_job {
     // probe
     char probe_url[BUNDLE_URL_MAX + 1]; // loopback http: or file:
     char metric[BUNDLE_URL_MAX + 1];    // "" for an http probe
-    uint64_t timeout_s;
+    uint64_t timeout_s;                 // of a probe; of a whole refresh
+    // refresh, judge
+    char repository[BUNDLE_URL_MAX + 1];   // base URL, without metadata/
+    int64_t now_s;                         // what expires at or before it is refused; 0: unknown
+    char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none (judge)
 };
 
 enum agent_job_message_type {
@@ -137,6 +152,8 @@ struct agent_job_answer {
     uint64_t refused[BUNDLE_REPORTS_PER_CHECKIN_MAX];
     char why_code[ERR_NAME_BYTES];
     char why_text[BUNDLE_REPORT_TEXT_MAX + 1];
+    // Versions that the repository has, by the controller's word; 0 unknown. A hint.
+    uint64_t repository_root, repository_snapshot;
     uint64_t instruction_bytes;
     uint8_t instruction[BUNDLE_INSTRUCTION_MAX_BYTES]; // only instruction_bytes of it are sent
 };

@@ -33,6 +33,8 @@
     X(cancelled,         92, false, "given up because the controller or an operator said so")                          \
     X(rolled_back,       93, false, "an operator or the controller asked to go back")                                  \
     X(wrong_state,       94, false, "the agent is not in a state where this can be done")                             \
+    X(not_in_targets,    95, false, "the repository's targets do not name this bundle, or not for what it holds")      \
+    X(stale_repository,  96, true,  "the repository has nothing current: its metadata is missing or has expired")      \
     X(state_restored,    97, true,  "the state directory is not the one that this device wrote last")
 // clang-format on
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/kind.h"
+#include "agent/trust.h"
 #include "base/chrono.h"
 #include "base/fs.h"
 #include "base/own.h"
@@ -53,28 +54,23 @@ static json_t *describe_progress(const struct agent_update *update) {
     return json_pack("{sI sI}", "done", (json_int_t)done, "total", (json_int_t)total);
 }
 
-static json_t *describe_time(const struct agent_state *state) {
-    char text[CHRONO_TEXT_BYTES];
-    int64_t now =
-        state->root ? agent_state_trusted_s(state) : fsm_trusted_signed_s(&state->journal.trusted);
-    return now > 0 ? json_string(chrono_format(now, text)) : json_null();
-}
-
 int agent_status_make(const struct agent_state *state, const struct agent_update *update,
                       json_t **ret, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
     uint64_t generation = r->committed;
+    json_t *trust = agent_trust_describe(state);
     json_t *components = describe_components(&state->store, &generation);
     OWN(json)
     json_t *status = json_pack(
-        "{ss ss ss sI so so so so s{sI sI sI} s{ss ss} so}", "agent", EDGE_VERSION, "device",
+        "{ss ss ss sI so so so so s{sI sI sI} s{ss ss} so so}", "agent", EDGE_VERSION, "device",
         state->identity.device, "state", fsm_machine_state_names[r->state], "generation",
         (json_int_t)generation, "previous",
         r->has_previous ? json_integer((json_int_t)r->previous) : json_null(), "components",
         components, "update", describe_update(r), "progress", describe_progress(update), "queue",
         "waiting", (json_int_t)state->queue.n, "dropped", (json_int_t)state->queue.dropped,
         "refused", (json_int_t)state->queue.refused, "why", "code", r->why.code, "text",
-        r->why.text, "trusted_time", describe_time(state));
+        r->why.text, "trust", trust, "trusted_time",
+        trust ? json_incref(json_object_get(trust, "trusted_time")) : NULL);
     if (!status)
         return err_set(e, &err_memory, "describing the state: out of memory");
     if (update && agent_update_describe(update, status, e) < 0)
@@ -87,6 +83,8 @@ int agent_status_make(const struct agent_state *state, const struct agent_update
 static int open_private(const struct agent_config *config, struct agent_state *s, struct err *e) {
     char path[FS_PATH_BYTES];
     struct err none = ERR_NONE;
+    OWN(buf) struct buf root;
+    buf_init(&root, KEYS_ROOT_MAX_BYTES);
     s->config = config;
     s->clock = chrono_system();
     if (fs_open_dir(AT_FDCWD, config->state_dir, &s->store.dir, e) < 0 ||
@@ -101,6 +99,13 @@ static int open_private(const struct agent_config *config, struct agent_state *s
     (void)snprintf(path, sizeof path, "%s/private/device.key", config->state_dir);
     if (access(path, R_OK) == 0)
         (void)agent_identity_open(s->private_dir, config->device, &s->identity, &none);
+    fsm_trusted_start(&s->journal.trusted, chrono_boot_ms(s->clock));
+    if (fs_read_file(s->private_dir, TRUST_STORE_DIR "/" TRUST_STORE_ROOT, KEYS_ROOT_MAX_BYTES,
+                     &root, &none) == 0)
+        (void)keys_root_open(buf_slice(&root), &s->root, &none);
+    err_clear(&none);
+    (void)trust_store_look(s->private_dir, &s->trust, &none);
+    err_clear(&none);
     (void)agent_queue_look(s->private_dir, 1, &s->queue, &none);
     return 0;
 }

@@ -4,6 +4,7 @@
 // parts are the files of agent/update/, one for each stretch of the way:
 //
 //   engine.c    events in, work out; the only caller of agent_state_step
+//   trust.c     what the repository says, before a download
 //   fetch.c     the worker, the manifest and what is judged by it before the first byte
 //   gate.c      sealing, probes before the swap
 //   wait.c      inhibit, window, last look
@@ -21,6 +22,7 @@
 #include "agent/loop.h"
 #include "agent/state.h"
 
+struct agent_trust;
 struct agent_update; // the engine
 
 // What an engine needs of its surroundings.
@@ -30,6 +32,8 @@ struct agent_update_host {
     const json_t *facts;                          // of this device; borrowed
     void (*checkin_soon)(void *context);          // something to report, or the last look is wanted
     int (*breathe)(void *context, struct err *e); // called during long hashing; < 0 stops it
+    struct agent_trust
+        *trust; // the repository; borrowed. NULL: nothing is installed from the network
     void (*fill_net)(void *context, struct agent_job_net *ret); // network settings for a job
     const char *(*token)(void *context); // for downloads from the controller itself
     void *context;

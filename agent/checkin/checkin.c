@@ -15,6 +15,7 @@
 #include "agent/hire.h"
 #include "agent/kind.h"
 #include "agent/log.h"
+#include "agent/trust.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/random.h"
@@ -172,6 +173,7 @@ static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m)
         finish(c, &e);
         return;
     }
+    agent_trust_hint(c->host.trust, m->repository_root, m->repository_snapshot);
     if (m->instruction_bytes == 0)
         return;
     struct slice raw = {.data = m->instruction, .len = (size_t)m->instruction_bytes};

@@ -112,6 +112,28 @@ int net_request_post(const struct net_request *request, struct net_request_answe
     return 0;
 }
 
+int net_request_get(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
+                    struct net_request_answer *ret, struct err *e) {
+    OWN(handle) CURL *handle = NULL;
+    if (net_handle_open(net, url, &handle, e) < 0)
+        return -1;
+    net_handle_follow(handle, net, url);
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    struct sink sink = {.to = &ret->body};
+    struct net_handle_headers headers;
+    long status = 0;
+    if (perform(handle, &sink, &headers, &status, e) < 0) {
+        // The page that says "not found" may be longer than the file would be allowed to be.
+        curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+        if (!sink.too_large || status < 400)
+            return -1;
+        err_clear(e);
+    }
+    ret->status = status;
+    ret->retry_after_s = headers.retry_after_s;
+    return 0;
+}
+
 int net_request_get_local(const char *url, uint64_t timeout_s, struct buf *ret, long *ret_status,
                           struct err *e) {
     // allow_http stays false, so that net_handle_open lets only loopback pass.

@@ -26,6 +26,11 @@ struct net_request_answer {
 int net_request_post(const struct net_request *request, struct net_request_answer *ret,
                      struct err *e) __attribute__((nonnull));
 
+// Reads a file of at most ret->body's ceiling from anywhere: no token goes along, redirects are
+// followed as for downloads. Kinds as for net_request_post.
+int net_request_get(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
+                    struct net_request_answer *ret, struct err *e) __attribute__((nonnull));
+
 // Reads a loopback http: URL for a probe: no proxy, no redirect, at most max bytes. *ret_status is
 // the HTTP status.
 int net_request_get_local(const char *url, uint64_t timeout_s, struct buf *ret, long *ret_status,

@@ -25,6 +25,8 @@ static void end_work(struct agent_update *u) {
     agent_hire_dismiss(u->hire);
     probe_run_cancel(u->probe);
     agent_task_cancel(u->tell);
+    update_trust_stop(u);
+    trust_verdict_clear(&u->verdict);
     u->hire = NULL;
     u->probe = NULL;
     u->tell = NULL;
@@ -226,9 +228,7 @@ int update_engine_manifest(struct agent_update *u, struct err *e) {
         return 0;
     if (fs_read_file(u->host.state->private_dir, MANIFEST_FILE, BUNDLE_MANIFEST_MAX_BYTES, &raw,
                      e) < 0 ||
-        bundle_manifest_verify((struct slice){raw.data, raw.len},
-                               keys_root_role(u->host.state->root, KEYS_ROOT_ROLE_BUNDLE),
-                               &manifest, e) < 0)
+        bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0)
         return err_prefix(e, "reading the update's manifest again");
     if (!update->has_bundle || !keys_digest_equal(bundle_manifest_id(manifest), &update->bundle))
         return err_set(e, &err_bad_manifest, "the kept manifest is not the update's");

@@ -7,6 +7,7 @@
 #include "agent/hire.h"
 #include "agent/probe/run.h"
 #include "agent/task.h"
+#include "agent/trust/verdict.h"
 #include "agent/update.h"
 #include "bundle/manifest.h"
 
@@ -33,6 +34,8 @@ struct agent_update {
     struct agent_loop_timer worker; // begins them, from the loop
     bool untried; // the next refusal is not the bundle's fault: not held against it (I4)
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1]; // for the next report
+
+    struct trust_verdict verdict; // of the try under way; empty when the repository is to be asked
 
     // fetch
     struct agent_hire *hire;
@@ -97,6 +100,12 @@ int update_engine_keep_manifest(struct agent_update *u, struct slice raw, struct
 int update_engine_breathe(void *update, uint64_t bytes, struct err *e);
 
 // The stretches; each begins its work and comes back by update_engine_fire.
+void update_trust_begin(struct agent_update *u) __attribute__((nonnull));
+void update_trust_stop(struct agent_update *u) __attribute__((nonnull));
+// What the targets allow, for a bundle from the network. Kind not_in_targets.
+int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
+                        struct err *e) __attribute__((nonnull));
+// Of an update from the network once the repository said yes: asks it first.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 // A try that failed: later again when another may succeed, else the update is refused. It counts
 // against the bundle (I4) only when its signed contents are wrong in themselves. judged: by what

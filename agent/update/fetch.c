@@ -140,11 +140,11 @@ static int send_proceed(struct agent_hire *hire, struct err *e) {
 static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
-    const struct keys_role *role = keys_root_role(u->host.state->root, KEYS_ROOT_ROLE_BUNDLE);
     buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (read_announced(u, &raw, e) < 0 ||
-        bundle_manifest_verify((struct slice){raw.data, raw.len}, role, &manifest, e) < 0 ||
-        identify(u, manifest, e) < 0 || admit(u, manifest, e) < 0 ||
+        bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0 ||
+        identify(u, manifest, e) < 0 || update_trust_admits(u, manifest, e) < 0 ||
+        admit(u, manifest, e) < 0 ||
         update_engine_keep_manifest(u, bundle_manifest_raw(manifest), e) < 0 ||
         agent_state_save(u->host.state, e) < 0)
         return -1;
@@ -242,7 +242,7 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
         return err_errno(e, errno, "making room for the manifest");
     if (agent_hire_user(state->config, &uid, &gid, e) < 0 ||
         agent_store_open_partial(&state->store, r->update.target, uid, gid, &d->partial, e) < 0 ||
-        fs_open_read(AT_FDCWD, state->config->root, &d->root, e) < 0)
+        fs_open_read(state->trust.dir, TRUST_STORE_ROOT, &d->root, e) < 0)
         return -1;
     if (u->alone) {
         if (fs_open_read(AT_FDCWD, "/dev/null", &d->previous, e) < 0)
@@ -308,6 +308,10 @@ void update_fetch_begin(struct agent_update *u) {
         err_set(&e, &err_interrupted,
                 "the file being installed is no longer at hand: install it again");
         update_engine_refuse(u, &e);
+        return;
+    }
+    if (!update->local && !u->verdict.found) {
+        update_trust_begin(u);
         return;
     }
     update->tries++;

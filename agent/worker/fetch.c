@@ -43,7 +43,7 @@ static int open_bundle(const struct unpack_source *source, const struct keys_roo
         if (buf_add(keep, manifest.data, manifest.len, e) < 0)
             return -1;
     }
-    return unpack_verify(&candidate, keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE), ret, e);
+    return unpack_verify_root(&candidate, root, ret, e);
 }
 
 // The bundle must be the one that the instruction names.

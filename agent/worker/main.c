@@ -12,7 +12,9 @@
 #include "agent/kind.h"
 #include "agent/net/handle.h"
 #include "agent/worker/fetch.h"
+#include "agent/worker/judge.h"
 #include "agent/worker/probe.h"
+#include "agent/worker/refresh.h"
 #include "agent/worker/sandbox.h"
 #include "agent/worker/talk.h"
 #include "base/fs.h"
@@ -55,11 +57,18 @@ static int read_job(struct agent_job *ret, struct err *e) {
 
 static int enter_sandbox(const struct agent_job *job, struct err *e) {
     struct worker_sandbox how = {
-        .writable_dir = -1, .readable_dir = -1, .read_file = job->net.ca_file};
+        .writable_dir = -1, .readable_dir = -1, .other_dir = -1, .read_file = job->net.ca_file};
     struct worker_sandbox_state state;
     if (job->kind == AGENT_JOB_FETCH) {
         how.writable_dir = WORKER_FETCH_PARTIAL_FD;
         how.readable_dir = WORKER_FETCH_PREVIOUS_FD;
+    } else if (job->kind == AGENT_JOB_REFRESH) {
+        how.writable_dir = WORKER_REFRESH_INCOMING_FD;
+        how.readable_dir = WORKER_REFRESH_TRUSTED_FD;
+    } else if (job->kind == AGENT_JOB_JUDGE) {
+        how.readable_dir = WORKER_JUDGE_INCOMING_FD;
+        how.other_dir = WORKER_JUDGE_TRUSTED_FD;
+        how.no_sockets = true;
     } else if (job->kind == AGENT_JOB_PROBE && strncmp(job->probe_url, "file:", 5) == 0) {
         how.read_file = job->probe_url + 5;
     }
@@ -73,12 +82,13 @@ static int enter_sandbox(const struct agent_job *job, struct err *e) {
 
 static int run(struct worker_voice *v, struct err *e) {
     static int (*const jobs[AGENT_JOB_KINDS])(struct worker_voice *, struct err *) = {
-        [AGENT_JOB_CHECKIN] = worker_talk_checkin,
-        [AGENT_JOB_ENROLL] = worker_talk_enroll,
-        [AGENT_JOB_FETCH] = worker_fetch,
-        [AGENT_JOB_PROBE] = worker_probe,
+        [AGENT_JOB_CHECKIN] = worker_talk_checkin, [AGENT_JOB_ENROLL] = worker_talk_enroll,
+        [AGENT_JOB_FETCH] = worker_fetch,          [AGENT_JOB_PROBE] = worker_probe,
+        [AGENT_JOB_REFRESH] = worker_refresh,      [AGENT_JOB_JUDGE] = worker_judge,
     };
-    if (keys_secret_init(e) < 0 || net_handle_start(e) < 0 || enter_sandbox(v->job, e) < 0)
+    bool talks = v->job->kind != AGENT_JOB_JUDGE;
+    if (keys_secret_init(e) < 0 || (talks && net_handle_start(e) < 0) ||
+        enter_sandbox(v->job, e) < 0)
         return -1;
     return jobs[v->job->kind](v, e);
 }

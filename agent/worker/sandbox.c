@@ -104,6 +104,7 @@ static bool enter_landlock(const struct worker_sandbox *how) {
     if (how->read_file && how->read_file[0])
         allow_path(&rules, how->read_file, LANDLOCK_ACCESS_FS_READ_FILE);
     allow(&rules, how->readable_dir, READ_RIGHTS);
+    allow(&rules, how->other_dir, READ_RIGHTS);
     allow(&rules, how->writable_dir, STAGE_RIGHTS);
     return syscall(SYS_landlock_restrict_self, fd, 0) == 0;
 }
@@ -235,15 +236,41 @@ static const struct sock_filter filter[] = {
     RETURN(SECCOMP_RET_ALLOW),
 };
 
-static bool enter_seccomp(void) {
-    struct sock_fprog program = {.len = sizeof filter / sizeof filter[0],
-                                 .filter = (struct sock_filter *)(uintptr_t)filter};
+// On top of the other, where there is nobody to talk to but the agent, over a socket that is there.
+static const struct sock_filter no_sockets[] = {
+    LOAD(nr),
+    DENY(socket),
+    DENY(socketpair),
+    DENY(connect),
+    DENY(bind),
+#ifdef SYS_socketcall
+    // The calls above as a subcode: 1 socket, 2 bind, 3 connect, 8 socketpair.
+    SAME(SYS_socketcall, 0, 6),
+    LOAD(args[0]),
+    SAME(1, 3, 0),
+    SAME(2, 2, 0),
+    SAME(3, 1, 0),
+    SAME(8, 0, 1),
+    REFUSE,
+#endif
+    RETURN(SECCOMP_RET_ALLOW),
+};
+
+static bool install(const struct sock_filter *rules, size_t n) {
+    struct sock_fprog program = {.len = (unsigned short)n,
+                                 .filter = (struct sock_filter *)(uintptr_t)rules};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static bool enter_seccomp(bool without_sockets) {
+    return install(filter, sizeof filter / sizeof filter[0]) &&
+           (!without_sockets || install(no_sockets, sizeof no_sockets / sizeof no_sockets[0]));
 }
 
 #else
 
-static bool enter_seccomp(void) {
+static bool enter_seccomp(bool without_sockets) {
+    (void)without_sockets;
     return false;
 }
 
@@ -256,6 +283,6 @@ int worker_sandbox_enter(const struct worker_sandbox *how, struct worker_sandbox
         return err_errno(e, errno, "giving up privileges");
     (void)setrlimit(RLIMIT_CORE, &none);
     ret->landlock = enter_landlock(how);
-    ret->seccomp = enter_seccomp();
+    ret->seccomp = enter_seccomp(how->no_sockets);
     return 0;
 }

@@ -15,7 +15,9 @@
 struct worker_sandbox {
     int writable_dir;      // below it everything may be made and removed; -1 none
     int readable_dir;      // -1 none
+    int other_dir;         // one more to read; -1 none
     const char *read_file; // a file that may be read too (CA, metrics); NULL or "" none
+    bool no_sockets;       // neither makes nor connects a socket of any family
 };
 
 struct worker_sandbox_state {

@@ -26,7 +26,7 @@ ALLOWED = {
     "agent/fsm": _WIRE,
     "agent": _WIRE | {"agent/fsm"},
     "agent/net": _WIRE | {"bundle/unpack", "agent"},
-    "agent/worker": _WIRE | {"bundle/unpack", "agent", "agent/net"},
+    "agent/worker": _WIRE | {"bundle/unpack", "agent", "agent/net", "keys/foreign"},
     "agent/counter": {"base"},
     "ctl": _CTL,
     "ctl/repo": _CTL,

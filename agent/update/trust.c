@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Before a download: what the repository says now (agent/trust.h), and whether its targets name the
+// bundle. Who sent the instruction does not matter here: a stolen controller can offer only what
+// people published (I9). A bundle from a file at hand needs its manifest's signature, the floor and
+// its expiry, and comes past this.
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/kind.h"
+#include "agent/trust.h"
+#include "agent/update/engine.h"
+#include "base/random.h"
+#include "keys/envelope.h"
+
+// NAME/RELEASE/<manifest id>.json
+static void describe_path(const struct fsm_update *update, char *ret, size_t ret_bytes) {
+    char hex[KEYS_DIGEST_HEX];
+    (void)snprintf(ret, ret_bytes, "%s/%s/%s.json", update->name, update->release,
+                   keys_digest_hex(&update->bundle, hex));
+}
+
+// Nothing that is wrong with the repository is held against the bundle (I4), and none of it ends
+// the update before its tries are used up; what has expired costs none of these.
+static void not_now(struct agent_update *u, const struct err *why) {
+    struct fsm_update *update = &u->host.state->journal.record.update;
+    struct err e = ERR_NONE;
+    bool stale = err_is(why, &err_stale_repository);
+    if (!stale)
+        update->tries++;
+    if (err_is(why, &err_not_in_targets) || update->tries >= u->host.state->config->fetch_tries) {
+        u->untried = true;
+        update_engine_refuse(u, why);
+        u->untried = false;
+        return;
+    }
+    // Worth a report: a person has to renew the repository.
+    if (stale && agent_state_wait(u->host.state, why->kind, why->text, &e) < 0) {
+        update_engine_stop(u, &e);
+        return;
+    }
+    update_engine_fire(u, FSM_HICCUP, why);
+}
+
+static void on_outcome(void *context, struct agent_trust_outcome *outcome) {
+    struct agent_update *u = context;
+    if (outcome->retry_after_s > 0)
+        u->backoff_ms =
+            fsm_pace_retry_after_ms(outcome->retry_after_s, (uint32_t)random_below(1ULL << 32));
+    if (outcome->why.kind) {
+        not_now(u, &outcome->why);
+        return;
+    }
+    u->verdict = *outcome->verdict;
+    *outcome->verdict = (struct trust_verdict){.document = NULL};
+    update_fetch_begin(u);
+}
+
+void update_trust_begin(struct agent_update *u) {
+    char path[AGENT_JOB_TARGET_MAX + 1];
+    const struct fsm_update *update = &update_engine_record(u)->update;
+    assert(!update->local && update->has_bundle && "an instruction names its bundle");
+    trust_verdict_clear(&u->verdict);
+    update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    if (u->fatal.kind)
+        return;
+    if (!u->host.trust) {
+        struct err e = ERR_NONE;
+        err_set(&e, &err_not_in_targets, "there is no repository to ask for this bundle");
+        not_now(u, &e);
+        return;
+    }
+    describe_path(update, path, sizeof path);
+    agent_trust_begin(u->host.trust, path, on_outcome, u);
+}
+
+void update_trust_stop(struct agent_update *u) {
+    if (u->host.trust)
+        agent_trust_stop(u->host.trust, u);
+}
+
+static bool lists(const json_t *names, const char *name) {
+    size_t i;
+    json_t *one;
+    json_array_foreach (names, i, one) {
+        if (strcmp(json_string_value(one), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
+                        struct err *e) {
+    const struct trust_verdict_target *target = &u->verdict.target;
+    const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
+    struct keys_envelope_candidate envelope;
+    if (update_engine_record(u)->update.local)
+        return 0;
+    assert(u->verdict.found && "I9: a download is begun for what the targets name alone");
+    if (keys_envelope_split(bundle_manifest_raw(manifest), "manifest", &envelope, e) < 0)
+        return -1;
+    if (!keys_digest_equal(&target->id, bundle_manifest_id(manifest)) ||
+        target->length != envelope.signed_part.len)
+        return err_set(e, &err_not_in_targets,
+                       "the repository's targets name another content under the path of %s %s",
+                       view->name, view->release);
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        if (target->components && !lists(target->components, c->name))
+            return err_set(e, &err_not_in_targets,
+                           "the keys that published %s %s may not publish the component %s",
+                           view->name, view->release, c->name);
+        // Nobody knows what is in an image.
+        if (!target->executable && (c->executable || c->type == BUNDLE_COMPONENT_IMAGE))
+            return err_set(
+                e, &err_not_in_targets,
+                "the keys that published %s %s may publish nothing executable, and %s is",
+                view->name, view->release, c->name);
+    }
+    return 0;
+}

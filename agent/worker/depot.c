@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See depot.h.
+#include "agent/worker/depot.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "keys/tuf/client.h"
+
+// More than any refresh needs: each file may be asked for twice.
+#define SERVED_MAX (2 * TRUST_VERDICT_STEPS_MAX)
+
+void worker_depot_clear(struct worker_depot *depot) {
+    free(depot->steps);
+    free(depot->served);
+    depot->steps = NULL;
+    depot->served = NULL;
+    depot->n_steps = depot->n_served = 0;
+}
+
+static int check_name(const char *name, struct err *e) {
+    return trust_verdict_is_file(name)
+               ? 0
+               : err_set(e, &err_limit, "a role's name makes no file name of at most %d bytes",
+                         TRUST_VERDICT_FILE_MAX);
+}
+
+int worker_depot_served(struct worker_depot *depot, const char *name, struct err *e) {
+    if (check_name(name, e) < 0)
+        return -1;
+    if (depot->n_served == SERVED_MAX)
+        return err_set(e, &err_limit, "more than %d files in one refresh", SERVED_MAX);
+    void *longer = realloc(depot->served, (depot->n_served + 1) * sizeof *depot->served);
+    if (!longer)
+        return err_set(e, &err_memory, "refreshing: out of memory");
+    depot->served = longer;
+    memcpy(depot->served[depot->n_served++], name, strlen(name) + 1);
+    return 0;
+}
+
+int worker_depot_read(int dir, const char *name, size_t max_bytes, struct buf *ret, struct err *e) {
+    struct stat status;
+    int found = fs_stat(dir, name, &status, e);
+    if (found != 0)
+        return found < 0 ? -1 : TUF_ABSENT;
+    return fs_read_file(dir, name, max_bytes, ret, e);
+}
+
+int worker_depot_load(void *context, const char *name, size_t max_bytes, struct buf *ret,
+                      struct err *e) {
+    struct worker_depot *depot = context;
+    if (check_name(name, e) < 0)
+        return -1;
+    for (size_t i = depot->n_steps; i > 0; i--) {
+        const struct worker_depot_step *step = &depot->steps[i - 1];
+        if (strcmp(step->to, name) != 0)
+            continue;
+        return step->from[0] ? worker_depot_read(depot->incoming, step->from, max_bytes, ret, e)
+                             : TUF_ABSENT;
+    }
+    return worker_depot_read(depot->trusted, name, max_bytes, ret, e);
+}
+
+// "4.snapshot.json" is served for snapshot.json, and so is snapshot.json.
+static bool serves(const char *served, const char *name) {
+    size_t digits = strspn(served, "0123456789");
+    return strcmp(served, name) == 0 ||
+           (digits > 0 && served[digits] == '.' && strcmp(served + digits + 1, name) == 0);
+}
+
+static const char *served_for(const struct worker_depot *depot, const char *name) {
+    for (size_t i = depot->n_served; i > 0; i--)
+        if (serves(depot->served[i - 1], name))
+            return depot->served[i - 1];
+    return NULL;
+}
+
+static int add_step(struct worker_depot *depot, const struct worker_depot_step *step,
+                    struct err *e) {
+    if (depot->n_steps == TRUST_VERDICT_STEPS_MAX)
+        return err_set(e, &err_limit, "more than %d files accepted in one refresh",
+                       TRUST_VERDICT_STEPS_MAX);
+    void *longer = realloc(depot->steps, (depot->n_steps + 1) * sizeof *depot->steps);
+    if (!longer)
+        return err_set(e, &err_memory, "refreshing: out of memory");
+    depot->steps = longer;
+    depot->steps[depot->n_steps++] = *step;
+    return 0;
+}
+
+// Not durable: garbage until it is judged, and removed when a refresh begins.
+static int write_file(int dir, const char *name, struct slice bytes, struct err *e) {
+    OWN(fd) int fd = -1;
+    if (fs_open_write(dir, name, 0644, &fd, e) < 0 || fs_truncate(fd, 0, e) < 0)
+        return -1;
+    return fs_pwrite(fd, bytes.data, bytes.len, 0, e);
+}
+
+int worker_depot_store(void *context, const char *name, struct slice bytes, struct err *e) {
+    struct worker_depot *depot = context;
+    struct worker_depot_step step = {.bytes = bytes.len};
+    const char *from = served_for(depot, name);
+    if (check_name(name, e) < 0)
+        return -1;
+    if (!from)
+        return err_set(e, &err_internal, "%s was accepted but never fetched", name);
+    memcpy(step.to, name, strlen(name) + 1);
+    memcpy(step.from, from, strlen(from) + 1);
+    keys_digest_of(bytes.data, bytes.len, &step.digest);
+    if (depot->writes && write_file(depot->incoming, step.from, bytes, e) < 0)
+        return err_prefix(e, "keeping %s", step.from);
+    return add_step(depot, &step, e);
+}
+
+int worker_depot_forget(void *context, const char *name, struct err *e) {
+    struct worker_depot *depot = context;
+    struct worker_depot_step step = {.bytes = 0};
+    if (check_name(name, e) < 0)
+        return -1;
+    memcpy(step.to, name, strlen(name) + 1);
+    return add_step(depot, &step, e);
+}

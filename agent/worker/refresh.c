@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See refresh.h.
+#include "agent/worker/refresh.h"
+
+#include <stdio.h>
+
+#include "agent/kind.h"
+#include "agent/net/request.h"
+#include "agent/worker/depot.h"
+#include "base/own.h"
+#include "keys/foreign/ops.h"
+#include "keys/tuf/client.h"
+
+struct refresh {
+    struct worker_depot depot; // first: the client's context is also the depot's
+    struct worker_voice *voice;
+    int64_t deadline_ms;
+};
+
+static int judge_status(struct refresh *r, const char *name,
+                        const struct net_request_answer *answer, struct err *e) {
+    if (answer->status == 200)
+        return worker_depot_served(&r->depot, name, e);
+    if (answer->status == 404 || answer->status == 403)
+        return TUF_ABSENT;
+    r->voice->retry_after_s = answer->retry_after_s;
+    return err_set(e, &err_http, "the repository answered with status %ld", answer->status);
+}
+
+static int fetch(void *context, const char *name, size_t max_bytes, struct buf *ret,
+                 struct err *e) {
+    struct refresh *r = context;
+    char url[BUNDLE_URL_MAX + TRUST_VERDICT_FILE_MAX + 16];
+    struct net_request_answer answer = {0};
+    int64_t left_ms = r->deadline_ms - chrono_boot_ms(r->voice->clock);
+    if (!trust_verdict_is_file(name))
+        return err_set(e, &err_limit, "a role's name makes no file name of at most %d bytes",
+                       TRUST_VERDICT_FILE_MAX);
+    if (left_ms <= 0)
+        return err_set(e, &err_too_slow, "the refresh did not end in %llu s",
+                       (unsigned long long)r->voice->job->timeout_s);
+    (void)snprintf(url, sizeof url, "%s/metadata/%s", r->voice->job->repository, name);
+    buf_init(&answer.body, max_bytes);
+    int done = net_request_get(&r->voice->job->net, url, (uint64_t)left_ms, &answer, e);
+    r->voice->source_bytes += answer.body.len;
+    if (done == 0)
+        done = judge_status(r, name, &answer, e);
+    if (done == 0)
+        done = buf_add(ret, answer.body.data, answer.body.len, e);
+    buf_clear(&answer.body);
+    return done < 0 ? err_prefix(e, "fetching %s", name) : done;
+}
+
+static int run(struct refresh *r, struct err *e) {
+    static const struct tuf_client_ops ops = {.load = worker_depot_load,
+                                              .fetch = fetch,
+                                              .store = worker_depot_store,
+                                              .forget = worker_depot_forget};
+    OWN(tuf_client) struct tuf_client *client = NULL;
+    const struct tuf_client_options options = {.ops = &ops,
+                                               .context = r,
+                                               .key_ops = &foreign_ops,
+                                               .now_s = r->voice->job->now_s,
+                                               .timestamp_first = true};
+    if (tuf_client_open(&options, &client, e) < 0)
+        return -1;
+    // A search brings the delegated files on the way to the target; what it finds is the judge's to
+    // say.
+    struct tuf_target target;
+    if (tuf_client_refresh(client, e) < 0 ||
+        (r->voice->job->target[0] &&
+         tuf_client_find(client, r->voice->job->target, &target, e) < 0))
+        return -1;
+    return 0;
+}
+
+int worker_refresh(struct worker_voice *v, struct err *e) {
+    struct refresh r = {
+        .depot = {.incoming = WORKER_REFRESH_INCOMING_FD,
+                  .trusted = WORKER_REFRESH_TRUSTED_FD,
+                  .writes = true},
+        .voice = v,
+        .deadline_ms = chrono_boot_ms(v->clock) + (int64_t)v->job->timeout_s * 1000,
+    };
+    int done = run(&r, e);
+    worker_depot_clear(&r.depot);
+    return done;
+}
