@@ -12,8 +12,7 @@
 #include "keys/kind.h"
 #include "keys/tuf/client_file.h"
 
-// ── Open and free
-// ───────────────────────────────────────────────────────────────────────────────────
+// ── Open and free ──────────────────────────────────────────────────────────────────────────────
 
 static void drop_chain(struct tuf_client *client) {
     while (client->n_chain > 0)
@@ -64,8 +63,7 @@ const struct tuf_metadata *tuf_client_trusted(const struct tuf_client *client, e
     return client->trusted[type];
 }
 
-// ── Root (§5.3)
-// ─────────────────────────────────────────────────────────────────────────────────────
+// ── Root (§5.3) ────────────────────────────────────────────────────────────────────────────────
 
 static int verify_next(struct tuf_client *client, const struct buf *raw, const char *name,
                        struct tuf_metadata **ret, struct err *e) {
@@ -132,8 +130,7 @@ static int update_root(struct tuf_client *client, struct err *e) {
     return tuf_client_file_check_expiry(client, client->trusted[TUF_ROOT], "root.json", e);
 }
 
-// ── Timestamp (§5.4)
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Timestamp (§5.4) ───────────────────────────────────────────────────────────────────────────
 
 static struct tuf_client_file timestamp_file(const struct tuf_role *role) {
     return (struct tuf_client_file){.type = TUF_TIMESTAMP, .name = "timestamp.json", .role = role};
@@ -186,8 +183,7 @@ static int update_timestamp(struct tuf_client *client, struct err *e) {
     return 0;
 }
 
-// ── Snapshot (§5.5)
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── Snapshot (§5.5) ────────────────────────────────────────────────────────────────────────────
 
 struct succession {
     const struct tuf_metadata *new;
@@ -230,8 +226,7 @@ static struct tuf_client_file snapshot_file(const struct tuf_role *role,
                                     .succeed = follow_snapshot};
 }
 
-// ── Targets (§5.6)
-// ──────────────────────────────────────────────────────────────────────────────────
+// ── Targets (§5.6) ─────────────────────────────────────────────────────────────────────────────
 
 static struct tuf_client_file targets_file(const struct tuf_role *role,
                                            const struct tuf_meta *meta) {
@@ -239,8 +234,7 @@ static struct tuf_client_file targets_file(const struct tuf_role *role,
         .type = TUF_TARGETS, .name = "targets.json", .role = role, .meta = meta};
 }
 
-// ── The whole
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── The whole ──────────────────────────────────────────────────────────────────────────────────
 
 typedef int source(struct tuf_client *client, const struct tuf_client_file *file,
                    struct tuf_metadata **ret, struct err *e);

@@ -47,8 +47,7 @@ int tuf_client_file_check_expiry(const struct tuf_client *client, const struct t
     return 0;
 }
 
-// ── Stored
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── Stored ─────────────────────────────────────────────────────────────────────────────────────
 
 // What may pass by itself is a failure; what is wrong with the file makes it as good as absent.
 static int absence(const struct err *why, struct err *e) {
@@ -98,8 +97,7 @@ int tuf_client_file_store(struct tuf_client *client, const char *name, const str
     return o->ops->store(o->context, name, buf_slice(raw), e);
 }
 
-// ── Fetched
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Fetched ────────────────────────────────────────────────────────────────────────────────────
 
 // What is versioned is served under its version where snapshots are consistent.
 static void name_served(const struct tuf_client *client, const struct tuf_client_file *file,
@@ -131,8 +129,7 @@ int tuf_client_file_fetch(struct tuf_client *client, const struct tuf_client_fil
     return 0;
 }
 
-// ── Either
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── Either ─────────────────────────────────────────────────────────────────────────────────────
 
 static int replace(struct tuf_client *client, const struct tuf_client_file *file,
                    const struct tuf_metadata *stored, struct tuf_metadata **ret, struct err *e) {

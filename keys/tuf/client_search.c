@@ -4,6 +4,7 @@
 // order, without recursion. The metadata on the way stays open, since each level answers for the
 // keys of the next one; what was left is read again from the store when the way leads there once
 // more, and is verified with the keys of that way.
+#include <stdio.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -66,15 +67,14 @@ static int visit(struct search *s, const struct tuf_delegation *d, struct err *e
 static int descend(struct search *s, const struct tuf_delegation *d, struct err *e) {
     struct tuf_client *client = s->client;
     size_t level = client->n_chain;
-    OWN(buf) struct buf listed;
     OWN(buf) struct buf name;
+    char listed[TUF_NAME_MAX + sizeof ".json"];
     struct tuf_meta meta;
-    buf_init(&listed, TUF_NAME_MAX + 5);
+    (void)snprintf(listed, sizeof listed, "%s.json", d->name);
     buf_init(&name, TUF_CLIENT_FILE_NAME_MAX);
-    if (buf_add_text(&listed, d->name, e) < 0 || buf_add_text(&listed, ".json", e) < 0 ||
-        tuf_client_quote(d->name, &name, e) < 0 || buf_add_text(&name, ".json", e) < 0)
+    if (tuf_client_quote(d->name, &name, e) < 0 || buf_add_text(&name, ".json", e) < 0)
         return err_prefix(e, "the name of a delegated role");
-    if (!tuf_metadata_meta(client->trusted[TUF_SNAPSHOT], buf_text(&listed), &meta))
+    if (!tuf_metadata_meta(client->trusted[TUF_SNAPSHOT], listed, &meta))
         return err_set(e, &err_not_found, "%s: the snapshot does not list it", buf_text(&name));
     const struct tuf_client_file file = {
         .type = TUF_TARGETS, .name = buf_text(&name), .role = &d->role, .meta = &meta};

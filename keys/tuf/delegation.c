@@ -11,8 +11,7 @@
 #include "base/text.h"
 #include "keys/tuf/form.h"
 
-// ── Form
-// ────────────────────────────────────────────────────────────────────────────────────────────
+// ── Form ───────────────────────────────────────────────────────────────────────────────────────
 
 static const char *name_of(struct tuf_json_at role) {
     struct tuf_json_at at;
@@ -90,15 +89,14 @@ int tuf_delegation_check(struct tuf_json_at delegations, const char *what, struc
     return 0;
 }
 
-// ── Reading
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ────────────────────────────────────────────────────────────────────────────────────
 
 size_t tuf_delegation_count(const struct tuf_metadata *targets) {
     struct tuf_json_at at;
-    return tuf_json_find(tuf_metadata_signed(targets), "delegations", &at) &&
-                   tuf_json_find(at, "roles", &at)
-               ? tuf_json_count(at)
-               : 0;
+    if (!tuf_json_find(tuf_metadata_signed(targets), "delegations", &at))
+        return 0;
+    (void)tuf_json_find(at, "roles", &at);
+    return tuf_json_count(at);
 }
 
 void tuf_delegation_get(const struct tuf_metadata *targets, size_t n, struct tuf_delegation *ret) {
@@ -118,8 +116,7 @@ void tuf_delegation_get(const struct tuf_metadata *targets, size_t n, struct tuf
     (void)tuf_form_bool(at, "terminating", ret->name, &ret->terminating, &none);
 }
 
-// ── Paths
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Paths ──────────────────────────────────────────────────────────────────────────────────────
 
 // Where a set that begins at `[` ends, or NULL: then the bracket stands for itself. A `]` that
 // comes first is one of the set.
@@ -204,8 +201,7 @@ bool tuf_delegation_matches(const struct tuf_delegation *delegation, const char 
     return any(list, has_prefix, hex);
 }
 
-// ── Further members
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── Further members ────────────────────────────────────────────────────────────────────────────
 
 static bool is_equal(const char *entry, const char *subject) {
     return strcmp(entry, subject) == 0;

@@ -20,8 +20,7 @@ static const char *const type_words[] = {
     [TUF_JSON_OBJECT] = "an object",
 };
 
-// ── Members
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Members ────────────────────────────────────────────────────────────────────────────────────
 
 int tuf_form_member(struct tuf_json_at object, const char *name, enum tuf_json_type type,
                     const char *what, struct tuf_json_at *ret, struct err *e) {
@@ -71,8 +70,7 @@ int tuf_form_members(struct tuf_json_at object, enum tuf_json_type type, size_t 
     return 0;
 }
 
-// ── Parts
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Parts ──────────────────────────────────────────────────────────────────────────────────────
 
 int tuf_form_keys(struct tuf_json_at keys, const char *what, struct err *e) {
     struct tuf_json_at key;
@@ -136,8 +134,7 @@ void tuf_form_meta(struct tuf_json_at entry, struct tuf_meta *ret) {
     ret->version = (uint64_t)tuf_json_integer(at);
 }
 
-// ── Types
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Types ──────────────────────────────────────────────────────────────────────────────────────
 
 static int read_root(struct tuf_json_at signed_part, const char *what, struct tuf_form *ret,
                      struct err *e) {
@@ -147,9 +144,10 @@ static int read_root(struct tuf_json_at signed_part, const char *what, struct tu
     if (tuf_json_find(signed_part, "consistent_snapshot", &at) &&
         tuf_form_bool(signed_part, "consistent_snapshot", what, &ret->is_consistent, e) < 0)
         return -1;
-    if (tuf_form_member(signed_part, "keys", TUF_JSON_OBJECT, what, &keys, e) < 0 ||
-        tuf_form_keys(keys, what, e) < 0 ||
-        tuf_form_member(signed_part, "roles", TUF_JSON_OBJECT, what, &roles, e) < 0)
+    // Both are objects: its own role was read from them, before its signatures.
+    (void)tuf_json_find(signed_part, "keys", &keys);
+    (void)tuf_json_find(signed_part, "roles", &roles);
+    if (tuf_form_keys(keys, what, e) < 0)
         return -1;
     for (size_t i = 0; i < TUF_TYPES; i++)
         if (tuf_form_member(roles, tuf_type_names[i], TUF_JSON_OBJECT, what, &at, e) < 0 ||
@@ -189,8 +187,7 @@ static int read_targets(struct tuf_json_at signed_part, const char *what, struct
     return tuf_json_find(signed_part, "delegations", &at) ? tuf_delegation_check(at, what, e) : 0;
 }
 
-// ── The whole
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── The whole ──────────────────────────────────────────────────────────────────────────────────
 
 // "1.0" or "1.0.31"; another major number is another format.
 static int check_spec_version(const char *text, const char *what, struct err *e) {

@@ -29,8 +29,7 @@ static void own_drop_candidate(struct tuf_metadata_candidate **candidate) {
     tuf_metadata_candidate_free(*candidate);
 }
 
-// ── Reading
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ────────────────────────────────────────────────────────────────────────────────────
 
 int tuf_metadata_parse(struct slice raw, enum tuf_type type, const char *what,
                        struct tuf_metadata_candidate **ret, struct err *e) {
@@ -50,8 +49,7 @@ int tuf_metadata_parse(struct slice raw, enum tuf_type type, const char *what,
     return 0;
 }
 
-// ── Verifying
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── Verifying ──────────────────────────────────────────────────────────────────────────────────
 
 // The role `root` of a signed part whose form nobody has looked at yet.
 static int read_own_role(const struct tuf_metadata *m, struct tuf_role *ret, struct err *e) {
@@ -123,8 +121,7 @@ void tuf_metadata_candidate_free(struct tuf_metadata_candidate *candidate) {
     tuf_metadata_free((struct tuf_metadata *)candidate); // its first and only member
 }
 
-// ── What it says
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── What it says ───────────────────────────────────────────────────────────────────────────────
 
 enum tuf_type tuf_metadata_type(const struct tuf_metadata *m) {
     return m->type;
@@ -146,8 +143,7 @@ struct tuf_json_at tuf_metadata_signed(const struct tuf_metadata *m) {
     return m->signed_part;
 }
 
-// ── Root
-// ────────────────────────────────────────────────────────────────────────────────────────────
+// ── Root ───────────────────────────────────────────────────────────────────────────────────────
 
 struct tuf_role tuf_metadata_role(const struct tuf_metadata *root, enum tuf_type type) {
     return root->form.roles[type];
@@ -191,8 +187,7 @@ bool tuf_metadata_same_role(const struct tuf_metadata *a, const struct tuf_metad
     return true;
 }
 
-// ── Timestamp and snapshot
-// ──────────────────────────────────────────────────────────────────────────
+// ── Timestamp and snapshot ─────────────────────────────────────────────────────────────────────
 
 bool tuf_metadata_meta(const struct tuf_metadata *m, const char *file, struct tuf_meta *ret) {
     struct tuf_json_at entry;
@@ -218,8 +213,7 @@ int tuf_metadata_each_meta(const struct tuf_metadata *m,
     return stopped;
 }
 
-// ── Targets
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Targets ────────────────────────────────────────────────────────────────────────────────────
 
 bool tuf_metadata_target(const struct tuf_metadata *m, const char *path, struct tuf_json_at *ret) {
     return tuf_json_find(m->form.targets, path, ret);

@@ -30,8 +30,7 @@
 #define TARGET_MAX      (64 * 1024 * 1024)
 #define TARGET_NAME_MAX 232
 
-// ── What the client is given
-// ────────────────────────────────────────────────────────────────────────
+// ── What the client is given ───────────────────────────────────────────────────────────────────
 
 struct place {
     int dir;
@@ -89,8 +88,7 @@ static int forget(void *context, const char *name, struct err *e) {
 static const struct tuf_client_ops ops = {
     .load = load, .fetch = fetch, .store = store, .forget = forget};
 
-// ── Commands
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── Commands ───────────────────────────────────────────────────────────────────────────────────
 
 static int open_client(struct place *place, struct tuf_client **ret, struct err *e) {
     const struct tuf_client_options options = {

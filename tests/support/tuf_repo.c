@@ -25,8 +25,7 @@ static void done(int failed, const struct err *e) {
     must(failed == 0, e->text);
 }
 
-// ── Keys and signatures
-// ─────────────────────────────────────────────────────────────────────────────
+// ── Keys and signatures ────────────────────────────────────────────────────────────────────────
 
 static struct keys_secret *seed_of(unsigned n) {
     struct err e = ERR_NONE;
@@ -72,17 +71,42 @@ static json_t *sign_one(unsigned key, struct slice message) {
     return json_pack("{s:s,s:s}", "keyid", pub_of(seed).id, "sig", hex);
 }
 
+// Canonical JSON of compact, sorted JSON, in place: only `"` and `\\` stay escaped. Another way to
+// it than the one under test.
+static void make_canonical(char *text) {
+    static const char letters[] = "bfnrt";
+    static const char meant[] = "\b\f\n\r\t";
+    char *to = text;
+    for (const char *at = text; *at != '\0'; at++) {
+        const char *letter = at[0] == '\\' ? strchr(letters, at[1]) : NULL;
+        if (letter) {
+            *to++ = meant[letter - letters];
+            at++;
+        } else if (at[0] == '\\' && at[1] == 'u') {
+            const char digits[] = {at[4], at[5], '\0'}; // \u00XX: jansson escapes nothing else
+            *to++ = (char)strtol(digits, NULL, 16);
+            at += 5;
+        } else {
+            if (at[0] == '\\')
+                *to++ = *at++;
+            *to++ = *at;
+        }
+    }
+    *to = '\0';
+}
+
 void tuf_repo_sign(const json_t *part, const json_t *keys, struct buf *ret) {
     struct err e = ERR_NONE;
-    // The canonical form of text without control characters, by another implementation than the one
-    // under test.
     OWN(mem) char *text = json_dumps(part, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     must(text, "a signed part");
+    OWN(mem) char *message = strdup(text);
+    must(message, "a signed part");
+    make_canonical(message);
     OWN(json) json_t *signatures = json_array();
     for (size_t i = 0; i < json_array_size(keys); i++)
-        (void)json_array_append_new(signatures,
-                                    sign_one((unsigned)json_integer_value(json_array_get(keys, i)),
-                                             (struct slice){(const uint8_t *)text, strlen(text)}));
+        (void)json_array_append_new(
+            signatures, sign_one((unsigned)json_integer_value(json_array_get(keys, i)),
+                                 (struct slice){(const uint8_t *)message, strlen(message)}));
     OWN(mem) char *list = json_dumps(signatures, JSON_COMPACT);
     buf_clear(ret);
     done(buf_add_format(ret, &e, "{\"signatures\":%s,\"signed\":", list), &e);
@@ -90,8 +114,7 @@ void tuf_repo_sign(const json_t *part, const json_t *keys, struct buf *ret) {
     done(buf_add_text(ret, "}", &e), &e);
 }
 
-// ── Files
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Files ──────────────────────────────────────────────────────────────────────────────────────
 
 static struct tuf_repo_file *find_file(const struct tuf_repo_files *files, const char *name) {
     for (size_t i = 0; i < files->n; i++)
@@ -171,8 +194,7 @@ uint64_t tuf_repo_stored(struct tuf_repo *repo, const char *name) {
         json_object_get(json_object_get(envelope, "signed"), "version"));
 }
 
-// ── Roles
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Roles ──────────────────────────────────────────────────────────────────────────────────────
 
 json_t *tuf_repo_role(struct tuf_repo *repo, const char *name) {
     return json_object_get(repo->parts, name);
@@ -333,8 +355,7 @@ json_t *tuf_repo_delegate(struct tuf_repo *repo, const char *delegator, const ch
     return role;
 }
 
-// ── The device
-// ──────────────────────────────────────────────────────────────────────────────────────
+// ── The device ─────────────────────────────────────────────────────────────────────────────────
 
 // Whether this operation is the one that fails.
 static int stumble(struct tuf_repo *repo, unsigned op, struct err *e) {
@@ -403,8 +424,7 @@ int tuf_repo_find(struct tuf_repo *repo, const char *path, struct err *e) {
     return tuf_client_find(client, path, &target, e);
 }
 
-// ── The whole
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── The whole ──────────────────────────────────────────────────────────────────────────────────
 
 void tuf_repo_make(struct tuf_repo *ret) {
     *ret = (struct tuf_repo){.parts = json_object(),

@@ -13,6 +13,7 @@
 #include "tests/support/alloc_fault.h"
 #include "tests/support/tuf_repo.h"
 #include "tests/unit/keys/tuf/parts.h"
+#include "tests/unit/keys/tuf/verified.h"
 
 #define BYTES_MAX (8 * 1024 * 1024)
 
@@ -26,19 +27,6 @@ static enum tuf_type type_of(const char *role) {
 static int parse(struct slice raw, enum tuf_type type, struct tuf_metadata_candidate **ret,
                  struct err *e) {
     return tuf_metadata_parse(raw, type, "the file", ret, e);
-}
-
-static struct tuf_metadata *open_root(struct tuf_repo *repo) {
-    struct tuf_metadata_candidate *candidate = NULL;
-    struct tuf_metadata *root = NULL;
-    struct err e = ERR_NONE;
-    OWN(buf) struct buf raw;
-    buf_init(&raw, BYTES_MAX);
-    tuf_repo_sign(tuf_repo_role(repo, "root"), json_object_get(repo->signers, "root"), &raw);
-    cr_assert_eq(parse(buf_slice(&raw), TUF_ROOT, &candidate, &e), 0, "%s", e.text);
-    cr_assert_eq(tuf_metadata_verify_root(&candidate, NULL, &root, &e), 0, "%s", e.text);
-    cr_assert_null(candidate);
-    return root;
 }
 
 // A role as it stands now, signed and verified by the keys of the root.
@@ -74,14 +62,13 @@ static void make(struct tuf_repo *repo) {
     (void)tuf_repo_delegate(repo, "targets", "bob", 5, "bob/*");
 }
 
-// ── What is read
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── What is read ───────────────────────────────────────────────────────────────────────────────
 
 Test(metadata, a_root_says_who_may_sign_what) {
     OWN(tuf_repo) struct tuf_repo repo;
     make(&repo);
     tuf_repo_trust(&repo, "targets", "456", 2);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     cr_assert_eq(tuf_metadata_type(root), TUF_ROOT);
     cr_assert_eq(tuf_metadata_version(root), 1);
     cr_assert_eq(tuf_metadata_expires_s(root), TUF_REPO_EXPIRES_S);
@@ -101,7 +88,7 @@ Test(metadata, snapshots_are_consistent_only_when_the_root_says_so) {
         OWN(tuf_repo) struct tuf_repo repo;
         make(&repo);
         parts_put(tuf_repo_role(&repo, "root"), "consistent_snapshot", cases[i].value);
-        OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+        OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
         cr_assert_eq(tuf_metadata_is_consistent(root), cases[i].is, "%s", cases[i].value);
     }
 }
@@ -119,7 +106,7 @@ Test(metadata, the_date_of_issue_is_read_where_it_is_one) {
         OWN(tuf_metadata) struct tuf_metadata *m = NULL;
         struct err e = ERR_NONE;
         make(&repo);
-        OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+        OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
         parts_put(tuf_repo_role(&repo, "targets"), "issued", cases[i].value);
         cr_assert_eq(verify(&repo, "targets", root, &m, &e), 0, "%s", e.text);
         cr_assert_eq(tuf_metadata_issued_s(m), cases[i].issued_s, "%s", cases[i].value);
@@ -139,7 +126,7 @@ Test(metadata, a_snapshot_lists_files_with_versions_and_maybe_more) {
     struct err e = ERR_NONE;
     struct tuf_meta meta;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     json_t *part = tuf_repo_role(&repo, "snapshot");
     parts_put(part, "meta/targets.json",
               "{\"version\":7,\"length\":9,\"hashes\":{\"sha256\":\"00\"},\"more\":[1]}");
@@ -164,7 +151,7 @@ Test(metadata, targets_are_found_by_their_path) {
     struct err e = ERR_NONE;
     struct tuf_json_at at;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     cr_assert_eq(verify(&repo, "targets", root, &m, &e), 0, "%s", e.text);
     cr_assert(tuf_metadata_target(m, "a/b.json", &at));
     cr_assert_not(tuf_metadata_target(m, "a/B.json", &at));
@@ -188,8 +175,7 @@ Test(metadata, every_type_has_a_ceiling_before_it_is_parsed) {
     }
 }
 
-// ── What may stand there
-// ────────────────────────────────────────────────────────────────────────────
+// ── What may stand there ───────────────────────────────────────────────────────────────────────
 
 static const struct {
     const char *role;
@@ -291,7 +277,7 @@ Test(metadata, every_member_is_of_its_type_and_range) {
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
         make(&repo);
-        OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+        OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
         parts_put(tuf_repo_role(&repo, members[i].role), members[i].way, members[i].value);
         const struct err_kind *kind = kind_of(&repo, members[i].role, root, &e);
         cr_expect_eq(kind, members[i].kind, "%s %s: %s: %s", members[i].role, members[i].way,
@@ -328,7 +314,7 @@ static size_t swap_below(struct tuf_repo *repo, const char *role, const struct t
 Test(metadata, no_wrong_type_anywhere_does_harm) {
     OWN(tuf_repo) struct tuf_repo repo;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     for (size_t i = 0; i < TUF_TYPES; i++) {
         struct err e = ERR_NONE;
         json_t *part = tuf_repo_role(&repo, tuf_type_names[i]);
@@ -351,7 +337,7 @@ static json_t *many(size_t n, const char *value) {
 Test(metadata, counts_and_names_end_at_their_ceilings) {
     OWN(tuf_repo) struct tuf_repo repo;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     json_t *targets = tuf_repo_role(&repo, "targets");
     json_t *one = json_object_get(json_object_get(targets, "targets"), "c.json");
     for (size_t n = TUF_KEYS_MAX; n <= TUF_KEYS_MAX + 1; n++) {
@@ -378,14 +364,13 @@ Test(metadata, counts_and_names_end_at_their_ceilings) {
     }
 }
 
-// ── Signatures first
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Signatures first ───────────────────────────────────────────────────────────────────────────
 
 Test(metadata, nothing_is_read_before_the_threshold_of_signatures_holds) {
     OWN(tuf_repo) struct tuf_repo repo;
     struct err e = ERR_NONE;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     parts_put(tuf_repo_role(&repo, "snapshot"), "_type", "[]");
     tuf_repo_set_signers(&repo, "snapshot", "245");
     cr_assert_eq(kind_of(&repo, "snapshot", root, &e), &err_below_threshold, "%s", e.text);
@@ -400,7 +385,7 @@ Test(metadata, a_root_answers_to_its_own_keys_whoever_else_signed_it) {
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
         make(&repo);
-        OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+        OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
         tuf_repo_trust(&repo, "root", "7", 1);
         tuf_repo_set_signers(&repo, "root", cases[i].signers);
         cr_assert_eq(kind_of(&repo, "root", root, &e), cases[i].kind, "%s: %s", cases[i].signers,
@@ -449,7 +434,7 @@ Test(metadata, a_root_whose_own_role_cannot_be_read_is_refused) {
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
         make(&repo);
-        OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+        OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
         parts_put(tuf_repo_role(&repo, "root"), ways[i], "");
         cr_assert_eq(kind_of(&repo, "root", root, &e), &err_syntax, "%s: %s", ways[i], e.text);
     }
@@ -458,7 +443,7 @@ Test(metadata, a_root_whose_own_role_cannot_be_read_is_refused) {
 Test(metadata, memory_that_cannot_be_had_refuses_and_leaks_nothing) {
     OWN(tuf_repo) struct tuf_repo repo;
     make(&repo);
-    OWN(tuf_metadata) struct tuf_metadata *root = open_root(&repo);
+    OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
     tuf_repo_publish(&repo, "targets");
     const struct slice raw = buf_slice(tuf_repo_bytes(&repo.served, "2.targets.json"));
     struct tuf_role role = tuf_metadata_role(root, TUF_TARGETS);
@@ -479,54 +464,4 @@ Test(metadata, memory_that_cannot_be_had_refuses_and_leaks_nothing) {
     }
     tuf_metadata_candidate_free(NULL);
     tuf_metadata_free(NULL);
-}
-
-// ── The same role
-// ───────────────────────────────────────────────────────────────────────────────────
-
-Test(metadata, a_role_is_the_same_when_its_keys_ids_and_threshold_are) {
-    static const struct {
-        const char *keys;
-        unsigned threshold;
-        bool same;
-    } cases[] = {
-        {"23", 1, true}, {"32", 1, true}, {"23", 2, false}, {"2", 1, false}, {"24", 1, false},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        OWN(tuf_repo) struct tuf_repo repo;
-        tuf_repo_make(&repo);
-        tuf_repo_trust(&repo, "timestamp", "23", 1);
-        OWN(tuf_metadata) struct tuf_metadata *a = open_root(&repo);
-        tuf_repo_trust(&repo, "timestamp", cases[i].keys, cases[i].threshold);
-        OWN(tuf_metadata) struct tuf_metadata *b = open_root(&repo);
-        cr_assert_eq(tuf_metadata_same_role(a, b, TUF_TIMESTAMP), cases[i].same, "%zu", i);
-        cr_assert_eq(tuf_metadata_same_role(b, a, TUF_TIMESTAMP), cases[i].same, "%zu", i);
-        cr_assert(tuf_metadata_same_role(a, b, TUF_TARGETS));
-    }
-}
-
-// The root of a fresh repository whose timestamp role names an id `x` with this KEY, or none.
-static struct tuf_metadata *root_with_x(const char *key) {
-    OWN(tuf_repo) struct tuf_repo repo;
-    tuf_repo_make(&repo);
-    json_t *root = tuf_repo_role(&repo, "root");
-    parts_put(root, "roles/timestamp/keyids", "[\"x\"]");
-    if (key)
-        parts_put(root, "keys/x", key);
-    return open_root(&repo);
-}
-
-Test(metadata, another_key_under_the_same_id_is_another_role) {
-    static const char one[] =
-        "{\"keytype\":\"x\",\"scheme\":\"x\",\"keyval\":{\"public\":\"one\"}}";
-    static const char two[] =
-        "{\"keytype\":\"x\",\"scheme\":\"x\",\"keyval\":{\"public\":\"two\"}}";
-    const char *const keys[] = {NULL, one, two};
-    for (size_t i = 0; i < 3; i++) {
-        for (size_t j = 0; j < 3; j++) {
-            OWN(tuf_metadata) struct tuf_metadata *a = root_with_x(keys[i]);
-            OWN(tuf_metadata) struct tuf_metadata *b = root_with_x(keys[j]);
-            cr_assert_eq(tuf_metadata_same_role(a, b, TUF_TIMESTAMP), i == j, "%zu %zu", i, j);
-        }
-    }
 }
