@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kinds of error that edgectl and the controller have (see base/err.h for what a row means). Exit
-// statuses 100 to 125.
+// statuses 100 to 139.
 #pragma once
 
 #include "base/err.h"
@@ -30,7 +30,11 @@
     X(bad_store,              119, false, "the store is damaged or not one of this program's")                        \
     X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
     X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
-    X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")
+    X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")                \
+    X(expiring,               126, false, "a key role or metadata expires within the days that were asked for")       \
+    X(pending,                127, true,  "signatures of other people are missing")                                   \
+    X(conflict,               128, true,  "somebody else published in between")                                       \
+    X(not_published,          129, false, "the repository's targets do not name the release")
 // clang-format on
 
 CTL_KINDS(ERR_DECLARE)

@@ -8,7 +8,7 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
-#include "ctl/cmd/nouns.h"
+#include "ctl/cmd/key.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/workspace.h"
@@ -262,4 +262,25 @@ const struct opt_command cmd_key[] = {
      .help = "Show one key: its id, its public half, and what it may sign",
      .options = look_options,
      .run = run_show},
+    {.name = "key rotate",
+     .operands = "ROLE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .help = "Put a new key in the place of one of a role, in the next root",
+     .options = cmd_key_rotate_options,
+     .run = cmd_key_rotate},
+    {.name = "key revoke",
+     .operands = "ROLE KEYID",
+     .operands_min = 2,
+     .operands_max = 2,
+     .help = "Take a key from a role, in the next root",
+     .options = cmd_key_revoke_options,
+     .run = cmd_key_revoke},
+    {.name = "key add",
+     .operands = "ROLE [FILE.pub…]",
+     .operands_min = 1,
+     .operands_max = 1 + KEYS_ROLE_KEYS_MAX,
+     .help = "Give keys to a role, or another threshold, in the next root",
+     .options = cmd_key_add_options,
+     .run = cmd_key_add},
     {.name = NULL}};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `edgectl release`: bundles at the controller.
+// `edgectl release`: bundles at the controller, and the targets that name them.
+#include "ctl/cmd/release.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -8,36 +10,26 @@
 #include "base/num.h"
 #include "base/own.h"
 #include "ctl/cmd/bundle.h"
+#include "ctl/cmd/pending.h"
 #include "ctl/cmd/print.h"
-#include "ctl/cmd/remote.h"
-#include "ctl/term.h"
+#include "ctl/repo/targets.h"
+#include "keys/kind.h"
+#include "keys/tuf/delegation.h"
 
-static const struct opt publish_options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
+static const struct opt publish_options[] = {
+    CMD_RELEASE_EDIT_OPTIONS,
+    CMD_RELEASE_ROLE_OPTION,
+    {.name = "metadata",
+     .value = "FILE",
+     .help = "Publish this targets file, which others have signed; no bundles"},
+    {.name = "upload-only", .help = "Upload, and leave the targets as they are"},
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 static const struct opt list_options[] = {
     {.name = "name", .value = "NAME", .help = "Only releases of this name"},
     CMD_REMOTE_OPTIONS,
     CMD_OPTION_JSON,
     CMD_OPTION_END};
-
-static void on_progress(void *context, uint64_t done, uint64_t total) {
-    ctl_term_progress_update(context, "uploading", done, total);
-}
-
-static int publish_one(const struct cmd_context *c, struct net_client *client, const char *path,
-                       json_t **ret, struct err *e) {
-    OWN(bundle_file) struct cmd_bundle_file file = CMD_BUNDLE_FILE_NONE;
-    OWN(unpack_candidate) struct unpack_candidate *candidate = NULL;
-    struct ctl_term_progress progress;
-    // Whatever is no bundle need not be sent to learn so.
-    if (cmd_bundle_open(path, &file, e) < 0 || unpack_open(&file.source, &candidate, e) < 0)
-        return err_prefix(e, "publishing %s", path);
-    struct net_client_upload upload = {
-        .fd = file.fd, .size = file.state.size, .progress = on_progress, .context = &progress};
-    ctl_term_progress_init(&progress, c->clock);
-    int r = net_client_upload(client, "/api/v1/releases", &upload, ret, e);
-    ctl_term_progress_end(&progress);
-    return r < 0 ? err_prefix(e, "publishing %s", path) : r;
-}
 
 static void print_published(const json_t *bundle, bool created) {
     char size[NUM_SIZE_TEXT];
@@ -55,22 +47,200 @@ static void print_published(const json_t *bundle, bool created) {
     (void)putchar('\n');
 }
 
-static int run_publish(void *context, const struct opt_args *args, struct err *e) {
+// ── Without targets
+// ─────────────────────────────────────────────────────────────────────────────────
+
+static int upload_one(const struct cmd_context *c, struct net_client *client, const char *path,
+                      json_t **ret, bool *ret_created, struct err *e) {
+    OWN(bundle_file) struct cmd_bundle_file file = CMD_BUNDLE_FILE_NONE;
+    OWN(unpack_candidate) struct unpack_candidate *candidate = NULL;
+    // Whatever is no bundle need not be sent to learn so.
+    if (cmd_bundle_open(path, &file, e) < 0 || unpack_open(&file.source, &candidate, e) < 0 ||
+        cmd_source_send(client, c, &file, ret, ret_created, e) < 0)
+        return err_prefix(e, "publishing %s", path);
+    return 0;
+}
+
+static int upload_only(const struct cmd_context *context, const struct opt_args *args,
+                       struct err *e) {
     OWN(net_client) struct net_client *client = NULL;
     if (cmd_remote_open(args, &client, e) < 0)
         return -1;
     for (size_t i = 0; i < opt_operands(args); i++) {
         OWN(json) json_t *bundle = NULL;
-        int r = publish_one(context, client, opt_operand(args, i), &bundle, e);
-        if (r < 0)
+        bool created = false;
+        if (upload_one(context, client, opt_operand(args, i), &bundle, &created, e) < 0)
             return -1;
         if (opt_given(args, "json"))
             cmd_print_json(bundle);
         else
-            print_published(bundle, r == NET_CLIENT_CREATED);
+            print_published(bundle, created);
     }
     return 0;
 }
+
+// ── With targets
+// ────────────────────────────────────────────────────────────────────────────────────
+
+struct batch {
+    struct cmd_release_edit edit;
+    size_t n;
+    struct repo_target targets[OPT_OPERANDS_MAX];
+};
+
+static bool has_string(const json_t *array, const char *text) {
+    size_t i;
+    json_t *one;
+    json_array_foreach ((json_t *)array, i, one)
+        if (json_is_string(one) && strcmp(json_string_value(one), text) == 0)
+            return true;
+    return false;
+}
+
+static bool matches(const json_t *delegation, const char *path) {
+    size_t i;
+    json_t *pattern;
+    json_array_foreach (json_object_get(delegation, "paths"), i, pattern)
+        if (json_is_string(pattern) && tuf_delegation_glob(json_string_value(pattern), path))
+            return true;
+    return false;
+}
+
+// What devices would refuse is not published: the limits of a delegation.
+static int judge(const json_t *delegation, const struct bundle_manifest_view *view,
+                 const struct repo_target *target, const char *role, struct err *e) {
+    char path[REPO_TARGET_PATH_BYTES];
+    const json_t *components = json_object_get(delegation, "components");
+    bool executable = !json_is_false(json_object_get(delegation, "executable"));
+    if (!matches(delegation, repo_target_path(target, path)))
+        return err_set(e, &err_delegation, "the role %s is not trusted for %s", role, path);
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *component = &view->components[i];
+        if (components && !has_string(components, component->name))
+            return err_set(e, &err_delegation, "the role %s is not trusted with the component %s",
+                           role, component->name);
+        if (!executable && (component->executable || component->type == BUNDLE_COMPONENT_IMAGE))
+            return err_set(e, &err_delegation,
+                           "the role %s is not trusted with anything executable, as %s is", role,
+                           component->name);
+    }
+    return 0;
+}
+
+static int judge_role(const struct batch *b, const struct bundle_manifest_view *view,
+                      const struct repo_target *target, struct err *e) {
+    OWN(document) struct cmd_document targets = CMD_DOCUMENT_NONE;
+    size_t i;
+    json_t *role;
+    if (strcmp(b->edit.role, "targets") == 0)
+        return 0;
+    struct keys_role ignored;
+    if (cmd_source_current(b->edit.source, "targets", &targets, e) < 0 ||
+        cmd_pending_role(targets.content, b->edit.role, &ignored, e) < 0)
+        return -1;
+    json_array_foreach (json_object_get(json_object_get(targets.content, "delegations"), "roles"),
+                        i, role)
+        if (strcmp(cmd_print_string(role, "name"), b->edit.role) == 0)
+            return judge(role, view, target, b->edit.role, e);
+    return 0;
+}
+
+static int publish_one(struct batch *b, const char *path, struct err *e) {
+    OWN(bundle_file) struct cmd_bundle_file file = CMD_BUNDLE_FILE_NONE;
+    OWN(unpack_candidate) struct unpack_candidate *candidate = NULL;
+    OWN(root) struct keys_root *root = NULL;
+    OWN(manifest) struct bundle_manifest *manifest = NULL;
+    OWN(json) json_t *bundle = NULL;
+    struct repo_target *target = &b->targets[b->n];
+    struct slice part;
+    bool created = false;
+    if (cmd_workspace_root(b->edit.workspace, &root, e) < 0 ||
+        cmd_bundle_open(path, &file, e) < 0 || unpack_open(&file.source, &candidate, e) < 0)
+        return -1;
+    struct slice raw = unpack_candidate_manifest(candidate);
+    if (bundle_manifest_verify_root(raw, root, &manifest, e) < 0)
+        return -1;
+    const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
+    if (repo_target_of(raw, view, target, &part, e) < 0 || judge_role(b, view, target, e) < 0 ||
+        cmd_source_upload(b->edit.source, &file, target, part, &bundle, &created, e) < 0)
+        return -1;
+    b->n++;
+    if (!opt_given(b->edit.args, "json"))
+        print_published(bundle, created);
+    else if (json_array_append(b->edit.said, bundle) < 0)
+        return err_set(e, &err_memory, "publishing: no memory");
+    return 0;
+}
+
+static int name_targets(void *data, json_t *content, struct err *e) {
+    const struct batch *b = data;
+    bool changed = false;
+    for (size_t i = 0; i < b->n; i++) {
+        int r = repo_targets_add(content, &b->targets[i], e);
+        if (r < 0)
+            return -1;
+        changed = changed || r == 0;
+    }
+    return changed ? 0 : CMD_RELEASE_SAME;
+}
+
+static int publish_all(struct batch *b, struct err *e) {
+    b->edit.change = name_targets;
+    b->edit.data = b;
+    b->edit.said = json_array();
+    if (cmd_source_refresh(b->edit.source, e) < 0)
+        return -1;
+    for (size_t i = 0; i < opt_operands(b->edit.args); i++)
+        if (publish_one(b, opt_operand(b->edit.args, i), e) < 0)
+            return err_prefix(e, "publishing %s", opt_operand(b->edit.args, i));
+    return cmd_release_run(&b->edit, e);
+}
+
+// A workspace whose root knows no targets is from before there were any: its devices ask for none.
+static int has_targets(const char *workspace, bool *ret, struct err *e) {
+    OWN(root) struct keys_root *root = NULL;
+    if (cmd_workspace_root(workspace, &root, e) < 0)
+        return -1;
+    *ret = keys_root_role(root, KEYS_ROOT_ROLE_TARGETS)->n_keys > 0;
+    return 0;
+}
+
+static int publish(struct batch *b, const struct cmd_context *context, const struct opt_args *args,
+                   struct err *e) {
+    const char *workspace = opt_get(args, "workspace");
+    const char *metadata = opt_get(args, "metadata");
+    bool named = false;
+    if (metadata ? opt_operands(args) > 0 : opt_operands(args) == 0)
+        return err_set(e, &err_usage, "publish what? Give bundles, or --metadata FILE alone");
+    if (!metadata && opt_given(args, "upload-only"))
+        return upload_only(context, args, e);
+    if (!metadata && workspace && has_targets(workspace, &named, e) < 0)
+        return -1;
+    if (!metadata && !named) {
+        if (upload_only(context, args, e) < 0)
+            return -1;
+        (void)fprintf(stderr, "edgectl: the targets do not name these bundles: %s\n",
+                      workspace ? "the root has no role targets"
+                                : "no --workspace with a key for that was given");
+        return 0;
+    }
+    if (cmd_release_open(&b->edit, context, args, e) < 0)
+        return -1;
+    return metadata ? cmd_release_finish(&b->edit, metadata, e) : publish_all(b, e);
+}
+
+static int run_publish(void *context, const struct opt_args *args, struct err *e) {
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return err_set(e, &err_memory, "publishing: no memory");
+    int r = publish(b, context, args, e);
+    cmd_release_close(&b->edit);
+    free(b);
+    return r;
+}
+
+// ── What is there
+// ───────────────────────────────────────────────────────────────────────────────────
 
 static int print_bundles(struct cmd_print_table *table, const json_t *release, struct err *e) {
     size_t i;
@@ -120,10 +290,9 @@ static int run_list(void *context, const struct opt_args *args, struct err *e) {
 
 const struct opt_command cmd_release[] = {
     {.name = "release publish",
-     .operands = "FILE…",
-     .operands_min = 1,
+     .operands = "[FILE…]",
      .operands_max = OPT_OPERANDS_MAX,
-     .help = "Upload bundles to the controller; what is there already is left alone",
+     .help = "Upload bundles, and name them in the targets; what is there already is left alone",
      .options = publish_options,
      .run = run_publish},
     {.name = "release list",
@@ -131,4 +300,37 @@ const struct opt_command cmd_release[] = {
      .help = "List what was published",
      .options = list_options,
      .run = run_list},
+    {.name = "release floor",
+     .operands = "COMPONENT=N…",
+     .operands_min = 1,
+     .operands_max = OPT_OPERANDS_MAX,
+     .help = "Raise security versions below which no device installs or goes back",
+     .options = cmd_release_top_options,
+     .run = cmd_release_floor},
+    {.name = "release withdraw",
+     .operands = "NAME VERSION",
+     .operands_min = 2,
+     .operands_max = 2,
+     .help = "Take a release out of the targets: no device installs it any more",
+     .options = cmd_release_edit_options,
+     .run = cmd_release_withdraw},
+    {.name = "release delegate",
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .help = "Let other keys publish some targets, within limits",
+     .options = cmd_release_delegate_options,
+     .run = cmd_release_delegate},
+    {.name = "release undelegate",
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .help = "End a delegation",
+     .options = cmd_release_top_options,
+     .run = cmd_release_undelegate},
+    {.name = "release renew",
+     .operands = "",
+     .help = "Sign the current targets anew: a later expiry, or after their keys changed",
+     .options = cmd_release_edit_options,
+     .run = cmd_release_renew},
     {.name = NULL}};

@@ -69,9 +69,17 @@ int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
 struct offline {
     struct cmd_signers *signers;
     struct cmd_passphrase *passphrase;
-    const struct keys_role *role;
+    const struct keys_role *const *roles;
+    size_t n_roles;
     int dir;
 };
+
+static bool wanted(const struct offline *o, const struct keys_pub *pub) {
+    for (size_t i = 0; i < o->n_roles; i++)
+        if (cmd_workspace_has_key(o->roles[i], pub))
+            return true;
+    return false;
+}
 
 static int visit_key(void *context, const char *name, mode_t type, struct err *e) {
     struct offline *o = context;
@@ -81,41 +89,71 @@ static int visit_key(void *context, const char *name, mode_t type, struct err *e
         return 0;
     if (sign_keyfile_info(o->dir, name, &info, e) < 0)
         return -1;
-    if (!cmd_workspace_has_key(o->role, &info.pub))
+    if (!wanted(o, &info.pub))
         return 0;
     return cmd_signers_add_file(o->signers, o->passphrase, o->dir, name, e);
 }
 
-static int add_workspace(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
-                         enum keys_root_role role, struct err *e) {
+int cmd_signers_add_folder(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                           const char *folder, const struct keys_role *const *roles, size_t n_roles,
+                           struct err *e) {
     char path[FS_PATH_BYTES];
-    OWN(root) struct keys_root *root = NULL;
     OWN(fd) int dir = -1;
-    if (cmd_workspace_root(workspace, &root, e) < 0)
-        return -1;
-    (void)snprintf(path, sizeof path, "%s/" CMD_WORKSPACE_KEYS, workspace);
+    (void)snprintf(path, sizeof path, "%s/%s", workspace, folder);
     if (fs_open_dir(AT_FDCWD, path, &dir, e) < 0)
         return err_prefix(e, "looking for the keys to sign with (--key FILE names others)");
-    struct offline o = {s, p, keys_root_role(root, role), dir};
+    struct offline o = {s, p, roles, n_roles, dir};
     if (fs_list(dir, ".", visit_key, &o, e) < 0)
         return err_prefix(e, "%s", path);
+    return 0;
+}
+
+int cmd_signers_add_roles(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                          const struct keys_role *const *roles, size_t n_roles, struct err *e) {
+    struct err why = ERR_NONE;
+    if (cmd_signers_add_folder(s, p, workspace, CMD_WORKSPACE_KEYS, roles, n_roles, &why) == 0 ||
+        err_is(&why, &err_not_found))
+        return 0;
+    return err_set(e, why.kind, "%s", why.text);
+}
+
+static int add_workspace(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                         enum keys_root_role role, struct err *e) {
+    OWN(root) struct keys_root *root = NULL;
+    if (cmd_workspace_root(workspace, &root, e) < 0)
+        return -1;
+    const struct keys_root_content *content = keys_root_content(root);
+    const struct keys_role *roles[1 + KEYS_ROOT_BUNDLE_ROLES_MAX] = {keys_root_role(root, role)};
+    size_t n = 1;
+    // Who makes bundles of one product line has a key of its delegation alone.
+    for (size_t i = 0; role == KEYS_ROOT_ROLE_BUNDLE && i < content->n_bundle_roles; i++)
+        roles[n++] = &content->bundle_roles[i].role;
+    if (cmd_signers_add_folder(s, p, workspace, CMD_WORKSPACE_KEYS, roles, n, e) < 0)
+        return -1;
     if (s->n == 0)
         return err_set(e, &err_usage,
-                       "%s holds no key of the role %s of this workspace's root; give --key FILE "
+                       "%s/" CMD_WORKSPACE_KEYS
+                       " holds no key of the role %s of this workspace's root; give --key FILE "
                        "or --signer COMMAND",
-                       path, keys_root_role_names[role]);
+                       workspace, keys_root_role_names[role]);
     return 0;
+}
+
+int cmd_signers_collect_given(struct cmd_signers *s, struct cmd_passphrase *p,
+                              const struct opt_args *args, const char *key_option,
+                              const struct chrono *clock, struct err *e) {
+    for (size_t i = 0; i < opt_count(args, key_option); i++) {
+        const char *path = opt_get_at(args, key_option, i);
+        if (cmd_signers_add_file(s, p, AT_FDCWD, path, e) < 0)
+            return -1;
+    }
+    return cmd_signers_add_commands(s, args, clock, e);
 }
 
 int cmd_signers_collect(struct cmd_signers *s, struct cmd_passphrase *p,
                         const struct opt_args *args, const struct chrono *clock,
                         const char *workspace, enum keys_root_role role, struct err *e) {
-    for (size_t i = 0; i < opt_count(args, "key"); i++) {
-        const char *path = opt_get_at(args, "key", i);
-        if (cmd_signers_add_file(s, p, AT_FDCWD, path, e) < 0)
-            return -1;
-    }
-    if (cmd_signers_add_commands(s, args, clock, e) < 0)
+    if (cmd_signers_collect_given(s, p, args, "key", clock, e) < 0)
         return -1;
     if (s->n > 0)
         return 0;

@@ -36,6 +36,20 @@ int cmd_signers_add_file(struct cmd_signers *s, struct cmd_passphrase *p, int di
                          struct err *e) __attribute__((nonnull));
 int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
                              const struct chrono *clock, struct err *e) __attribute__((nonnull));
+// All of --key (under the name that the command has for it) and --signer; there may be none.
+int cmd_signers_collect_given(struct cmd_signers *s, struct cmd_passphrase *p,
+                              const struct opt_args *args, const char *key_option,
+                              const struct chrono *clock, struct err *e) __attribute__((nonnull));
+// Those in a folder of keys of the workspace (CMD_WORKSPACE_KEYS) that stand in one of the roles.
+// Kind not_found when there is no such folder.
+int cmd_signers_add_folder(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                           const char *folder, const struct keys_role *const *roles, size_t n_roles,
+                           struct err *e) __attribute__((nonnull));
+// Those in the workspace's offline/keys that stand in one of the roles; there may be none, and no
+// such folder.
+int cmd_signers_add_roles(struct cmd_signers *s, struct cmd_passphrase *p, const char *workspace,
+                          const struct keys_role *const *roles, size_t n_roles, struct err *e)
+    __attribute__((nonnull));
 // All of --key and --signer; when there is none of them, and a workspace is given, those of its
 // offline/keys that stand in `role` of its root. Kind usage when nobody is left to sign.
 int cmd_signers_collect(struct cmd_signers *s, struct cmd_passphrase *p,

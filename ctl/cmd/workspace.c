@@ -49,17 +49,24 @@ bool cmd_workspace_has_key(const struct keys_role *role, const struct keys_pub *
     return false;
 }
 
+static size_t add_role(char *text, size_t used, const char *prefix, const char *name) {
+    int n = snprintf(text + used, CMD_WORKSPACE_ROLES_BYTES - used, "%s%s%s", used ? ", " : "",
+                     prefix, name);
+    used += n > 0 ? (size_t)n : 0;
+    return used < CMD_WORKSPACE_ROLES_BYTES ? used : CMD_WORKSPACE_ROLES_BYTES - 1;
+}
+
 char *cmd_workspace_roles_of(const struct keys_root *root, const struct keys_pub *pub,
                              char ret[static CMD_WORKSPACE_ROLES_BYTES]) {
+    const struct keys_root_content *content = keys_root_content(root);
     size_t used = 0;
     ret[0] = '\0';
-    for (int i = 0; i < KEYS_ROOT_ROLES; i++) {
-        if (!cmd_workspace_has_key(keys_root_role(root, (enum keys_root_role)i), pub))
-            continue;
-        int n = snprintf(ret + used, CMD_WORKSPACE_ROLES_BYTES - used, "%s%s", used ? ", " : "",
-                         keys_root_role_names[i]);
-        used += n > 0 ? (size_t)n : 0;
-    }
+    for (int i = 0; i < KEYS_ROOT_ROLES; i++)
+        if (cmd_workspace_has_key(&content->roles[i], pub))
+            used = add_role(ret, used, "", keys_root_role_names[i]);
+    for (size_t i = 0; i < content->n_bundle_roles; i++)
+        if (cmd_workspace_has_key(&content->bundle_roles[i].role, pub))
+            used = add_role(ret, used, "bundle/", content->bundle_roles[i].name);
     return ret;
 }
 
@@ -71,7 +78,9 @@ int cmd_workspace_find_role(const char *name, size_t len, enum keys_root_role *r
             return 0;
         }
     }
-    return err_set(e, &err_usage, "\"%.*s\" is no role; there are root, bundle and director",
+    return err_set(e, &err_usage,
+                   "\"%.*s\" is no role; there are root, bundle, director, targets, snapshot and "
+                   "timestamp",
                    (int)(len < 64 ? len : 64), name);
 }
 

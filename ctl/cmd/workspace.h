@@ -3,8 +3,13 @@
 // The workspace that `edgectl init DIR` makes:
 //
 //   DIR/root.json                what devices are provisioned with
-//   DIR/offline/keys/NAME.key    secret keys of the roles root and bundle; never on the controller
+//   DIR/offline/keys/NAME.key    secret keys of the roles root, bundle and targets; never on the
+//                                controller
 //   DIR/offline/keys/NAME.pub
+//   DIR/pending/N.root.json      the next root while people sign it (ctl/cmd/pending.h)
+//   DIR/pending/ROLE.json        the next targets, or those of a delegated role, likewise
+//   DIR/seen/NAME.json           the newest metadata this workspace has verified: nobody signs on
+//                                top of something older
 //   DIR/server/                  what `edgectl serve --workspace DIR/server` needs
 //   (ctl/serve/serve.h)
 #pragma once
@@ -12,11 +17,13 @@
 #include "base/opt.h"
 #include "keys/root.h"
 
-#define CMD_WORKSPACE_ROOT      "root.json"
-#define CMD_WORKSPACE_KEYS      "offline/keys"
-#define CMD_WORKSPACE_DIR_MODE  0755
-#define CMD_WORKSPACE_OFFLINE   0700
-#define CMD_WORKSPACE_FILE_MODE 0644
+#define CMD_WORKSPACE_ROOT        "root.json"
+#define CMD_WORKSPACE_KEYS        "offline/keys"
+#define CMD_WORKSPACE_SERVER_KEYS "server/keys"
+#define CMD_WORKSPACE_SEEN        "seen"
+#define CMD_WORKSPACE_DIR_MODE    0755
+#define CMD_WORKSPACE_OFFLINE     0700
+#define CMD_WORKSPACE_FILE_MODE   0644
 
 #define CMD_WORKSPACE_OPTION                                                                       \
     { .name = "workspace", .value = "DIR", .help = "The folder that edgectl init made" }
@@ -31,8 +38,8 @@ int cmd_workspace_root(const char *workspace, struct keys_root **ret, struct err
 // Whether the role has this key.
 bool cmd_workspace_has_key(const struct keys_role *role, const struct keys_pub *pub)
     __attribute__((nonnull));
-// "root, bundle": the roles that have this key; "" when none does. Returns ret.
-#define CMD_WORKSPACE_ROLES_BYTES 64
+// "root, bundle/models": the roles that have this key; "" when none does. Returns ret.
+#define CMD_WORKSPACE_ROLES_BYTES 3072
 char *cmd_workspace_roles_of(const struct keys_root *root, const struct keys_pub *pub,
                              char ret[static CMD_WORKSPACE_ROLES_BYTES]);
 // A role by its name; usage when there is none.

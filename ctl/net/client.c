@@ -242,17 +242,31 @@ static int read_answer(struct net_client *client, const struct sink *sink, json_
 }
 
 struct request {
-    const char *method;    // "GET", "POST", "DELETE"
-    const json_t *body;    // or NULL
-    struct supply *supply; // or NULL
+    const char *method;        // "GET", "POST", "PUT", "DELETE"
+    const json_t *body;        // or NULL
+    struct supply *supply;     // or NULL
+    const struct slice *bytes; // or NULL
+    struct buf *file;          // GET: where the plain answer goes, and no token; or NULL
 };
+
+// A file as it is; 403 and 404 are how web servers say that there is none.
+static int read_file(struct net_client *client, const struct request *request,
+                     const struct sink *sink, struct err *e) {
+    long status = 0;
+    curl_easy_getinfo(client->handle, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 404 || status == 403)
+        return NET_CLIENT_ABSENT;
+    if (status != 200)
+        return net_failure_answer(status, buf_slice(&sink->body), e);
+    return buf_add(request->file, sink->body.data, sink->body.len, e);
+}
 
 static int set_body(struct net_client *client, const struct request *request, char **ret_text,
                     struct curl_slist **headers, struct err *e) {
     CURL *h = client->handle;
-    if (strcmp(request->method, "DELETE") == 0)
-        curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, "DELETE");
-    if (!request->body && !request->supply)
+    if (strcmp(request->method, "DELETE") == 0 || strcmp(request->method, "PUT") == 0)
+        curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, request->method);
+    if (!request->body && !request->supply && !request->bytes)
         return 0;
     if (add_header(headers, request->supply ? CONTENT_TYPE_BYTES : CONTENT_TYPE_JSON, e) < 0)
         return -1;
@@ -267,6 +281,11 @@ static int set_body(struct net_client *client, const struct request *request, ch
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)NET_CLIENT_STALL_S);
         return 0;
+    }
+    if (request->bytes) { // a signed document goes as it was signed
+        curl_easy_setopt(h, CURLOPT_POSTFIELDS, request->bytes->data);
+        curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->bytes->len);
+        return add_header(headers, "Expect:", e);
     }
     *ret_text = json_dumps(request->body, JSON_COMPACT);
     if (!*ret_text)
@@ -286,26 +305,29 @@ static int perform(struct net_client *client, const char *url, const struct requ
     OWN(mem) char *text = NULL;
     *ret_refused = false;
     prepare(client, url);
+    if (request->file) // public: whoever serves it need not see a token
+        curl_easy_setopt(client->handle, CURLOPT_XOAUTH2_BEARER, NULL);
     if (add_header(&headers, "Accept: application/json", e) < 0 ||
         set_body(client, request, &text, &headers, e) < 0)
         return -1;
     curl_easy_setopt(client->handle, CURLOPT_HTTPHEADER, headers);
     if (!request->supply)
         curl_easy_setopt(client->handle, CURLOPT_TIMEOUT, (long)NET_CLIENT_TIMEOUT_S);
-    buf_init(&sink.body, NET_CLIENT_ANSWER_MAX);
+    buf_init(&sink.body, request->file ? request->file->ceiling : NET_CLIENT_ANSWER_MAX);
     curl_easy_setopt(client->handle, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(client->handle, CURLOPT_WRITEDATA, &sink);
     CURLcode code = curl_easy_perform(client->handle);
     int r = 0;
     if (sink.too_long)
-        r = err_set(e, &err_limit, "the controller's answer is longer than %d MiB",
-                    NET_CLIENT_ANSWER_MAX >> 20);
+        r = err_set(e, &err_limit, "the controller's answer is longer than %zu bytes",
+                    sink.body.ceiling);
     else if (request->supply && request->supply->e.kind)
         r = err_set(e, request->supply->e.kind, "%s", request->supply->e.text);
     else if (code != CURLE_OK)
         r = net_failure_transfer(code, client->detail, client->base, e);
     else
-        r = read_answer(client, &sink, ret, e);
+        r = request->file ? read_file(client, request, &sink, e)
+                          : read_answer(client, &sink, ret, e);
     *ret_refused = code == CURLE_COULDNT_CONNECT;
     buf_clear(&sink.body);
     curl_easy_setopt(client->handle, CURLOPT_HTTPHEADER, NULL);
@@ -342,6 +364,16 @@ int net_client_post(struct net_client *client, const char *path, const json_t *b
 
 int net_client_delete(struct net_client *client, const char *path, json_t **ret, struct err *e) {
     return ask(client, path, &(struct request){.method = "DELETE"}, ret, e);
+}
+
+int net_client_put(struct net_client *client, const char *path, struct slice body, json_t **ret,
+                   struct err *e) {
+    return ask(client, path, &(struct request){.method = "PUT", .bytes = &body}, ret, e);
+}
+
+int net_client_fetch(struct net_client *client, const char *path, struct buf *ret, struct err *e) {
+    json_t *none = NULL;
+    return ask(client, path, &(struct request){.method = "GET", .file = ret}, &none, e);
 }
 
 int net_client_upload(struct net_client *client, const char *path,

@@ -55,6 +55,15 @@ int net_client_post(struct net_client *client, const char *path, const json_t *b
 int net_client_delete(struct net_client *client, const char *path, json_t **ret, struct err *e)
     __attribute__((nonnull));
 
+// The body is JSON as it stands, byte for byte: a signed document.
+int net_client_put(struct net_client *client, const char *path, struct slice body, json_t **ret,
+                   struct err *e) __attribute__((nonnull));
+// A public file, asked for without the token, appended to *ret (empty before), whose ceiling bounds
+// the answer. NET_CLIENT_ABSENT when there is none.
+enum { NET_CLIENT_ABSENT = 2 };
+int net_client_fetch(struct net_client *client, const char *path, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
+
 // The body is the first `size` bytes of fd, read by position. progress may be NULL.
 struct net_client_upload {
     int fd;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `edgectl release`: changes to targets, whatever they are, go one way. The current targets are
+// refreshed and verified, changed, signed with what is at hand, and published once the threshold
+// holds; before that they wait in DIR/pending for the signatures of others. When somebody else
+// published in between, the change is made again on top of theirs.
+#pragma once
+
+#include "ctl/cmd/nouns.h"
+#include "ctl/cmd/passphrase.h"
+#include "ctl/cmd/remote.h"
+#include "ctl/cmd/signers.h"
+#include "ctl/cmd/source.h"
+
+#define CMD_RELEASE_TRIES 8 // times that a change is made anew because others were faster
+
+#define CMD_RELEASE_EDIT_OPTIONS                                                                   \
+    CMD_REMOTE_OPTIONS, CMD_SOURCE_OPTION, CMD_SIGNERS_OPTIONS, CMD_PASSPHRASE_OPTION,             \
+        {.name = "issued",                                                                         \
+         .value = "TIME",                                                                          \
+         .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},                              \
+    {                                                                                              \
+        .name = "expires", .value = "TIME",                                                        \
+        .help = "When the targets expire: a time, or a duration (default 365d)"                    \
+    }
+#define CMD_RELEASE_ROLE_OPTION                                                                    \
+    { .name = "role", .value = "NAME", .help = "Change the targets of this delegated role" }
+
+struct cmd_release_edit {
+    const struct cmd_context *context;
+    const struct opt_args *args;
+    const char *workspace;
+    const char *role;       // "targets", or a delegated role
+    const char *key_option; // as of cmd_quorum_hand
+    struct cmd_source *source;
+    // Changes the content (ctl/repo/targets.h); 0, or CMD_RELEASE_SAME. May be called several
+    // times.
+    int (*change)(void *data, json_t *content, struct err *e);
+    void *data;
+    json_t *said; // what was published before, for --json: an array, or NULL
+};
+enum { CMD_RELEASE_SAME = 1 };
+
+// Opens workspace, role and source from the options. Kind usage.
+int cmd_release_open(struct cmd_release_edit *edit, const struct cmd_context *context,
+                     const struct opt_args *args, struct err *e) __attribute__((nonnull));
+void cmd_release_close(struct cmd_release_edit *edit) __attribute__((nonnull));
+#define own_drop_release_edit cmd_release_close
+// Makes the change and says what became of it. Kinds: pending (signatures of others are missing;
+// the document waits in DIR/pending), conflict, those of source and signers.
+int cmd_release_run(struct cmd_release_edit *edit, struct err *e) __attribute__((nonnull));
+// Publishes a document that has all signatures.
+int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e)
+    __attribute__((nonnull));
+
+// ctl/cmd/release_targets.c: floor, withdraw, delegate, undelegate, renew.
+extern const struct opt cmd_release_edit_options[], cmd_release_top_options[],
+    cmd_release_delegate_options[];
+int cmd_release_floor(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_release_withdraw(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_release_delegate(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_release_undelegate(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_release_renew(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));

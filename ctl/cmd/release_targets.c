@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `edgectl release floor`, `withdraw`, `delegate`, `undelegate`, `renew`: changes to targets that
+// need no bundle.
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "base/own.h"
+#include "base/text.h"
+#include "bundle/limits.h"
+#include "ctl/cmd/release.h"
+#include "ctl/cmd/workspace.h"
+#include "ctl/repo/targets.h"
+#include "keys/kind.h"
+
+const struct opt cmd_release_top_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_OPTION_JSON,
+                                              CMD_OPTION_END};
+const struct opt cmd_release_edit_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_RELEASE_ROLE_OPTION,
+                                               CMD_OPTION_JSON, CMD_OPTION_END};
+const struct opt cmd_release_delegate_options[] = {
+    CMD_REMOTE_OPTIONS,
+    CMD_SOURCE_OPTION,
+    {.name = "sign-key", .repeat = true, .value = "FILE", .help = "Sign with this secret key file"},
+    CMD_SIGNERS_COMMAND_OPTIONS,
+    CMD_PASSPHRASE_OPTION,
+    {.name = "issued", .value = "TIME", .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},
+    {.name = "expires",
+     .value = "TIME",
+     .help = "When the targets expire: a time, or a duration (default 365d)"},
+    {.name = "key",
+     .repeat = true,
+     .value = "FILE.pub",
+     .help = "A key that may sign for the role"},
+    {.name = "threshold", .value = "N", .help = "How many of them must (default 1)"},
+    {.name = "path",
+     .repeat = true,
+     .value = "PATTERN",
+     .help = "Targets it may name, NAME/VERSION/ID.json: \"camera/*/*\""},
+    {.name = "component",
+     .repeat = true,
+     .value = "NAME",
+     .help = "Only bundles of these components (default: any)"},
+    {.name = "no-executable", .help = "Only bundles that hold nothing executable"},
+    {.name = "terminating", .help = "What it does not name, no later delegation may"},
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
+
+static int delegate(void *data, json_t *content, struct err *e);
+
+static int run(void *context, const struct opt_args *args,
+               int (*change)(void *data, json_t *content, struct err *e), void *data,
+               struct err *e) {
+    OWN(release_edit) struct cmd_release_edit edit = {.change = change, .data = data};
+    edit.key_option = change == delegate ? "sign-key" : NULL; // --key: whom to delegate to
+    if (cmd_release_open(&edit, context, args, e) < 0)
+        return -1;
+    return cmd_release_run(&edit, e);
+}
+
+// ── floor
+// ───────────────────────────────────────────────────────────────────────────────────────────
+
+static int raise_floors(void *data, json_t *content, struct err *e) {
+    const struct opt_args *args = data;
+    bool changed = false;
+    for (size_t i = 0; i < opt_operands(args); i++) {
+        const char *text = opt_operand(args, i);
+        char component[BUNDLE_NAME_MAX + 1];
+        size_t len = strcspn(text, "=");
+        uint64_t floor = 0;
+        if (!text[len] || len == 0 || len > BUNDLE_NAME_MAX)
+            return err_set(e, &err_usage, "expected COMPONENT=N, found \"%.80s\"", text);
+        (void)snprintf(component, sizeof component, "%.*s", (int)len, text);
+        if (!text_is_name(component, BUNDLE_NAME_MAX))
+            return err_set(e, &err_usage, "\"%s\" is no name of a component", component);
+        if (num_parse_u64(text + len + 1, component, 0, KEYS_VERSION_MAX, &floor, e) < 0)
+            return -1;
+        int r = repo_targets_floor(content, component, floor, e);
+        if (r < 0)
+            return -1;
+        changed = changed || r == 0;
+    }
+    return changed ? 0 : CMD_RELEASE_SAME;
+}
+
+int cmd_release_floor(void *context, const struct opt_args *args, struct err *e) {
+    return run(context, args, raise_floors, (void *)args, e) < 0 ? err_prefix(e, "raising floors")
+                                                                 : 0;
+}
+
+// ── withdraw
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+static int withdraw(void *data, json_t *content, struct err *e) {
+    const struct opt_args *args = data;
+    size_t n = 0;
+    struct err why = ERR_NONE;
+    int r = repo_targets_withdraw(content, opt_operand(args, 0), opt_operand(args, 1), &n, &why);
+    // Withdrawn before, as far as one can tell: the command can be repeated.
+    if (r < 0 && err_is(&why, &err_not_found))
+        return CMD_RELEASE_SAME;
+    return r < 0 ? err_set(e, why.kind, "%s", why.text) : 0;
+}
+
+int cmd_release_withdraw(void *context, const struct opt_args *args, struct err *e) {
+    return run(context, args, withdraw, (void *)args, e) < 0
+               ? err_prefix(e, "withdrawing %s %s", opt_operand(args, 0), opt_operand(args, 1))
+               : 0;
+}
+
+// ── delegate and undelegate
+// ─────────────────────────────────────────────────────────────────────────
+
+struct delegation {
+    struct keys_role role;
+    struct repo_targets_delegation to;
+    const char *paths[REPO_TARGETS_PATTERNS_MAX];
+    const char *components[BUNDLE_COMPONENTS_MAX];
+};
+
+static int read_list(const struct opt_args *args, const char *option, size_t max, const char **list,
+                     size_t *ret_n, struct err *e) {
+    size_t n = opt_count(args, option);
+    if (n > max)
+        return err_set(e, &err_limit, "--%s: more than %zu", option, max);
+    for (size_t i = 0; i < n; i++)
+        list[i] = opt_get_at(args, option, i);
+    *ret_n = n;
+    return 0;
+}
+
+static int read_delegation(const struct opt_args *args, struct delegation *d, struct err *e) {
+    const char *threshold = opt_get(args, "threshold");
+    uint64_t n = 1;
+    if (threshold && num_parse_u64(threshold, "--threshold", 1, KEYS_ROLE_KEYS_MAX, &n, e) < 0)
+        return -1;
+    if (opt_count(args, "key") == 0 || opt_count(args, "path") == 0)
+        return err_set(e, &err_usage,
+                       "whom, and with what? Give --key FILE.pub and --path "
+                       "PATTERN (for example \"camera/*/*\")");
+    for (size_t i = 0; i < opt_count(args, "key"); i++) {
+        struct keys_pub pub;
+        if (sign_keyfile_read_pub(AT_FDCWD, opt_get_at(args, "key", i), &pub, e) < 0)
+            return -1;
+        if (cmd_workspace_has_key(&d->role, &pub))
+            continue;
+        if (d->role.n_keys == KEYS_ROLE_KEYS_MAX)
+            return err_set(e, &err_limit, "--key: more than %d keys", KEYS_ROLE_KEYS_MAX);
+        d->role.keys[d->role.n_keys++] = pub;
+    }
+    d->role.threshold = (size_t)n;
+    if (d->role.threshold > d->role.n_keys)
+        return err_set(e, &err_usage, "--threshold %zu: %zu different keys are given",
+                       d->role.threshold, d->role.n_keys);
+    d->to = (struct repo_targets_delegation){.name = opt_operand(args, 0),
+                                             .role = &d->role,
+                                             .paths = d->paths,
+                                             .components = d->components,
+                                             .any_component = opt_count(args, "component") == 0,
+                                             .executable = !opt_given(args, "no-executable"),
+                                             .terminating = opt_given(args, "terminating")};
+    if (read_list(args, "path", REPO_TARGETS_PATTERNS_MAX, d->paths, &d->to.n_paths, e) < 0)
+        return -1;
+    return read_list(args, "component", BUNDLE_COMPONENTS_MAX, d->components, &d->to.n_components,
+                     e);
+}
+
+static int delegate(void *data, json_t *content, struct err *e) {
+    const struct delegation *d = data;
+    int r = repo_targets_delegate(content, &d->to, e);
+    return r == REPO_TARGETS_SAME ? CMD_RELEASE_SAME : r;
+}
+
+int cmd_release_delegate(void *context, const struct opt_args *args, struct err *e) {
+    struct delegation d = {.to = {.name = NULL}};
+    if (read_delegation(args, &d, e) < 0 || run(context, args, delegate, &d, e) < 0)
+        return err_prefix(e, "delegating to %s", opt_operand(args, 0));
+    return 0;
+}
+
+static int undelegate(void *data, json_t *content, struct err *e) {
+    const struct opt_args *args = data;
+    struct err why = ERR_NONE;
+    int r = repo_targets_undelegate(content, opt_operand(args, 0), &why);
+    if (r < 0 && err_is(&why, &err_not_found))
+        return CMD_RELEASE_SAME;
+    return r < 0 ? err_set(e, why.kind, "%s", why.text) : 0;
+}
+
+int cmd_release_undelegate(void *context, const struct opt_args *args, struct err *e) {
+    return run(context, args, undelegate, (void *)args, e) < 0
+               ? err_prefix(e, "ending the delegation to %s", opt_operand(args, 0))
+               : 0;
+}
+
+// ── renew
+// ───────────────────────────────────────────────────────────────────────────────────────────
+
+// Version and dates change, which is what it is for.
+static int nothing(void *data, json_t *content, struct err *e) {
+    (void)data;
+    (void)content;
+    (void)e;
+    return 0;
+}
+
+int cmd_release_renew(void *context, const struct opt_args *args, struct err *e) {
+    return run(context, args, nothing, NULL, e) < 0 ? err_prefix(e, "renewing targets") : 0;
+}

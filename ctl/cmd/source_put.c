@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changing a repository; see source.h. A controller verifies, writes and signs snapshot and
+// timestamp itself. For a folder this program does the same with the online keys of the workspace,
+// under a lock.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "ctl/cmd/bundle.h"
+#include "ctl/cmd/passphrase.h"
+#include "ctl/cmd/remote.h"
+#include "ctl/cmd/signers.h"
+#include "ctl/cmd/source.h"
+#include "ctl/cmd/source_private.h"
+#include "ctl/cmd/workspace.h"
+#include "ctl/kind.h"
+#include "ctl/repo/folder.h"
+#include "ctl/term.h"
+#include "keys/kind.h"
+
+#define LOCK_FILE ".lock"
+
+static uint64_t previous_of(const struct cmd_document *document) {
+    json_int_t version = json_integer_value(json_object_get(document->content, "previous"));
+    return version > 0 ? (uint64_t)version : 0;
+}
+
+// Whoever publishes a version made from an older one would undo what came between.
+static int judge_previous(const char *role, const struct cmd_document *document, uint64_t now,
+                          struct err *e) {
+    if (strcmp(document->type, "root") == 0 || now == document->header.version ||
+        !json_object_get(document->content, "previous") || previous_of(document) == now)
+        return 0;
+    return err_set(e, &err_conflict,
+                   "%s was made from version %llu, and version %llu is current: somebody published "
+                   "in between; make the change again",
+                   role, (unsigned long long)previous_of(document), (unsigned long long)now);
+}
+
+// ── A folder
+// ────────────────────────────────────────────────────────────────────────────────────────
+
+struct online {
+    struct cmd_signers snapshot, timestamp;
+    struct repo_folder_online to_sign;
+};
+
+static void own_drop_online(struct online *o) {
+    cmd_signers_clear(&o->snapshot);
+    cmd_signers_clear(&o->timestamp);
+}
+
+// The keys of the workspace's server that the root names.
+static int open_online(struct cmd_source *s, const struct keys_root *root, struct online *ret,
+                       struct err *e) {
+    const struct keys_role *snapshot = keys_root_role(root, KEYS_ROOT_ROLE_SNAPSHOT);
+    const struct keys_role *timestamp = keys_root_role(root, KEYS_ROOT_ROLE_TIMESTAMP);
+    if (cmd_signers_add_folder(&ret->snapshot, &s->passphrase, s->workspace,
+                               CMD_WORKSPACE_SERVER_KEYS, &snapshot, 1, e) < 0 ||
+        cmd_signers_add_folder(&ret->timestamp, &s->passphrase, s->workspace,
+                               CMD_WORKSPACE_SERVER_KEYS, &timestamp, 1, e) < 0)
+        return -1;
+    ret->to_sign.now_s = chrono_wall_ms(s->context->clock) / 1000;
+    ret->to_sign.snapshot = ret->snapshot.n > 0 ? ret->snapshot.list[0] : NULL;
+    ret->to_sign.timestamp = ret->timestamp.n > 0 ? ret->timestamp.list[0] : NULL;
+    return 0;
+}
+
+// The folder, locked while *ret_lock is open.
+static int open_folder(const struct cmd_source *s, struct repo_folder **ret, int *ret_lock,
+                       struct err *e) {
+    OWN(buf) struct buf root;
+    OWN(fd) int lock = -1;
+    buf_init(&root, KEYS_ROOT_MAX_BYTES);
+    if (fs_read_file(s->home, CMD_WORKSPACE_ROOT, KEYS_ROOT_MAX_BYTES, &root, e) < 0 ||
+        fs_open_write(s->folder, LOCK_FILE, 0600, &lock, e) < 0)
+        return err_prefix(e, "%s", s->name);
+    int locked = fs_lock(lock, e);
+    if (locked != 0)
+        return locked < 0
+                   ? -1
+                   : err_set(e, &err_busy, "%s: another edgectl is publishing there", s->name);
+    if (repo_folder_make(s->folder, buf_slice(&root), e) < 0 ||
+        repo_folder_open(s->folder, buf_slice(&root), ret, e) < 0)
+        return err_prefix(e, "%s", s->name);
+    *ret_lock = own_take_fd(&lock);
+    return 0;
+}
+
+static int put_into_folder(struct cmd_source *s, const char *role,
+                           const struct cmd_document *document, bool *ret_same, struct err *e) {
+    OWN(repo_folder) struct repo_folder *folder = NULL;
+    OWN(online) struct online online = {.snapshot = CMD_SIGNERS_NONE};
+    OWN(root) struct keys_root *next = NULL;
+    OWN(fd) int lock = -1;
+    bool is_root = strcmp(role, "root") == 0;
+    struct slice raw = buf_slice(&document->raw);
+    // A root signs itself with its own keys; whether it may follow is the folder's to say.
+    if (open_folder(s, &folder, &lock, e) < 0 || (is_root && keys_root_open(raw, &next, e) < 0))
+        return -1;
+    const struct repo_folder_state *state = repo_folder_find(folder, role);
+    if (judge_previous(role, document, state ? state->header.version : 0, e) < 0 ||
+        open_online(s, is_root ? next : repo_folder_root(folder), &online, e) < 0)
+        return -1;
+    int r = repo_folder_accept(folder, role, raw, &online.to_sign, e);
+    *ret_same = r == REPO_FOLDER_SAME;
+    return r < 0 ? err_prefix(e, "%s", s->name) : 0;
+}
+
+// ── A controller
+// ────────────────────────────────────────────────────────────────────────────────────
+
+// The version at the controller now; 0 when there is none.
+static int current_version(struct cmd_source *s, const char *role, uint64_t *ret, struct err *e) {
+    OWN(document) struct cmd_document current = CMD_DOCUMENT_NONE;
+    int r = cmd_source_refresh(s, e);
+    *ret = 0;
+    if (r < 0 || r == CMD_SOURCE_EMPTY)
+        return r < 0 ? -1 : 0;
+    r = cmd_source_current(s, role, &current, e);
+    if (r == 0)
+        *ret = current.header.version;
+    return r < 0 ? -1 : 0;
+}
+
+static int put_at_controller(struct cmd_source *s, const char *role,
+                             const struct cmd_document *document, bool *ret_same, struct err *e) {
+    OWN(buf) struct buf path;
+    OWN(json) json_t *answer = NULL;
+    uint64_t now = 0;
+    buf_init(&path, CMD_REMOTE_PATH_MAX);
+    if (strcmp(role, "root") != 0 &&
+        (current_version(s, role, &now, e) < 0 || judge_previous(role, document, now, e) < 0))
+        return -1;
+    if (cmd_remote_path(&path, e, "repository/metadata/%", role) < 0)
+        return -1;
+    int r = net_client_put(s->client, buf_text(&path), buf_slice(&document->raw), &answer, e);
+    *ret_same = r == 0;
+    return r < 0 ? err_prefix(e, "%s", s->name) : 0;
+}
+
+int cmd_source_put(struct cmd_source *source, const char *role, const struct cmd_document *document,
+                   bool *ret_same, struct err *e) {
+    return source->client ? put_at_controller(source, role, document, ret_same, e)
+                          : put_into_folder(source, role, document, ret_same, e);
+}
+
+// ── Bundles
+// ─────────────────────────────────────────────────────────────────────────────────────────
+
+static void on_progress(void *context, uint64_t done, uint64_t total) {
+    ctl_term_progress_update(context, "uploading", done, total);
+}
+
+int cmd_source_send(struct net_client *client, const struct cmd_context *context,
+                    const struct cmd_bundle_file *file, json_t **ret, bool *ret_created,
+                    struct err *e) {
+    struct ctl_term_progress progress;
+    struct net_client_upload upload = {
+        .fd = file->fd, .size = file->state.size, .progress = on_progress, .context = &progress};
+    ctl_term_progress_init(&progress, context->clock);
+    int r = net_client_upload(client, "/api/v1/releases", &upload, ret, e);
+    ctl_term_progress_end(&progress);
+    *ret_created = r == NET_CLIENT_CREATED;
+    return r < 0 ? -1 : 0;
+}
+
+static int put_target(struct cmd_source *s, const struct cmd_bundle_file *file,
+                      const struct repo_target *target, struct slice part, json_t **ret,
+                      bool *ret_created, struct err *e) {
+    OWN(repo_folder) struct repo_folder *folder = NULL;
+    OWN(fd) int lock = -1;
+    if (open_folder(s, &folder, &lock, e) < 0)
+        return -1;
+    int r = repo_folder_put_target(folder, target, part, e);
+    if (r < 0)
+        return -1;
+    *ret_created = r == 0;
+    *ret = json_pack("{s:s,s:s,s:I,s:s}", "name", target->name, "version", target->release, "size",
+                     (json_int_t)file->state.size, "id", target->id);
+    return *ret ? 0 : err_set(e, &err_memory, "publishing: no memory");
+}
+
+int cmd_source_upload(struct cmd_source *source, const struct cmd_bundle_file *file,
+                      const struct repo_target *target, struct slice signed_part, json_t **ret,
+                      bool *ret_created, struct err *e) {
+    return source->client
+               ? cmd_source_send(source->client, source->context, file, ret, ret_created, e)
+               : put_target(source, file, target, signed_part, ret, ret_created, e);
+}
