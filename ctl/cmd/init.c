@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
+#include "ctl/cmd/init_repository.h"
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
@@ -17,7 +18,8 @@
 #include "ctl/kind.h"
 #include "keys/canon.h"
 
-#define PATH_BYTES 160
+#define PATH_BYTES  160
+#define SERVER_KEYS "server/keys"
 
 static const struct opt init_options[] = {
     CMD_PASSPHRASE_OPTION,
@@ -45,7 +47,10 @@ struct place {
 static const struct place places[] = {
     {KEYS_ROOT_ROLE_ROOT, CMD_WORKSPACE_KEYS, "root"},
     {KEYS_ROOT_ROLE_BUNDLE, CMD_WORKSPACE_KEYS, "bundle"},
-    {KEYS_ROOT_ROLE_DIRECTOR, "server/keys", "director"},
+    {KEYS_ROOT_ROLE_TARGETS, CMD_WORKSPACE_KEYS, "targets"},
+    {KEYS_ROOT_ROLE_DIRECTOR, SERVER_KEYS, "director"},
+    {KEYS_ROOT_ROLE_SNAPSHOT, SERVER_KEYS, "snapshot"},
+    {KEYS_ROOT_ROLE_TIMESTAMP, SERVER_KEYS, "timestamp"},
 };
 #define PLACES (sizeof places / sizeof places[0])
 
@@ -111,12 +116,22 @@ static int check_wanted(const struct init *in, struct err *e) {
                            keys_root_role_names[i], in->wanted[i].threshold, keys,
                            keys == 1 ? "" : "s", keys_root_role_names[i]);
     }
+    // What is signed here: the root, and the first targets.
+    static const enum keys_root_role signing[] = {KEYS_ROOT_ROLE_ROOT, KEYS_ROOT_ROLE_TARGETS};
     size_t signers = 1 + opt_count(in->args, "signer");
-    if (in->wanted[KEYS_ROOT_ROLE_ROOT].threshold > signers)
-        return err_set(e, &err_usage,
-                       "--threshold root=%zu: that many root keys must sign the new root, and %zu "
-                       "can; give --signer COMMAND --signer-key FILE.pub for the others",
-                       in->wanted[KEYS_ROOT_ROLE_ROOT].threshold, signers);
+    for (size_t i = 0; i < sizeof signing / sizeof signing[0]; i++)
+        if (in->wanted[signing[i]].threshold > signers)
+            return err_set(e, &err_usage,
+                           "--threshold %s=%zu: that many keys must sign here, and %zu can; give "
+                           "--signer COMMAND --signer-key FILE.pub for the others",
+                           keys_root_role_names[signing[i]], in->wanted[signing[i]].threshold,
+                           signers);
+    static const enum keys_root_role online[] = {KEYS_ROOT_ROLE_SNAPSHOT, KEYS_ROOT_ROLE_TIMESTAMP};
+    for (size_t i = 0; i < sizeof online / sizeof online[0]; i++)
+        if (in->wanted[online[i]].threshold > 1)
+            return err_set(e, &err_usage,
+                           "--threshold %s: the controller signs with one key, so it can only be 1",
+                           keys_root_role_names[online[i]]);
     return 0;
 }
 
@@ -170,6 +185,19 @@ static int check_options_there(const struct init *in, const struct keys_root *ro
     return 0;
 }
 
+// A workspace made before there were repositories has none.
+static int check_repository_there(const struct init *in, const struct keys_root *root,
+                                  struct err *e) {
+    OWN(buf) struct buf raw;
+    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
+    if (keys_root_role(root, KEYS_ROOT_ROLE_TIMESTAMP)->n_keys == 0)
+        return 0;
+    if (fs_read_file(in->dir, CMD_WORKSPACE_ROOT, KEYS_ROOT_MAX_BYTES, &raw, e) < 0 ||
+        cmd_init_repository_check(in->dir, buf_slice(&raw), e) < 0)
+        return err_prefix(e, "%s", in->path);
+    return 0;
+}
+
 static int check_there(const struct init *in, struct err *e) {
     OWN(root) struct keys_root *root = NULL;
     OWN(root) struct keys_root *server = NULL;
@@ -183,12 +211,13 @@ static int check_there(const struct init *in, struct err *e) {
     // Moved to a stick, a safe, another machine: as it should be.
     for (size_t i = 0; i < PLACES; i++) {
         bool away = offline == FS_ABSENT && strncmp(places[i].dir, "offline", 7) == 0;
-        if (!away && check_key_there(in, &places[i], root, e) < 0)
+        if (!away && keys_root_role(root, places[i].role)->n_keys > 0 &&
+            check_key_there(in, &places[i], root, e) < 0)
             return -1;
     }
     if (cmd_workspace_open_root(in->dir, "server/" CMD_WORKSPACE_ROOT, &server, e) < 0)
         return err_prefix(e, "%s", in->path);
-    return 0;
+    return check_repository_there(in, root, e);
 }
 
 // ── A new one ───────────────────────────────────────────────────────────────────────────────────
@@ -200,7 +229,7 @@ static int make_dirs(const struct init *in, struct err *e) {
     } dirs[] = {{"offline", CMD_WORKSPACE_OFFLINE},
                 {CMD_WORKSPACE_KEYS, CMD_WORKSPACE_OFFLINE},
                 {"server", 0700},
-                {"server/keys", 0700},
+                {SERVER_KEYS, 0700},
                 {"server/bundles", 0700}};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
         if (fs_make_dir(in->dir, dirs[i].path, dirs[i].mode, e) < 0)
@@ -238,7 +267,7 @@ static int make_key(struct init *in, const struct place *place, struct err *e) {
     struct keys_pub pub;
     OWN(fd) int dir = -1;
     const struct keys_secret *passphrase = NULL;
-    bool seal = place->role != KEYS_ROOT_ROLE_DIRECTOR && !opt_given(in->args, "no-passphrase");
+    bool seal = strcmp(place->dir, SERVER_KEYS) != 0 && !opt_given(in->args, "no-passphrase");
     if (fs_open_dir(in->dir, place->dir, &dir, e) < 0)
         return -1;
     (void)snprintf(path, sizeof path, "%s.key", place->name);
@@ -279,6 +308,15 @@ static int make_root(struct init *in, struct buf *ret, struct err *e) {
     return keys_root_open(buf_slice(ret), &root, e);
 }
 
+static int make_repository(struct init *in, struct slice root, struct err *e) {
+    int64_t issued_s = 0;
+    if (cmd_workspace_issued(in->args, in->context->clock, &issued_s, e) < 0 ||
+        cmd_signers_add_file(&in->signers, &in->passphrase, in->dir,
+                             CMD_WORKSPACE_KEYS "/targets.key", e) < 0)
+        return -1;
+    return cmd_init_repository_make(in->dir, root, &in->signers, issued_s, e);
+}
+
 static int make(struct init *in, struct err *e) {
     OWN(buf) struct buf root;
     buf_init(&root, KEYS_ROOT_MAX_BYTES);
@@ -289,6 +327,8 @@ static int make(struct init *in, struct err *e) {
             return -1;
     if (make_root(in, &root, e) < 0)
         return err_prefix(e, "making the root");
+    if (make_repository(in, buf_slice(&root), e) < 0)
+        return -1;
     if (fs_replace(in->dir, "server/" CMD_WORKSPACE_ROOT, root.data, root.len,
                    CMD_WORKSPACE_FILE_MODE, e) < 0 ||
         fs_replace(in->dir, CMD_WORKSPACE_ROOT, root.data, root.len, CMD_WORKSPACE_FILE_MODE, e) <
@@ -311,8 +351,8 @@ static void tell(const struct init *in, bool there) {
     }
     (void)printf("%s is ready.\n"
                  "  %s/root.json  goes onto every device: what devices trust\n"
-                 "  %s/offline/   secret keys that sign roots and bundles: keep them off the "
-                 "controller\n"
+                 "  %s/offline/   secret keys that sign roots, bundles and targets: keep them off "
+                 "the controller\n"
                  "  %s/server/    what the controller needs: edgectl serve --workspace %s/server\n",
                  dir, dir, dir, dir, dir);
     if (opt_given(in->args, "no-passphrase"))
