@@ -25,7 +25,7 @@ static void parse(const char *text, struct tuf_json *ret) {
 }
 
 static struct tuf_json_at get(struct tuf_json_at object, const char *key) {
-    struct tuf_json_at at = {.json = NULL};
+    struct tuf_json_at at;
     cr_assert(tuf_json_find(object, key, &at), "no %s", key);
     return at;
 }
@@ -56,88 +56,89 @@ static void assert_canonical(const char *text, const char *canonical) {
 
 // ── What is refused ─────────────────────────────────────────────────────────────────────────────
 
+static const struct {
+    const char *text, *why;
+} forbidden[] = {
+    {"", "empty"},
+    {" ", "byte 1: an object is expected"},
+    {"[]", "byte 0: an object is expected"},
+    {"\"a\"", "an object is expected"},
+    {"1", "an object is expected"},
+    {"\xEF\xBB\xBF{}", "an object is expected"},
+    {"{", "byte 1: the name of a member is expected"},
+    {"{,}", "byte 1: the name of a member is expected"},
+    {"{1:1}", "the name of a member is expected"},
+    {"{'a':1}", "the name of a member is expected"},
+    {"{]", "the name of a member is expected"},
+    {"{\"a\":1,}", "byte 7: the name of a member is expected"},
+    {"{\"a\"}", "byte 4: ':' is expected"},
+    {"{\"a\" 1}", "':' is expected"},
+    {"{\"a\":}", "byte 5: a value is expected"},
+    {"{\"a\":,}", "a value is expected"},
+    {"{\"a\":1", "byte 6: ',' or the end of its object or array is expected"},
+    {"{\"a\":1]", "',' or the end of its object or array is expected"},
+    {"{\"a\":1 \"b\":2}", "',' or the end of its object or array is expected"},
+    {"{\"a\":[1 2]}", "',' or the end of its object or array is expected"},
+    {"{\"a\":[1}", "',' or the end of its object or array is expected"},
+    {"{\"a\":[", "a value is expected"},
+    {"{\"a\":[1,]}", "byte 8: a value is expected"},
+    {"{\"a\":[,1]}", "a value is expected"},
+    {"{\"a\":[}", "a value is expected"},
+    {"{}}", "byte 2: something follows the document"},
+    {"{} {}", "something follows the document"},
+    {"{}//", "something follows the document"},
+    {"{\"a\":tru}", "byte 8: a value is expected"},
+    {"{\"a\":True}", "a value is expected"},
+    {"{\"a\":fals", "a value is expected"},
+    {"{\"a\":nul", "a value is expected"},
+    {"{\"a\":nullx}", "',' or the end of its object or array is expected"},
+    {"{\"a\":NaN}", "a value is expected"},
+    {"{\"a\":Infinity}", "a value is expected"},
+    {"{\"a\":-}", "a value is expected"},
+    {"{\"a\":+1}", "a value is expected"},
+    {"{\"a\":.5}", "a value is expected"},
+    {"{\"a\":-a}", "a value is expected"},
+    {"{\"a\":0x10}", "',' or the end of its object or array is expected"},
+    {"{\"a\":01}", "an integer with leading zeros, or -0"},
+    {"{\"a\":00}", "an integer with leading zeros, or -0"},
+    {"{\"a\":-0}", "an integer with leading zeros, or -0"},
+    {"{\"a\":-01}", "an integer with leading zeros, or -0"},
+    {"{\"a\":1.0}", "a number with a fraction or exponent"},
+    {"{\"a\":0.5}", "a number with a fraction or exponent"},
+    {"{\"a\":1e2}", "a number with a fraction or exponent"},
+    {"{\"a\":1E2}", "a number with a fraction or exponent"},
+    {"{\"a\":9007199254740992}", "an integer outside ±(2^53 - 1)"},
+    {"{\"a\":-9007199254740992}", "an integer outside ±(2^53 - 1)"},
+    {"{\"a\":18446744073709551617}", "an integer outside ±(2^53 - 1)"},
+    {"{\"a\":1000000000000000000000000000000000000000}", "an integer outside ±(2^53 - 1)"},
+    {"{\"a", "byte 3: a string that does not end"},
+    {"{\"a\":\"x", "byte 7: a string that does not end"},
+    {"{\"a\":\"x\n\"}", "a string that does not end, or a control character in it"},
+    {"{\"a\":\"\x1F\"}", "a control character in it"},
+    {"{\"a\\\":1}", "a string that does not end"},
+    {"{\"a\":\"\\", "an escape that JSON does not know"},
+    {"{\"a\":\"\\x41\"}", "an escape that JSON does not know"},
+    {"{\"a\":\"\\'\"}", "an escape that JSON does not know"},
+    {"{\"a\":\"\\u\"}", "byte 6: \\u needs four hex digits"},
+    {"{\"a\":\"\\u12", "\\u needs four hex digits"},
+    {"{\"a\":\"\\u12g4\"}", "\\u needs four hex digits"},
+    {"{\"a\":\"\\u+123\"}", "\\u needs four hex digits"},
+    {"{\"a\":\"\\u0000\"}", "a string must not contain NUL"},
+    {"{\"\\u0000\":1}", "a string must not contain NUL"},
+    {"{\"a\":\"\\ud800\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\ud800x\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\ud800\\n\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\ud800\\u0041\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\ud800\\ud800\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\udbff\\ue000\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\ud800\\udc0\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\udc00\"}", "half a surrogate pair"},
+    {"{\"a\":\"\\udfff\\udc00\"}", "half a surrogate pair"},
+};
+
 Test(tuf_json, what_json_forbids_is_a_syntax_error) {
-    static const struct {
-        const char *text, *why;
-    } cases[] = {
-        {"", "empty"},
-        {" ", "byte 1: an object is expected"},
-        {"[]", "byte 0: an object is expected"},
-        {"\"a\"", "an object is expected"},
-        {"1", "an object is expected"},
-        {"\xEF\xBB\xBF{}", "an object is expected"},
-        {"{", "byte 1: the name of a member is expected"},
-        {"{,}", "byte 1: the name of a member is expected"},
-        {"{1:1}", "the name of a member is expected"},
-        {"{'a':1}", "the name of a member is expected"},
-        {"{]", "the name of a member is expected"},
-        {"{\"a\":1,}", "byte 7: the name of a member is expected"},
-        {"{\"a\"}", "byte 4: ':' is expected"},
-        {"{\"a\" 1}", "':' is expected"},
-        {"{\"a\":}", "byte 5: a value is expected"},
-        {"{\"a\":,}", "a value is expected"},
-        {"{\"a\":1", "byte 6: ',' or the end of its object or array is expected"},
-        {"{\"a\":1]", "',' or the end of its object or array is expected"},
-        {"{\"a\":1 \"b\":2}", "',' or the end of its object or array is expected"},
-        {"{\"a\":[1 2]}", "',' or the end of its object or array is expected"},
-        {"{\"a\":[1}", "',' or the end of its object or array is expected"},
-        {"{\"a\":[", "a value is expected"},
-        {"{\"a\":[1,]}", "byte 8: a value is expected"},
-        {"{\"a\":[,1]}", "a value is expected"},
-        {"{\"a\":[}", "a value is expected"},
-        {"{}}", "byte 2: something follows the document"},
-        {"{} {}", "something follows the document"},
-        {"{}//", "something follows the document"},
-        {"{\"a\":tru}", "byte 8: a value is expected"},
-        {"{\"a\":True}", "a value is expected"},
-        {"{\"a\":fals", "a value is expected"},
-        {"{\"a\":nul", "a value is expected"},
-        {"{\"a\":nullx}", "',' or the end of its object or array is expected"},
-        {"{\"a\":NaN}", "a value is expected"},
-        {"{\"a\":Infinity}", "a value is expected"},
-        {"{\"a\":-}", "a value is expected"},
-        {"{\"a\":+1}", "a value is expected"},
-        {"{\"a\":.5}", "a value is expected"},
-        {"{\"a\":-a}", "a value is expected"},
-        {"{\"a\":0x10}", "',' or the end of its object or array is expected"},
-        {"{\"a\":01}", "an integer with leading zeros, or -0"},
-        {"{\"a\":00}", "an integer with leading zeros, or -0"},
-        {"{\"a\":-0}", "an integer with leading zeros, or -0"},
-        {"{\"a\":-01}", "an integer with leading zeros, or -0"},
-        {"{\"a\":1.0}", "a number with a fraction or exponent"},
-        {"{\"a\":0.5}", "a number with a fraction or exponent"},
-        {"{\"a\":1e2}", "a number with a fraction or exponent"},
-        {"{\"a\":1E2}", "a number with a fraction or exponent"},
-        {"{\"a\":9007199254740992}", "an integer outside ±(2^53 - 1)"},
-        {"{\"a\":-9007199254740992}", "an integer outside ±(2^53 - 1)"},
-        {"{\"a\":18446744073709551617}", "an integer outside ±(2^53 - 1)"},
-        {"{\"a\":1000000000000000000000000000000000000000}", "an integer outside ±(2^53 - 1)"},
-        {"{\"a", "byte 3: a string that does not end"},
-        {"{\"a\":\"x", "byte 7: a string that does not end"},
-        {"{\"a\":\"x\n\"}", "a string that does not end, or a control character in it"},
-        {"{\"a\":\"\x1F\"}", "a control character in it"},
-        {"{\"a\\\":1}", "a string that does not end"},
-        {"{\"a\":\"\\", "an escape that JSON does not know"},
-        {"{\"a\":\"\\x41\"}", "an escape that JSON does not know"},
-        {"{\"a\":\"\\'\"}", "an escape that JSON does not know"},
-        {"{\"a\":\"\\u\"}", "byte 6: \\u needs four hex digits"},
-        {"{\"a\":\"\\u12", "\\u needs four hex digits"},
-        {"{\"a\":\"\\u12g4\"}", "\\u needs four hex digits"},
-        {"{\"a\":\"\\u+123\"}", "\\u needs four hex digits"},
-        {"{\"a\":\"\\u0000\"}", "a string must not contain NUL"},
-        {"{\"\\u0000\":1}", "a string must not contain NUL"},
-        {"{\"a\":\"\\ud800\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\ud800x\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\ud800\\n\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\ud800\\u0041\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\ud800\\ud800\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\udbff\\ue000\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\ud800\\udc0\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\udc00\"}", "half a surrogate pair"},
-        {"{\"a\":\"\\udfff\\udc00\"}", "half a surrogate pair"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_refused(slice(cases[i].text), 100, &err_syntax, cases[i].why);
+    for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
+        assert_refused(slice(forbidden[i].text), 100, &err_syntax, forbidden[i].why);
 }
 
 Test(tuf_json, text_that_is_not_utf_8_is_a_syntax_error) {
@@ -170,7 +171,7 @@ Test(tuf_json, a_member_that_stands_twice_is_a_syntax_error) {
     assert_refused(slice("{\"\":1,\"\":2}"), 100, &err_syntax, "member \"\" stands twice");
     // What a terminal would obey is shown harmless.
     assert_refused(slice("{\"\\u001b\":1,\"\\u001b\":2}"), 100, &err_syntax, "member \"\\");
-    // The same name in another object, another case, or as a prefix is another member.
+    // The same name elsewhere, another case, a prefix: other members.
     assert_canonical("{\"a\":{\"a\":1},\"A\":1,\"aa\":1}", "{\"A\":1,\"a\":{\"a\":1},\"aa\":1}");
 }
 
@@ -242,7 +243,6 @@ Test(tuf_json, values_are_what_the_text_says) {
           &json);
     struct tuf_json_at root = tuf_json_root(&json);
     size_t len = 0;
-    cr_assert_eq(tuf_json_type(root), TUF_JSON_OBJECT);
     cr_assert_eq(tuf_json_count(root), 8);
     cr_assert_str_eq(tuf_json_string(get(root, "s"), &len), "x\ty");
     cr_assert_eq(len, 3);
@@ -329,7 +329,7 @@ Test(tuf_json, a_reader_asked_about_another_type_finds_nothing) {
         struct tuf_json_at at = get(root, names[i]);
         struct tuf_json_at found = {.index = 77};
         size_t len = 77;
-        bool container = *names[i] == 'a' || *names[i] == 'o';
+        bool container = i > 3;
         cr_assert_eq(tuf_json_string(at, &len) != NULL, *names[i] == 's');
         cr_assert_eq(len, *names[i] == 's' ? 1U : 77U);
         cr_assert_eq(tuf_json_integer(at), *names[i] == 'i' ? 1 : TUF_JSON_NO_INTEGER);
