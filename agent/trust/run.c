@@ -291,7 +291,9 @@ static void on_soon(void *context) {
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot) {
     const struct agent_state *state = trust->host.state;
     trust->hinted_snapshot = snapshot;
-    bool other = (root > 0 && root != keys_root_header(state->root)->version) ||
+    // What failed half-way may have left the versions of the newest.
+    bool failed = state->trust.why.code[0] != '\0' && (root > 0 || snapshot > 0);
+    bool other = failed || (root > 0 && root != keys_root_header(state->root)->version) ||
                  (snapshot > 0 && snapshot != state->trust.files[TRUST_STORE_SNAPSHOT].version);
     if (other && !trust->hire)
         agent_loop_arm(trust->host.loop, &trust->soon, 0);

@@ -1,0 +1,362 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: release
+"""What a device believes of a repository: real agents and workers against one whose every key the test holds (repository.py)."""
+
+import json
+import os
+import sys
+
+import fleet
+import forge
+from fleet import check, wait_for
+from lone import KINDS
+from repository import DAY, Repository, World, stamp
+
+
+def started(world, name, env=None, **config):
+    device = world.device(name, **config)
+    world.env = {**os.environ, **(env or {})}
+    device.start()
+    world.env = dict(os.environ)
+    wait_for(f"{name} to answer", lambda: device.agent("status", "--config", device.config, status=None).returncode == 0)
+    return device
+
+
+def trust(device):
+    return device.status()["trust"]
+
+
+def reports(world, device, event):
+    with world.lock:
+        return [r for r in world.reports.get(device.name, []) if r["event"] == event]
+
+
+def comes_to(device, release):
+    wait_for(f"{device.name} to run {release}", lambda: device.version() == release and device.status()["state"] == "idle")
+
+
+def refuses(world, device, kind, attempt=1):
+    return wait_for(f"{device.name} to refuse with {kind}",
+                    lambda: [r for r in reports(world, device, "refused") if r["code"] == kind and r["attempt"] == attempt])[-1]
+
+
+def stored(device):
+    """{name: parsed} of private/tuf."""
+    folder = os.path.join(device.state, "private/tuf")
+    out = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as f:
+            out[name] = json.load(f)
+    return out
+
+
+# ── Installing
+
+
+def a_bundle_is_installed_only_when_the_targets_name_it():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        device = started(world, "d1")
+        world.order(device, first)
+        comes_to(device, "1.0")
+        said = trust(device)
+        check(said["why"] == {"code": "", "text": ""} and said["targets"]["version"] == repo.version["targets"], f"{said}")
+        check(said["snapshot"]["expires"] == stamp(repo.now + 14 * DAY) and said["root"]["version"] == 1, f"{said}")
+        check(said["trusted_time"] >= stamp(repo.now), f"{said}")
+        # The stolen director: signed by role bundle, instructed by role director, never published.
+        world.order(device, second)
+        told = refuses(world, device, "not_in_targets")
+        check("1.1" in told["text"] and device.version() == "1.0", f"{told}")
+        check(device.status()["why"]["code"] == "not_in_targets", f"I10: {device.status()['why']}")
+        # It was not the bundle's fault: the same attempt goes once it is published (I4).
+        repo.add(second)
+        with world.lock:
+            world.reports[device.name].clear()
+        comes_to(device, "1.1")
+
+
+def what_was_withdrawn_is_not_installed():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        repo.add(second)
+        one, two = started(world, "d1"), started(world, "d2")
+        world.order(one, second)
+        comes_to(one, "1.1")
+        repo.withdraw(second)
+        world.order(two, second)
+        refuses(world, two, "not_in_targets")
+        check(two.version() is None, "nothing was installed")
+
+
+def nothing_new_is_one_small_request():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        device = started(world, "d1")
+        wait_for("the hint to be followed", lambda: trust(device)["snapshot"])
+        with world.lock:
+            world.asked.clear()
+        world.order(device, bundle)
+        comes_to(device, "1.0")
+        check(world.asked == ["timestamp.json"], f"{world.asked}")
+
+
+def a_stick_needs_no_repository():
+    repo = Repository()
+    with World(repo) as world:
+        bundle, foreign = world.bundle("1.0"), world.bundle("9.9", keys=[forge.Key("somebody")])
+        device = world.device("d1", controller="")
+        device.agent("install", "--config", device.config, "--quiet", bundle.path)
+        check(device.version() == "1.0" and not world.asked, f"{world.asked}")
+        check(device.agent("install", "--config", device.config, "--quiet", foreign.path, status=None).returncode == KINDS["below_threshold"], "not ours")
+        check(device.version() == "1.0", "and stays")
+
+
+def delegated_keys_sign_what_they_may():
+    repo = Repository()
+    repo.delegations["models"] = {"components": ["detector"], "executable": False}
+    repo.version["root"] = 0
+    repo.publish_root()
+    keys = [forge.Key("bundle/models")]
+    with World(repo) as world:
+        good = world.bundle("1.0", name="model", component="detector", keys=keys)
+        other = world.bundle("1.1", name="model", component="app", keys=keys)
+        program = world.bundle("1.2", name="model", component="detector", executable=True, keys=keys)
+        device = world.device("stick", controller="")
+        for bundle, status in ((good, 0), (other, KINDS["delegation"]), (program, KINDS["delegation"])):
+            device.agent("install", "--config", device.config, "--quiet", bundle.path, status=status)
+        check(device.version("detector") == "1.0", "from a stick")
+        # And of the delegations of the targets: their limits, for bundles that role bundle signed.
+        fine, app, tool = (world.bundle(release, name="line", component=component, executable=executable)
+                           for release, component, executable in (("1", "detector", False), ("2", "app", False), ("3", "detector", True)))
+        repo.publish()
+        repo.delegate("line", ["line/*/*"], [fine, app, tool], components=["detector"], executable=False)
+        device = started(world, "d1")
+        world.order(device, app)
+        check("component app" in refuses(world, device, "not_in_targets")["text"], "app")
+        world.order(device, tool, attempt=2)
+        check("executable" in refuses(world, device, "not_in_targets", attempt=2)["text"], "executable")
+        world.order(device, fine, attempt=3)
+        wait_for("the model", lambda: device.version("detector") == "1")
+
+
+# ── Repositories that are wrong
+
+
+def cut(handler, data):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data[:len(data) // 2])
+    handler.close_connection = True
+
+
+def endless(handler, data):
+    handler.send_response(200)
+    handler.end_headers()
+    handler.close_connection = True
+    try:
+        for _ in range(4096):
+            handler.wfile.write(b" " * 65536)
+    except OSError:
+        pass
+
+
+SPOILS = {
+    "missing": lambda h, data: h.answer(404, b"<html>" + b"x" * 700000),
+    "forbidden": lambda h, data: h.answer(403, b""),
+    "broken": lambda h, data: h.answer(500, b""),
+    "garbage": lambda h, data: h.answer(200, b"\x00\xff<html>"),
+    "empty": lambda h, data: h.answer(200, b""),
+    "flipped": lambda h, data: h.answer(200, data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]),
+    "unsigned": lambda h, data: h.answer(200, json.dumps({**json.loads(data), "signatures": []}).encode()),
+    "cut": cut,
+    "endless": endless,
+}
+
+
+def after_every_hostile_answer_the_next_honest_one_works():
+    """Each file of each role spoiled in each way; nothing of it may lie where trusted metadata lies, and nothing may stick."""
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        device = started(world, "d1")
+        wait_for("the first refresh", lambda: trust(device)["snapshot"])
+        for role in ("timestamp", "snapshot", "targets", "root"):
+            for how, spoil in SPOILS.items():
+                if role == "root" and how in ("missing", "forbidden"):
+                    continue  # no newer root
+                before = stored(device)
+                repo.now += 1
+                with world.lock:
+                    if role == "root":
+                        repo.publish_root()
+                    repo.publish()
+                    name = "timestamp.json" if role == "timestamp" else f"{repo.version[role]}.{role}.json"
+                    world.spoil = {name: spoil}
+                why = wait_for(f"{role} {how} to be refused", lambda: trust(device)["why"]["code"])
+                after = stored(device)
+                check(after[f"{role}.json"] == before[f"{role}.json"], f"{role} {how}: {why}: something unaccepted is stored")
+                with world.lock:
+                    world.spoil = {}
+                wait_for(f"the honest one after {role} {how} ({why})",
+                         lambda: trust(device)["why"]["code"] == "" and trust(device)["snapshot"]["version"] == repo.version["snapshot"])
+        world.order(device, bundle)
+        comes_to(device, "1.0")
+        check(trust(device)["root"]["version"] == repo.version["root"], f"{trust(device)}")
+
+
+def an_install_waits_for_a_repository_that_is_down():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        world.hint = False
+        world.spoil = {"timestamp.json": SPOILS["missing"]}
+        device = started(world, "d1", fetch_tries=3)
+        world.order(device, bundle)
+        told = wait_for("a report that it waits", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "stale_repository"])
+        check("timestamp" in told[0]["text"], f"{told}")
+        wait_for("more tries than a download has", lambda: len(world.asked) > 8)
+        check(device.status()["state"] == "fetching" and not reports(world, device, "refused"), f"{device.status()}")
+        with world.lock:
+            world.spoil = {}
+        comes_to(device, "1.0")
+
+
+def expired_metadata_is_waited_for_and_never_blames_the_bundle():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        repo.now += 4 * DAY  # the director's clock goes on; nobody renews the timestamp
+        world.hint = False
+        device = started(world, "d1")
+        world.order(device, bundle)
+        told = wait_for("a report that it waits", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "stale_repository"])
+        check("expired" in told[0]["text"], f"{told}")
+        with world.lock:
+            repo.publish_timestamp()
+        comes_to(device, "1.0")
+        check(not reports(world, device, "refused"), f"{reports(world, device, 'refused')}")
+
+
+# ── Time and rotations
+
+
+def back_after_a_year_through_many_rotations():
+    repo = Repository(1700000000)
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        device = started(world, "d1")
+        world.order(device, first)
+        comes_to(device, "1.0")
+        device.kill()
+        # A year of it: every role's keys change, some of them several times.
+        for month in range(12):
+            repo.now += 30 * DAY
+            for role in ("root", "timestamp", "snapshot", "targets", "director", "root")[month % 3:month % 3 + 4]:
+                repo.rotate(role)
+        repo.now += 30 * DAY
+        second = world.bundle("1.1")
+        repo.add(second)
+        world.director = repo.keys["director"]
+        world.order(device, second)
+        device.start()
+        comes_to(device, "1.1")
+        said = trust(device)
+        check(said["root"]["version"] == repo.version["root"] and said["trusted_time"] >= stamp(repo.now), f"{said}")
+
+
+def a_stolen_timestamp_key_is_undone_by_rotation():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        device = started(world, "d1")
+        wait_for("the first refresh", lambda: trust(device)["snapshot"])
+        far = 4070908800  # 2099
+        with world.lock:
+            honest = repo.version["timestamp"]
+            repo.version["timestamp"] = 10**15  # and no honest version will ever be higher
+            repo.publish_timestamp(issued=far)
+            world.hint = False
+        world.order(device, bundle)
+        wait_for("time to stop at the snapshot's expiry", lambda: trust(device)["trusted_time"] == stamp(repo.now + 14 * DAY))
+        wait_for("it to wait", lambda: device.status()["why"]["code"] == "stale_repository")
+        check(device.version() is None, "frozen, no more")
+        with world.lock:
+            repo.version["timestamp"] = honest
+            repo.rotate("timestamp")
+            repo.publish_timestamp()
+        comes_to(device, "1.0")
+        check(trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{trust(device)}")
+
+
+def a_wall_clock_twenty_years_off_changes_nothing():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        for name, jump in (("past", "-20y"), ("future", "+20y"), ("epoch", "@1970-01-02 00:00:00")):
+            asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+            device = started(world, name, {"LD_PRELOAD": FAKETIME, "FAKETIME": jump, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "ASAN_OPTIONS": asan})
+            with open(f"/proc/{device.process.pid}/maps", encoding="utf-8") as f:
+                check("faketime" in f.read(), "the clock is a fake one")
+            world.order(device, bundle)
+            comes_to(device, "1.0")
+            check(stamp(repo.now) <= trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{name}: {trust(device)}")
+            device.kill()
+
+
+FAKETIME = next((p for p in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1")
+                 if os.path.exists(p)), None)
+
+
+# ── Floors
+
+
+def floors_of_the_targets_are_kept():
+    repo = Repository()
+    with World(repo) as world:
+        old, new = world.bundle("1.0", security_version=3), world.bundle("1.1", security_version=5)
+        repo.floors = {"app": 4}
+        repo.add(old)
+        repo.add(new)
+        device = started(world, "d1")
+        world.order(device, old)
+        refuses(world, device, "below_floor")
+        world.order(device, new)
+        comes_to(device, "1.1")
+        device.kill()
+        device.agent("install", "--config", device.config, "--quiet", old.path, status=KINDS["below_floor"])
+
+
+def main():
+    scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed, nothing_new_is_one_small_request,
+                 a_stick_needs_no_repository, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
+                 an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
+                 back_after_a_year_through_many_rotations, a_stolen_timestamp_key_is_undone_by_rotation, floors_of_the_targets_are_kept]
+    if FAKETIME:
+        scenarios.append(a_wall_clock_twenty_years_off_changes_nothing)
+    fleet.each(None, *[named(s) for s in scenarios])
+    print(f"{os.path.basename(sys.argv[0])}: ok")
+
+
+def named(scenario):
+    def run(_):
+        scenario()
+    run.__name__ = scenario.__name__
+    return run
+
+
+if __name__ == "__main__":
+    main()
