@@ -97,7 +97,9 @@ int cmd_document_make(json_t *content, const struct keys_header *header, const c
     char issued[CHRONO_TEXT_BYTES], expires[CHRONO_TEXT_BYTES];
     OWN(buf) struct buf signed_part;
     buf_init(&signed_part, CMD_DOCUMENT_MAX_BYTES);
-    if (json_object_set_new(content, "version", json_integer((json_int_t)header->version)) < 0 ||
+    if ((!json_object_get(content, "spec_version") &&
+         json_object_set_new(content, "spec_version", json_string(KEYS_SPEC_VERSION)) < 0) ||
+        json_object_set_new(content, "version", json_integer((json_int_t)header->version)) < 0 ||
         json_object_set_new(content, "issued",
                             json_string(chrono_format(header->issued_s, issued))) < 0 ||
         json_object_set_new(content, "expires",

@@ -22,7 +22,9 @@
 #include "ctl/term.h"
 #include "keys/kind.h"
 
-#define LOCK_FILE ".lock"
+#define LOCK_FILE    ".lock"
+#define LOCK_TRIES   100 // whoever holds it writes a few small files
+#define LOCK_WAIT_MS 100
 
 static uint64_t previous_of(const struct cmd_document *document) {
     json_int_t version = json_integer_value(json_object_get(document->content, "previous"));
@@ -80,6 +82,10 @@ static int open_folder(const struct cmd_source *s, struct repo_folder **ret, int
         fs_open_write(s->folder, LOCK_FILE, 0600, &lock, e) < 0)
         return err_prefix(e, "%s", s->name);
     int locked = fs_lock(lock, e);
+    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
+        ctl_term_pause(LOCK_WAIT_MS);
+        locked = fs_lock(lock, e);
+    }
     if (locked != 0)
         return locked < 0
                    ? -1
