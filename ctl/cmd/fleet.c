@@ -7,6 +7,7 @@
 #include "base/own.h"
 #include "base/text.h"
 #include "bundle/limits.h"
+#include "ctl/cmd/expiry.h"
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
@@ -64,11 +65,70 @@ static void print_rollouts(const json_t *rollouts) {
     }
 }
 
-static int run_summary(void *context, const struct opt_args *args, struct err *e) {
-    (void)context;
+// ── What expires
+// ────────────────────────────────────────────────────────────────────────────────────
+
+static bool read_header(const json_t *role, struct keys_header *ret) {
+    struct err ignored = ERR_NONE;
+    ret->version = (uint64_t)cmd_print_integer(role, "version");
+    return chrono_parse(cmd_print_string(role, "issued"), "issued", &ret->issued_s, &ignored) ==
+               0 &&
+           chrono_parse(cmd_print_string(role, "expires"), "expires", &ret->expires_s, &ignored) ==
+               0;
+}
+
+// The roles of the repository that somebody has to do something about, as the controller tells
+// them.
+static int find_expiring(const struct opt_args *args, int64_t now_s, json_t **ret, struct err *e) {
     OWN(json) json_t *answer = NULL;
-    if (cmd_remote_get(args, "/api/v1/fleet/summary", &answer, e) < 0)
+    OWN(json) json_t *found = json_array();
+    struct err why = ERR_NONE;
+    size_t i;
+    json_t *role;
+    // A controller without a repository has nothing that expires.
+    if (cmd_remote_get(args, "/api/v1/repository", &answer, &why) < 0 &&
+        !err_is(&why, &err_not_found) && !err_is(&why, &err_permission))
+        return err_set(e, why.kind, "%s", why.text);
+    json_array_foreach (json_object_get(answer, "roles"), i, role) {
+        struct keys_header header;
+        bool valid = json_is_true(json_object_get(role, "valid"));
+        bool soon =
+            read_header(role, &header) && cmd_expiry_is_soon(cmd_print_string(role, "name"),
+                                                             &header, now_s, CMD_EXPIRY_WARN_DAYS);
+        if ((soon || !valid) && json_array_append(found, role) < 0)
+            return err_set(e, &err_memory, "printing: no memory");
+    }
+    *ret = own_take(&found);
+    return 0;
+}
+
+static void print_expiring(const json_t *roles) {
+    size_t i;
+    json_t *role;
+    json_array_foreach ((json_t *)roles, i, role) {
+        const char *why = cmd_print_string(json_object_get(role, "why"), "text");
+        (void)fputs(i == 0 ? "WARNING:      " : "              ", stdout);
+        cmd_print_text(cmd_print_string(role, "name"));
+        if (*why) {
+            (void)fputs(" does not hold: ", stdout);
+            cmd_print_text(why);
+        } else {
+            (void)fputs(" expires ", stdout);
+            cmd_print_text(cmd_print_string(role, "expires"));
+        }
+        (void)putchar('\n');
+    }
+}
+
+static int run_summary(void *context, const struct opt_args *args, struct err *e) {
+    const struct cmd_context *c = context;
+    OWN(json) json_t *answer = NULL;
+    OWN(json) json_t *expiring = NULL;
+    if (cmd_remote_get(args, "/api/v1/fleet/summary", &answer, e) < 0 ||
+        find_expiring(args, chrono_wall_ms(c->clock) / 1000, &expiring, e) < 0)
         return -1;
+    if (json_object_set(answer, "expiring", expiring) < 0)
+        return err_set(e, &err_memory, "printing: no memory");
     if (opt_given(args, "json")) {
         cmd_print_json(answer);
         return 0;
@@ -84,6 +144,7 @@ static int run_summary(void *context, const struct opt_args *args, struct err *e
         (void)puts("components:");
     print_releases(json_object_get(answer, "releases"));
     print_rollouts(json_object_get(answer, "rollouts"));
+    print_expiring(expiring);
     return 0;
 }
 
@@ -132,7 +193,7 @@ static int run_query(void *context, const struct opt_args *args, struct err *e) 
 const struct opt_command cmd_fleet[] = {
     {.name = "fleet summary",
      .operands = "",
-     .help = "Count devices by state and release, and list rollouts",
+     .help = "Count devices by state and release, list rollouts, warn of what expires",
      .options = options,
      .run = run_summary},
     {.name = "fleet query",

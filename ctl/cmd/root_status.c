@@ -13,7 +13,7 @@
 #include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
-#include "base/text.h"
+#include "ctl/cmd/expiry.h"
 #include "ctl/cmd/pending.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
@@ -24,7 +24,6 @@
 #include "ctl/repo/targets.h"
 #include "keys/kind.h"
 
-#define DAY_S        86400LL
 #define PENDING_MAX  64
 #define EXPIRING_MAX 36500
 
@@ -181,20 +180,10 @@ static int collect_pending(struct status *s, struct err *e) {
 // ── What expires
 // ────────────────────────────────────────────────────────────────────────────────────
 
-// People renew the offline ones, in days. The online ones live for days and are renewed when half
-// of that is over: what has less than a quarter left is not being renewed.
-static bool expires_soon(const struct status *s, const char *name,
-                         const struct keys_header *header) {
-    bool online = strcmp(name, "timestamp") == 0 || strcmp(name, "snapshot") == 0;
-    int64_t left_s = header->expires_s - s->now_s;
-    int64_t life_s = header->expires_s - header->issued_s;
-    return online ? left_s < life_s / 4 : left_s <= (int64_t)s->within_days * DAY_S;
-}
-
 static int add_metadata(struct status *s, const char *name, const struct keys_header *header,
                         struct err *e) {
     char issued[CHRONO_TEXT_BYTES], expires[CHRONO_TEXT_BYTES];
-    bool soon = expires_soon(s, name, header);
+    bool soon = cmd_expiry_is_soon(name, header, s->now_s, s->within_days);
     if (soon && !*s->soonest)
         (void)snprintf(s->soonest, sizeof s->soonest, "%s, version %llu, expires %s", name,
                        (unsigned long long)header->version,
@@ -360,7 +349,7 @@ static int open_all(struct status *s, struct err *e) {
     const char *days = opt_get(s->args, "expiring");
     s->workspace = opt_get(s->args, "workspace");
     s->now_s = chrono_wall_ms(s->context->clock) / 1000;
-    s->within_days = 30;
+    s->within_days = CMD_EXPIRY_WARN_DAYS;
     s->roles = json_array();
     s->pending = json_array();
     s->metadata = json_array();

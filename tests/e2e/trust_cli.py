@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import cli
+import fleet
 from fleet import Failed, check
 
 KINDS = {"usage": 2, "syntax": 4, "not_found": 10, "exists": 11, "permission": 12, "not_canonical": 20, "below_threshold": 21,
@@ -417,6 +418,47 @@ def ci_learns_what_expires(box):
     shown = {m["name"]: m["expiring"] for m in box.json("root", "status", "--workspace", "ws")["metadata"]}
     check(shown == {"root": False, "timestamp": False, "snapshot": False, "targets": True}, str(shown))
     box.run("root", "status", "--workspace", "ws", "--expiring", "30", "--local")
+
+
+# ── A controller ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_controller_takes_what_people_signed(box):
+    with fleet.Fleet() as f:
+        f.start_server()
+        inside = os.path.join(f.ws, "server/repository/metadata")
+
+        def current(role):
+            return next(r for r in f.json("root", "status", "--workspace", f.ws)["metadata"] if r["name"] == role)
+
+        bundle = f.bundle("thing", "1.0", {"app": f.component("app", {"version": "1.0"})})
+        f.run("release", "publish", bundle, "--upload-only")
+        said = f.json("release", "publish", bundle, "--workspace", f.ws)
+        check(said["outcome"] == "published" and said["metadata_version"] == current("targets")["version"], f"publishing: {said}")
+        said = f.json("release", "publish", bundle, "--workspace", f.ws)
+        check(said["outcome"] == "unchanged", f"publishing again: {said}")
+        for role in ("targets", "timestamp", "snapshot", "director"):
+            f.run("key", "rotate", role, "--workspace", f.ws)
+        f.run("root", "publish", "--workspace", f.ws)
+        check(os.path.exists(os.path.join(inside, "2.root.json")), "the controller does not serve the new root")
+        waiting = f.json("fleet", "summary")["expiring"]
+        check([r["name"] for r in waiting] == ["targets"] and not waiting[0]["valid"], f"fleet summary does not say it: {waiting}")
+        f.run("release", "renew", "--workspace", f.ws, "--expires", "20d")
+        summary = f.json("fleet", "summary")["expiring"]
+        check([(r["name"], r["valid"]) for r in summary] == [("targets", True)], f"nothing is said of 20 days: {summary}")
+        check("WARNING" in f.edgectl("fleet", "summary"), "people are not told")
+        f.run("root", "status", "--workspace", f.ws, "--expiring", "30", status=KINDS["expiring"])
+        f.run("release", "renew", "--workspace", f.ws)
+        check(f.json("fleet", "summary")["expiring"] == [], "it still warns")
+        shutil.copytree(f.ws, f.path("other"))
+        running = [subprocess.Popen([cli.EDGECTL, "release", "floor", f"c{i}=1", "--workspace", (f.ws, f.path("other"))[i % 2]],
+                                    env=f.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                   for i in range(2)]
+        for process in running:
+            said = process.communicate(timeout=120)[1]
+            check(process.returncode == 0, f"exit status {process.returncode}: {said}")
+        viewer = f.edgectl("token", "create", "--role", "viewer", "--expires", "1h").strip()
+        f.run("release", "floor", "app=1", "--workspace", f.ws, env={"EDGECTL_TOKEN": viewer}, status=KINDS["permission"])
 
 
 def tests():
