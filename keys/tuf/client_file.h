@@ -4,14 +4,13 @@
 // Internal to keys/tuf. All roles, delegated ones too, go through the same checks here
 // (CVE-2026-6967 was a delegated role that did not), in the order of the specification:
 //
-//     length, hashes (of the delegator)  →  signatures, form  →  version  →  succession  →  expiry
-//     →  stored
+//     length and hashes → signatures → form → version → succession → expiry → stored
 #pragma once
 
 #include "keys/tuf/client.h"
 
-#define TUF_CLIENT_FILE_NAME_MAX                                                                   \
-    232 // with room for a version before it and fs_replace's decoration
+// Of a stored file, so that a version before it and fs_replace's decoration still fit into a name.
+#define TUF_CLIENT_FILE_NAME_MAX 232
 
 struct tuf_client {
     struct tuf_client_options options;

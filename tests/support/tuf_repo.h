@@ -7,12 +7,12 @@
 // should trust is what it is for.
 //
 //     struct tuf_repo repo;
-//     tuf_repo_make(&repo);                                // version 1 of everything, the device
-//     has the root tuf_repo_add_target(&repo, "targets", "a/b.json", bytes);
-//     tuf_repo_publish(&repo, "targets");                  // 2.targets.json, 2.snapshot.json,
-//     timestamp.json cr_assert_eq(tuf_repo_refresh(&repo, &e), 0);        // as a device: a client
-//     opened, refreshed and freed json_object_set_new(tuf_repo_role(&repo, "timestamp"), "version",
-//     json_integer(1)); tuf_repo_serve(&repo, "timestamp");                  // signed as it stands
+//     tuf_repo_make(&repo);                     // version 1 of all, the device has the root
+//     tuf_repo_add_target(&repo, "targets", "a/b.json", bytes);
+//     tuf_repo_publish(&repo, "targets");       // 2.targets.json, 2.snapshot.json, timestamp.json
+//     cr_assert_eq(tuf_repo_refresh(&repo, &e), 0);
+//     tuf_repo_set(&repo, "timestamp", "version", json_integer(1));
+//     tuf_repo_serve(&repo, "timestamp");       // signed as it stands
 //     cr_assert_lt(tuf_repo_refresh(&repo, &e), 0);
 //     tuf_repo_clear(&repo);
 //
@@ -34,13 +34,14 @@
 #define TUF_REPO_FILES_MAX       1024
 #define TUF_REPO_FILE_NAME_BYTES 400
 
-// Named bytes; the repository's web server, or the device's directory.
+struct tuf_repo_file {
+    char name[TUF_REPO_FILE_NAME_BYTES];
+    struct buf bytes;
+};
+// Named bytes: the repository's web server, or the device's directory.
 struct tuf_repo_files {
     size_t n;
-    struct tuf_repo_file {
-        char name[TUF_REPO_FILE_NAME_BYTES];
-        struct buf bytes;
-    } * files;
+    struct tuf_repo_file *files;
 };
 
 enum tuf_repo_op { TUF_REPO_LOAD = 1, TUF_REPO_FETCH = 2, TUF_REPO_STORE = 4, TUF_REPO_FORGET = 8 };
@@ -56,12 +57,12 @@ struct tuf_repo {
     bool timestamp_first;
     struct buf requests; // names fetched, each followed by a blank; clear with buf_clear
     // Faults: the fail_at-th operation of those in fail_ops from now (0 is the next) fails with
-    // kind io; has_failed says that it came to that. stop_after: stores and forgets that still
-    // happen before all fail, as after a power cut.
+    // kind io; has_failed says that it came to that. With for_ever all that follow fail as well,
+    // as they do after a power cut.
     unsigned fail_ops;
     size_t fail_at;
     bool has_failed;
-    bool for_ever; // and so do all that follow
+    bool for_ever;
     struct tuf_client_options
         options; // what tuf_repo_refresh opens a client with, but for now_s and timestamp_first
 };
