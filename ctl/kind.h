@@ -31,7 +31,7 @@
     X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
     X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
     X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")                \
-    X(expiring,               126, false, "a key role or metadata expires within the days that were asked for")       \
+    X(expiring,               126, false, "a root or other metadata expires within the days that were asked for")        \
     X(pending,                127, true,  "signatures of other people are missing")                                   \
     X(conflict,               128, true,  "somebody else published in between")                                       \
     X(not_published,          129, false, "the repository's targets do not name the release")

@@ -15,7 +15,7 @@
 #define CMD_RELEASE_TRIES 8 // times that a change is made anew because others were faster
 
 #define CMD_RELEASE_EDIT_OPTIONS                                                                   \
-    CMD_REMOTE_OPTIONS, CMD_SOURCE_OPTION, CMD_SIGNERS_OPTIONS, CMD_PASSPHRASE_OPTION,             \
+    CMD_SOURCE_OPTIONS, CMD_SIGNERS_OPTIONS, CMD_PASSPHRASE_OPTION,                                \
         {.name = "issued",                                                                         \
          .value = "TIME",                                                                          \
          .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},                              \

@@ -20,8 +20,7 @@ const struct opt cmd_release_top_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_OPTI
 const struct opt cmd_release_edit_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_RELEASE_ROLE_OPTION,
                                                CMD_OPTION_JSON, CMD_OPTION_END};
 const struct opt cmd_release_delegate_options[] = {
-    CMD_REMOTE_OPTIONS,
-    CMD_SOURCE_OPTION,
+    CMD_SOURCE_OPTIONS,
     {.name = "sign-key", .repeat = true, .value = "FILE", .help = "Sign with this secret key file"},
     CMD_SIGNERS_COMMAND_OPTIONS,
     CMD_PASSPHRASE_OPTION,

@@ -20,10 +20,9 @@
 #include "ctl/kind.h"
 #include "keys/kind.h"
 
-static const struct opt publish_options[] = {
-    CMD_REMOTE_OPTIONS, CMD_SOURCE_OPTION, CMD_PASSPHRASE_OPTION, CMD_OPTION_JSON, CMD_OPTION_END};
-static const struct opt update_options[] = {CMD_REMOTE_OPTIONS, CMD_SOURCE_OPTION, CMD_OPTION_JSON,
-                                            CMD_OPTION_END};
+static const struct opt publish_options[] = {CMD_SOURCE_OPTIONS, CMD_PASSPHRASE_OPTION,
+                                             CMD_OPTION_JSON, CMD_OPTION_END};
+static const struct opt update_options[] = {CMD_SOURCE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
 
 static int need_workspace(const struct opt_args *args, const char **ret, struct err *e) {
     *ret = opt_get(args, "workspace");

@@ -28,8 +28,7 @@
 #define EXPIRING_MAX 36500
 
 const struct opt cmd_root_status_options[] = {
-    CMD_REMOTE_OPTIONS,
-    CMD_SOURCE_OPTION,
+    CMD_SOURCE_OPTIONS,
     {.name = "expiring",
      .value = "DAYS",
      .help = "Fail (kind expiring) when something expires within so many days"},

@@ -17,8 +17,14 @@
 #include "ctl/cmd/nouns.h"
 #include "keys/root.h"
 
-#define CMD_SOURCE_OPTION                                                                          \
-    {                                                                                              \
+#define CMD_SOURCE_OPTIONS                                                                         \
+    {.name = "controller", .value = "URL", .help = "Its address (else EDGECTL_CONTROLLER)"},       \
+        {.name = "token-file", .value = "FILE", .help = "The token to use (else EDGECTL_TOKEN)"},  \
+        {.name = "workspace",                                                                      \
+         .value = "DIR",                                                                           \
+         .help = "The folder with root.json and keys (and server/admin.token)"},                   \
+        {.name = "ca-file", .value = "FILE", .help = "Certificates to trust, PEM"},                \
+        {.name = "allow-http", .help = "Allow plain http to another machine"}, {                   \
         .name = "repository", .value = "DIR",                                                      \
         .help = "A repository in a folder, in place of a controller"                               \
     }
