@@ -13,9 +13,11 @@
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/kind.h"
+#include "ctl/repo/folder.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:8480"
 #define POLL_MAX_S     (30ULL * 86400)
+#define EXPIRES_MAX_S  (3650ULL * 86400)
 
 static const struct opt options[] = {
     {.name = "workspace", .value = "DIR", .help = "The folder server/ that edgectl init made"},
@@ -25,6 +27,10 @@ static const struct opt options[] = {
     {.name = "tls-key", .value = "FILE", .help = "Its key, PEM"},
     {.name = "public-url", .value = "URL", .help = "Offer bundles below this address instead"},
     {.name = "poll", .value = "TIME", .help = "Ask devices to check in this often"},
+    {.name = "timestamp-expires",
+     .value = "TIME",
+     .help = "How long the repository's timestamp holds (default 3d)"},
+    {.name = "snapshot-expires", .value = "TIME", .help = "And its snapshot (default 14d)"},
     {.name = "connections", .value = "N", .help = "At most so many at a time (default 1024)"},
     {.name = "allow-http", .help = "Plain http on other addresses than loopback"},
     {.name = "allow-offline-keys", .help = "Start though offline keys are in reach: for trials"},
@@ -39,20 +45,56 @@ static void say(void *context, enum serve_say what, const char *line) {
     (void)fflush(what == SERVE_SAY_READY ? stdout : stderr);
 }
 
-// Asks for the passphrase of the online key when it is sealed; most are not.
+struct sealed {
+    int dir;
+    bool found;
+};
+
+static int look_at_key(void *context, const char *name, mode_t type, struct err *e) {
+    struct sealed *sealed = context;
+    struct sign_keyfile_info info;
+    struct err ignored = ERR_NONE;
+    size_t len = strlen(name);
+    (void)type;
+    (void)e;
+    // What is wrong with a key is serve_run's to say, with what it means there.
+    if (len > 4 && strcmp(name + len - 4, ".key") == 0 &&
+        sign_keyfile_info(sealed->dir, name, &info, &ignored) == 0 && info.sealed)
+        sealed->found = true;
+    return 0;
+}
+
+// Asks for the passphrase of the online keys when one is sealed; most are not.
 static int open_passphrase(const char *workspace, struct cmd_passphrase *p,
                            const struct keys_secret **ret, struct err *e) {
     char path[FS_PATH_BYTES + 32];
-    struct sign_keyfile_info info;
     struct err ignored = ERR_NONE;
-    (void)snprintf(path, sizeof path, "%s/keys/director.key", workspace);
-    // What is wrong with the key is serve_run's to say, with what it means there.
-    if (sign_keyfile_info(AT_FDCWD, path, &info, &ignored) < 0 || !info.sealed)
+    OWN(fd) int dir = -1;
+    (void)snprintf(path, sizeof path, "%s/keys", workspace);
+    if (fs_open_dir(AT_FDCWD, path, &dir, &ignored) < 0)
         return 0;
-    return cmd_passphrase_get(p, CMD_PASSPHRASE_OPEN, path, ret, e);
+    struct sealed sealed = {.dir = dir};
+    if (fs_list(dir, ".", look_at_key, &sealed, e) < 0)
+        return -1;
+    return sealed.found ? cmd_passphrase_get(p, CMD_PASSPHRASE_OPEN, path, ret, e) : 0;
+}
+
+static int read_expires(const struct opt_args *args, const char *name, uint64_t *ret_s,
+                        struct err *e) {
+    const char *text = opt_get(args, name);
+    if (!text)
+        return 0;
+    if (num_parse_seconds(text, name, EXPIRES_MAX_S, ret_s, e) < 0)
+        return err_prefix(e, "--%s", name);
+    if (*ret_s < REPO_FOLDER_EXPIRES_MIN_S)
+        return err_set(e, &err_usage, "--%s: at least %d seconds", name, REPO_FOLDER_EXPIRES_MIN_S);
+    return 0;
 }
 
 static int read_numbers(const struct opt_args *args, struct serve_options *o, struct err *e) {
+    if (read_expires(args, "timestamp-expires", &o->timestamp_expires_s, e) < 0 ||
+        read_expires(args, "snapshot-expires", &o->snapshot_expires_s, e) < 0)
+        return -1;
     const char *poll = opt_get(args, "poll");
     const char *connections = opt_get(args, "connections");
     if (poll && num_parse_seconds(poll, "--poll", POLL_MAX_S, &o->poll_s, e) < 0)

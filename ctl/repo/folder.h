@@ -93,7 +93,8 @@ const json_t *repo_folder_targets(const struct repo_folder *folder, const char *
     __attribute__((nonnull));
 
 // Whether a device that takes the current metadata finds this target: top-level targets, then
-// delegations in order, as far as their patterns match.
+// delegations in order, as far as their patterns match. By its path, in which the id stands; hash
+// and length are not looked at.
 bool repo_folder_names(const struct repo_folder *folder, const struct repo_target *target)
     __attribute__((nonnull));
 // Puts a target's file into its place, durably. REPO_FOLDER_SAME when it is there. Kind
@@ -115,7 +116,8 @@ int repo_folder_has_target(const struct repo_folder *folder, const struct repo_t
 int repo_folder_accept(struct repo_folder *folder, const char *role, struct slice raw,
                        const struct repo_folder_online *online, struct err *e)
     __attribute__((nonnull));
-// Signs snapshot and timestamp anew where half of their life is over or they do not hold; otherwise
+// Signs snapshot and timestamp anew where half of their life is over, they do not hold, or hold for
+// longer than they should (the lifetime was made shorter, the clock ran ahead); otherwise
 // REPO_FOLDER_SAME. Kinds: not_found (nothing to sign for: no targets yet), below_threshold or
 // bad_key (a signer is missing, or not in the role), io.
 int repo_folder_renew(struct repo_folder *folder, const struct repo_folder_online *online,

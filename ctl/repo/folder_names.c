@@ -67,7 +67,7 @@ static void descend(struct search *s, const struct folder_role *role) {
 }
 
 // Every role is looked at once, and puts at most all roles on the stack.
-static bool find(struct search *s, const struct repo_target *target) {
+static bool find(struct search *s) {
     s->stack[s->n++] = &s->folder->roles[FOLDER_TARGETS];
     while (s->n > 0) {
         const struct folder_role *role = s->stack[--s->n];
@@ -80,8 +80,7 @@ static bool find(struct search *s, const struct repo_target *target) {
         if (entry) {
             struct repo_target found;
             struct err ignored = ERR_NONE;
-            return repo_target_read(s->path, entry, &found, &ignored) == 0 &&
-                   strcmp(found.sha256, target->sha256) == 0 && found.length == target->length;
+            return repo_target_read(s->path, entry, &found, &ignored) == 0;
         }
         descend(s, role);
     }
@@ -94,7 +93,7 @@ bool repo_folder_names(const struct repo_folder *folder, const struct repo_targe
     (void)keys_digest_sha256(path, strlen(path), s.sha256);
     s.stack = calloc(folder->n_roles * folder->n_roles + 1, sizeof(void *));
     s.seen = calloc(folder->n_roles, sizeof *s.seen);
-    bool named = s.stack && s.seen && find(&s, target);
+    bool named = s.stack && s.seen && find(&s);
     free(s.stack);
     free(s.seen);
     return named;

@@ -70,6 +70,14 @@ static int format(const char *type, const json_t *meta, const struct keys_header
     return sign_signer_envelope(buf_slice(&part), signers, 1, ret, e);
 }
 
+static int64_t snapshot_s(const struct repo_folder_online *online) {
+    return online->snapshot_s ? online->snapshot_s : REPO_FOLDER_SNAPSHOT_EXPIRES_DEFAULT_S;
+}
+
+static int64_t timestamp_s(const struct repo_folder_online *online) {
+    return online->timestamp_s ? online->timestamp_s : REPO_FOLDER_TIMESTAMP_EXPIRES_DEFAULT_S;
+}
+
 static int next_header(const struct repo_folder *folder, const char *role,
                        const struct repo_folder_online *online, int64_t lifetime_s,
                        struct keys_header *ret, struct err *e) {
@@ -120,12 +128,10 @@ static int write_snapshot(const struct repo_folder *folder, const struct repo_fo
     char sha256[KEYS_DIGEST_HEX];
     OWN(buf) struct buf raw;
     OWN(json) json_t *meta = list_files(folder);
-    int64_t lifetime_s =
-        online->snapshot_s ? online->snapshot_s : REPO_FOLDER_SNAPSHOT_EXPIRES_DEFAULT_S;
     buf_init(&raw, REPO_TARGETS_MAX_BYTES);
     if (!meta)
         return no_memory(e);
-    if (next_header(folder, "snapshot", online, lifetime_s, &header, e) < 0 ||
+    if (next_header(folder, "snapshot", online, snapshot_s(online), &header, e) < 0 ||
         format("snapshot", meta, &header, online->snapshot, &raw, e) < 0)
         return -1;
     json_t *entry =
@@ -150,12 +156,10 @@ static int write_timestamp(const struct repo_folder *folder,
     struct keys_header header;
     OWN(buf) struct buf raw;
     OWN(json) json_t *meta = json_pack("{s:O}", "snapshot.json", snapshot);
-    int64_t lifetime_s =
-        online->timestamp_s ? online->timestamp_s : REPO_FOLDER_TIMESTAMP_EXPIRES_DEFAULT_S;
     buf_init(&raw, REPO_TARGETS_MAX_BYTES);
     if (!meta)
         return no_memory(e);
-    if (next_header(folder, "timestamp", online, lifetime_s, &header, e) < 0 ||
+    if (next_header(folder, "timestamp", online, timestamp_s(online), &header, e) < 0 ||
         format("timestamp", meta, &header, online->timestamp, &raw, e) < 0)
         return -1;
     return fs_replace(folder->metadata, "timestamp.json", raw.data, raw.len, REPO_FOLDER_FILE_MODE,
@@ -181,9 +185,12 @@ int repo_folder_publish(struct repo_folder *folder, enum repo_folder_extent exte
     return repo_folder_prune(folder, e);
 }
 
-static bool is_half_over(const struct folder_role *role, int64_t now_s) {
+// Half of its life is over; or it would hold for longer than it should, because the lifetime was
+// made shorter, or it was signed under a clock that ran ahead.
+static bool is_due(const struct folder_role *role, int64_t lifetime_s, int64_t now_s) {
     const struct keys_header *h = &role->state.header;
-    return !role->state.valid || now_s >= h->issued_s + (h->expires_s - h->issued_s) / 2;
+    return !role->state.valid || now_s >= h->issued_s + (h->expires_s - h->issued_s) / 2 ||
+           h->expires_s > now_s + lifetime_s;
 }
 
 int repo_folder_renew(struct repo_folder *folder, const struct repo_folder_online *online,
@@ -192,9 +199,9 @@ int repo_folder_renew(struct repo_folder *folder, const struct repo_folder_onlin
         return err_set(e, &err_not_found,
                        "there are no targets to sign a snapshot of; the first "
                        "are made by edgectl init, or by edgectl release publish");
-    if (is_half_over(&folder->roles[FOLDER_SNAPSHOT], online->now_s))
+    if (is_due(&folder->roles[FOLDER_SNAPSHOT], snapshot_s(online), online->now_s))
         return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
-    if (is_half_over(&folder->roles[FOLDER_TIMESTAMP], online->now_s))
+    if (is_due(&folder->roles[FOLDER_TIMESTAMP], timestamp_s(online), online->now_s))
         return repo_folder_publish(folder, REPO_FOLDER_TIMESTAMP_ALONE, online, e);
     return REPO_FOLDER_SAME;
 }

@@ -16,7 +16,7 @@
 #include "ctl/store/token.h"
 #include "ctl/store/writer.h"
 
-#define SERVE_CALL_ARGS_MAX     2
+#define SERVE_CALL_ARGS_MAX     3
 #define SERVE_CALL_ARG_BYTES    192
 #define SERVE_CALL_QUERY_MAX    6
 #define SERVE_CALL_VALUE_BYTES  (BUNDLE_PREDICATE_MAX + 1)
@@ -27,7 +27,7 @@ struct serve_server;
 struct serve_route;
 struct bundle_predicate;
 
-enum serve_method { SERVE_GET, SERVE_HEAD, SERVE_POST, SERVE_DELETE, SERVE_METHODS };
+enum serve_method { SERVE_GET, SERVE_HEAD, SERVE_POST, SERVE_PUT, SERVE_DELETE, SERVE_METHODS };
 
 // Who asks, for the admin API.
 struct serve_identity {
@@ -48,6 +48,7 @@ struct serve_file {
     int fd; // owned; -1: none
     uint64_t offset, len, total;
     char etag[BUNDLE_NAME_MAX + 4]; // with its quotes
+    bool changes;                   // is to be asked for anew each time
 };
 
 // What a request for a file says about it; "" when it does not, or in a form that is not

@@ -14,6 +14,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/auth.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "keys/sign/signer.h"
 
@@ -252,6 +253,7 @@ int serve_checkin_run(struct store_db *db, struct serve_call *call, struct err *
         (void)snprintf(s->answer.nonce, sizeof s->answer.nonce, "%s", device.nonce);
         s->answer.now_s = serve_call_now_s(call);
         s->answer.poll_s = call->server->options->poll_s;
+        serve_repository_hint(call->server, &s->answer);
     }
     store_device_clear(&device);
     return done;
@@ -260,9 +262,10 @@ int serve_checkin_run(struct store_db *db, struct serve_call *call, struct err *
 int serve_checkin_finish(struct serve_call *call, struct err *e) {
     struct state *s = call->state;
     OWN(buf) struct buf signed_part;
+    struct sign_signer *director = call->server->director;
     buf_init(&signed_part, BUNDLE_INSTRUCTION_MAX_BYTES);
     if (s->instructs && (bundle_instruction_format(&s->instruction, &signed_part, e) < 0 ||
-                         sign_signer_envelope(buf_slice(&signed_part), &call->server->director, 1,
+                         sign_signer_envelope(buf_slice(&signed_part), &director, 1,
                                               &s->answer.instruction, e) < 0))
         return -1;
     call->status = 200;

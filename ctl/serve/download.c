@@ -80,11 +80,15 @@ static int answer_empty(struct serve_call *call, unsigned status) {
 }
 
 int serve_download_prepare(struct serve_call *call, struct err *e) {
+    if (open_bundle(call, e) < 0)
+        return -1;
+    return serve_download_answer(call);
+}
+
+int serve_download_answer(struct serve_call *call) {
     const struct serve_conditions *asked = &call->conditions;
     struct serve_file *file = &call->file;
     struct serve_download_range range;
-    if (open_bundle(call, e) < 0)
-        return -1;
     file->offset = 0;
     file->len = file->total;
     call->status = 200;

@@ -8,6 +8,9 @@
 #include "ctl/serve/call.h"
 
 int serve_download_prepare(struct serve_call *call, struct err *e) __attribute__((nonnull));
+// Answers with the open file of call->file, whose total and etag are set, as the conditions want
+// it.
+int serve_download_answer(struct serve_call *call) __attribute__((nonnull));
 // Answers {"status":"ok"} (GET /healthz).
 int serve_download_health(struct serve_call *call, struct err *e) __attribute__((nonnull));
 

@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #include "ctl/kind.h"
+#include "ctl/repo/targets.h"
 #include "ctl/serve/guard.h"
 #include "ctl/serve/http_read.h"
 #include "ctl/serve/publish.h"
@@ -84,7 +85,9 @@ static void add_file_headers(const struct serve_call *call, struct MHD_Response 
         return;
     (void)MHD_add_response_header(response, "ETag", file->etag);
     (void)MHD_add_response_header(response, "Accept-Ranges", "bytes");
-    (void)MHD_add_response_header(response, "Cache-Control", "public, max-age=31536000, immutable");
+    (void)MHD_add_response_header(response, "Cache-Control",
+                                  file->changes ? "no-cache"
+                                                : "public, max-age=31536000, immutable");
     if (call->status == MHD_HTTP_PARTIAL_CONTENT) {
         (void)snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)file->offset,
                        (unsigned long long)(file->offset + file->len - 1),
@@ -112,7 +115,7 @@ static void add_headers(const struct request *r, bool is_file, struct MHD_Respon
     if (call->status == MHD_HTTP_UNAUTHORIZED)
         (void)MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (call->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        (void)MHD_add_response_header(response, "Allow", "GET, HEAD, POST, DELETE");
+        (void)MHD_add_response_header(response, "Allow", "GET, HEAD, POST, PUT, DELETE");
     // After a refusal the rest of the body, if any, is not worth reading.
     if (r->failed && r->received < r->declared)
         (void)MHD_add_response_header(response, "Connection", "close");
@@ -182,7 +185,9 @@ static enum MHD_Result begin_upload(struct request *r) {
     r->phase = PHASE_BODY;
     r->failed = r->work.refused;
     set_deadline(r, SERVE_GUARD_BODY_S + (int64_t)(r->declared / SERVE_GUARD_UPLOAD_BPS));
-    if (!r->failed && serve_publish_begin(&r->call, r->declared, &e) < 0)
+    if (r->call.route->body == SERVE_BODY_METADATA)
+        buf_init(&r->call.body, REPO_TARGETS_MAX_BYTES);
+    else if (!r->failed && serve_publish_begin(&r->call, r->declared, &e) < 0)
         fail(r, &e);
     return r->failed ? answer(r) : MHD_YES;
 }
@@ -228,7 +233,7 @@ static enum MHD_Result on_headers(struct request *r, const char *method, const c
     }
     r->phase = PHASE_BODY;
     set_deadline(r, SERVE_GUARD_BODY_S);
-    if (r->call.route->body != SERVE_BODY_FILE)
+    if (r->call.route->body != SERVE_BODY_FILE && r->call.route->body != SERVE_BODY_METADATA)
         return MHD_YES;
     suspend(r, PHASE_AUTHORISE);
     r->work = (struct serve_work){

@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "base/text.h"
 #include "ctl/kind.h"
+#include "ctl/repo/targets.h"
 #include "ctl/serve/route.h"
 
 #define PATH_BYTES 512
@@ -215,6 +216,11 @@ static int check_body(struct MHD_Connection *connection, struct serve_call *call
         call->status = 413;
         return err_set(e, &err_limit, "the body has %llu bytes; at most %d are taken here",
                        (unsigned long long)declared, BUNDLE_MESSAGE_MAX_BYTES);
+    }
+    if (body == SERVE_BODY_METADATA && declared > REPO_TARGETS_MAX_BYTES) {
+        call->status = 413;
+        return err_set(e, &err_limit, "the body has %llu bytes; at most %d are taken here",
+                       (unsigned long long)declared, REPO_TARGETS_MAX_BYTES);
     }
     if (body == SERVE_BODY_FILE && declared > BUNDLE_STREAM_MAX_BYTES) {
         call->status = 413;

@@ -17,6 +17,7 @@
 #include "bundle/unpack/stage.h"
 #include "ctl/kind.h"
 #include "ctl/serve/engine.h"
+#include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
 #include "ctl/store/audit.h"
@@ -153,6 +154,8 @@ static int verify(const struct serve_server *server, struct upload *upload, stru
     int done = verify_open(server, &source, file.size, &bundle, &upload->bundle, e);
     if (done == 0)
         done = unpack_check(bundle, &source, SERVE_PUBLISH_DECODE_MAX, e);
+    if (done == 0)
+        done = serve_repository_take(server, unpack_bundle_manifest(bundle), e);
     unpack_bundle_free(bundle);
     return done;
 }

@@ -11,6 +11,7 @@
 #include "ctl/serve/download.h"
 #include "ctl/serve/enroll.h"
 #include "ctl/serve/publish.h"
+#include "ctl/serve/repository.h"
 #include "ctl/serve/rollouts.h"
 #include "ctl/serve/tokens.h"
 #include "ctl/serve/watch.h"
@@ -75,6 +76,10 @@ const struct serve_route serve_route_table[] = {
     READ("/events", ANYONE, false, news, serve_watch_events),
     READ("/audit", ADMIN, true, rows, serve_watch_audit),
     READ("/audit/verify", ADMIN, true, NULL, serve_watch_verify_audit),
+    READ("/repository", ANYONE, false, NULL, serve_repository_show),
+    {.method = SERVE_PUT, .pattern = API "/repository/metadata/{}", .access = SERVE_ACCESS_OPERATOR,
+     .roles = PUBLISHER | ADMIN, .fleet_wide = true, .body = SERVE_BODY_METADATA,
+     .run = serve_repository_put},
     {.method = SERVE_POST, .pattern = DEVICE "/challenge", .access = SERVE_ACCESS_PUBLIC,
      .body = SERVE_BODY_JSON, .prepare = serve_enroll_challenge},
     {.method = SERVE_POST, .pattern = DEVICE "/enroll", .access = SERVE_ACCESS_PUBLIC,
@@ -90,12 +95,20 @@ const struct serve_route serve_route_table[] = {
      .prepare = serve_download_prepare},
     {.method = SERVE_HEAD, .pattern = "/bundles/{}.edge", .access = SERVE_ACCESS_PUBLIC,
      .prepare = serve_download_prepare},
+    {.method = SERVE_GET, .pattern = "/repository/metadata/{}", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_repository_metadata},
+    {.method = SERVE_HEAD, .pattern = "/repository/metadata/{}", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_repository_metadata},
+    {.method = SERVE_GET, .pattern = "/repository/targets/{}/{}/{}", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_repository_target},
+    {.method = SERVE_HEAD, .pattern = "/repository/targets/{}/{}/{}", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_repository_target},
 };
 // clang-format on
 
 const size_t serve_route_count = sizeof serve_route_table / sizeof *serve_route_table;
 
-static const char *const methods[SERVE_METHODS] = {"GET", "HEAD", "POST", "DELETE"};
+static const char *const methods[SERVE_METHODS] = {"GET", "HEAD", "POST", "PUT", "DELETE"};
 
 const char *serve_route_method(enum serve_method method) {
     assert(method < SERVE_METHODS);

@@ -7,7 +7,7 @@
 #include "ctl/serve/call.h"
 
 enum serve_access { SERVE_ACCESS_PUBLIC, SERVE_ACCESS_DEVICE, SERVE_ACCESS_OPERATOR };
-enum serve_body { SERVE_BODY_NONE, SERVE_BODY_JSON, SERVE_BODY_FILE };
+enum serve_body { SERVE_BODY_NONE, SERVE_BODY_JSON, SERVE_BODY_FILE, SERVE_BODY_METADATA };
 
 #define SERVE_ROUTE_ROLE(role) (1U << (role))
 

@@ -17,6 +17,7 @@
 #include "ctl/serve/listen.h"
 #include "ctl/serve/notify.h"
 #include "ctl/serve/publish.h"
+#include "ctl/serve/repository.h"
 #include "ctl/serve/serve.h"
 #include "ctl/serve/tick.h"
 #include "ctl/serve/work.h"
@@ -68,6 +69,9 @@ static int open_parts(struct serve_server *server, struct err *e) {
         serve_challenge_open(&server->challenges, e) < 0 ||
         serve_work_open_waiting(&server->waiting, e) < 0 || open_store(server, e) < 0)
         return -1;
+    // After the store, whose lock says that no other controller writes here.
+    if (serve_repository_open(server, e) < 0)
+        return -1;
     return serve_publish_open(server, &server->publisher, e);
 }
 
@@ -77,6 +81,7 @@ static void close_parts(struct serve_server *server) {
     serve_work_close_waiting(server->waiting);
     serve_challenge_close(server->challenges);
     serve_engine_close(server->engine);
+    serve_repository_close(server->repository);
     serve_workspace_close(server);
 }
 

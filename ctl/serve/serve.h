@@ -7,14 +7,17 @@
 // The workspace is the `server` directory that `edgectl init` makes:
 //
 //   root.json            the root that devices have (or the newest one of its chain)
-//   keys/director.key    the online key that signs instructions; must be one of root's director
-//   keys store.db             the fleet store (made at the first start) bundles/<id>.edge    what
-//   was published admin.token          made at a start that finds no operator token in the store:
-//   the first
+//   keys/NAME.key        the online keys: one of each of root's roles director (signs
+//   instructions),
+//                        snapshot and timestamp
+//   repository/          signed metadata and targets (ctl/repo/folder.h), served as it lies there
+//   store.db             the fleet store (made at the first start)
+//   bundles/<id>.edge    what was published
+//   admin.token          made at a start that finds no operator token in the store: the first
 //                        administrator's token, mode 0600, one line
 //
-// It refuses to start (offline_key) when it can read a key file of the roles root or bundle: in
-// keys/, or in ../offline or ../offline/keys beside the workspace.
+// It refuses to start (offline_key) when it can read a key file of the roles root, bundle (or a
+// delegation of it) or targets: in keys/, or in ../offline or ../offline/keys beside the workspace.
 //
 // Threads: the caller's waits for SIGTERM or SIGINT (blocked in all threads from the call on, so
 // call this before starting others); HTTP, store, publishing and timing have their own. A signal
@@ -49,7 +52,10 @@ struct serve_options {
     bool allow_offline_keys;  // for demonstrations
     uint64_t poll_s;          // what devices are asked to poll at; 0: their own interval
     uint64_t connections_max; // 0: SERVE_CONNECTIONS_DEFAULT
-    const struct keys_secret *passphrase; // of keys/director.key; NULL when it is not sealed
+    // How long snapshots and timestamps hold; they are signed anew at half of it. 0: the defaults
+    // of ctl/repo/folder.h.
+    uint64_t snapshot_expires_s, timestamp_expires_s;
+    const struct keys_secret *passphrase; // of the keys in keys/ that are sealed; may be NULL
     const struct chrono *clock;           // NULL: the machine's
     void (*say)(void *context, enum serve_say what, const char *line); // from any thread
     void *context;

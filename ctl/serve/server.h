@@ -17,18 +17,20 @@ struct serve_engine;
 struct serve_challenges;
 struct serve_waiting;
 struct serve_publisher;
+struct serve_repository;
 
 struct serve_server {
     const struct serve_options *options;
     const struct chrono *clock;
     int workspace;                                   // directory
     int bundles;                                     // directory
-    struct keys_root *root;                          // immutable
-    struct sign_signer *director;                    // immutable; signing is thread-safe
+    struct keys_root *_Atomic root;                  // immutable itself; a new one takes its place
+    struct sign_signer *_Atomic director;            // likewise; signing is thread-safe
     uint8_t token_key[SERVE_SERVER_TOKEN_KEY_BYTES]; // set before threads start
     struct store_writer *writer;
     struct serve_engine *engine;         // the store's thread only
     struct serve_challenges *challenges; // has a lock of its own
     struct serve_waiting *waiting;       // has a lock of its own
     struct serve_publisher *publisher;   // has a lock of its own
+    struct serve_repository *repository; // NULL: none; ctl/serve/repository.h
 };

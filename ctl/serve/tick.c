@@ -10,6 +10,7 @@
 
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/notify.h"
+#include "ctl/serve/repository.h"
 #include "ctl/serve/work.h"
 
 #define TRIM_EVERY 1200 // ticks: ten minutes
@@ -45,6 +46,7 @@ static int run(struct store_db *db, void *context, struct err *e) {
     follow_clock(tick, fleet.now_ms);
     if (tick->n++ % TRIM_EVERY == 0 && store_event_trim(db, e) < 0)
         return -1;
+    serve_repository_tick(tick->server, db, fleet.now_ms);
     if (serve_engine_load(engine, db, e) < 0)
         return -1;
     return serve_fleet_tick(&fleet, tick->started_s, e);

@@ -12,6 +12,7 @@
 #include "base/own.h"
 #include "base/random.h"
 #include "ctl/kind.h"
+#include "ctl/serve/keys.h"
 #include "ctl/store/audit.h"
 #include "ctl/store/token.h"
 #include "keys/kind.h"
@@ -32,31 +33,32 @@ static int open_root(struct serve_server *server, struct err *e) {
                                             "init DIR` and serve DIR/server",
                                             server->options->workspace))
                    : -1;
-    return keys_root_open(buf_slice(&raw), &server->root, e) < 0 ? err_prefix(e, "root.json") : 0;
-}
-
-static bool holds(const struct keys_role *role, const char *keyid) {
-    for (size_t i = 0; i < role->n_keys; i++)
-        if (strcmp(role->keys[i].id, keyid) == 0)
-            return true;
-    return false;
+    struct keys_root *root = NULL;
+    if (keys_root_open(buf_slice(&raw), &root, e) < 0)
+        return err_prefix(e, "root.json");
+    server->root = root;
+    return 0;
 }
 
 static int open_director(struct serve_server *server, struct err *e) {
-    struct keys_secret *seed = NULL;
-    struct keys_pub pub;
-    const struct serve_options *options = server->options;
-    if (sign_keyfile_open(server->workspace, DIRECTOR_KEY, options->passphrase, &seed, &pub, e) < 0)
-        return err_prefix(e, "%s/" DIRECTOR_KEY, options->workspace);
-    if (!holds(keys_root_role(server->root, KEYS_ROOT_ROLE_DIRECTOR), pub.id)) {
-        keys_secret_free(seed);
+    struct sign_keyfile_info info;
+    struct sign_signer *director = NULL;
+    const char *workspace = server->options->workspace;
+    int found = serve_keys_open(server, server->root, KEYS_ROOT_ROLE_DIRECTOR, &director, e);
+    if (found < 0)
+        return err_prefix(e, "%s", workspace);
+    if (found == SERVE_KEYS_ABSENT) {
+        // What is wrong with the key that should be it.
+        if (sign_keyfile_info(server->workspace, DIRECTOR_KEY, &info, e) < 0)
+            return err_prefix(e, "%s/" DIRECTOR_KEY, workspace);
         return err_set(e, &err_bad_key,
                        "%s/" DIRECTOR_KEY
                        ": root.json does not list this key for the role director; "
                        "devices would refuse every instruction",
-                       options->workspace);
+                       workspace);
     }
-    return sign_signer_from_seed(&seed, &pub, &server->director, e);
+    server->director = director;
+    return 0;
 }
 
 int serve_workspace_open(struct serve_server *server, struct err *e) {
@@ -97,10 +99,15 @@ static int look_at(void *context, const char *name, mode_t type, struct err *e) 
         return 0;
     const struct keys_root *root = search->server->root;
     const char *role = NULL;
-    if (holds(keys_root_role(root, KEYS_ROOT_ROLE_ROOT), info.pub.id))
-        role = "root";
-    else if (holds(keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE), info.pub.id))
-        role = "bundle";
+    static const enum keys_root_role offline[] = {KEYS_ROOT_ROLE_ROOT, KEYS_ROOT_ROLE_BUNDLE,
+                                                  KEYS_ROOT_ROLE_TARGETS};
+    for (size_t i = 0; i < sizeof offline / sizeof offline[0]; i++)
+        if (role == NULL && serve_keys_has(keys_root_role(root, offline[i]), info.pub.id))
+            role = keys_root_role_names[offline[i]];
+    const struct keys_root_content *content = keys_root_content(root);
+    for (size_t i = 0; i < content->n_bundle_roles; i++)
+        if (role == NULL && serve_keys_has(&content->bundle_roles[i].role, info.pub.id))
+            role = "bundle (a delegation of it)";
     if (role == NULL)
         return 0;
     return err_set(e, &err_offline_key,

@@ -14,7 +14,7 @@
 int serve_workspace_open(struct serve_server *server, struct err *e) __attribute__((nonnull));
 void serve_workspace_close(struct serve_server *server) __attribute__((nonnull));
 
-// Kind offline_key when a secret key of the roles root or bundle can be read from here.
+// Kind offline_key when a secret key of the roles root, bundle or targets can be read from here.
 int serve_workspace_check_keys(const struct serve_server *server, struct err *e)
     __attribute__((nonnull));
 

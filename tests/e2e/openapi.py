@@ -204,7 +204,7 @@ def rest(client):
 
 
 # What stands for a parameter of a path: nothing that is there.
-ARGS = {"id": "nobody", "name": "none", "version": "9"}
+ARGS = {"id": "nobody", "name": "none", "version": "9", "role": "none", "file": "9.none.json", "release": "9"}
 # Answers that the whole server gives, whatever the path: they are in the file's text, not at each operation.
 ANYWHERE = {405}
 
@@ -233,10 +233,10 @@ def every_mistake(f):
             found.append(str(error))
     for pattern, methods in SPEC["paths"].items():
         path = filled(pattern)
-        for method, operation in ((m.upper(), o) for m, o in methods.items() if m in ("get", "head", "post", "delete")):
+        for method, operation in ((m.upper(), o) for m, o in methods.items() if m in ("get", "head", "post", "put", "delete")):
             operator = {"operator": []} in operation.get("security", [])
             json_body = {} if method == "POST" and not pattern.endswith("/releases") else None
-            upload = b"nonsense" if method == "POST" and pattern.endswith("/releases") else json_body
+            upload = b"nonsense" if method == "PUT" or (method == "POST" and pattern.endswith("/releases")) else json_body
             attempt({400}, method, path + "?no_such_parameter=1", upload)
             if operator:
                 attempt({401}, method, path, upload, token=None)
@@ -270,7 +270,9 @@ def every_mistake(f):
 # What cannot be had here: a full disk, a full house, or a second writer.
 RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
-ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409"}
+ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409",
+             # tests/unit/ctl/serve/test_repository.c
+             "GET /api/v1/repository: 404"}
 
 
 def never_seen(*seen):

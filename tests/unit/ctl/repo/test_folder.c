@@ -118,6 +118,20 @@ Test(folder, online_roles_are_signed_anew_when_half_is_over) {
     cr_assert(is_valid(&p, "timestamp") && is_valid(&p, "snapshot") && is_valid(&p, "targets"));
 }
 
+Test(folder, what_holds_for_too_long_is_signed_anew) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    (void)begin(&p);
+    p.online.timestamp_s = DAY; // made shorter
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert_eq(repo_folder_find(p.folder, "timestamp")->header.expires_s, NOW + DAY);
+    cr_assert_eq(repo_folder_renew(p.folder, &p.online, &e), REPO_FOLDER_SAME);
+    p.online.now_s = NOW - 20 * 365 * DAY; // the clock had run twenty years ahead
+    must(repo_folder_renew(p.folder, &p.online, &e));
+    cr_assert_eq(repo_folder_find(p.folder, "timestamp")->header.expires_s, p.online.now_s + DAY);
+    cr_assert_lt(repo_folder_find(p.folder, "snapshot")->header.expires_s, NOW);
+}
+
 Test(folder, versions_rise_when_the_clock_goes_back_and_when_a_backup_came_back) {
     OWN(place) struct place p;
     struct err e = ERR_NONE;

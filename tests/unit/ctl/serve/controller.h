@@ -226,7 +226,7 @@ static inline unsigned http_send(const struct controller *c, const char *method,
                         method, path, extra));
     if (token != NULL)
         must(buf_add_format(&request, &e, "Authorization: Bearer %s\r\n", token));
-    if (strcmp(method, "POST") == 0)
+    if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0)
         must(buf_add_format(&request, &e, "Content-Length: %zu\r\n", body.len));
     must(buf_add_text(&request, "\r\n", &e));
     must(buf_add(&request, body.data, body.len, &e));

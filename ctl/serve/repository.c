@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A controller's repository: opened, kept fresh, asked.
+#include "ctl/serve/repository.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/unpack/open.h"
+#include "ctl/kind.h"
+#include "ctl/serve/engine.h"
+#include "ctl/serve/repository_parts.h"
+#include "ctl/store/audit.h"
+#include "keys/sign/signer.h"
+
+static void say(const struct serve_server *server, enum serve_say what, const char *line) {
+    server->options->say(server->options->context, what, line);
+}
+
+// ── Opening
+// ─────────────────────────────────────────────────────────────────────────────────────────
+
+static int read_root(const struct serve_server *server, struct buf *ret, struct err *e) {
+    buf_init(ret, KEYS_ROOT_MAX_BYTES);
+    return fs_read_file(server->workspace, "root.json", KEYS_ROOT_MAX_BYTES, ret, e);
+}
+
+static int open_folder(const struct serve_server *server, struct serve_repository *r,
+                       struct err *e) {
+    OWN(buf) struct buf root;
+    if (read_root(server, &root, e) < 0 ||
+        fs_make_dir(server->workspace, SERVE_REPOSITORY_DIR, 0755, e) < 0 ||
+        fs_open_dir(server->workspace, SERVE_REPOSITORY_DIR, &r->dir, e) < 0 ||
+        repo_folder_make(r->dir, buf_slice(&root), e) < 0)
+        return -1;
+    return repo_folder_open(r->dir, buf_slice(&root), &r->folder, e);
+}
+
+int serve_repository_keep_root(struct serve_server *server, struct serve_repository *r,
+                               struct err *e) {
+    const struct slice raw = repo_folder_root_raw(r->folder);
+    struct keys_root *root = NULL;
+    if (keys_root_header(repo_folder_root(r->folder))->version ==
+        keys_root_header(server->root)->version)
+        return 0;
+    if (r->n_retired == SERVE_REPOSITORY_ROOTS_MAX)
+        return err_set(e, &err_limit, "%d roots since the start: start the controller again",
+                       SERVE_REPOSITORY_ROOTS_MAX);
+    if (fs_replace(server->workspace, "root.json", raw.data, raw.len, 0644, e) < 0 ||
+        keys_root_open(raw, &root, e) < 0)
+        return -1;
+    // Another thread may be verifying a bundle by the old one.
+    r->retired[r->n_retired++] = server->root;
+    server->root = root;
+    return 0;
+}
+
+static int open_key(const struct serve_server *server, enum keys_root_role role,
+                    struct sign_signer **ret, struct err *e) {
+    int found = serve_keys_open(server, server->root, role, ret, e);
+    if (found == SERVE_KEYS_ABSENT)
+        return err_set(e, &err_not_found,
+                       "%s/keys holds no key of the role %s in version %llu of the root: put the "
+                       "file NAME.key there; a new key takes a new root (edgectl key rotate %s)",
+                       server->options->workspace, keys_root_role_names[role],
+                       (unsigned long long)keys_root_header(server->root)->version,
+                       keys_root_role_names[role]);
+    return found;
+}
+
+// Bundles that were published before there was a repository.
+static int take_bundle(void *context, const char *name, mode_t type, struct err *e) {
+    const struct serve_server *server = context;
+    struct bundle_manifest_unverified *manifest = NULL;
+    struct unpack_candidate *candidate = NULL;
+    struct unpack_source_file file;
+    struct unpack_source source;
+    struct err ignored = ERR_NONE; // a bundle that cannot be read is not this start's business
+    OWN(fd) int fd = -1;
+    size_t len = strlen(name);
+    (void)type;
+    if (len < 6 || strcmp(name + len - 5, ".edge") != 0 || name[0] == '.')
+        return 0;
+    if (fs_open_read(server->bundles, name, &fd, &ignored) < 0 ||
+        unpack_source_from_file(fd, &file, &source, &ignored) < 0 ||
+        unpack_open(&source, &candidate, &ignored) < 0)
+        return 0;
+    struct slice raw = unpack_candidate_manifest(candidate);
+    int done = 0;
+    if (bundle_manifest_peek(raw, &manifest, &ignored) == 0)
+        done = serve_repository_take_raw(server->repository, raw,
+                                         bundle_manifest_peek_view(manifest), e);
+    bundle_manifest_peek_free(manifest);
+    unpack_candidate_free(candidate);
+    return done;
+}
+
+static int open_repository(struct serve_server *server, struct serve_repository *r, struct err *e) {
+    if (open_folder(server, r, e) < 0 || serve_repository_keep_root(server, r, e) < 0 ||
+        open_key(server, KEYS_ROOT_ROLE_SNAPSHOT, &r->snapshot, e) < 0 ||
+        open_key(server, KEYS_ROOT_ROLE_TIMESTAMP, &r->timestamp, e) < 0)
+        return -1;
+    server->repository = r;
+    if (fs_list(server->bundles, ".", take_bundle, server, e) < 0)
+        return -1;
+    const struct repo_folder_online online =
+        serve_repository_online(server, chrono_wall_ms(server->clock) / 1000);
+    if (repo_folder_renew(r->folder, &online, e) >= 0)
+        return 0;
+    if (!err_is(e, &err_not_found)) // of targets
+        return -1;
+    say(server, SERVE_SAY_WARNING, e->text);
+    err_clear(e);
+    return 0;
+}
+
+int serve_repository_open(struct serve_server *server, struct err *e) {
+    if (keys_root_role(server->root, KEYS_ROOT_ROLE_TIMESTAMP)->n_keys == 0) {
+        say(server, SERVE_SAY_WARNING,
+            "root.json names no keys for a repository: devices with a newer agent install nothing "
+            "from here. It was made by an older version; edgectl(1), UPGRADING, says how to go on");
+        return 0;
+    }
+    struct serve_repository *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return err_set(e, &err_memory, "opening the repository: out of memory");
+    r->dir = -1;
+    if (open_repository(server, r, e) == 0)
+        return 0;
+    server->repository = NULL;
+    serve_repository_close(r);
+    return -1;
+}
+
+void serve_repository_close(struct serve_repository *r) {
+    if (r == NULL)
+        return;
+    while (r->n_retired > 0)
+        keys_root_free(r->retired[--r->n_retired]);
+    while (r->n_directors > 0)
+        sign_signer_free(r->directors[--r->n_directors]);
+    sign_signer_free(r->snapshot);
+    sign_signer_free(r->timestamp);
+    repo_folder_free(r->folder);
+    own_drop_fd(&r->dir);
+    free(r);
+}
+
+// ── Keeping it fresh
+// ────────────────────────────────────────────────────────────────────────────────
+
+struct repo_folder_online serve_repository_online(const struct serve_server *server,
+                                                  int64_t now_s) {
+    const struct serve_repository *r = server->repository;
+    return (struct repo_folder_online){.snapshot = r->snapshot,
+                                       .timestamp = r->timestamp,
+                                       .snapshot_s = (int64_t)server->options->snapshot_expires_s,
+                                       .timestamp_s = (int64_t)server->options->timestamp_expires_s,
+                                       .now_s = now_s};
+}
+
+static int note_renewal(const struct serve_repository *r, struct store_db *db, int64_t now_s,
+                        struct err *e) {
+    const struct repo_folder_state *snapshot = repo_folder_find(r->folder, "snapshot");
+    const struct repo_folder_state *timestamp = repo_folder_find(r->folder, "timestamp");
+    OWN(json)
+    json_t *data = json_pack("{s:I, s:I}", "snapshot", (json_int_t)snapshot->header.version,
+                             "timestamp", (json_int_t)timestamp->header.version);
+    if (data == NULL)
+        return err_set(e, &err_memory, "noting a renewal: out of memory");
+    return store_audit_add(db, now_s, "serve", "repository.renew", "timestamp", data, e);
+}
+
+void serve_repository_tick(struct serve_server *server, struct store_db *db, int64_t now_ms) {
+    struct serve_repository *r = server->repository;
+    struct err e = ERR_NONE;
+    int64_t boot_ms = chrono_boot_ms(server->clock);
+    if (r == NULL || boot_ms < r->retry_ms ||
+        repo_folder_find(r->folder, "targets")->header.version == 0)
+        return;
+    const struct repo_folder_online online = serve_repository_online(server, now_ms / 1000);
+    int done = repo_folder_renew(r->folder, &online, &e);
+    if (done == REPO_FOLDER_SAME)
+        return;
+    if (done == 0)
+        done = note_renewal(r, db, now_ms / 1000, &e);
+    if (done == 0)
+        return;
+    (void)err_prefix(&e, "renewing the repository's timestamp (tried again in %d s)",
+                     SERVE_REPOSITORY_RETRY_S);
+    say(server, SERVE_SAY_ERROR, e.text);
+    r->retry_ms = boot_ms + SERVE_REPOSITORY_RETRY_S * 1000LL;
+}
+
+// ── Asked by others
+// ─────────────────────────────────────────────────────────────────────────────────
+
+void serve_repository_hint(const struct serve_server *server, struct bundle_answer *answer) {
+    const struct serve_repository *r = server->repository;
+    answer->repository_root = answer->repository_snapshot = 0;
+    if (r == NULL)
+        return;
+    answer->repository_root = repo_folder_find(r->folder, "root")->header.version;
+    answer->repository_snapshot = repo_folder_find(r->folder, "snapshot")->header.version;
+}
+
+int serve_repository_take_raw(const struct serve_repository *r, struct slice raw,
+                              const struct bundle_manifest_view *view, struct err *e) {
+    struct repo_target target;
+    struct slice part;
+    if (repo_target_of(raw, view, &target, &part, e) < 0 ||
+        repo_folder_put_target(r->folder, &target, part, e) < 0)
+        return err_prefix(e, "putting a target into the repository");
+    return 0;
+}
+
+int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
+                          struct err *e) {
+    if (server->repository == NULL)
+        return 0;
+    return serve_repository_take_raw(server->repository, bundle_manifest_raw(manifest),
+                                     bundle_manifest_view(manifest), e);
+}
+
+int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
+                           struct err *e) {
+    const struct serve_engine *engine = server->engine;
+    for (size_t i = 0; server->repository != NULL && i < engine->n_bundles; i++) {
+        const struct store_bundle *row = &engine->bundles[i].row;
+        struct repo_target target = {.length = 0};
+        if (strcmp(row->name, policy->release_name) != 0 ||
+            strcmp(row->version, policy->release_version) != 0)
+            continue;
+        (void)snprintf(target.name, sizeof target.name, "%s", row->name);
+        (void)snprintf(target.release, sizeof target.release, "%s", row->version);
+        (void)snprintf(target.id, sizeof target.id, "%s", row->id);
+        if (!repo_folder_names(server->repository->folder, &target))
+            return err_set(e, &err_not_published,
+                           "applying %s: the repository's targets do not name %s %s%s%s (%.8s), so "
+                           "devices would refuse it; sign them with edgectl release publish",
+                           policy->name, row->name, row->version, *row->variant ? " " : "",
+                           row->variant, row->id);
+    }
+    return 0;
+}

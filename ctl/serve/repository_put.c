@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What people signed, taken in: targets and delegated roles by publishers, roots by administrators.
+// It was verified whole before anything is written, so a token alone changes nothing that a device
+// believes.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/chrono.h"
+#include "base/own.h"
+#include "ctl/kind.h"
+#include "ctl/serve/admin.h"
+#include "ctl/serve/repository_parts.h"
+#include "keys/sign/signer.h"
+
+// ── Showing
+// ─────────────────────────────────────────────────────────────────────────────────────────
+
+static json_t *show_role(const struct repo_folder_state *state) {
+    char issued[CHRONO_TEXT_BYTES];
+    char expires[CHRONO_TEXT_BYTES];
+    const struct keys_header *h = &state->header;
+    bool there = h->version > 0;
+    OWN(json)
+    json_t *why = state->valid ? json_null()
+                               : json_pack("{s:s, s:s}", "code",
+                                           state->why.kind ? state->why.kind->name : "not_found",
+                                           "text", state->why.text);
+    return json_pack(
+        "{s:s, s:I, s:s?, s:s?, s:b, s:O}", "name", state->name, "version", (json_int_t)h->version,
+        "issued", there ? chrono_format(h->issued_s, issued) : NULL, "expires",
+        there ? chrono_format(h->expires_s, expires) : NULL, "valid", state->valid, "why", why);
+}
+
+static int show(struct serve_call *call, unsigned status, struct err *e) {
+    const struct repo_folder *folder = call->server->repository->folder;
+    const json_t *targets = repo_folder_targets(folder, "targets");
+    const json_t *floors = json_object_get(targets, "floors");
+    OWN(json) json_t *roles = json_array();
+    for (size_t i = 0; i < repo_folder_n_states(folder); i++)
+        if (json_array_append_new(roles, show_role(repo_folder_state(folder, i))) < 0)
+            return err_set(e, &err_memory, "answering: out of memory");
+    return serve_call_answer(
+        call, status,
+        json_pack("{s:O, s:I, s:o}", "roles", roles, "targets",
+                  (json_int_t)json_object_size(json_object_get(targets, "targets")), "floors",
+                  floors ? json_deep_copy(floors) : json_object()),
+        e);
+}
+
+static int check_there(const struct serve_call *call, struct err *e) {
+    if (call->server->repository == NULL)
+        return err_set(e, &err_not_found,
+                       "this controller has no repository: its root.json was made by an older "
+                       "version (edgectl(1), UPGRADING)");
+    return 0;
+}
+
+int serve_repository_show(struct store_db *db, struct serve_call *call, struct err *e) {
+    (void)db;
+    return check_there(call, e) < 0 ? -1 : show(call, 200, e);
+}
+
+// ── Roots
+// ───────────────────────────────────────────────────────────────────────────────────────────
+
+// The keys that sign here from the next root on. What keys/ holds may have been added since the
+// start.
+struct keyset {
+    struct sign_signer *snapshot, *timestamp, *director;
+};
+
+static void drop_keyset(struct keyset *set) {
+    sign_signer_free(set->snapshot);
+    sign_signer_free(set->timestamp);
+    sign_signer_free(set->director);
+}
+
+static int open_keyset(const struct serve_server *server, const struct keys_root *root,
+                       struct keyset *ret, struct err *e) {
+    const struct {
+        enum keys_root_role role;
+        struct sign_signer **signer;
+    } wanted[] = {{KEYS_ROOT_ROLE_SNAPSHOT, &ret->snapshot},
+                  {KEYS_ROOT_ROLE_TIMESTAMP, &ret->timestamp},
+                  {KEYS_ROOT_ROLE_DIRECTOR, &ret->director}};
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        int found = serve_keys_open(server, root, wanted[i].role, wanted[i].signer, e);
+        if (found == SERVE_KEYS_ABSENT)
+            return err_set(e, &err_bad_request,
+                           "the controller has no key of the role %s as version %llu of the root "
+                           "wants it: put the new key file into its keys/ first",
+                           keys_root_role_names[wanted[i].role],
+                           (unsigned long long)keys_root_header(root)->version);
+        if (found < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void swap(struct sign_signer **a, struct sign_signer **b) {
+    struct sign_signer *kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+// Instructions are signed by other threads: the old signer stays until the end.
+static void change_director(struct serve_server *server, struct serve_repository *r,
+                            struct keyset *set) {
+    if (strcmp(sign_signer_pub(server->director)->id, sign_signer_pub(set->director)->id) == 0)
+        return;
+    r->directors[r->n_directors++] = server->director;
+    server->director = set->director;
+    set->director = NULL;
+}
+
+static int put_root(struct serve_call *call, struct slice raw, int64_t now_s, struct err *e) {
+    struct serve_server *server = call->server;
+    struct serve_repository *r = server->repository;
+    OWN(root) struct keys_root *next = NULL;
+    __attribute__((cleanup(drop_keyset))) struct keyset set = {.snapshot = NULL};
+    const struct slice now = repo_folder_root_raw(r->folder);
+    if (raw.len == now.len && memcmp(raw.data, now.data, now.len) == 0)
+        return REPO_FOLDER_SAME;
+    if (r->n_directors == SERVE_REPOSITORY_ROOTS_MAX || r->n_retired == SERVE_REPOSITORY_ROOTS_MAX)
+        return err_set(e, &err_limit, "%d roots since the start: start the controller again",
+                       SERVE_REPOSITORY_ROOTS_MAX);
+    if (keys_root_advance(repo_folder_root(r->folder), raw, &next, e) < 0 ||
+        open_keyset(server, next, &set, e) < 0)
+        return -1;
+    struct repo_folder_online online = serve_repository_online(server, now_s);
+    online.snapshot = set.snapshot;
+    online.timestamp = set.timestamp;
+    if (repo_folder_accept(r->folder, "root", raw, &online, e) < 0)
+        return -1;
+    swap(&r->snapshot, &set.snapshot);
+    swap(&r->timestamp, &set.timestamp);
+    change_director(server, r, &set);
+    return serve_repository_keep_root(server, r, e);
+}
+
+// ── All
+// ─────────────────────────────────────────────────────────────────────────────────────────────
+
+static int put(struct serve_call *call, const char *role, struct err *e) {
+    struct serve_repository *r = call->server->repository;
+    const struct slice raw = buf_slice(&call->body);
+    const int64_t now_s = serve_call_now_s(call);
+    if (strcmp(role, "root") == 0)
+        return put_root(call, raw, now_s, e);
+    const struct repo_folder_online online = serve_repository_online(call->server, now_s);
+    return repo_folder_accept(r->folder, role, raw, &online, e);
+}
+
+int serve_repository_put(struct store_db *db, struct serve_call *call, struct err *e) {
+    const char *role = call->args[0];
+    if (check_there(call, e) < 0)
+        return -1;
+    if (strcmp(role, "root") == 0 && call->who.role != STORE_ROLE_ADMIN)
+        return err_set(e, &err_permission, "a new root needs a token of the role admin");
+    int done = put(call, role, e);
+    if (done < 0)
+        return err_prefix(e, "taking in %.80s", role);
+    if (done == REPO_FOLDER_SAME)
+        return show(call, 200, e);
+    const struct repo_folder_state *state =
+        repo_folder_find(call->server->repository->folder, role);
+    OWN(json)
+    json_t *data = json_pack("{s:I}", "version", (json_int_t)state->header.version);
+    if (serve_admin_audit(db, call, "repository.put", role, data, e) < 0)
+        return -1;
+    return show(call, 201, e);
+}

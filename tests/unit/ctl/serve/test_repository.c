@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The repository of a running controller: what people sign is taken in when it holds, what the
+// online keys sign follows, and a release is offered only when the targets name it.
+#include "base/chrono.h"
+#include "base/own.h"
+#include "ctl/kind.h"
+#include "ctl/repo/target.h"
+#include "ctl/repo/targets.h"
+#include "tests/unit/ctl/serve/controller.h"
+
+#define ISSUED (FORGE_ISSUED_S)
+
+// Key 1 signs roots, key 2 targets; snapshot and timestamp are the controller's own.
+struct keyed {
+    struct controller c;
+    struct keys_root_content content;
+};
+
+static void envelope(struct slice part, unsigned key, struct buf *ret) {
+    struct err e = ERR_NONE;
+    struct sign_signer *signer = forge_signer(key);
+    buf_init(ret, REPLY_MAX);
+    must(sign_signer_envelope(part, &signer, 1, ret, &e));
+    sign_signer_free(signer);
+}
+
+static void root_of(const struct keyed *k, struct buf *ret) {
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf part;
+    buf_init(&part, KEYS_ROOT_MAX_BYTES);
+    must(keys_root_format_content(&k->content, &part, &e));
+    envelope(buf_slice(&part), 1, ret);
+}
+
+static struct keys_role key_of(unsigned n) {
+    struct keys_role role = {.threshold = 1, .n_keys = 1};
+    keys_secret_free(forge_key(n, &role.keys[0]));
+    return role;
+}
+
+static void online_key(const struct controller *c, const char *name, struct keys_role *ret) {
+    struct err e = ERR_NONE;
+    OWN(fd) int keys = -1;
+    *ret = (struct keys_role){.threshold = 1, .n_keys = 1};
+    must(fs_open_dir(c->dir.fd, "server/keys", &keys, &e));
+    must(sign_keyfile_create(keys, name, NULL, &sign_keyfile_kdf_least, &ret->keys[0], &e));
+}
+
+static void make(struct keyed *k) {
+    controller_make(&k->c);
+    k->content = *keys_root_content(k->c.root);
+    k->content.header.expires_s = CHRONO_MAX_S;
+    k->content.roles[KEYS_ROOT_ROLE_TARGETS] = key_of(2);
+    online_key(&k->c, "snapshot", &k->content.roles[KEYS_ROOT_ROLE_SNAPSHOT]);
+    online_key(&k->c, "timestamp", &k->content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
+    OWN(buf) struct buf raw;
+    root_of(k, &raw);
+    controller_write(&k->c, "server/root.json", buf_slice(&raw));
+}
+
+static unsigned put(const struct controller *c, const char *role, const char *token,
+                    struct slice raw, struct reply *ret) {
+    char path[120];
+    (void)snprintf(path, sizeof path, "/api/v1/repository/metadata/%s", role);
+    return http_send(c, "PUT", path, token, "", raw, ret);
+}
+
+static unsigned put_targets(const struct controller *c, const json_t *targets, uint64_t version,
+                            unsigned key) {
+    struct err e = ERR_NONE;
+    struct reply r;
+    OWN(buf) struct buf part;
+    OWN(buf) struct buf raw;
+    struct keys_header header = {version, ISSUED, CHRONO_MAX_S};
+    buf_init(&part, REPLY_MAX);
+    must(repo_targets_format(targets, &header, &part, &e));
+    envelope(buf_slice(&part), key, &raw);
+    unsigned status = put(c, "targets", c->admin, buf_slice(&raw), &r);
+    http_clear(&r);
+    return status;
+}
+
+static json_t *file(const struct controller *c, const char *name) {
+    char path[120];
+    struct reply r;
+    (void)snprintf(path, sizeof path, "/repository/metadata/%s", name);
+    unsigned status = http_send(c, "GET", path, NULL, "", (struct slice){NULL, 0}, &r);
+    json_t *json = status == 200 ? json_loadb(r.body, r.body_len, 0, NULL) : NULL;
+    http_clear(&r);
+    return json;
+}
+
+static json_int_t version_of(const struct controller *c, const char *name) {
+    OWN(json) json_t *json = file(c, name);
+    return json_integer_value(json_object_get(json_object_get(json, "signed"), "version"));
+}
+
+// The bundle's manifest as a target.
+static struct repo_target target_of(struct slice bundle) {
+    struct err e = ERR_NONE;
+    struct bundle_manifest_unverified *m = NULL;
+    struct repo_target target;
+    struct slice part;
+    struct slice raw = forge_manifest_of(bundle);
+    must(bundle_manifest_peek(raw, &m, &e));
+    must(repo_target_of(raw, bundle_manifest_peek_view(m), &target, &part, &e));
+    bundle_manifest_peek_free(m);
+    return target;
+}
+
+static void apply(const struct controller *c, unsigned status, const char *code) {
+    OWN(json)
+    json_t *said = admin(c, status, "POST", "/api/v1/rollouts",
+                         "{\"name\":\"r\",\"release\":\"app 1.0\",\"stages\":[{\"name\":\"all\","
+                         "\"percent\":100}]}");
+    if (code != NULL)
+        cr_assert_str_eq(text_at(said, "code"), code);
+}
+
+Test(serve_repository, a_release_is_offered_when_the_targets_name_it) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct keys_digest id;
+    OWN(buf) struct buf bundle;
+    OWN(json) json_t *targets = NULL;
+    make(&k);
+    controller_start(&k.c);
+    must(repo_targets_new(&targets, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    bundle_make("1.0", "", "", &bundle);
+    struct repo_target target = target_of(buf_slice(&bundle));
+    must(repo_targets_add(targets, &target, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 2, 2), 404, "not uploaded yet");
+    bundle_publish(&k.c, "1.0", &id);
+    apply(&k.c, 409, "not_published");
+    cr_assert_eq(put_targets(&k.c, targets, 2, 2), 201);
+    apply(&k.c, 201, NULL);
+    // What a device will fetch is the signed part.
+    char path[REPO_TARGET_FILE_BYTES + 32], name[REPO_TARGET_FILE_BYTES];
+    struct reply r;
+    (void)snprintf(path, sizeof path, "/repository/targets/%s", repo_target_file(&target, name));
+    cr_assert_eq(http_send(&k.c, "GET", path, NULL, "", (struct slice){NULL, 0}, &r), 200);
+    cr_assert_eq(r.body_len, target.length);
+    http_clear(&r);
+    controller_free(&k.c);
+}
+
+Test(serve_repository, what_does_not_hold_is_not_taken_in_and_a_token_is_no_signature) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct reply r;
+    OWN(json) json_t *targets = NULL;
+    OWN(buf) struct buf root;
+    make(&k);
+    controller_start(&k.c);
+    must(repo_targets_new(&targets, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 5, 0), 400);
+    cr_assert_eq(put_targets(&k.c, targets, 5, 2), 201);
+    cr_assert_eq(put_targets(&k.c, targets, 5, 2), 200);
+    cr_assert_eq(put_targets(&k.c, targets, 4, 2), 409);
+    cr_assert_eq(version_of(&k.c, "5.targets.json"), 5);
+    OWN(json)
+    json_t *made = admin(&k.c, 201, "POST", "/api/v1/tokens",
+                         "{\"kind\":\"operator\",\"name\":\"ci\",\"role\":\"publisher\"}");
+    k.content.header.version = 2;
+    root_of(&k, &root);
+    cr_assert_eq(put(&k.c, "root", text_at(made, "secret"), buf_slice(&root), &r), 403);
+    http_clear(&r);
+    cr_assert_eq(put(&k.c, "snapshot", k.c.admin, buf_slice(&root), &r), 400);
+    http_clear(&r);
+    cr_assert_eq(put(&k.c, "nobody", k.c.admin, buf_slice(&root), &r), 404);
+    http_clear(&r);
+    OWN(json) json_t *none = file(&k.c, "2.root.json");
+    cr_assert_null(none);
+    controller_free(&k.c);
+}
+
+Test(serve_repository, a_new_root_is_taken_up_with_its_keys_and_outlives_a_restart) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct reply r;
+    OWN(json) json_t *targets = NULL;
+    OWN(buf) struct buf root;
+    OWN(buf) struct buf kept;
+    make(&k);
+    controller_start(&k.c);
+    must(repo_targets_new(&targets, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    json_int_t before = version_of(&k.c, "timestamp.json");
+    // New keys for all online roles: refused while they are not there.
+    k.content.header.version = 2;
+    k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP] = key_of(7);
+    root_of(&k, &root);
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 400);
+    cr_assert_not_null(strstr(r.body, "timestamp"));
+    http_clear(&r);
+    online_key(&k.c, "timestamp-2", &k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
+    online_key(&k.c, "director-2", &k.content.roles[KEYS_ROOT_ROLE_DIRECTOR]);
+    buf_clear(&root);
+    root_of(&k, &root);
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 201, "%s", r.body);
+    http_clear(&r);
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 200);
+    http_clear(&r);
+    cr_assert_gt(version_of(&k.c, "timestamp.json"), before);
+    buf_init(&kept, KEYS_ROOT_MAX_BYTES);
+    must(fs_read_file(k.c.dir.fd, "server/root.json", KEYS_ROOT_MAX_BYTES, &kept, &e));
+    cr_assert_eq(kept.len, root.len);
+    cr_assert_eq(memcmp(kept.data, root.data, kept.len), 0);
+    controller_stop(&k.c);
+    controller_start(&k.c);
+    OWN(json) json_t *shown = admin(&k.c, 200, "GET", "/api/v1/repository", "");
+    size_t i = 0;
+    json_t *role = NULL;
+    json_array_foreach (json_object_get(shown, "roles"), i, role)
+        cr_assert(json_is_true(json_object_get(role, "valid")), "%s", text_at(role, "name"));
+    cr_assert_eq(i, 4);
+    controller_free(&k.c);
+}
+
+Test(serve_repository, a_workspace_made_before_works_and_says_that_it_has_none) {
+    struct controller c;
+    struct keys_digest id;
+    controller_make(&c);
+    controller_start(&c);
+    OWN(json) json_t *said = admin(&c, 404, "GET", "/api/v1/repository", "");
+    cr_assert_str_eq(text_at(said, "code"), "not_found");
+    OWN(json) json_t *none = file(&c, "timestamp.json");
+    cr_assert_null(none);
+    bundle_publish(&c, "1.0", &id);
+    apply(&c, 201, NULL);
+    controller_free(&c);
+}
+
+Test(serve_repository, bundles_published_before_it_have_their_targets_after_a_start) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct keys_digest id;
+    OWN(buf) struct buf bundle;
+    OWN(json) json_t *targets = NULL;
+    controller_make(&k.c);
+    controller_start(&k.c);
+    bundle_publish(&k.c, "1.0", &id);
+    controller_stop(&k.c);
+    k.content = *keys_root_content(k.c.root);
+    k.content.header.expires_s = CHRONO_MAX_S;
+    k.content.roles[KEYS_ROOT_ROLE_TARGETS] = key_of(2);
+    online_key(&k.c, "snapshot", &k.content.roles[KEYS_ROOT_ROLE_SNAPSHOT]);
+    online_key(&k.c, "timestamp", &k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
+    OWN(buf) struct buf raw;
+    root_of(&k, &raw);
+    controller_write(&k.c, "server/root.json", buf_slice(&raw));
+    controller_start(&k.c);
+    bundle_make("1.0", "", "", &bundle);
+    struct repo_target target = target_of(buf_slice(&bundle));
+    must(repo_targets_new(&targets, &e));
+    must(repo_targets_add(targets, &target, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    controller_free(&k.c);
+}
+
+// Whether the controller ends by itself, with this in its error.
+static void must_not_start(const struct controller *c, const struct err_kind *kind) {
+    struct err e = ERR_NONE;
+    int none = -1;
+    struct serve_options options = {.workspace = c->workspace,
+                                    .listen = "127.0.0.1:0",
+                                    .say = controller_say,
+                                    .context = &none};
+    cr_assert_lt(serve_run(&options, &e), 0);
+    cr_assert(err_is(&e, kind), "%s", e.text);
+}
+
+Test(serve_repository, a_missing_online_key_and_a_targets_key_in_sight_are_errors_at_the_start) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    make(&k);
+    OWN(fd) int keys = -1;
+    must(fs_open_dir(k.c.dir.fd, "server/keys", &keys, &e));
+    must(fs_rename(keys, "timestamp.key", "timestamp.away", &e));
+    must_not_start(&k.c, &err_not_found);
+    must(fs_rename(keys, "timestamp.away", "timestamp.key", &e));
+    struct keys_role targets;
+    online_key(&k.c, "targets", &targets);
+    k.content.roles[KEYS_ROOT_ROLE_TARGETS] = targets;
+    OWN(buf) struct buf raw;
+    root_of(&k, &raw);
+    controller_write(&k.c, "server/root.json", buf_slice(&raw));
+    must_not_start(&k.c, &err_offline_key);
+    controller_free(&k.c);
+}
