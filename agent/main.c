@@ -2,6 +2,7 @@
 //
 // edge-agent: the program's commands as tables, and nothing else. An error is one line on stderr
 // and the exit status of its kind.
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,6 +129,11 @@ int main(int argc, char **argv) {
     // A limit on the size of files (LimitFSIZE=) is an error of the write, not the end of the
     // agent.
     (void)signal(SIGXFSZ, SIG_IGN);
+#ifdef M_MMAP_THRESHOLD
+    // glibc would move its threshold up with the first megabytes of metadata that pass through, and
+    // keep what comes after on a heap that never shrinks again.
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+#endif
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         (void)printf(PROGRAM " %s\n", EDGE_VERSION);
         return 0;

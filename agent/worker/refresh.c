@@ -46,9 +46,13 @@ static int fetch(void *context, const char *name, size_t max_bytes, struct buf *
     r->voice->source_bytes += answer.body.len;
     if (done == 0)
         done = judge_status(r, name, &answer, e);
-    if (done == 0)
-        done = buf_add(ret, answer.body.data, answer.body.len, e);
-    buf_clear(&answer.body);
+    // Handed over, not copied: a targets file may be megabytes.
+    if (done == 0) {
+        buf_clear(ret);
+        *ret = answer.body;
+    } else {
+        buf_clear(&answer.body);
+    }
     return done < 0 ? err_prefix(e, "fetching %s", name) : done;
 }
 
