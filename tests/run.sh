@@ -11,6 +11,7 @@
 #   fault     every system call and allocation failing, every power cut
 #   sim       the fleet in virtual time
 #   e2e       the real programs on loopback
+#   coverage  every line and branch of the verification core, keys/tuf, by its unit tests
 #   release   a reduced pass over the hardened build: unit, fuzz, linkage and some of e2e
 #   package   the two .deb packages
 #   all       the above
@@ -93,20 +94,36 @@ tests() {
     note "$result" "$preset: $labels ($((all - bad - off)) of $all)"
 }
 
+# One test: its output is the table of the core's files, and it fails when a branch was missed.
+coverage() {
+    local started=$SECONDS result=ok
+    printf '\n== coverage of keys/tuf\n'
+    mkdir -p build
+    if cmake --preset coverage >build/coverage.log &&
+        cmake --build --preset coverage -j "$jobs" --target unit_keys_tuf >>build/coverage.log &&
+        cmake --build --preset coverage --target coverage-tuf; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)) result=FAILED
+    fi
+    note "$result" "coverage of keys/tuf"
+}
+
 bench() {
     [[ -x tests/bench/main ]] || { printf 'tests/bench/main is missing\n' && return 1; }
     EDGE_BUILD=$top/build/release tests/bench/main
 }
 
 main() {
-    local part dev=() release=()
+    local part dev=() release=() core=
     [[ $# -gt 0 ]] || set -- all
     for part in "$@"; do
         case $part in
         -h | --help) usage && exit 0 ;;
         lint | unit | fuzz | fault | sim | e2e) dev+=("$part") ;;
+        coverage) core=1 ;;
         release | package | bench) release+=("$part") ;;
-        all) dev=(lint unit fuzz fault sim e2e) && release=(release package) ;;
+        all) dev=(lint unit fuzz fault sim e2e) && core=1 && release=(release package) ;;
         *) usage >&2 && exit 2 ;;
         esac
     done
@@ -115,6 +132,7 @@ main() {
         step "build dev" build dev
         tests dev "$(IFS='|' && printf '%s' "${dev[*]}")"
     fi
+    [[ -z $core ]] || coverage
     if [[ ${#release[@]} -gt 0 ]]; then
         step "build release" build release
     fi
