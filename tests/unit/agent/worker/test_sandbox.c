@@ -87,10 +87,7 @@ static int in_sandbox(bool (*attempt)(void), enum needs needs) {
     pid_t child = fork();
     cr_assert(child >= 0);
     if (child == 0) {
-        const struct worker_sandbox how = {.writable_dir = staging.fd,
-                                           .readable_dir = previous.fd,
-                                           .other_dir = -1,
-                                           .read_file = read_file};
+        const struct worker_sandbox how = {staging.fd, previous.fd, -1, read_file, false};
         struct worker_sandbox_state state;
         struct err e = ERR_NONE;
         if (worker_sandbox_enter(&how, &state, &e) < 0 || (needs == LANDLOCK && !state.landlock) ||
