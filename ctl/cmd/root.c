@@ -73,6 +73,16 @@ struct publishing {
     struct cmd_source *source;
 };
 
+static bool is_broken(const struct err *why) {
+    static const struct err_kind *const broken[] = {
+        &err_below_threshold, &err_bad_signature, &err_expired,       &err_digest_mismatch,
+        &err_not_found,       &err_rollback,      &err_not_canonical, &err_syntax};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        if (err_is(why, broken[i]))
+            return true;
+    return false;
+}
+
 // Seen before the keys change: what was verified by the old keys is what new keys sign anew.
 static int look_before(struct publishing *p, struct err *e) {
     struct err why = ERR_NONE;
@@ -80,8 +90,9 @@ static int look_before(struct publishing *p, struct err *e) {
         return 0;
     if (cmd_source_refresh(p->source, &why) >= 0)
         return 0;
-    // A root is how a broken repository is mended: this must not stand in its way.
-    if (err_is(&why, &err_controller_unreachable) || err_is(&why, &err_unauthorized))
+    // A root is how a broken repository is mended: that must not stand in its way. But what could
+    // not be read or kept now could never be signed anew.
+    if (!is_broken(&why))
         return err_set(e, why.kind, "%s", why.text);
     (void)fprintf(stderr, "edgectl: the repository as it is does not hold: %s\n", why.text);
     return 0;

@@ -263,7 +263,11 @@ static int unsigned_or(const struct cmd_source *s, const struct err *why, struct
     if (!err_is(why, &err_below_threshold) || load_seen(s, "targets", &seen, &ignored) != 0 ||
         version_in_snapshot(s, "targets", &version, &ignored) != 0 ||
         version != seen.header.version)
-        return err_set(e, why->kind, "%s: %s", s->name, why->text);
+        return err_set(e, why->kind, "%s: %s%s", s->name, why->text,
+                       err_is(why, &err_below_threshold)
+                           ? " (if a new root changed their keys: edgectl release renew, where the "
+                             "targets were seen before)"
+                           : "");
     return CMD_SOURCE_UNSIGNED;
 }
 
