@@ -236,6 +236,11 @@ def verify_cases(keys):
     n, undo = rsa(2048, 2**32 - 1)
     verify("valid/rsa-exponent-of-32-bits", "rsa_pss", pem(rsa_spki(n, 2**32 - 1)), pss_sign(n, undo))
 
+
+def pem_cases(keys):
+    ec, r2048 = ("EC", "ec_paramgen_curve:P-256"), ("RSA", "rsa_keygen_bits:2048")
+    good, good_sig, rsa_good = keys.public(*ec), keys.sign(*ec), keys.public(*r2048)
+    rsa_bare = openssl("rsa", "-in", keys.path(*r2048), "-RSAPublicKey_out").decode()
     private = keys.path(*ec).read_text()
     locked = openssl("ec", "-in", keys.path(*ec), "-aes128", "-passout", "pass:x").decode()
     head = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n"
@@ -243,7 +248,7 @@ def verify_cases(keys):
     texts = {
         "empty": "", "no-pem": "no PEM", "private-key": private, "private-key-locked": locked,
         "locked": good.replace("KEY-----\n", "KEY-----\n" + head, 1), "certificate": certificate,
-        "bare-rsa": openssl("rsa", "-in", keys.path(*r2048), "-RSAPublicKey_out").decode(),
+        "bare-rsa": rsa_bare,
         "text-before": "x\n" + good, "line-feed-before": "\n" + good, "text-behind": good + "x",
         "two-keys": good + rsa_good, "two-keys-other-first": rsa_good + good,
         "other-label": pem(of_pem(good), "EC PUBLIC KEY"), "label-goes-on": pem(of_pem(good), "PUBLIC KEY-----X"),
@@ -253,8 +258,7 @@ def verify_cases(keys):
     }
     for name, text in texts.items():
         verify(f"invalid/pem-{name}", "ecdsa_p256", text, good_sig)
-    rsa_text = openssl("rsa", "-in", keys.path(*r2048), "-RSAPublicKey_out").decode()
-    verify("invalid/pem-bare-rsa-as-rsa", "rsa_pss", rsa_text, rsa_sig)
+    verify("invalid/pem-bare-rsa-as-rsa", "rsa_pss", rsa_bare, keys.sign(*r2048, how=("rsa_padding_mode:pss",)))
 
 
 def same_cases(keys):
@@ -280,6 +284,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         keys = Keys(folder)
         verify_cases(keys)
+        pem_cases(keys)
         same_cases(keys)
 
 
