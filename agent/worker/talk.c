@@ -139,17 +139,6 @@ static int get_token(struct worker_voice *v, struct agent_job_token *ret, struct
     return worker_voice_send(v, &m, e);
 }
 
-// What the repository has, as the controller says: a member that older controllers do not send.
-static void read_hint(json_t *document, struct agent_job_answer *to) {
-    struct doc_at root, at;
-    struct err ignored = ERR_NONE;
-    if (doc_root(document, "answer", &root, &ignored) < 0 ||
-        doc_object_opt(&root, "repository", &at, &ignored) != 0)
-        return;
-    (void)doc_u64_opt(&at, "root", 1, KEYS_VERSION_MAX, &to->repository_root, &ignored);
-    (void)doc_u64_opt(&at, "snapshot", 1, KEYS_VERSION_MAX, &to->repository_snapshot, &ignored);
-}
-
 static int pass_answer(struct worker_voice *v, json_t *document, struct err *e) {
     struct bundle_answer answer;
     struct agent_job_message m = {.type = AGENT_JOB_ANSWER};
@@ -166,7 +155,8 @@ static int pass_answer(struct worker_voice *v, json_t *document, struct err *e) 
     to->acked = answer.acked;
     to->facts_wanted = answer.facts_wanted;
     to->n_refused = answer.n_refused;
-    read_hint(document, to);
+    to->repository_root = answer.repository_root;
+    to->repository_snapshot = answer.repository_snapshot;
     to->instruction_bytes = answer.instruction.len;
     if (answer.instruction.len > 0)
         memcpy(to->instruction, answer.instruction.data, answer.instruction.len);
