@@ -143,13 +143,20 @@ static void print_progress(const json_t *status) {
                      (long long)json_integer_value(json_object_get(probation, "duration_s")));
 }
 
+static void print_reason(const char *name, const json_t *why) {
+    char text[1024];
+    if (text_of(why, "code")[0] == '\0')
+        return;
+    (void)snprintf(text, sizeof text, "%s: %s", text_of(why, "code"), text_of(why, "text"));
+    line(name, text);
+}
+
 void agent_status_print(const json_t *status) {
     char text[1024];
     const char *name;
     json_t *value;
     size_t index;
     const json_t *update = json_object_get(status, "update");
-    const json_t *why = json_object_get(status, "why");
     line("device", text_of(status, "device"));
     line("state", text_of(status, "state"));
     (void)printf("%-12s %lld\n", "generation",
@@ -165,11 +172,9 @@ void agent_status_print(const json_t *status) {
         line("update", text);
     }
     print_progress(status);
+    print_reason("repository", json_object_get(json_object_get(status, "trust"), "why"));
     json_array_foreach (json_object_get(status, "probes"), index, value) {
         line("probe", text_of(value, "text"));
     }
-    if (text_of(why, "code")[0] != '\0') {
-        (void)snprintf(text, sizeof text, "%s: %s", text_of(why, "code"), text_of(why, "text"));
-        line("why", text);
-    }
+    print_reason("why", json_object_get(status, "why"));
 }
