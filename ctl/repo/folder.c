@@ -207,11 +207,11 @@ const json_t *repo_folder_targets(const struct repo_folder *folder, const char *
 // ── Files of targets
 // ────────────────────────────────────────────────────────────────────────────────
 
-int repo_folder_has_target(const struct repo_folder *folder, const struct repo_target *target,
-                           struct err *e) {
+static int has_file(const struct repo_folder *folder, const struct repo_target *target,
+                    const char *hash, struct err *e) {
     char file[REPO_TARGET_FILE_BYTES];
     struct stat st;
-    int found = fs_stat(folder->targets, repo_target_file(target, file), &st, e);
+    int found = fs_stat(folder->targets, repo_target_file(target, hash, file), &st, e);
     if (found < 0 && err_is(e, &err_not_found)) { // a folder on the way is missing
         err_clear(e);
         found = FS_ABSENT;
@@ -221,9 +221,28 @@ int repo_folder_has_target(const struct repo_folder *folder, const struct repo_t
     return found == FS_ABSENT || (uint64_t)st.st_size != target->length ? REPO_FOLDER_ABSENT : 0;
 }
 
+int repo_folder_has_target(const struct repo_folder *folder, const struct repo_target *target,
+                           struct err *e) {
+    int found = has_file(folder, target, target->id, e);
+    return found == 0 ? has_file(folder, target, target->sha256, e) : found;
+}
+
+static int make_dirs(const struct repo_folder *folder, const struct repo_target *target,
+                     struct err *e) {
+    char path[REPO_TARGET_FILE_BYTES];
+    OWN(fd) int parent = -1;
+    (void)snprintf(path, sizeof path, "%s/%s", target->name, target->release);
+    if (fs_make_dir(folder->targets, target->name, REPO_FOLDER_DIR_MODE, e) < 0 ||
+        fs_sync(folder->targets, e) < 0 ||
+        fs_make_dir(folder->targets, path, REPO_FOLDER_DIR_MODE, e) < 0 ||
+        fs_open_dir(folder->targets, target->name, &parent, e) < 0)
+        return -1;
+    return fs_sync(parent, e);
+}
+
 int repo_folder_put_target(const struct repo_folder *folder, const struct repo_target *target,
                            struct slice part, struct err *e) {
-    char path[REPO_TARGET_FILE_BYTES];
+    const char *const hashes[] = {target->id, target->sha256};
     struct keys_digest id;
     char hex[KEYS_DIGEST_HEX];
     keys_digest_of(part.data, part.len, &id);
@@ -234,15 +253,13 @@ int repo_folder_put_target(const struct repo_folder *folder, const struct repo_t
     int there = repo_folder_has_target(folder, target, e);
     if (there <= 0)
         return there < 0 ? -1 : REPO_FOLDER_SAME;
-    if (fs_make_dir(folder->targets, target->name, REPO_FOLDER_DIR_MODE, e) < 0 ||
-        fs_sync(folder->targets, e) < 0)
+    if (make_dirs(folder, target, e) < 0)
         return -1;
-    (void)snprintf(path, sizeof path, "%s/%s", target->name, target->release);
-    if (fs_make_dir(folder->targets, path, REPO_FOLDER_DIR_MODE, e) < 0)
-        return -1;
-    OWN(fd) int parent = -1;
-    if (fs_open_dir(folder->targets, target->name, &parent, e) < 0 || fs_sync(parent, e) < 0)
-        return -1;
-    return fs_replace(folder->targets, repo_target_file(target, path), part.data, part.len,
-                      REPO_FOLDER_FILE_MODE, e);
+    for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++) {
+        char path[REPO_TARGET_FILE_BYTES];
+        if (fs_replace(folder->targets, repo_target_file(target, hashes[i], path), part.data,
+                       part.len, REPO_FOLDER_FILE_MODE, e) < 0)
+            return -1;
+    }
+    return 0;
 }

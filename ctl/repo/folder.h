@@ -3,7 +3,7 @@
 // A repository of The Update Framework as a folder that any web server can serve:
 //
 //     metadata/N.root.json  N.targets.json  N.ROLE.json  N.snapshot.json  timestamp.json
-//     targets/NAME/RELEASE/SHA256.ID.json
+//     targets/NAME/RELEASE/HASH.ID.json        (ctl/repo/target.h)
 //
 // All files are canonical and carry `issued`. Snapshots are consistent: what a timestamp leads to
 // is never written again, so a reader sees one whole state at any instant, the old one until

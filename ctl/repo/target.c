@@ -70,9 +70,10 @@ char *repo_target_path(const struct repo_target *target, char ret[static REPO_TA
     return ret;
 }
 
-char *repo_target_file(const struct repo_target *target, char ret[static REPO_TARGET_FILE_BYTES]) {
+char *repo_target_file(const struct repo_target *target, const char *hash,
+                       char ret[static REPO_TARGET_FILE_BYTES]) {
     (void)snprintf(ret, REPO_TARGET_FILE_BYTES, "%s/%s/%s.%s" SUFFIX, target->name, target->release,
-                   target->sha256, target->id);
+                   hash, target->id);
     return ret;
 }
 

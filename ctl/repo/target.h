@@ -4,8 +4,10 @@
 // signatures which are added, and other packings of the same contents, change nothing.
 //
 //     path    NAME/RELEASE/ID.json             bundle name, release, manifest id
-//     file    NAME/RELEASE/SHA256.ID.json      below targets/: consistent snapshots put a hash
-//     first entry   {"hashes":{"blake2b-256":ID,"sha256":…},"length":…}
+//     files   NAME/RELEASE/HASH.ID.json        below targets/, once by each hash: consistent
+//     snapshots
+//                                              put one in front, and the client chooses which
+//     entry   {"hashes":{"blake2b-256":ID,"sha256":…},"length":…}
 #pragma once
 
 #include <jansson.h>
@@ -34,9 +36,10 @@ int repo_target_of(struct slice raw, const struct bundle_manifest_view *view,
 // Takes a path apart; ret->sha256 and length are not touched. Kind syntax.
 int repo_target_parse_path(const char *path, struct repo_target *ret, struct err *e)
     __attribute__((nonnull));
-// Each returns ret.
+// Each returns ret. hash is the target's id or sha256.
 char *repo_target_path(const struct repo_target *target, char ret[static REPO_TARGET_PATH_BYTES]);
-char *repo_target_file(const struct repo_target *target, char ret[static REPO_TARGET_FILE_BYTES]);
+char *repo_target_file(const struct repo_target *target, const char *hash,
+                       char ret[static REPO_TARGET_FILE_BYTES]) __attribute__((nonnull));
 // The entry of a targets file; the caller's, NULL without memory.
 json_t *repo_target_entry(const struct repo_target *target) __attribute__((nonnull));
 // Reads an entry: length and both hashes, of which blake2b-256 must be the path's id. Kinds:

@@ -91,6 +91,15 @@ Test(folder, the_bytes_of_a_target_are_its_own) {
     OWN(place) struct place p;
     struct err e = ERR_NONE;
     struct repo_target t = begin(&p);
+    const char *const hashes[] = {t.id, t.sha256};
+    for (size_t i = 0; i < 2; i++) { // clients ask by either: one is not enough
+        char file[REPO_TARGET_FILE_BYTES], path[REPO_TARGET_FILE_BYTES + 16];
+        cr_assert_eq(repo_folder_has_target(p.folder, &t, &e), 0);
+        (void)snprintf(path, sizeof path, "targets/%s", repo_target_file(&t, hashes[i], file));
+        must(fs_remove(p.dir.fd, path, &e));
+        cr_assert_eq(repo_folder_has_target(p.folder, &t, &e), REPO_FOLDER_ABSENT);
+        (void)place_target(&p, "app", "1.0");
+    }
     t.length = 3;
     cr_assert_lt(
         repo_folder_put_target(p.folder, &t, (struct slice){(const uint8_t *)"{ }", 3}, &e), 0);
