@@ -186,6 +186,7 @@ class World:
             f.write(repository.root())
         self.bundles, self.asked, self.spoil = {}, [], {}
         self.orders, self.reports, self.heard, self.downloads = {}, {}, {}, 0
+        self.once = {}  # device: (action, bundle), said one time before anything else
         self.sequence, self.hint, self.director = 0, True, repository.keys["director"]
         self.http = Server(("127.0.0.1", 0), Handler)
         self.http.world = self
@@ -267,7 +268,10 @@ class World:
         done = bundle and any(c["manifest"] == forge.digest(bundle.signed_bytes()) for c in body["components"].values())
         refused = any(r["event"] in ("refused", "failed") and r["attempt"] == attempt and r["bundle"] == forge.digest(bundle.signed_bytes())
                       for r in reports) if bundle else True
-        if body.get("look") and body["update"]:
+        if self.once.get(name):
+            action, about = self.once.pop(name)
+            instruction = self.instruct(name, action, about, attempt or 1)
+        elif body.get("look") and body["update"]:
             instruction = self.instruct(name, "activate", bundle, attempt)
         elif bundle and not done and not refused and not body["update"]:
             instruction = self.instruct(name, "install", bundle, attempt)

@@ -3,9 +3,12 @@
 # ctest: release
 """What a device believes of a repository: real agents and workers against one whose every key the test holds (repository.py)."""
 
+import functools
+import http.server
 import json
 import os
 import sys
+import threading
 
 import fleet
 import forge
@@ -146,6 +149,31 @@ def delegated_keys_sign_what_they_may():
         wait_for("the model", lambda: device.version("detector") == "1")
 
 
+def any_web_server_can_hold_the_repository():
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        os.makedirs(world.path("www/there/metadata"))
+        for name, data in repo.files.items():
+            with open(world.path("www/there/metadata", name), "wb") as f:
+                f.write(data)
+        repo.files = {}  # not at the controller
+        plain = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=world.path("www")))
+        threading.Thread(target=plain.serve_forever, daemon=True).start()
+        device = started(world, "d1", repository=f"http://127.0.0.1:{plain.server_port}/there/")
+        world.order(device, bundle)
+        comes_to(device, "1.0")
+        check(not world.asked, f"{world.asked}")
+        plain.shutdown()
+        plain.server_close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 # ── Repositories that are wrong
 
 
@@ -248,6 +276,32 @@ def expired_metadata_is_waited_for_and_never_blames_the_bundle():
         check(not reports(world, device, "refused"), f"{reports(world, device, 'refused')}")
 
 
+def expiry_stops_new_installs_and_nothing_else():
+    repo = Repository()
+    with World(repo) as world:
+        first, second, third = world.bundle("1.0"), world.bundle("1.1"), world.bundle("1.2")
+        for bundle in (first, second, third):
+            repo.add(bundle)
+        device = started(world, "d1")
+        for bundle in (first, second):
+            world.order(device, bundle)
+            comes_to(device, bundle.signed["release"])
+        repo.now += 400 * DAY  # everything but the root has expired
+        world.order(device, third)
+        wait_for("the install to wait", lambda: device.status()["why"]["code"] == "stale_repository")
+        with world.lock:
+            world.orders[device.name] = (None, 1)
+            world.once[device.name] = ("cancel", third)
+        wait_for("the update to be given up", lambda: device.status()["state"] == "idle" and reports(world, device, "cancelled"))
+        with world.lock:
+            world.once[device.name] = ("revert", second)
+        comes_to(device, "1.0")
+        wait_for("the report of it", lambda: reports(world, device, "reverted"))
+        device.kill()
+        device.start()
+        comes_to(device, "1.0")
+
+
 # ── Time and rotations
 
 
@@ -342,7 +396,7 @@ def floors_of_the_targets_are_kept():
 
 def main():
     scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed, nothing_new_is_one_small_request,
-                 a_stick_needs_no_repository, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
+                 a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, a_stolen_timestamp_key_is_undone_by_rotation, floors_of_the_targets_are_kept]
     if FAKETIME:
