@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "ctl/cmd/describe.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/pending.h"
@@ -403,23 +404,32 @@ int cmd_key_revoke(void *context, const struct opt_args *args, struct err *e) {
     return r < 0 ? err_prefix(e, "revoking a key of %s", opt_operand(args, 0)) : 0;
 }
 
-static int add_limits(struct change *c, struct err *e) {
+static int read_components(const struct change *c, json_t **ret, struct err *e) {
     size_t n = opt_count(c->args, "component");
-    json_t *components = n > 0 ? json_array() : NULL;
+    OWN(json) json_t *components = n > 0 ? json_array() : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = opt_get_at(c->args, "component", i);
+        if (!text_is_name(name, KEYS_ROOT_NAME_MAX))
+            return err_set(e, &err_usage, "--component: \"%.80s\" is no name of a component", name);
+        if (json_array_append_new(components, json_string(name)) < 0)
+            return err_set(e, &err_memory, "changing the root: no memory");
+    }
+    *ret = own_take(&components);
+    return 0;
+}
+
+static int add_limits(struct change *c, struct err *e) {
+    json_t *components = NULL;
     bool executable = !opt_given(c->args, "no-executable");
-    if (n == 0 && executable)
+    if (opt_count(c->args, "component") == 0 && executable)
         return 0;
     if (strncmp(c->role, "bundle/", 7) != 0)
         return err_set(e, &err_usage,
                        "--component and --no-executable are for a role bundle/NAME; %s has no such "
                        "limits",
                        c->role);
-    for (size_t i = 0; i < n; i++)
-        if (json_array_append_new(components, json_string(opt_get_at(c->args, "component", i))) <
-            0) {
-            json_decref(components);
-            return err_set(e, &err_memory, "changing the root: no memory");
-        }
+    if (read_components(c, &components, e) < 0)
+        return -1;
     return note(c, cmd_root_edit_limits(c->content, c->role, components, executable, e));
 }
 

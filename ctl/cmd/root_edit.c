@@ -218,7 +218,7 @@ int cmd_root_edit_limits(json_t *root, const char *role, json_t *components, boo
         return err_set(e, &err_not_found,
                        "the root has no role %s; edgectl key add %s FILE.pub makes it", role, role);
     if (!before || json_object_set_new(at, "executable", json_boolean(executable)) < 0 ||
-        (components && json_object_set(at, "components", components) < 0))
+        (components && json_object_set(at, "components", taken) < 0))
         return no_memory(e);
     if (!components)
         (void)json_object_del(at, "components");

@@ -151,8 +151,15 @@ static int put_at_controller(struct cmd_source *s, const char *role,
 
 int cmd_source_put(struct cmd_source *source, const char *role, const struct cmd_document *document,
                    bool *ret_same, struct err *e) {
-    return source->client ? put_at_controller(source, role, document, ret_same, e)
-                          : put_into_folder(source, role, document, ret_same, e);
+    struct err why = ERR_NONE;
+    int r = source->client ? put_at_controller(source, role, document, ret_same, &why)
+                           : put_into_folder(source, role, document, ret_same, &why);
+    if (r == 0)
+        return 0;
+    // Both made in the same second have the same version: one of them came first.
+    bool late = err_is(&why, &err_rollback) && strcmp(role, "root") != 0;
+    return err_set(e, late ? &err_conflict : why.kind, "%s%s", why.text,
+                   late ? ": somebody published in between; make the change again" : "");
 }
 
 // ── Bundles
