@@ -224,7 +224,7 @@ Test(judge, accepts_nothing_of_what_a_worker_made_up) {
     struct trust_verdict v;
     for (size_t i = 0; i < 4; i++)
         put(incoming.fd, names[i], made_up, strlen(made_up));
-    judged(&err_below_threshold, &v);
+    judged(&err_root_chain, &v);
     cr_expect_eq(v.n_steps, 0);
     trust_verdict_clear(&v);
 }
