@@ -29,6 +29,7 @@
 #define REPO_FOLDER_EXPIRES_MIN_S               2
 #define REPO_FOLDER_KEPT                        16 // versions of snapshot and of each targets file; roots: all
 #define REPO_FOLDER_ROLES_MAX                   1024 // targets files of one repository
+#define REPO_FOLDER_DEPTH_MAX                   16   // delegations on the way to a role
 #define REPO_FOLDER_AHEAD_MAX_S                 86400 // how far `issued` and versions may run ahead of the clock
 
 struct repo_folder;

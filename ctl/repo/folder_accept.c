@@ -40,6 +40,7 @@ static int accept_root(struct repo_folder *folder, struct slice raw,
         return REPO_FOLDER_SAME;
     if (keys_root_advance(folder->root, raw, &next, e) < 0 ||
         check_dates("the root", keys_root_header(next), online->now_s, e) < 0 ||
+        repo_folder_rehearse(folder, &folder->roles[FOLDER_ROOT], raw, e) < 0 ||
         repo_folder_check_online(next, online, e) < 0 || buf_add(&kept, raw.data, raw.len, e) < 0)
         return -1;
     (void)repo_folder_file("root", keys_root_header(next)->version, file);
@@ -117,7 +118,8 @@ static int check_targets(const struct repo_folder *folder, const struct folder_r
         repo_targets_parse(verified.signed_part, name, &content, &header, e) < 0 ||
         check_dates(name, &header, online->now_s, e) < 0 ||
         check_version(role, header.version, online->now_s, e) < 0 ||
-        check_at_hand(folder, role->content, content, e) < 0)
+        check_at_hand(folder, role->content, content, e) < 0 ||
+        repo_folder_rehearse(folder, role, raw, e) < 0)
         return -1;
     *ret_version = header.version;
     return 0;

@@ -161,6 +161,7 @@ static int add_delegations(struct repo_folder *folder, size_t index, struct err 
         if (repo_targets_role(content, name, &signers, e) != 0)
             return -1;
         struct folder_role *role = add_role(folder, name, &signers);
+        role->delegator = index;
         if (load_named(folder, &folder->roles[FOLDER_SNAPSHOT], "targets", role, e) < 0)
             return -1;
     }

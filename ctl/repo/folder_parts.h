@@ -11,6 +11,7 @@ enum { FOLDER_ROOT, FOLDER_TIMESTAMP, FOLDER_SNAPSHOT, FOLDER_TARGETS, FOLDER_DE
 struct folder_role {
     struct repo_folder_state state;
     struct keys_role signers; // who may sign it
+    size_t delegator;         // place of the role that says so; FOLDER_ROOT for the top level
     uint64_t bytes;           // of the file; 0: there is none
     char sha256[KEYS_DIGEST_HEX];
     json_t *content; // its signed part, whether it holds or not; NULL when it cannot be read
@@ -46,5 +47,9 @@ int repo_folder_publish(struct repo_folder *folder, enum repo_folder_extent exte
 // Whether the signers at hand can sign for this root. Kinds: below_threshold, bad_key.
 int repo_folder_check_online(const struct keys_root *root, const struct repo_folder_online *online,
                              struct err *e) __attribute__((nonnull));
+// Verifies a file of a role by the code that devices run. Kinds: those of keys/tuf/metadata.h,
+// limit.
+int repo_folder_rehearse(const struct repo_folder *folder, const struct folder_role *role,
+                         struct slice raw, struct err *e) __attribute__((nonnull));
 // Removes all but the last REPO_FOLDER_KEPT versions of each role but root.
 int repo_folder_prune(const struct repo_folder *folder, struct err *e) __attribute__((nonnull));

@@ -348,6 +348,57 @@ Test(folder, a_delegated_role_is_signed_by_its_keys_and_found_through_its_patter
     cr_assert_not(repo_folder_names(p.folder, &out), "a role is trusted for its pattern only");
 }
 
+Test(folder, what_devices_would_refuse_is_not_published) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    struct keys_role role = role_of(9, 1, 1);
+    struct err e = ERR_NONE;
+    const char *pattern = "m/*/*";
+    const struct repo_targets_delegation d = {.name = "models",
+                                              .role = &role,
+                                              .n_paths = 1,
+                                              .paths = &pattern,
+                                              .any_component = true,
+                                              .executable = true};
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    must(repo_targets_delegate(targets, &d, &e));
+    json_t *made =
+        json_array_get(json_object_get(json_object_get(targets, "delegations"), "roles"), 0);
+    (void)json_object_set_new(made, "path_hash_prefixes", json_pack("[s]", "00"));
+    cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_syntax);
+    (void)json_object_del(made, "paths");
+    cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 2));
+    (void)json_object_set_new(made, "path_hash_prefixes", json_array());
+    (void)json_object_del(made, "name");
+    cr_assert_eq(place_targets(&p, "targets", targets, 3, 1 << 2), &err_syntax);
+}
+
+Test(folder, delegations_of_delegations_are_walked_from_the_top) {
+    OWN(place) struct place p;
+    const struct wish wish = {"models", "m/*/*", 9, false};
+    struct repo_target t = begin(&p);
+    struct repo_target m = place_target(&p, "m", "1");
+    struct keys_role inner = role_of(10, 1, 1);
+    struct err e = ERR_NONE;
+    const struct repo_targets_delegation d = {.name = "inner",
+                                              .role = &inner,
+                                              .n_paths = 1,
+                                              .paths = &wish.pattern,
+                                              .any_component = true,
+                                              .executable = true};
+    delegate(&p, &t, 2, &wish, 1);
+    OWN(json) json_t *models = targets_of(NULL, 0);
+    OWN(json) json_t *named = targets_of(&m, 1);
+    must(repo_targets_delegate(models, &d, &e));
+    cr_assert_eq(place_targets(&p, "inner", named, 1, 1 << 10), &err_not_found);
+    cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
+    cr_assert_eq(place_targets(&p, "inner", named, 1, 1 << 9), &err_below_threshold);
+    cr_assert_null(place_targets(&p, "inner", named, 1, 1 << 10));
+    cr_assert(repo_folder_names(p.folder, &m));
+    place_reopen(&p);
+    cr_assert(is_valid(&p, "inner") && repo_folder_names(p.folder, &m));
+}
+
 Test(folder, a_terminating_delegation_ends_the_search_and_an_absent_role_does_too) {
     OWN(place) struct place p;
     const struct wish wishes[] = {{"first", "m/*/*", 9, true}, {"second", "m/*/*", 10, false}};
