@@ -9,6 +9,7 @@ request can make, and scenarios of other tests run under the same eyes.
 import json
 import os
 import re
+import shutil
 import urllib.error
 import urllib.request
 
@@ -162,6 +163,44 @@ def releases(client, path):
         client.expect(404, method, "/bundles/none.edge", token=None)
 
 
+def repository(f, client, release):
+    """The repository: read by anyone, added to by who signed; and a rollout that it does not cover."""
+    def put(status, role, data, **more):
+        return client.expect(status, "PUT", f"/api/v1/repository/metadata/{role}", data, **more)
+
+    def latest(folder, role):
+        names = [name for name in os.listdir(os.path.join(folder, "metadata")) if name.endswith(f".{role}.json")]
+        with open(os.path.join(folder, "metadata", max(names, key=lambda name: int(name.split(".")[0]))), "rb") as file:
+            return file.read()
+    policy = {"name": "too-early", "release": "app 1.0", "stages": [{"name": "all", "percent": 100}]}
+    check(client.expect(409, "POST", "/api/v1/rollouts", policy)["code"] == "not_published", "a release that no targets name")
+    f.edgectl("release", "publish", release, "--workspace", f.ws)
+    folder, copy = os.path.join(f.ws, "server/repository"), f.path("copy")
+    before = latest(folder, "targets")
+    put(200, "targets", before)
+    put(200, "root", latest(folder, "root"))
+    shutil.copytree(folder, copy)
+    f.edgectl("release", "floor", "app=0", "other=1", "--workspace", f.ws, "--repository", copy)
+    put(201, "targets", latest(copy, "targets"))
+    check(put(409, "targets", before)["code"] == "rollback", "older targets")
+    put(400, "targets", before[:-2])
+    made = client.expect(201, "POST", "/api/v1/tokens", {"kind": "operator", "name": "pub", "role": "publisher"})
+    put(403, "root", before, token=made["secret"])
+    put(404, "nobody", before)
+    shown = client.expect(200, "GET", "/api/v1/repository")
+    check(shown["targets"] == 1 and all(role["valid"] for role in shown["roles"]) and shown["floors"]["other"] == 1, str(shown))
+    paths = ["metadata/1.root.json"] + [os.path.relpath(os.path.join(where, name), folder)
+                                        for where, _, names in os.walk(os.path.join(folder, "targets")) for name in names][:1]
+    for path in ("/repository/" + path for path in paths):
+        with urllib.request.urlopen(client.base + path, timeout=60) as answer:
+            etag, size = answer.headers["ETag"], len(answer.read())
+        for method in ("GET", "HEAD"):
+            client.expect(200, method, path, token=None)
+            client.expect(206, method, path, token=None, Range="bytes=0-9")
+            client.expect(416, method, path, token=None, Range=f"bytes={size}-")
+            client.expect(304, method, path, token=None, If_None_Match=etag)
+
+
 def rollouts(client):
     policy = {"name": "first", "release": "app 1.0", "stratify": ["arch"],
               "stages": [{"name": "one", "count": 1, "approve": True}, {"name": "all", "percent": 100, "soak_s": "1s"}]}
@@ -251,7 +290,7 @@ def every_mistake(f):
                 attempt({413}, method, path, b'{"x":"' + b"y" * (256 << 10) + b'"}')
             if method in ("GET", "DELETE"):
                 attempt({400}, method, path, b"a body")
-            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts")):
+            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts", "/v1/repository")):
                 attempt({404}, method, path, json_body)
         for method in ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
             if method.lower() in methods:
@@ -272,7 +311,7 @@ RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
 ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409",
              # tests/unit/ctl/serve/test_repository.c
-             "GET /api/v1/repository: 404"}
+             "GET /api/v1/repository: 404", "PUT /api/v1/repository/metadata/{role}: 413"}
 
 
 def never_seen(*seen):
@@ -332,6 +371,7 @@ def test(f):
     client = Client(f)
     release = f.bundle("app", "1.0", {"app": f.component("app", {"version": "1.0"})})
     releases(client, release)
+    repository(f, client, release)
     secret = client.expect(201, "POST", "/api/v1/tokens", {"kind": "enroll", "labels": {"site": "a"}})["secret"]
     f.add_device("dev-00", controller=f.controller(), enroll_token=secret).start()
     token = device_api(client, secret)

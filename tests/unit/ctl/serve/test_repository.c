@@ -180,6 +180,27 @@ Test(serve_repository, what_does_not_hold_is_not_taken_in_and_a_token_is_no_sign
     controller_free(&k.c);
 }
 
+Test(serve_repository, more_than_a_targets_file_can_be_is_refused_unread) {
+    struct keyed k;
+    char head[400];
+    make(&k);
+    controller_start(&k.c);
+    for (int more = 0; more < 2; more++) {
+        int len = snprintf(head, sizeof head,
+                           "PUT /api/v1/repository/metadata/targets HTTP/1.1\r\nHost: x\r\n"
+                           "Connection: close\r\nAuthorization: Bearer %s\r\n"
+                           "Content-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+                           k.c.admin, REPO_TARGETS_MAX_BYTES + more);
+        int fd = http_connect(&k.c);
+        cr_assert_eq(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
+        char first[13] = "";
+        cr_assert_eq(recv(fd, first, 12, MSG_WAITALL), 12);
+        cr_assert_str_eq(first, more ? "HTTP/1.1 413" : "HTTP/1.1 100");
+        (void)close(fd);
+    }
+    controller_free(&k.c);
+}
+
 Test(serve_repository, a_new_root_is_taken_up_with_its_keys_and_outlives_a_restart) {
     struct keyed k;
     struct err e = ERR_NONE;
