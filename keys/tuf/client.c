@@ -295,9 +295,8 @@ int tuf_client_refresh(struct tuf_client *client, struct err *e) {
     int missing = client->options.timestamp_first ? find_unchanged(client, e) : TUF_ABSENT;
     if (missing > 0)
         missing = go_whole_way(client, e);
-    if (missing < 0) {
-        own_drop_tuf_metadata(&client->trusted[TUF_TARGETS]);
+    // The targets come last: where they are trusted, all before them is.
+    if (missing < 0)
         return -1;
-    }
     return client->has_stored ? 0 : TUF_CLIENT_UNCHANGED;
 }

@@ -383,6 +383,7 @@ static int fetch(void *context, const char *name, size_t max_bytes, struct buf *
     struct err ignored = ERR_NONE;
     must(max_bytes == ret->ceiling, "a ceiling");
     (void)buf_add_format(&repo->requests, &ignored, "%s ", name);
+    repo->most_bytes = max_bytes > repo->most_bytes ? max_bytes : repo->most_bytes;
     return stumble(repo, TUF_REPO_FETCH, e) < 0 ? -1 : give(&repo->served, name, ret, e);
 }
 

@@ -55,6 +55,7 @@ struct tuf_repo {
     // The device.
     int64_t now_s;
     bool timestamp_first;
+    size_t most_bytes;   // the highest ceiling that a fetch was asked to stop at
     struct buf requests; // names fetched, each followed by a blank; clear with buf_clear
     // Faults: the fail_at-th operation of those in fail_ops from now (0 is the next) fails with
     // kind io; has_failed says that it came to that. With for_ever all that follow fail as well,

@@ -310,6 +310,7 @@ Test(client, what_is_longer_than_was_signed_is_not_even_read) {
     device_set_number(&repo, "snapshot", "meta/targets.json/length", TUF_TARGETS_MAX_BYTES + 1);
     tuf_repo_publish(&repo, "snapshot");
     device_must_refuse(&repo, &err_digest_mismatch);
+    cr_assert_eq(repo.most_bytes, TUF_TARGETS_MAX_BYTES);
 }
 
 Test(client, each_file_that_is_not_there_ends_the_refresh) {
@@ -364,4 +365,22 @@ Test(client, a_stored_file_that_expired_meanwhile_is_asked_for_again) {
     repo.now_s += 30 * 86400;
     device_must_refuse(&repo, &err_expired);
     device_check_requests(&repo, "2.root.json timestamp.json 2.targets.json ");
+}
+
+Test(client, a_length_counts_without_hashes_too) {
+    OWN(tuf_repo) struct tuf_repo repo;
+    struct err e = ERR_NONE;
+    tuf_repo_make(&repo);
+    parts_put(tuf_repo_role(&repo, "snapshot"), "meta/targets.json/hashes", "");
+    tuf_repo_publish(&repo, "snapshot");
+    cr_assert_eq(buf_add_text(tuf_repo_bytes(&repo.served, "1.targets.json"), " ", &e), 0);
+    device_set_number(&repo, "snapshot", "meta/targets.json/length",
+                      (int64_t)tuf_repo_bytes(&repo.served, "1.targets.json")->len +
+                          1); // one more than there is
+    tuf_repo_publish(&repo, "snapshot");
+    device_must_refuse(&repo, &err_digest_mismatch);
+    device_set_number(&repo, "snapshot", "meta/targets.json/length",
+                      (int64_t)tuf_repo_bytes(&repo.served, "1.targets.json")->len);
+    tuf_repo_publish(&repo, "snapshot");
+    device_must_refresh(&repo);
 }

@@ -188,6 +188,25 @@ Test(client_search, a_stored_role_is_verified_by_the_keys_of_this_way) {
     cr_assert_eq(tuf_client_find(client, "team-a/x", &target, &e), 0, "%s", e.text);
 }
 
+Test(client_search, a_role_is_visited_once_for_each_delegator) {
+    // In one search: what a's keys signed is not passed over when b means other keys by its name.
+    OWN(tuf_repo) struct tuf_repo repo;
+    struct err e = ERR_NONE;
+    tuf_repo_make(&repo);
+    (void)tuf_repo_delegate(&repo, "targets", "a", 5, "*");
+    (void)tuf_repo_delegate(&repo, "targets", "b", 6, "*");
+    (void)tuf_repo_delegate(&repo, "a", "c", 7, "*");
+    (void)tuf_repo_delegate(&repo, "b", "c", 8, "*");
+    tuf_repo_set_signers(&repo, "c", "7");
+    publish(&repo, "a b c targets");
+    cr_assert_lt(look_up(&repo, "nowhere", &e), 0);
+    cr_assert_eq(e.kind, &err_below_threshold, "%s", e.text);
+    err_clear(&e);
+    tuf_repo_set_signers(&repo, "c", "78");
+    publish(&repo, "c");
+    cr_assert_eq(look_up(&repo, "nowhere", &e), TUF_ABSENT, "%s", e.text);
+}
+
 // ── Delegated roles are checked as all others ──────────────────────────────────────────────────
 
 static void make_bob(struct tuf_repo *repo) {
