@@ -18,24 +18,23 @@ static const char *name_of(struct tuf_json_at role) {
     return tuf_json_find_type(role, "name", TUF_JSON_STRING, &at) ? tuf_json_string(at, NULL) : "";
 }
 
-static int check_name(struct tuf_json_at roles, struct tuf_json_at role, const char *what,
-                      struct err *e) {
+// A name, appended to the n that were read before; it must not be one of them. They are kept, since
+// a member is found by walking: looked up again for each pair, hostile ones would take minutes.
+static int add_name(struct tuf_json_at role, const char **names, size_t n, const char *what,
+                    struct err *e) {
     const char *name = name_of(role);
-    size_t same = 0;
+    char shown[80];
     if (*name == '\0' || strlen(name) > TUF_NAME_MAX)
         return err_set(e, &err_syntax, "%s: a delegation without a name of 1 to %d bytes", what,
                        TUF_NAME_MAX);
     for (size_t i = 0; i < TUF_TYPES; i++)
         if (strcmp(name, tuf_type_names[i]) == 0)
             return err_set(e, &err_syntax, "%s: the role %s cannot be delegated", what, name);
-    struct tuf_json_at at;
-    for (bool is = tuf_json_first(roles, &at, NULL); is; is = tuf_json_next(roles, &at, NULL))
-        same += strcmp(name, name_of(at)) == 0;
-    if (same > 1) {
-        char shown[80];
-        return err_set(e, &err_syntax, "%s: \"%s\" is delegated to twice", what,
-                       text_safe(name, shown, sizeof shown));
-    }
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return err_set(e, &err_syntax, "%s: \"%s\" is delegated to twice", what,
+                           text_safe(name, shown, sizeof shown));
+    names[n] = name;
     return 0;
 }
 
@@ -62,11 +61,11 @@ static int check_paths(struct tuf_json_at role, const char *what, struct err *e)
     return 0;
 }
 
-static int check_role(struct tuf_json_at keys, struct tuf_json_at roles, struct tuf_json_at role,
-                      const char *what, struct err *e) {
+static int check_role(struct tuf_json_at keys, struct tuf_json_at role, const char *what,
+                      struct err *e) {
     struct tuf_role read;
     bool terminating;
-    if (check_name(roles, role, what, e) < 0 || tuf_role_read(keys, role, what, &read, e) < 0 ||
+    if (tuf_role_read(keys, role, what, &read, e) < 0 ||
         tuf_form_bool(role, "terminating", what, &terminating, e) < 0)
         return -1;
     return check_paths(role, what, e);
@@ -76,6 +75,8 @@ int tuf_delegation_check(struct tuf_json_at delegations, const char *what, struc
     struct tuf_json_at keys;
     struct tuf_json_at roles;
     struct tuf_json_at at;
+    const char *names[TUF_DELEGATIONS_MAX];
+    size_t n = 0;
     if (tuf_form_member(delegations, "keys", TUF_JSON_OBJECT, what, &keys, e) < 0 ||
         tuf_form_keys(keys, what, e) < 0 ||
         tuf_form_member(delegations, "roles", TUF_JSON_ARRAY, what, &roles, e) < 0)
@@ -84,7 +85,7 @@ int tuf_delegation_check(struct tuf_json_at delegations, const char *what, struc
         return err_set(e, &err_limit, "%s: %zu delegations; at most %d are allowed", what,
                        tuf_json_count(roles), TUF_DELEGATIONS_MAX);
     for (bool is = tuf_json_first(roles, &at, NULL); is; is = tuf_json_next(roles, &at, NULL))
-        if (check_role(keys, roles, at, what, e) < 0)
+        if (add_name(at, names, n++, what, e) < 0 || check_role(keys, at, what, e) < 0)
             return -1;
     return 0;
 }
@@ -162,7 +163,6 @@ bool tuf_delegation_glob(const char *pattern, const char *path) {
             star = ++pattern;
             taken = path;
         } else if (*pattern != '\0' && takes(pattern, *path, &next)) {
-            star = *path == '/' ? NULL : star; // earlier parts are settled
             pattern = next;
             path++;
         } else if (star && *taken != '/') {

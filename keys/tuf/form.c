@@ -113,7 +113,7 @@ static int check_meta(struct tuf_json_at signed_part, const char *needed, const 
     struct tuf_json_at at;
     const char *name;
     if (tuf_form_member(signed_part, "meta", TUF_JSON_OBJECT, what, &ret->meta, e) < 0 ||
-        tuf_form_members(ret->meta, TUF_JSON_OBJECT, TUF_JSON_VALUES_MAX, FILE_NAME_MAX, what, e) <
+        tuf_form_members(ret->meta, TUF_JSON_OBJECT, TUF_META_FILES_MAX, FILE_NAME_MAX, what, e) <
             0 ||
         tuf_form_member(ret->meta, needed, TUF_JSON_OBJECT, what, &at, e) < 0)
         return -1;

@@ -21,6 +21,7 @@
 #define TUF_TARGETS_MAX_BYTES   5000000
 #define TUF_NAME_MAX            512  // bytes of a role's name
 #define TUF_PATH_MAX            2048 // bytes of a target's path
+#define TUF_META_FILES_MAX      8192 // listed by a snapshot: each is looked for in the next one
 
 enum tuf_type { TUF_ROOT, TUF_TIMESTAMP, TUF_SNAPSHOT, TUF_TARGETS, TUF_TYPES };
 extern const char *const tuf_type_names[TUF_TYPES]; // "root", …
