@@ -55,7 +55,7 @@ def roles_do_what_they_may(f):
     device = Impostor(f, "roles-0").join()
     device.check_in()
     policy = f.policy("roles", release="roles 1.0", selector='label.none == "x"')
-    writes = {"publisher": [("release", "publish", f.path("roles-1.0.edge"))],
+    writes = {"publisher": [("release", "publish", f.path("roles-1.0.edge"), "--workspace", f.ws)],
               "deployer": [("rollout", "apply", "-f", policy), ("rollout", "pause", "roles"), ("rollout", "resume", "roles"),
                            ("rollout", "approve", "roles"), ("rollout", "abort", "roles")],
               "operator": [("device", "label", "roles-0", "a=b"), ("device", "hold", "roles-0"), ("device", "hold", "--off", "roles-0"),
@@ -109,12 +109,12 @@ def a_limited_token_sees_its_devices_alone(f):
 
 def everything_can_be_said_twice(f):
     publish(f, "twice")
-    again = f.run("release", "publish", f.path("twice-1.0.edge"))
+    again = f.run("release", "publish", f.path("twice-1.0.edge"), "--workspace", f.ws)
     check("before" in again.stdout + again.stderr, f"it should say so: {again.stdout}{again.stderr}")
     files = f.component("twice-other", {"version": "another"})
     shutil.move(f.path("twice-1.0.edge"), f.path("twice-1.0-first.edge"))
     before = sorted(os.listdir(os.path.join(f.ws, "server/bundles")))
-    fails(f, EXISTS, "release", "publish", f.bundle("twice", "1.0", {"app": files}), says="twice")
+    fails(f, EXISTS, "release", "publish", f.bundle("twice", "1.0", {"app": files}), "--workspace", f.ws, says="twice")
     check(sorted(os.listdir(os.path.join(f.ws, "server/bundles"))) == before, "what was refused leaves no file behind")
     policy = f.policy("twice", release="twice 1.0", selector='label.group == "twice"')
     for _ in range(2):
@@ -343,7 +343,7 @@ def json_everywhere_and_no_escapes_in_a_pipe(f):
                 ("rollout", "list"), ("rollout", "status", rollout), ("fleet", "summary"), ("fleet", "query", "true"), ("token", "list"),
                 ("events",), ("audit",), ("audit", "--verify"), ("device", "hold", device.name), ("device", "hold", "--off", device.name),
                 ("rollout", "pause", rollout), ("rollout", "resume", rollout), ("token", "create", "--enroll"), ("key", "list", "--workspace", f.ws),
-                ("release", "publish", f.path("shown-1.0.edge")), ("rollout", "apply", "-f", f.path("policy-shown-1.0.json"))]
+                ("release", "publish", f.path("shown-1.0.edge"), "--workspace", f.ws), ("rollout", "apply", "-f", f.path("policy-shown-1.0.json"))]
     for argv in commands:
         if argv[:2] == ("fleet", "query"):
             argv = ("fleet", "query", 'known(arch)')

@@ -324,7 +324,7 @@ def test_fleet(f):
         device.serve()
     fleet.wait_for("both devices to be accepted", lambda: f.accepted() >= 2, 30)
     inhibited.run("inhibit", "600", "--reason", "a patient is on the table").ok()
-    f.edgectl("release", "publish", stick(f, "3.0"))
+    f.publish(stick(f, "3.0"))
     policy = f.policy("three", release="stick 3.0", timeout_s=300, on_failure="pause", stages=[{"name": "all", "percent": 100}],
                       gate={"success_pct": 100, "failure_pct": 0, "min_sample": 1})
     f.edgectl("rollout", "apply", "-f", policy)

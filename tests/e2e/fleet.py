@@ -212,6 +212,10 @@ class Fleet(contextlib.AbstractContextManager):
         model = self.component(f"model-{version}", {"version": version, "weights/w.bin": bulk[::-1]})
         return self.bundle("pair", version, {"app": app, "model": model}, *more)
 
+    def publish(self, *argv, **options):
+        """Uploads bundles and names them in the targets, without which no device takes them."""
+        return self.edgectl("release", "publish", *argv, "--workspace", self.ws, **options)
+
     def policy(self, name, **document):
         path = self.path(f"policy-{name}.json")
         with open(path, "w", encoding="utf-8") as f:

@@ -70,7 +70,7 @@ def test(f):
     f.add_fleet(DEVICES)
     versions = ["1.0", "1.1", "1.2"]
     for version in versions:
-        f.edgectl("release", "publish", f.pair(version))
+        f.publish(f.pair(version))
     for version in versions:
         path = f.policy(f"pair-{version}", release=f"pair {version}", timeout_s=300, on_failure="pause",
                         stages=[{"name": "one", "count": 1}, {"name": "all", "percent": 100}],

@@ -28,7 +28,7 @@ def group(f, name, facts):
 
 def publish(f, name, version="1.0"):
     files = f.component(f"{name}-{version}", {"version": version})
-    f.edgectl("release", "publish", f.bundle(name, version, {name: files}))
+    f.publish(f.bundle(name, version, {name: files}))
 
 
 def apply(f, name, version="1.0", **policy):
@@ -377,7 +377,7 @@ def a_revert_needs_no_download(f):
     wait_for("the devices", lambda: all(call(f, "GET", f"/api/v1/devices/real-{i}", None, f.env["EDGECTL_TOKEN"])[0] == 200
                                         for i in range(3)))
     for version in ("1.0", "1.1"):
-        f.edgectl("release", "publish", f.pair(version))
+        f.publish(f.pair(version))
         becomes(f, apply(f, "pair", version), "finished", 40)
     wait_for("1.1 everywhere", lambda: all(d.version() == "1.1" for d in f.devices), 20)
     bundles = os.path.join(f.ws, "server/bundles")

@@ -94,7 +94,7 @@ def add(f, name, **config):
 
 
 def release(f, version):
-    f.edgectl("release", "publish", f.pair(version))
+    f.publish(f.pair(version))
     f.edgectl("rollout", "apply", "-f", f.policy(f"pair-{version}", release=f"pair {version}"), "--wait", "--timeout", "90s")
 
 

@@ -18,7 +18,7 @@ from fleet import EDGECTL, check
 STATUS = {"usage": 2, "config": 3, "not_found": 10, "exists": 11, "permission": 12, "controller_unreachable": 100,
           "controller_tls": 101, "unauthorized": 103, "rollout_state": 108, "rollout_stopped": 110, "cleartext": 113,
           "bad_request": 116, "offline_key": 112, "rollout_aborted": 121, "rollout_pending": 122, "bad_predicate": 53,
-          "truncated": 41}
+          "truncated": 41, "not_published": 129}
 
 
 def fails(f, kind, *argv, says="", **options):
@@ -29,15 +29,18 @@ def fails(f, kind, *argv, says="", **options):
 
 def releases(f):
     first, second = f.pair("1.0"), f.pair("1.1")
-    check(f.edgectl("release", "publish", first).startswith("published pair 1.0"), "not published")
-    said = f.edgectl("release", "publish", first, second).splitlines()
+    done = f.run("release", "publish", first)
+    check(done.stdout.startswith("published pair 1.0") and "targets do not name" in done.stderr, f"uploaded, and no more: {done}")
+    fails(f, "not_published", "rollout", "apply", "-f", f.policy("early", release="pair 1.0"), says="targets do not name pair 1.0")
+    said = f.publish(first, second).splitlines()
     check(said[0].startswith("was published before") and said[1].startswith("published pair 1.1"), str(said))
     listed = f.json("release", "list", "--name", "pair")["releases"]
     check(sorted(r["version"] for r in listed) == ["1.0", "1.1"], str(listed))
     with open(f.path("cut.edge"), "wb") as cut, open(first, "rb") as whole:
         cut.write(whole.read()[:300])
-    fails(f, "truncated", "release", "publish", f.path("cut.edge"), says="cut.edge")
-    fails(f, "not_found", "release", "publish", f.path("none.edge"))
+    for how in ((), ("--workspace", f.ws)):
+        fails(f, "truncated", "release", "publish", f.path("cut.edge"), *how, says="cut.edge")
+        fails(f, "not_found", "release", "publish", f.path("none.edge"), *how)
 
 
 def tokens(f):
@@ -50,6 +53,7 @@ def tokens(f):
     viewer = {"env": {"EDGECTL_TOKEN": made["secret"]}}
     f.edgectl("device", "list", **viewer)
     fails(f, "permission", "release", "publish", f.path("pair-1.0.edge"), **viewer)
+    fails(f, "permission", "release", "floor", "app=1", "--workspace", f.ws, **viewer)
     f.edgectl("token", "revoke", made["token"]["id"])
     f.edgectl("token", "revoke", made["token"]["id"])
     fails(f, "unauthorized", "device", "list", **viewer)

@@ -47,14 +47,14 @@ def test(f):
     f.add_fleet(6, runners={"selftest": {"argv": [f.path("selftest")]}})
 
     for version in ("1.0", "1.1"):
-        f.edgectl("release", "publish", f.pair(version, "--probes", probes))
+        f.publish(f.pair(version, "--probes", probes))
         apply(f, f"pair-{version}", f"pair {version}")
         status = f.rollout(f"pair-{version}")
         check(status["state"] == "finished", f"{version} should be finished: {status}")
         check([s["committed"] for s in status["stages"]][-1] >= 1, f"stages count what was committed: {status}")
         wait_for(f"the fleet to run {version}", lambda v=version: runs(f, v))
 
-    f.edgectl("release", "publish", f.pair("1.2-bad", "--probes", probes))
+    f.publish(f.pair("1.2-bad", "--probes", probes))
     done = apply(f, "pair-1.2", "pair 1.2-bad", status=None)
     check(done.returncode != 0, "a rollout that failed must not exit with 0")
     status = f.rollout("pair-1.2")

@@ -66,8 +66,7 @@ def cleartext_gets_no_answer_from_a_tls_port(f):
     url = serving(f, "server")
     done = f.run("device", "list", "--controller", url.replace("https:", "http:"), status=None)
     check(done.returncode != 0, "a TLS port answers in TLS alone")
-    f.edgectl("release", "publish", f.bundle("app", "1.0", {"app": f.component("app", {"a": "b" * 300000})}), "--controller", url,
-              "--ca-file", pem(f, "ours"))
+    f.publish(f.bundle("app", "1.0", {"app": f.component("app", {"a": "b" * 300000})}), "--controller", url, "--ca-file", pem(f, "ours"))
     check(len(f.json("release", "list", "--controller", url, "--ca-file", pem(f, "ours"))["releases"]) == 1, "published over TLS")
 
 
