@@ -14,7 +14,7 @@ from pathlib import Path
 
 from house import ROOMS, Case, Finding, c_functions, main
 
-MAINS = ("agent/main.c", "agent/worker/main.c", "ctl/main.c")
+MAINS = ("agent/main.c", "agent/counter/main.c", "agent/worker/main.c", "ctl/main.c")
 
 
 def stem(folder, name):
