@@ -99,12 +99,20 @@ static int take_bundle(void *context, const char *name, mode_t type, struct err 
 }
 
 static int open_repository(struct serve_server *server, struct serve_repository *r, struct err *e) {
-    if (open_folder(server, r, e) < 0 || serve_repository_keep_root(server, r, e) < 0 ||
-        open_key(server, KEYS_ROOT_ROLE_SNAPSHOT, &r->snapshot, e) < 0 ||
-        open_key(server, KEYS_ROOT_ROLE_TIMESTAMP, &r->timestamp, e) < 0)
+    if (open_folder(server, r, e) < 0 || serve_repository_keep_root(server, r, e) < 0)
         return -1;
     server->repository = r;
     if (fs_list(server->bundles, ".", take_bundle, server, e) < 0)
+        return -1;
+    if (!serve_repository_is_meant(r)) {
+        say(server, SERVE_SAY_WARNING,
+            "root.json was made by an older version and names no keys for a repository: devices "
+            "with a newer agent install nothing from here; edgectl(1), UPGRADING, says how to go "
+            "on");
+        return 0;
+    }
+    if (open_key(server, KEYS_ROOT_ROLE_SNAPSHOT, &r->snapshot, e) < 0 ||
+        open_key(server, KEYS_ROOT_ROLE_TIMESTAMP, &r->timestamp, e) < 0)
         return -1;
     const struct repo_folder_online online =
         serve_repository_online(server, chrono_wall_ms(server->clock) / 1000);
@@ -117,13 +125,11 @@ static int open_repository(struct serve_server *server, struct serve_repository 
     return 0;
 }
 
+bool serve_repository_is_meant(const struct serve_repository *r) {
+    return keys_root_role(repo_folder_root(r->folder), KEYS_ROOT_ROLE_TIMESTAMP)->n_keys > 0;
+}
+
 int serve_repository_open(struct serve_server *server, struct err *e) {
-    if (keys_root_role(server->root, KEYS_ROOT_ROLE_TIMESTAMP)->n_keys == 0) {
-        say(server, SERVE_SAY_WARNING,
-            "root.json names no keys for a repository: devices with a newer agent install nothing "
-            "from here. It was made by an older version; edgectl(1), UPGRADING, says how to go on");
-        return 0;
-    }
     struct serve_repository *r = calloc(1, sizeof *r);
     if (r == NULL)
         return err_set(e, &err_memory, "opening the repository: out of memory");
@@ -178,8 +184,7 @@ void serve_repository_tick(struct serve_server *server, struct store_db *db, int
     struct serve_repository *r = server->repository;
     struct err e = ERR_NONE;
     int64_t boot_ms = chrono_boot_ms(server->clock);
-    if (r == NULL || boot_ms < r->retry_ms ||
-        repo_folder_find(r->folder, "targets")->header.version == 0)
+    if (boot_ms < r->retry_ms || repo_folder_find(r->folder, "targets")->header.version == 0)
         return;
     const struct repo_folder_online online = serve_repository_online(server, now_ms / 1000);
     int done = repo_folder_renew(r->folder, &online, &e);
@@ -201,7 +206,7 @@ void serve_repository_tick(struct serve_server *server, struct store_db *db, int
 void serve_repository_hint(const struct serve_server *server, struct bundle_answer *answer) {
     const struct serve_repository *r = server->repository;
     answer->repository_root = answer->repository_snapshot = 0;
-    if (r == NULL)
+    if (!serve_repository_is_meant(r))
         return;
     answer->repository_root = repo_folder_find(r->folder, "root")->header.version;
     answer->repository_snapshot = repo_folder_find(r->folder, "snapshot")->header.version;
@@ -219,8 +224,6 @@ int serve_repository_take_raw(const struct serve_repository *r, struct slice raw
 
 int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
                           struct err *e) {
-    if (server->repository == NULL)
-        return 0;
     return serve_repository_take_raw(server->repository, bundle_manifest_raw(manifest),
                                      bundle_manifest_view(manifest), e);
 }
@@ -228,7 +231,8 @@ int serve_repository_take(const struct serve_server *server, const struct bundle
 int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
                            struct err *e) {
     const struct serve_engine *engine = server->engine;
-    for (size_t i = 0; server->repository != NULL && i < engine->n_bundles; i++) {
+    for (size_t i = 0; serve_repository_is_meant(server->repository) && i < engine->n_bundles;
+         i++) {
         const struct store_bundle *row = &engine->bundles[i].row;
         struct repo_target target = {.length = 0};
         if (strcmp(row->name, policy->release_name) != 0 ||

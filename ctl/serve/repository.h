@@ -4,8 +4,9 @@
 // as any web server would, added to by people who signed what they send, and kept fresh with the
 // online keys. The offline ones are never needed here.
 //
-// A workspace whose root names no timestamp has none: it was made before there were repositories.
-// Such a controller works as it did, and says at its start how to get one.
+// A workspace whose root names no timestamp was made before there were repositories: nothing is
+// signed, and such a controller works as it did. It takes in the next root, which may name the
+// keys, and goes on from there.
 //
 // Changes are made by the store's thread alone; files are read by any.
 #pragma once
@@ -21,7 +22,7 @@ struct serve_repository;
 #define SERVE_REPOSITORY_DIR     "repository"
 #define SERVE_REPOSITORY_RETRY_S 60 // after a renewal that failed
 
-// Opens it into server->repository (NULL where the root knows none), follows roots that lie there
+// Opens it into server->repository, follows roots that lie there
 // into server->root and root.json, puts the target's file of each published bundle there, and signs
 // what is due. Kinds: not_found (an online key is missing), those of repo_folder_open, io.
 int serve_repository_open(struct serve_server *server, struct err *e) __attribute__((nonnull));
@@ -43,10 +44,10 @@ void serve_repository_tick(struct serve_server *server, struct store_db *db, int
 // The hint of a check-in. The store's thread.
 void serve_repository_hint(const struct serve_server *server, struct bundle_answer *answer)
     __attribute__((nonnull));
-// Puts the file of a bundle's target into place, when there is a repository. Any thread.
+// Puts the file of a bundle's target into place. Any thread.
 int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
                           struct err *e) __attribute__((nonnull));
 // Kind not_published when a bundle of the release is not named by the targets: devices would refuse
-// it. Nothing to check without a repository. The store's thread.
+// it. Nothing to check while the root names no keys for targets. The store's thread.
 int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
                            struct err *e) __attribute__((nonnull));

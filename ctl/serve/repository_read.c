@@ -38,8 +38,6 @@ static int describe(struct serve_file *file, struct err *e) {
 static int give(struct serve_call *call, const char *path, struct err *e) {
     const struct serve_repository *r = call->server->repository;
     struct err why = ERR_NONE;
-    if (r == NULL)
-        return err_set(e, &err_not_found, "this controller has no repository yet");
     if (fs_open_read(r->dir, path, &call->file.fd, &why) < 0)
         return err_is(&why, &err_not_found)
                    ? err_set(e, &err_not_found, "the repository has no such file")

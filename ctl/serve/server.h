@@ -32,5 +32,5 @@ struct serve_server {
     struct serve_challenges *challenges; // has a lock of its own
     struct serve_waiting *waiting;       // has a lock of its own
     struct serve_publisher *publisher;   // has a lock of its own
-    struct serve_repository *repository; // NULL: none; ctl/serve/repository.h
+    struct serve_repository *repository; // ctl/serve/repository.h
 };

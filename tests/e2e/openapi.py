@@ -290,7 +290,7 @@ def every_mistake(f):
                 attempt({413}, method, path, b'{"x":"' + b"y" * (256 << 10) + b'"}')
             if method in ("GET", "DELETE"):
                 attempt({400}, method, path, b"a body")
-            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts", "/v1/repository")):
+            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts")):
                 attempt({404}, method, path, json_body)
         for method in ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
             if method.lower() in methods:
@@ -311,7 +311,7 @@ RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
 ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409",
              # tests/unit/ctl/serve/test_repository.c
-             "GET /api/v1/repository: 404", "PUT /api/v1/repository/metadata/{role}: 413"}
+             "PUT /api/v1/repository/metadata/{role}: 413"}
 
 
 def never_seen(*seen):

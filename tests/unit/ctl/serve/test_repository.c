@@ -244,13 +244,15 @@ Test(serve_repository, a_new_root_is_taken_up_with_its_keys_and_outlives_a_resta
     controller_free(&k.c);
 }
 
-Test(serve_repository, a_workspace_made_before_works_and_says_that_it_has_none) {
+Test(serve_repository, a_workspace_made_before_works_as_it_did) {
     struct controller c;
     struct keys_digest id;
     controller_make(&c);
     controller_start(&c);
-    OWN(json) json_t *said = admin(&c, 404, "GET", "/api/v1/repository", "");
-    cr_assert_str_eq(text_at(said, "code"), "not_found");
+    OWN(json) json_t *said = admin(&c, 200, "GET", "/api/v1/repository", "");
+    const json_t *first = json_array_get(json_object_get(said, "roles"), 0);
+    cr_assert_str_eq(text_at(first, "name"), "root");
+    cr_assert(json_is_true(json_object_get(first, "valid")));
     OWN(json) json_t *none = file(&c, "timestamp.json");
     cr_assert_null(none);
     bundle_publish(&c, "1.0", &id);
@@ -258,24 +260,50 @@ Test(serve_repository, a_workspace_made_before_works_and_says_that_it_has_none) 
     controller_free(&c);
 }
 
-Test(serve_repository, bundles_published_before_it_have_their_targets_after_a_start) {
+// What the man page says under UPGRADING.
+Test(serve_repository, a_workspace_made_before_gets_one_while_it_runs) {
     struct keyed k;
     struct err e = ERR_NONE;
     struct keys_digest id;
+    struct reply r;
     OWN(buf) struct buf bundle;
     OWN(json) json_t *targets = NULL;
     controller_make(&k.c);
     controller_start(&k.c);
     bundle_publish(&k.c, "1.0", &id);
-    controller_stop(&k.c);
     k.content = *keys_root_content(k.c.root);
+    k.content.header.version = 2;
     k.content.header.expires_s = CHRONO_MAX_S;
     k.content.roles[KEYS_ROOT_ROLE_TARGETS] = key_of(2);
     online_key(&k.c, "snapshot", &k.content.roles[KEYS_ROOT_ROLE_SNAPSHOT]);
     online_key(&k.c, "timestamp", &k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
     OWN(buf) struct buf raw;
     root_of(&k, &raw);
-    controller_write(&k.c, "server/root.json", buf_slice(&raw));
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&raw), &r), 201, "%s", r.body);
+    http_clear(&r);
+    apply(&k.c, 409, "not_published");
+    bundle_make("1.0", "", "", &bundle);
+    struct repo_target target = target_of(buf_slice(&bundle));
+    must(repo_targets_new(&targets, &e));
+    must(repo_targets_add(targets, &target, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    apply(&k.c, 201, NULL);
+    cr_assert_gt(version_of(&k.c, "timestamp.json"), 0);
+    controller_free(&k.c);
+}
+
+// A copy from before: bundles are there, and what their targets are is not.
+Test(serve_repository, a_start_makes_the_files_of_targets_that_are_missing) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct keys_digest id;
+    OWN(buf) struct buf bundle;
+    OWN(json) json_t *targets = NULL;
+    make(&k);
+    controller_start(&k.c);
+    bundle_publish(&k.c, "1.0", &id);
+    controller_stop(&k.c);
+    must(fs_remove_tree(k.c.dir.fd, "server/repository", &e));
     controller_start(&k.c);
     bundle_make("1.0", "", "", &bundle);
     struct repo_target target = target_of(buf_slice(&bundle));
