@@ -60,6 +60,7 @@ struct change {
     const struct cmd_context *context;
     const struct opt_args *args;
     const char *workspace, *role;
+    int lock;
     struct cmd_pending_root root;
     struct cmd_keyring ring;
     struct cmd_passphrase passphrase;
@@ -71,6 +72,7 @@ static void clear(struct change *c) {
     cmd_pending_root_clear(&c->root);
     cmd_keyring_clear(&c->ring);
     json_decref(c->content);
+    own_drop_fd(&c->lock);
     cmd_passphrase_clear(&c->passphrase);
 }
 
@@ -81,6 +83,7 @@ static int begin(struct change *c, struct err *e) {
     if (!c->workspace)
         return err_set(e, &err_usage, "whose keys? Give --workspace DIR");
     if (cmd_root_edit_check_role(c->role, e) < 0 ||
+        cmd_pending_lock(c->workspace, &c->lock, e) < 0 ||
         cmd_pending_root_open(c->workspace, &c->root, e) < 0 ||
         cmd_keyring_open(c->workspace, &c->ring, e) < 0)
         return -1;
@@ -366,7 +369,7 @@ static int rotate(struct change *c, struct err *e) {
 }
 
 int cmd_key_rotate(void *context, const struct opt_args *args, struct err *e) {
-    struct change c = {.context = context, .args = args};
+    struct change c = {.context = context, .args = args, .lock = -1};
     int r = rotate(&c, e);
     clear(&c);
     return r < 0 ? err_prefix(e, "rotating a key of %s", opt_operand(args, 0)) : 0;
@@ -398,7 +401,7 @@ static int take_away(struct change *c, struct err *e) {
 }
 
 int cmd_key_revoke(void *context, const struct opt_args *args, struct err *e) {
-    struct change c = {.context = context, .args = args};
+    struct change c = {.context = context, .args = args, .lock = -1};
     int r = take_away(&c, e);
     clear(&c);
     return r < 0 ? err_prefix(e, "revoking a key of %s", opt_operand(args, 0)) : 0;
@@ -452,7 +455,7 @@ static int add(struct change *c, struct err *e) {
 }
 
 int cmd_key_add(void *context, const struct opt_args *args, struct err *e) {
-    struct change c = {.context = context, .args = args};
+    struct change c = {.context = context, .args = args, .lock = -1};
     int r = add(&c, e);
     clear(&c);
     return r < 0 ? err_prefix(e, "adding a key to %s", opt_operand(args, 0)) : 0;

@@ -12,7 +12,12 @@
 #include "base/text.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/repo/targets.h"
+#include "ctl/term.h"
 #include "keys/kind.h"
+
+#define LOCK_FILE    ".lock"
+#define LOCK_TRIES   200 // whoever holds it signs, at most asks for a passphrase
+#define LOCK_WAIT_MS 100
 
 static int open_workspace(const char *workspace, int *ret, struct err *e) {
     return fs_open_dir(AT_FDCWD, workspace, ret, e) < 0 ? err_prefix(e, "opening the workspace")
@@ -21,6 +26,25 @@ static int open_workspace(const char *workspace, int *ret, struct err *e) {
 
 static void path_of(const char *name, char ret[static CMD_PENDING_NAME_BYTES + 16]) {
     (void)snprintf(ret, CMD_PENDING_NAME_BYTES + 16, CMD_PENDING_DIR "/%s", name);
+}
+
+int cmd_pending_lock(const char *workspace, int *ret, struct err *e) {
+    OWN(fd) int dir = -1;
+    OWN(fd) int lock = -1;
+    if (open_workspace(workspace, &dir, e) < 0 ||
+        fs_open_write(dir, LOCK_FILE, CMD_WORKSPACE_FILE_MODE, &lock, e) < 0)
+        return err_prefix(e, "locking %s", workspace);
+    int locked = fs_lock(lock, e);
+    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
+        ctl_term_pause(LOCK_WAIT_MS);
+        locked = fs_lock(lock, e);
+    }
+    if (locked != 0)
+        return locked < 0
+                   ? -1
+                   : err_set(e, &err_busy, "%s: another edgectl is at work there", workspace);
+    *ret = own_take_fd(&lock);
+    return 0;
 }
 
 int cmd_pending_save(const char *workspace, const char *name, const struct cmd_document *document,

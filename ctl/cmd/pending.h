@@ -18,6 +18,10 @@
 #define CMD_PENDING_DIR        "pending"
 #define CMD_PENDING_NAME_BYTES 224
 
+// Whoever changes what is pending holds DIR/.lock, by *ret, until that is closed: two commands at
+// once in one workspace would undo each other's changes. Waits a while. Kind busy.
+int cmd_pending_lock(const char *workspace, int *ret, struct err *e) __attribute__((nonnull));
+
 // Writes DIR/pending/NAME. Kinds: those of fs_replace.
 int cmd_pending_save(const char *workspace, const char *name, const struct cmd_document *document,
                      struct err *e) __attribute__((nonnull));

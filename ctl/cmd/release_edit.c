@@ -221,9 +221,12 @@ static bool is_conflict(const struct err *why) {
 enum { ATTEMPT_LOST = 2 };
 static int attempt(struct cmd_release_edit *edit, struct err *e) {
     OWN(attempt) struct attempt a = {.changed = false};
+    OWN(fd) int lock = -1;
     struct err why = ERR_NONE;
     bool same = false;
-    int r = prepare(edit, &a, e);
+    int r = cmd_pending_lock(edit->workspace, &lock, e);
+    if (r == 0)
+        r = prepare(edit, &a, e);
     if (r != 0)
         return r < 0 ? -1 : tell(edit, &a, "unchanged", e);
     if (!cmd_quorum_holds(&a.quorum))

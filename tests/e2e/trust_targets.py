@@ -118,6 +118,16 @@ def two_publishers_lose_nothing(box):
     check(box.releases() == [f"thing/1.{i}" for i in range(4)], str(box.releases()))
 
 
+def changes_made_at_once_wait_together(box):
+    box.init()
+    box.run("key", "add", "targets", box.person("dora"), "--threshold", "2", "--workspace", "ws")
+    box.run("root", "publish", "--workspace", "ws")
+    running = [subprocess.Popen([cli.EDGECTL, "release", "floor", f"c{i}=1", "--workspace", "ws"], cwd=box.dir, env=box.env,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(4)]
+    check([process.wait(timeout=120) for process in running] == 4 * [KINDS["pending"]], "not all are pending")
+    check(box.load("ws/pending/targets.json")["signed"]["floors"] == {f"c{i}": 1 for i in range(4)}, "a change was lost")
+
+
 def what_was_made_from_an_older_version_is_not_published(box):
     box.init()
     dora = box.person("dora")
