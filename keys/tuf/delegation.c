@@ -155,7 +155,7 @@ static bool takes(const char *pattern, char c, const char **ret_next) {
 }
 
 bool tuf_delegation_glob(const char *pattern, const char *path) {
-    const char *star = NULL;  // behind the last `*` of this part
+    const char *star = NULL;  // behind the last `*`, which never takes a '/'
     const char *taken = NULL; // what it has to take before the rest is tried again
     while (*path != '\0') {
         const char *next = NULL;

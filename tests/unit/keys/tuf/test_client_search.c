@@ -432,3 +432,19 @@ Test(client_search, a_target_without_a_known_hash_has_no_place_but_its_path) {
         cr_assert_eq(e.kind, &err_digest_mismatch);
     }
 }
+
+Test(client_search, a_target_of_another_length_is_refused_though_its_hash_holds) {
+    OWN(tuf_repo) struct tuf_repo repo;
+    OWN(tuf_client) struct tuf_client *client = NULL;
+    struct tuf_target target;
+    struct err e = ERR_NONE;
+    tuf_repo_make(&repo);
+    tuf_repo_add_target(&repo, "targets", "top", content);
+    parts_put(tuf_repo_role(&repo, "targets"), "targets/top/length", "6");
+    tuf_repo_publish(&repo, "targets");
+    cr_assert_eq(tuf_repo_open(&repo, &client, &e), 0, "%s", e.text);
+    cr_assert_geq(tuf_client_refresh(client, &e), 0, "%s", e.text);
+    cr_assert_eq(tuf_client_find(client, "top", &target, &e), 0, "%s", e.text);
+    cr_assert_lt(tuf_target_check(&target, content, "top", &e), 0);
+    cr_assert_eq(e.kind, &err_digest_mismatch);
+}

@@ -400,7 +400,9 @@ Test(metadata, only_a_root_vouches_for_itself) {
         struct tuf_metadata *m = NULL;
         struct err e = ERR_NONE;
         make(&repo);
-        struct buf *raw = tuf_repo_bytes(&repo.served, "1.root.json");
+        static const char *const names[TUF_TYPES] = {NULL, "timestamp.json", "1.snapshot.json",
+                                                     "1.targets.json"};
+        struct buf *raw = tuf_repo_bytes(&repo.served, names[i]); // nothing is wrong with it
         cr_assert_eq(parse(buf_slice(raw), (enum tuf_type)i, &candidate, &e), 0);
         cr_assert_lt(tuf_metadata_verify_root(&candidate, NULL, &m, &e), 0);
         cr_assert_null(candidate);
