@@ -237,3 +237,70 @@ Test(client, what_does_not_belong_into_a_url_is_encoded) {
     cr_assert_lt(net_client_add_segment(&path, "..", &e), 0);
     cr_assert_eq(e.kind, &err_usage);
 }
+
+// ── Files and documents
+// ──────────────────────────────────────────────────────────────────────────────
+
+static int fetch(const char *answer, struct server *s, struct buf *ret, struct err *e) {
+    start(s, answer, 0);
+    OWN(net_client) struct net_client *client = open_client(s->url);
+    int r = net_client_fetch(client, "/repository/metadata/1.root.json", ret, e);
+    stop(s);
+    return r;
+}
+
+Test(client, a_public_file_comes_as_it_is_and_is_asked_for_without_the_token) {
+    static struct server s;
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf file;
+    buf_init(&file, 16);
+    cr_assert_eq(fetch(OK_HEAD "\r\n{ not json", &s, &file, &e), 0, "%s", e.text);
+    cr_expect_str_eq(buf_text(&file), "{ not json");
+    cr_expect_null(strstr(s.request, "secret"), "%s", s.request);
+    cr_expect_null(strstr(s.request, "Authorization"), "%s", s.request);
+}
+
+Test(client, a_file_that_is_not_there_is_an_outcome) {
+    static const char *const answers[] = {
+        "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno",
+        "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        static struct server s;
+        struct err e = ERR_NONE;
+        OWN(buf) struct buf file;
+        buf_init(&file, 16);
+        cr_expect_eq(fetch(answers[i], &s, &file, &e), NET_CLIENT_ABSENT, "%s", e.text);
+        cr_expect_eq(file.len, 0);
+    }
+}
+
+Test(client, a_file_of_exactly_the_ceiling_is_taken_and_one_byte_more_is_not) {
+    static struct server s;
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf file;
+    buf_init(&file, 4);
+    cr_expect_eq(fetch(OK_HEAD "\r\n1234", &s, &file, &e), 0, "%s", e.text);
+    buf_clear(&file);
+    cr_expect_eq(fetch(OK_HEAD "\r\n12345", &s, &file, &e), -1);
+    cr_expect(err_is(&e, &err_limit), "%s", e.text);
+    cr_expect_eq(file.len, 0);
+}
+
+Test(client, a_document_is_put_byte_for_byte) {
+    static const char document[] = "{\"signatures\":[],\"signed\":{}}  ";
+    static struct server s;
+    struct err e = ERR_NONE;
+    OWN(json) json_t *answer = NULL;
+    const struct slice body = {(const uint8_t *)document, sizeof document - 1};
+    start(&s, "HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n{}", body.len);
+    OWN(net_client) struct net_client *client = open_client(s.url);
+    int r = net_client_put(client, "/api/v1/repository/metadata/root", body, &answer, &e);
+    stop(&s);
+    cr_assert_eq(r, NET_CLIENT_CREATED, "%s", e.text);
+    cr_expect(strstr(s.request, "PUT /api/v1/repository/metadata/root HTTP/1.1\r\n"), "%s",
+              s.request);
+    cr_expect(strstr(s.request, "Authorization: Bearer secret\r\n"), "%s", s.request);
+    const char *head_end = strstr(s.request, "\r\n\r\n");
+    cr_assert(head_end);
+    cr_expect_str_eq(head_end + 4, document);
+}
