@@ -176,6 +176,7 @@ static int spawn(struct agent_hire *h, const struct agent_hire_spec *spec, int t
     struct proc_spec child = {
         .argv = argv,
         .directory = -1,
+        .open_first = true,
         .stdin_fd = -1,
         .stdout_fd = STDERR_FILENO,
         .stderr_fd = STDERR_FILENO,
