@@ -65,9 +65,10 @@ static void log_step(enum fsm_state state, const struct fsm_input *in,
     // A report has its own reason: the way back ends with the one it was begun for.
     const struct fsm_why *why = out->has_report ? &out->why : &in->why;
     const char *name = out->update.name, *release = out->update.release;
-    agent_log_line(in->why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s",
-                   name, name[0] ? " " : "", release, name[0] ? ": " : "",
-                   fsm_machine_state_names[state], out->has_report ? ", report " : "",
+    bool warns = in->why.code[0] && in->event != FSM_GATED;
+    agent_log_line(warns ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s", name,
+                   name[0] ? " " : "", release, name[0] ? ": " : "", fsm_machine_state_names[state],
+                   out->has_report ? ", report " : "",
                    out->has_report ? bundle_event_names[out->report] : "", why->code[0] ? " (" : "",
                    why->code, why->code[0] ? "): " : "", why->text);
 }
@@ -200,9 +201,13 @@ void agent_update_close(struct agent_update *update) {
 }
 
 void agent_update_resume(struct agent_update *update) {
-    struct err e = ERR_NONE;
-    update_engine_fire(update, FSM_RESTARTED, NULL);
+    struct err e = ERR_NONE, unsaid = ERR_NONE;
     const struct fsm_record *r = update_engine_record(update);
+    // An older agent's journal (I10).
+    if (fsm_machine_wants_reason(r))
+        err_set(&unsaid, r->state == FSM_WAITING ? &err_last_look : &err_interrupted,
+                "%s since before the agent restarted", fsm_machine_state_names[r->state]);
+    update_engine_fire(update, FSM_RESTARTED, &unsaid);
     if (!fsm_attempt_interrupted(r))
         return;
     bool swapped =

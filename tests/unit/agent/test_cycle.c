@@ -111,6 +111,67 @@ Test(cycle, i11_an_offer_from_the_network_waits_for_the_last_look) {
     device_drop(&d);
 }
 
+Test(cycle, i10_what_is_waited_for_is_reported_with_what_is_staged) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct bundle_report *reports = NULL;
+    size_t n;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_release(&d, "2.0", NULL);
+    cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_assert_eq(agent_queue_peek(&d.state.queue, 256, &reports, &n, &e), 0, "%s", e.text);
+    cr_assert_eq(n, 2, "offered and staged, and no third one that says the same");
+    cr_expect_eq(reports[1].event, BUNDLE_EVENT_STAGED);
+    cr_expect_str_eq(reports[1].code, "last_look");
+    cr_expect_str_eq(reports[1].text, UPDATE_ENGINE_LOOK_TEXT);
+    free(reports);
+    device_drop(&d);
+}
+
+// An agent before this one waited, for an instant, without saying for what.
+Test(cycle, i10_a_journal_without_a_reason_is_gone_on_with_and_gets_one) {
+    static const enum fsm_state states[] = {FSM_WAITING, FSM_REVERTING};
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        struct device d;
+        struct err e = ERR_NONE, why = ERR_NONE;
+        device_make(&d, NULL);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        device_install(&d, "1.0", NULL);
+        device_release(&d, "2.0", NULL);
+        cr_assert_eq(device_offer(&d, states[i] != FSM_WAITING, &e), 0, "%s", e.text);
+        cr_assert(device_reach(&d, i == 0 ? FSM_WAITING : FSM_PROBATION));
+        err_set(&why, &err_probe_failed, "slow");
+        if (states[i] == FSM_REVERTING)
+            cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+        struct fsm_record *r = &d.state.journal.record;
+        cr_assert_eq(r->state, states[i]);
+        r->why = (struct fsm_why){.code = ""};
+        cr_assert_eq(agent_state_save(&d.state, &e), 0, "%s", e.text);
+        device_close(&d);
+        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        cr_expect_str_eq(r->why.code, i == 0 ? "last_look" : "interrupted");
+        cr_expect_str_neq(r->why.text, "");
+        device_drive(&d);
+        cr_expect_eq(r->state, i == 0 ? FSM_WAITING : FSM_IDLE);
+        device_drop(&d);
+    }
+}
+
+Test(cycle, i3_a_commit_is_recorded_with_the_probation_that_it_took) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_install(&d, "1.0", NULL);
+    const struct fsm_record *r = &d.state.journal.record;
+    cr_expect(r->has_last);
+    cr_expect_geq(r->last.probation_done_s, r->last.probation_s);
+    cr_expect_eq(r->last.probation_s, 60);
+    device_drop(&d);
+}
+
 Test(cycle, an_inhibit_delays_and_is_reported_and_the_look_comes_after_it) {
     struct device d;
     struct err e = ERR_NONE;
