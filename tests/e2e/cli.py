@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # ctest: release
 """What edgectl does without a controller: workspaces, keys, bundles, seeding an image.
@@ -294,8 +294,12 @@ def diff_says_which_files_change(box):
 def archives_files_and_descriptions_become_components(box):
     box.init()
     box.tree()
+
+    def of_nobody(member):
+        member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+        return member
     with tarfile.open(box.path("tree.tar.gz"), "w:gz") as tar:
-        tar.add(box.path("tree"), arcname=".", filter=lambda m: m.replace(uid=0, gid=0, uname="", gname="", deep=False))
+        tar.add(box.path("tree"), arcname=".", filter=of_nobody)
     box.create("--component", "a=tree", out="dir.edge")
     box.create("--archive", "a=tree.tar.gz", out="tar.edge")
     change = box.json("bundle", "diff", "dir.edge", "tar.edge")["components"]["a"]["change"]

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """edgectl against a controller: what can be repeated, who may do what, and how waiting ends.
 
