@@ -111,6 +111,15 @@ void update_engine_refuse(struct agent_update *u, const struct err *why) {
     update_engine_fire(u, FSM_REFUSED, why);
 }
 
+// Whatever way an update ended, once what it left was removed nothing unfinished occupies the disk;
+// only one that is still wanted keeps what it has, to go on from (fetch.c).
+static void assert_left_nothing(const struct agent_update *u) {
+    bool left = false;
+    struct err unknown = ERR_NONE;
+    if (agent_store_has_partial(&u->host.state->store, &left, &unknown) == 0)
+        assert(!left && "I8: an update that ended leaves nothing behind");
+}
+
 // Removes what is no longer needed. A commit outside any rollout also raises the floors
 // (agent/floors.h).
 static void clean(struct agent_update *u) {
@@ -127,6 +136,8 @@ static void clean(struct agent_update *u) {
     }
     if (agent_store_clean(&state->store, r, &e) < 0)
         agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
+    else
+        assert_left_nothing(u);
     if (r->state == FSM_COMMITTED)
         update_engine_fire(u, FSM_CLEANED, NULL);
 }
