@@ -40,6 +40,7 @@ struct device {
     char release[16];
     unsigned checkins; // asked for
     bool stop;         // breathe says so
+    bool hires;        // downloads by a worker (config.worker), as outside of tests
     // The next downloads end like this, so many of them.
     const struct err_kind *breaks;
     unsigned breaks_left;
@@ -175,9 +176,10 @@ static inline void device_net(void *context, struct agent_job_net *ret) {
     memset(ret, 0, sizeof *ret);
 }
 
+#define DEVICE_TOKEN "token.of.the.controller"
 static inline const char *device_token(void *context) {
     (void)context;
-    return "";
+    return DEVICE_TOKEN;
 }
 
 // Opens state and engine as the daemon does. < 0 when the (injected) failure of a file kept it from
@@ -195,7 +197,7 @@ static inline int device_open(struct device *d, struct err *e) {
         .fill_net = device_net,
         .token = device_token,
         .context = d,
-        .fetch = device_fetch,
+        .fetch = d->hires ? NULL : device_fetch,
     };
     cr_assert_eq(agent_update_open(&host, &d->update, e), 0);
     d->is_open = true;
