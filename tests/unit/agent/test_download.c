@@ -2,7 +2,11 @@
 //
 // What the resident agent does about a download itself: what it tells the worker, and what it makes
 // of a file that is no longer at hand. The worker here is a script that keeps what it is told.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/job.h"
 #include "tests/unit/agent/device.h"
@@ -86,5 +90,52 @@ Test(agent_download, i4_a_restart_during_an_install_from_a_file_is_not_held_agai
     d.hires = false;
     device_restart(&d);
     device_install(&d, "1.1", NULL);
+    device_drop(&d);
+}
+
+// A server on loopback that takes connections and never says a word.
+static int silence(char url[static 64]) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(fd, 4), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    (void)snprintf(url, 64, "http://127.0.0.1:%u/x.edge", (unsigned)ntohs(at.sin_port));
+    return fd;
+}
+
+// The one child of this process.
+static uint64_t child(void) {
+    char path[64];
+    OWN(buf) struct buf text;
+    struct err e = ERR_NONE;
+    buf_init(&text, 4096);
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+    cr_assert_eq(fs_read_file(AT_FDCWD, path, 4096, &text, &e), 0, "%s", e.text);
+    return strtoull(buf_text(&text), NULL, 10);
+}
+
+// The kernel gives what it tells of a process to root where nobody else may look into it.
+Test(agent_download, a_worker_of_another_user_is_closed_to_that_user, .timeout = 60) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct stat status;
+    struct fsm_update offer = {.attempt = 1, .has_bundle = true, .restarts_max = 3};
+    char path[64];
+    OWN(fd) int server = silence(offer.url);
+    device_make(&d, json_pack("{ss}", "worker_user", "nobody"));
+    d.hires = true;
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    cr_assert_eq(agent_update_offer(d.update, &offer, -1, &e), 0, "%s", e.text);
+    while (!d.update->hire)
+        cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
+    // It has read its job and begun: from here on there is something to see.
+    OWN(fd) int met = accept(server, NULL, NULL);
+    cr_assert_geq(met, 0);
+    (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/mem", child());
+    cr_assert_eq(stat(path, &status), 0, "%s", path);
+    cr_expect_eq(status.st_uid, geteuid(), "of root, and without root of the one user there is");
     device_drop(&d);
 }
