@@ -13,7 +13,7 @@ CONTROLLER_TLS = 101
 
 
 def openssl(f, *argv):
-    subprocess.run(["openssl", *argv], cwd=f.path("pki"), check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *argv], cwd=f.path("pki"), check=True, capture_output=True, timeout=fleet.PATIENCE_S)
 
 
 def authority(f, name):
@@ -78,7 +78,7 @@ def serve_says_what_is_wrong_with_the_files(f):
     for cert, key in ((pem(f, "server"), pem(f, "theirs", "key")), (pem(f, "server", "key"), pem(f, "server", "key")),
                       (f.path("pki/none.pem"), pem(f, "server", "key"))):
         done = subprocess.run([EDGECTL, "serve", "--workspace", server, "--listen", "127.0.0.1:0", "--allow-offline-keys", "--tls-cert", cert,
-                               "--tls-key", key], capture_output=True, text=True, timeout=30, env=f.env, check=False)
+                               "--tls-key", key], capture_output=True, text=True, timeout=fleet.PATIENCE_S, env=f.env, check=False)
         check(done.returncode not in (0, 1) and "\nedgectl: " in "\n" + done.stderr and "listening" not in done.stdout,
               f"{os.path.basename(cert)}, {os.path.basename(key)}: {done.returncode}: {done.stdout}{done.stderr}")
 
