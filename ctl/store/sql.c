@@ -128,6 +128,43 @@ void store_sql_reset(sqlite3_stmt *statement) {
     (void)sqlite3_clear_bindings(statement); // what was bound may be large
 }
 
+int store_sql_one(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                  struct err *e) {
+    int found = store_sql_row(db, statement, e);
+    if (found != 0)
+        return found < 0 ? -1 : STORE_ABSENT;
+    int done = read(context, statement, e);
+    store_sql_reset(statement);
+    return done;
+}
+
+int store_sql_each(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                   struct err *e) {
+    int found = 0;
+    while ((found = store_sql_row(db, statement, e)) == 0) {
+        int done = read(context, statement, e);
+        if (done != 0) {
+            store_sql_reset(statement);
+            return done < 0 ? -1 : 0;
+        }
+    }
+    return found < 0 ? -1 : 0;
+}
+
+int store_sql_count(struct store_db *db, uint64_t *ret, struct err *e, const char *text,
+                    const char *format, ...) {
+    sqlite3_stmt *statement = NULL;
+    va_list args;
+    va_start(args, format);
+    int done = query(db, &statement, e, text, format, args);
+    va_end(args);
+    if (done < 0 || store_sql_row(db, statement, e) < 0)
+        return -1;
+    *ret = (uint64_t)store_sql_int(statement, 0);
+    store_sql_reset(statement);
+    return 0;
+}
+
 int store_sql_run(struct store_db *db, int64_t *ret_changes, struct err *e, const char *text,
                   const char *format, ...) {
     sqlite3_stmt *statement = NULL;
