@@ -265,9 +265,27 @@ struct plan {
     bool (*begin)(struct device *d); // false when the device died at it
 };
 
+static bool waits_for_a_look(const struct device *d) {
+    return !agent_update_fatal(d->update) && d->state.journal.record.state == FSM_WAITING;
+}
+
+// Until nothing moves any more; the controller says yes when it is asked.
+static void drive(struct device *d) {
+    device_drive(d);
+    if (!waits_for_a_look(d))
+        return;
+    agent_update_looked(d->update);
+    device_drive(d);
+}
+
 static bool begin_update(struct device *d) {
     struct err e = ERR_NONE;
     return device_offer(d, true, &e) == 0;
+}
+
+static bool begin_update_from_the_network(struct device *d) {
+    struct err e = ERR_NONE;
+    return device_offer(d, false, &e) == 0;
 }
 
 static bool begin_failing_update(struct device *d) {
@@ -305,12 +323,12 @@ static bool killed_at(const struct plan *plan, size_t n) {
     prepare(&d);
     fs_fault_begin(&fault);
     if (plan->begin(&d))
-        device_drive(&d);
+        drive(&d);
     device_close(&d);
     bool hit = fs_fault_end(NULL);
     cr_assert_eq(device_open(&d, &e), 0, "after call %zu: %s", n, e.text);
     check_recovered(&d, plan->before, plan->after);
-    device_drive(&d);
+    drive(&d);
     cr_assert_eq(d.state.journal.record.state, FSM_IDLE, "after call %zu: %s", n,
                  fsm_machine_state_names[d.state.journal.record.state]);
     check_recovered(&d, plan->before, plan->after);
@@ -335,6 +353,11 @@ static void kill_everywhere(const struct plan *plan) {
 
 Test(cycle, killed_at_any_call_an_update_that_commits_leaves_i1_to_i8, .timeout = 240) {
     struct plan plan = {"1.1", "1.2", begin_update};
+    kill_everywhere(&plan);
+}
+
+Test(cycle, killed_at_any_call_an_update_from_the_network_leaves_i1_to_i8_and_i11, .timeout = 240) {
+    struct plan plan = {"1.1", "1.2", begin_update_from_the_network};
     kill_everywhere(&plan);
 }
 
