@@ -16,7 +16,7 @@ build=(
     libsqlite3-dev libmicrohttpd-dev libyaml-dev
 )
 test=(
-    libcriterion-dev binutils dpkg-dev file man-db lintian
+    libcriterion-dev binutils dpkg-dev file man-db lintian python3-jsonschema
     curl openssl zstd procps busybox-static tzdata
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().

@@ -208,7 +208,7 @@ def proofs_of_identity_hold(f):
         forged = "-".join(parts[:i] + [other] + parts[i + 1:])
         status, _, answer = a.device_call("checkin", {**a.say, "device": "proof-b"} if other == "proof-b" else a.say, forged)
         check(status == 401, f"{forged}: {status}: {answer}")
-    for token in (a.token.upper(), a.token + " ", a.token[:-1], "x" * 600, "edge-dv-", "edge-dv-----", f.env["EDGECTL_TOKEN"]):
+    for token in (a.token.upper(), a.token + "x", a.token[:-1], "x" * 600, "edge-dv-", "edge-dv-----", f.env["EDGECTL_TOKEN"]):
         check(a.device_call("checkin", a.say, token)[0] in (400, 401), token)
     for path in ("/devices", "/releases", "/whoami", "/audit"):
         check(call(f, "GET", API + path, None, a.token)[0] == 401, f"a device's token opens {path}")

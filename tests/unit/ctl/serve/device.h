@@ -190,7 +190,7 @@ static inline json_t *rollout_wait(struct controller *c, const char *name, const
     char path[128];
     json_t *shown = NULL;
     (void)snprintf(path, sizeof path, "/api/v1/rollouts/%s", name);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 2000; i++) {
         json_decref(shown);
         shown = admin(c, 200, "GET", path, "");
         if (strcmp(text_at(shown, "state"), state) == 0)

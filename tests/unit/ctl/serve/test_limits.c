@@ -59,7 +59,7 @@ static void wait_uploads(unsigned wanted) {
     int dir = -1;
     unsigned n = 0;
     must(fs_open_dir(c.dir.fd, "server/bundles", &dir, &e));
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 10000; i++) {
         n = 0;
         must(fs_list(dir, ".", count_entry, &n, &e));
         if (n == wanted)
