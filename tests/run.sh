@@ -83,7 +83,7 @@ tests() {
     printf '\n== %s: %s\n' "$preset" "$labels"
     rm -f "$report"
     ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure \
-        --no-tests=ignore --timeout 900 --output-junit "$report" || result=FAILED
+        --no-tests=ignore --timeout 1800 --output-junit "$report" || result=FAILED
     all=$(attribute tests "$report") bad=$(attribute failures "$report")
     off=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
     passed=$((passed + all - bad - off)) failed=$((failed + bad)) skipped=$((skipped + off))

@@ -17,7 +17,7 @@
 #include "agent/kind.h"
 #include "base/proc.h"
 
-#define HIRED_PATIENCE_MS 30000
+#define HIRED_PATIENCE_MS 120000
 
 struct hired {
     struct proc proc;

@@ -16,7 +16,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 240);
 
 static json_t *operator_token(const char *role, const char *selector) {
     char body[512];
@@ -258,21 +258,31 @@ Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout =
     uint64_t acked = 0;
     device_join(&c, &d, 1);
     for (int round = 0; round < 6; round++) {
+        // Some time after the first answer, so that each round has one on a slow machine, too.
+        int answered[2];
+        cr_assert_eq(pipe(answered), 0);
         pid_t killer = fork();
         if (killer == 0) {
-            (void)usleep((useconds_t)(20000 + 7919 * round));
+            char byte;
+            (void)close(answered[1]);
+            (void)!read(answered[0], &byte, 1);
+            (void)usleep((useconds_t)(10000 + 7919 * round));
             (void)kill(c.pid, SIGKILL);
             _exit(0);
         }
-        for (int i = 0; i < 1000; i++) {
+        (void)close(answered[0]);
+        for (;;) {
             // A request that is cut off has no answer: the reports stay in the device's queue.
             if (d.say.n_reports == 0)
                 device_report(&d, BUNDLE_EVENT_STAGED, "");
             if (device_check_in(&c, &d) != 200)
                 break;
             acked = d.heard.acked;
+            (void)!write(answered[1], "", 1);
         }
+        (void)close(answered[1]);
         (void)waitpid(killer, NULL, 0);
+        (void)close(answered[0]);
         (void)waitpid(c.pid, NULL, 0);
         controller_start(&c);
         OWN(json) json_t *shown = admin(&c, 200, "GET", "/api/v1/devices/device-1", "");
