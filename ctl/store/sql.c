@@ -4,6 +4,7 @@
 #include "ctl/store/sql.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +32,19 @@ static const struct err_kind *kind_of(int code) {
     return &err_io;
 }
 
+// What SQLite calls an I/O error may be one that people can do something about.
+static const struct err_kind *kind_of_system(struct store_db *db, const struct err_kind *kind) {
+    int cause = db->handle == NULL || kind != &err_io ? 0 : sqlite3_system_errno(db->handle);
+    if (cause == EROFS)
+        return &err_read_only;
+    return cause == ENOSPC || cause == EDQUOT ? &err_no_space : kind;
+}
+
 int store_sql_failed(struct store_db *db, int code, const char *doing, struct err *e) {
     const char *text = db->handle == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db->handle);
     const char *advice =
         (code & 0xff) == SQLITE_BUSY ? " (another controller is running on it)" : "";
-    return err_set(e, kind_of(code), "%s the store: %s%s", doing, text, advice);
+    return err_set(e, kind_of_system(db, kind_of(code)), "%s the store: %s%s", doing, text, advice);
 }
 
 static int find(struct store_db *db, const char *text, sqlite3_stmt **ret, struct err *e) {
