@@ -277,6 +277,37 @@ Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, 
     fleet_free(&f);
 }
 
+// It took the offer, or its answer was lost, before an operator said that it is to stay as it is.
+Test(serve_rollouts, who_is_pinned_after_the_offer_is_not_waited_for, .timeout = 240) {
+    struct fleet f;
+    fleet_make(&f);
+    struct device *begun = &f.d[0], *lost = &f.d[1];
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
+    cr_assert_eq(check_in_all(&f, BUNDLE_ACTION_INSTALL), FLEET);
+    device_report(begun, BUNDLE_EVENT_OFFERED, "");
+    device_report(begun, BUNDLE_EVENT_STAGED, "");
+    device_state(begun, "waiting", true);
+    const char *pin = "{\"release\":\"app 1.0\"}";
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/pin", pin));
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-1/pin", pin));
+    for (unsigned i = 2; i < FLEET; i++)
+        device_install(&f.c, &f.d[i]);
+    cr_assert_eq(device_check_in(&f.c, begun), 200);
+    cr_assert(is_told(begun, BUNDLE_ACTION_CANCEL), "%s", begun->heard.why_text);
+    device_report(begun, BUNDLE_EVENT_CANCELLED, "cancelled");
+    device_state(begun, "idle", false);
+    cr_assert_eq(device_check_in(&f.c, begun), 200);
+    cr_assert_eq(device_check_in(&f.c, lost), 200);
+    cr_assert(!begun->instructed && !lost->instructed);
+    cr_assert_str_eq(lost->heard.why_code, "pinned");
+    OWN(json) json_t *over = rollout_wait(&f.c, "r", "finished");
+    cr_assert_eq(count_of(over, 0, "cancelled"), 2);
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-1/pin", "{\"release\":null}"));
+    cr_assert_eq(device_check_in(&f.c, lost), 200);
+    device_install(&f.c, lost);
+    fleet_free(&f);
+}
+
 Test(serve_rollouts, the_same_policy_again_is_the_same_rollout_and_another_is_refused,
      .timeout = 240) {
     struct fleet f;
