@@ -152,6 +152,37 @@ Test(serve_access, a_device_out_of_service_is_refused_at_once) {
     device_free(&d);
 }
 
+static void sign_in_refused(struct device *d, const char *wanted) {
+    OWN(json) json_t *said = NULL;
+    cr_expect_neq(device_ask_token(&c, d, &said), 200);
+    cr_expect_str_eq(text_at(said, "code"), wanted);
+    cr_expect(strstr(text_at(said, "text"), "device"), "%s", text_at(said, "text"));
+}
+
+// A device acts by these names: it waits, enrols again, or says that a person must look.
+Test(serve_access, a_device_that_is_not_in_is_told_which_of_three_it_is) {
+    struct device d, gone;
+    device_make(&d, 1);
+    sign_in_refused(&d, "not_enrolled");
+    cr_assert_eq(device_enroll(&c, &d, "", NULL), 200);
+    sign_in_refused(&d, "device_pending");
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/reject", ""));
+    sign_in_refused(&d, "device_rejected");
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/accept", ""));
+    cr_assert_eq(device_sign_in(&c, &d), 200);
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/retire", ""));
+    sign_in_refused(&d, "device_rejected");
+    // Its token outlives what the controller knows of it, until that is looked up.
+    device_join(&c, &gone, 2);
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-2/retire", "{}"));
+    json_decref(admin(&c, 200, "DELETE", "/api/v1/devices/device-2", ""));
+    OWN(json) json_t *said = NULL;
+    cr_expect_eq(device_call(&c, &gone, &said), 401);
+    cr_expect_str_eq(text_at(said, "code"), "not_enrolled");
+    device_free(&d);
+    device_free(&gone);
+}
+
 Test(serve_access, enrolment_tokens_hold_for_whom_and_as_often_as_they_say) {
     struct device a, b, other;
     OWN(json) json_t *state = NULL;
@@ -270,7 +301,6 @@ Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout =
             (void)kill(c.pid, SIGKILL);
             _exit(0);
         }
-        (void)close(answered[0]);
         for (;;) {
             // A request that is cut off has no answer: the reports stay in the device's queue.
             if (d.say.n_reports == 0)
