@@ -19,7 +19,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 900);
 
 static unsigned enroll(unsigned number, const char *token, const json_t *facts, json_t **ret) {
     struct device d;
@@ -156,9 +156,16 @@ Test(serve_limits, calls_that_wait_for_news) {
         fds[i] = ask_news(last, WAIT_S);
     cr_expect_eq(ask_and_hear(last, 1, code, sizeof code), 200, "the last place: %s", code);
     fds[SERVE_WORK_WAITING_MAX - 1] = ask_news(last, WAIT_S);
-    // They are read and parked in any order: the one too many is refused when all of them are.
-    for (int i = 0; i < 1000 && status != 503; i++)
-        status = ask_and_hear(last, 1, code, sizeof code);
+    // They are read and parked in any order: the one too many is refused when all of them are. None
+    // waits longer than WAIT_S; where all of them together take longer, they begin again.
+    for (int attempt = 0; attempt < 10 && status != 503; attempt++) {
+        for (size_t i = 0; attempt > 0 && i < SERVE_WORK_WAITING_MAX; i++) {
+            cr_expect_eq(hear_news(fds[i], code, sizeof code), 200, "%zu: %s", i, code);
+            fds[i] = ask_news(last, WAIT_S);
+        }
+        for (int i = 0; i < WAIT_S && status != 503; i++)
+            status = ask_and_hear(last, 1, code, sizeof code);
+    }
     cr_expect_eq(status, 503, "%u %s", status, code);
     cr_expect_str_eq(code, "overloaded");
     cr_expect_eq(ask_and_hear(0, 0, code, sizeof code), 200, "who does not wait is answered");
