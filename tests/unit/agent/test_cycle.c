@@ -352,23 +352,24 @@ static void kill_everywhere(const struct plan *plan) {
     cr_assert_gt(n, 20, "only %zu calls were killed", n);
 }
 
-Test(cycle, killed_at_any_call_an_update_that_commits_leaves_i1_to_i8, .timeout = 240) {
+Test(cycle, killed_at_any_call_an_update_that_commits_leaves_i1_to_i8, .timeout = 1200) {
     struct plan plan = {"1.1", "1.2", begin_update};
     kill_everywhere(&plan);
 }
 
-Test(cycle, killed_at_any_call_an_update_from_the_network_leaves_i1_to_i8_and_i11, .timeout = 240) {
+Test(cycle, killed_at_any_call_an_update_from_the_network_leaves_i1_to_i8_and_i11,
+     .timeout = 1200) {
     struct plan plan = {"1.1", "1.2", begin_update_from_the_network};
     kill_everywhere(&plan);
 }
 
-Test(cycle, killed_at_any_call_an_update_that_fails_in_probation_leaves_i1_to_i8, .timeout = 240) {
+Test(cycle, killed_at_any_call_an_update_that_fails_in_probation_leaves_i1_to_i8, .timeout = 1200) {
     // It ends on 1.1 when nothing is killed; recovered before it was asked to go back it commits.
     struct plan plan = {"1.2", "1.1", begin_failing_update};
     kill_everywhere(&plan);
 }
 
-Test(cycle, killed_at_any_call_a_rollback_leaves_i1_to_i8, .timeout = 240) {
+Test(cycle, killed_at_any_call_a_rollback_leaves_i1_to_i8, .timeout = 1200) {
     struct plan plan = {"1.1", "1.0", begin_rollback};
     kill_everywhere(&plan);
 }

@@ -63,7 +63,7 @@ static void token_for(const char *url, char ret[static 64]) {
     device_drop(&d);
 }
 
-Test(agent_download, i9_the_token_goes_along_only_to_the_controller_itself, .timeout = 240) {
+Test(agent_download, i9_the_token_goes_along_only_to_the_controller_itself, .timeout = 1200) {
     static const char *const others[] = {"https://cdn.example/x.edge",
                                          "https://controller.example/x.edge",
                                          "http://controller.example.evil.example/x.edge"};
@@ -134,7 +134,7 @@ static uint64_t child(void) {
 }
 
 // The kernel gives what it tells of a process to root where nobody else may look into it.
-Test(agent_download, a_worker_of_another_user_is_closed_to_that_user, .timeout = 240) {
+Test(agent_download, a_worker_of_another_user_is_closed_to_that_user, .timeout = 1200) {
     struct device d;
     struct err e = ERR_NONE;
     struct stat status;

@@ -3,7 +3,7 @@
 // What a download takes for an answer: servers that lie, babble and stall.
 #include "tests/unit/agent/net/served.h"
 
-TestSuite(answers, .init = start, .timeout = 240);
+TestSuite(answers, .init = start, .timeout = 1200);
 
 Test(answers, a_range_that_begins_elsewhere_is_refused) {
     static const char *const ranges[] = {

@@ -30,7 +30,7 @@ static void finish(void) {
     buf_clear(&answer.body);
 }
 
-TestSuite(request, .init = start, .fini = finish, .timeout = 240);
+TestSuite(request, .init = start, .fini = finish, .timeout = 1200);
 
 static int post_to(const struct faultd_scene *scenes, size_t n, struct err *e) {
     static const char body[] = "{\"a\":1}";

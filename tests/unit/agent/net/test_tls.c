@@ -24,7 +24,7 @@ static void start(void) {
     cr_assert_eq(net_handle_start(&e), 0);
 }
 
-TestSuite(tls, .init = start, .timeout = 240);
+TestSuite(tls, .init = start, .timeout = 1200);
 
 // Downloads five bytes.
 static int fetch(const char *url, const char *authority, struct err *e) {

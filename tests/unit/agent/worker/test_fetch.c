@@ -97,7 +97,7 @@ static void finish(void) {
     tmp_dir_remove(&dir);
 }
 
-TestSuite(fetch, .init = start, .fini = finish, .timeout = 240);
+TestSuite(fetch, .init = start, .fini = finish, .timeout = 1200);
 
 static void give_file(const void *data, size_t len) {
     close(fds[3]);

@@ -10,7 +10,7 @@
 static struct agent_job job = {.kind = AGENT_JOB_PROBE, .timeout_s = 60};
 static const int no_fds[] = {-1};
 
-TestSuite(probe, .timeout = 240);
+TestSuite(probe, .timeout = 1200);
 
 static struct hired probe_scene(const struct faultd_scene *scene, struct faultd **ret) {
     *ret = faultd_open(scene, 1);

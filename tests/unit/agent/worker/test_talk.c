@@ -28,7 +28,7 @@ static struct agent_job job = {
 static struct faultd *server;
 static const char body[] = "{\"device\":\"d-1\"}";
 
-TestSuite(talk, .timeout = 240);
+TestSuite(talk, .timeout = 1200);
 
 static struct hired begin(const struct faultd_scene *scenes, size_t n) {
     int fds[] = {hired_text(body), -1};

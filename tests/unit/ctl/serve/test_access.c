@@ -16,7 +16,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static json_t *operator_token(const char *role, const char *selector) {
     char body[512];
@@ -284,7 +284,7 @@ Test(serve_access, a_tampered_expired_or_foreign_device_token_is_refused) {
 }
 
 // What was acknowledged is there after kill -9 at any moment; what comes again counts once.
-Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout = 240) {
+Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout = 1200) {
     struct device d;
     uint64_t acked = 0;
     device_join(&c, &d, 1);

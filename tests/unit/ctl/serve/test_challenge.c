@@ -23,7 +23,7 @@ static void tear_down(void) {
     serve_challenge_close(all);
 }
 
-TestSuite(challenge, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(challenge, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static const char *use(const char *challenge, int64_t now_ms) {
     struct err e = ERR_NONE;

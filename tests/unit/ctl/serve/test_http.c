@@ -19,7 +19,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_http, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(serve_http, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static unsigned raw(const char *request, const char *wanted_code) {
     struct reply r;

@@ -19,7 +19,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 900);
+TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static unsigned enroll(unsigned number, const char *token, const json_t *facts, json_t **ret) {
     struct device d;

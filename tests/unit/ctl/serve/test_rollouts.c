@@ -60,7 +60,7 @@ static const char two_stages[] =
     "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"revert\",\"stages\":["
     "{\"name\":\"canary\",\"count\":2},{\"name\":\"all\",\"percent\":100}]}";
 
-Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .timeout = 240) {
+Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);
@@ -80,7 +80,7 @@ Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .t
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download, .timeout = 240) {
+Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download, .timeout = 1200) {
     struct fleet f;
     struct device *good = NULL, *bad = NULL;
     fleet_make(&f);
@@ -121,7 +121,7 @@ Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download,
     fleet_free(&f);
 }
 
-Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged, .timeout = 240) {
+Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
@@ -152,7 +152,7 @@ Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged,
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt, .timeout = 240) {
+Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
@@ -175,7 +175,7 @@ Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt,
 }
 
 // on_failure pause: what is staged elsewhere waits, and says for what.
-Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 240) {
+Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"pause\"}");
@@ -196,7 +196,7 @@ Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout 
 }
 
 // Between two check-ins rollouts move: why is the decision of now, not the last one given.
-Test(serve_rollouts, why_is_what_holds_now, .timeout = 240) {
+Test(serve_rollouts, why_is_what_holds_now, .timeout = 1200) {
     static const char path[] = "/api/v1/devices/device-0/why";
     struct fleet f;
     fleet_make(&f);
@@ -223,7 +223,7 @@ Test(serve_rollouts, why_is_what_holds_now, .timeout = 240) {
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 240) {
+Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f,
@@ -236,7 +236,7 @@ Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 240) 
 }
 
 // Otherwise one hostile device that an operator holds decides about the canary.
-Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 240) {
+Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/hold", "{\"held\":true}"));
@@ -257,7 +257,7 @@ Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 240) {
     fleet_free(&f);
 }
 
-Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, .timeout = 240) {
+Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/hold", "{\"held\":true}"));
@@ -278,7 +278,7 @@ Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, 
 }
 
 // It took the offer, or its answer was lost, before an operator said that it is to stay as it is.
-Test(serve_rollouts, who_is_pinned_after_the_offer_is_not_waited_for, .timeout = 240) {
+Test(serve_rollouts, who_is_pinned_after_the_offer_is_not_waited_for, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     struct device *begun = &f.d[0], *lost = &f.d[1];
@@ -309,7 +309,7 @@ Test(serve_rollouts, who_is_pinned_after_the_offer_is_not_waited_for, .timeout =
 }
 
 Test(serve_rollouts, the_same_policy_again_is_the_same_rollout_and_another_is_refused,
-     .timeout = 240) {
+     .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);
@@ -323,7 +323,7 @@ Test(serve_rollouts, the_same_policy_again_is_the_same_rollout_and_another_is_re
     fleet_free(&f);
 }
 
-Test(serve_rollouts, progress_survives_a_restart_of_the_controller, .timeout = 240) {
+Test(serve_rollouts, progress_survives_a_restart_of_the_controller, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);

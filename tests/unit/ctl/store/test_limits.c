@@ -51,7 +51,7 @@ static void count(void *context, int result, const struct err *e) {
     atomic_fetch_add((atomic_size_t *)context, result == 0);
 }
 
-Test(store_limits, jobs_that_wait, .timeout = 240) {
+Test(store_limits, jobs_that_wait, .timeout = 1200) {
     struct tmp_dir dir = tmp_dir_make();
     char path[TMP_PATH_BYTES + 16];
     struct store_db *db = NULL;

@@ -34,7 +34,7 @@ static void tear_down(void) {
     tmp_dir_remove(&dir);
 }
 
-TestSuite(store, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(store, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static struct store_db *open_store(void) {
     struct store_db *db = NULL;

@@ -138,7 +138,7 @@ static void tear_down(void) {
     tmp_dir_remove(&dir);
 }
 
-TestSuite(store_writer, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(store_writer, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 // While one job keeps the thread, n more come in; then all go on. How many commits these took.
 static int together(size_t n, const char *prefix) {
