@@ -128,6 +128,10 @@ int store_db_open(const char *path, struct store_db **ret, struct err *e) {
                                NULL);
     if (code != SQLITE_OK)
         (void)store_sql_failed(db, code, "opening", e);
+    else if (sqlite3_db_readonly(db->handle, "main") == 1) // what cannot be written is opened so
+        (void)err_set(e, &err_read_only,
+                      "opening the store: it can be read, and not written: the file belongs to "
+                      "another user, or is on a disk that is read-only");
     else if (set_up(db, e) == 0) {
         *ret = db;
         return 0;

@@ -16,6 +16,7 @@ import sys
 import fleet
 from fleet import check, wait_for
 from impostor import Impostor, admin, alive, call, ends_well
+from lone import KINDS
 from lost import becomes, offered, start, total
 
 SKIPPED = 77
@@ -200,11 +201,39 @@ def a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing(f):
     everything_arrives_once(f, device, late, secret, rollout, acked)
 
 
+def does_not_start(f, *says):
+    """It ends by itself, with the kind that says it, before it listens."""
+    done = subprocess.run([fleet.EDGECTL, "serve", "--workspace", os.path.join(f.ws, "server"), "--listen", "127.0.0.1:0", "--allow-offline-keys"],
+                          capture_output=True, text=True, env=f.env, timeout=fleet.PATIENCE_S, check=False)
+    check(done.returncode == KINDS["read_only"] and all(s in done.stderr for s in says), f"{done.returncode}: {done.stderr}")
+    check("listening" not in done.stdout + done.stderr and len(done.stderr.splitlines()) == 1, done.stdout + done.stderr)
+
+
+def a_controller_that_cannot_write_does_not_start(f):
+    """Not even where its store could be read: what was killed left everything that reading takes."""
+    server = os.path.join(f.ws, "server")
+    f.stop_server()
+    while os.path.ismount(server):
+        unmount(server)
+    check(serve_from(f, "-t", "tmpfs", "-o", "size=24m,mode=755", "none"), "mounted")
+    f.stop_server(fleet.signal.SIGKILL)
+    store = os.path.join(server, "store.db")
+    check(os.path.exists(store + "-wal"), f"{os.listdir(server)}")
+    check(mount("-o", "remount,ro", server).returncode == 0, "read-only")
+    does_not_start(f, server, "cannot write", "Read-only file system")
+    check(mount("-o", "remount,rw", server).returncode == 0, "written again")
+    check(mount("--bind", store, store).returncode == 0 and mount("-o", "remount,bind,ro", store).returncode == 0, "the store alone")
+    does_not_start(f, store, "not written")
+    unmount(store)
+    f.start_server()
+    f.edgectl("audit", "--verify")
+
+
 def test(f):
     f.start_server()
     try:
         fleet.each(f, a_full_disk_loses_nothing_and_counts_nothing, a_real_device_keeps_its_queue_while_the_disk_is_full,
-                   a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing)
+                   a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing, a_controller_that_cannot_write_does_not_start)
         ends_well(f)
     finally:
         if f.server:
