@@ -23,7 +23,7 @@ from fleet import EDGECTL, PATIENCE_S, Failed, check
 PASSPHRASE = "correct horse"
 STATUS = {"usage": 2, "config": 3, "syntax": 4, "limit": 5, "not_found": 10, "exists": 11, "permission": 12,
           "below_threshold": 21, "wrong_type": 23, "expired": 25, "bad_passphrase": 28, "signer_failed": 29,
-          "truncated": 41, "trailing_data": 42, "bad_frame": 47, "unsupported_member": 52, "bad_predicate": 53,
+          "truncated": 41, "trailing_data": 42, "bad_manifest": 43, "bad_frame": 47, "unsupported_member": 52, "bad_predicate": 53,
           "wrong_workspace": 117}
 
 
@@ -337,6 +337,11 @@ def wrong_options_of_create_are_explained(box):
     box.create("--component", "a=missing", kind="not_found", says="missing")
     box.create("--component", "a=tree", "--requires", "arch ==", kind="bad_predicate")
     box.create("--component", "a=tree", "--security-version", "b=1", kind="usage", says="no component called b")
+    box.create("--component", "a=tree", "--floor", "b=0", kind="usage", says="no component called b")
+    box.create("--component", "a=tree", "--security-version", "a=2", "--floor", "a=3", kind="usage", says="below its own floor")
+    of = {"name": "n", "release": "1", "components": [{"name": "a", "path": "tree", "security_version": 2}], "floors": {"a": 3}}
+    box.run("bundle", "create", "--workspace", "ws", "--description", box.write("of.json", json.dumps(of)), "-o", "a.edge",
+            kind="bad_manifest", says="below its own floor")
     box.create("--component", "a=tree", "--level", "23", kind="limit", says="--level")
     box.create("--component", "a=tree", "--probes", box.write("p.json", "[1,"), kind="syntax", says="p.json")
     box.run("bundle", "create", "--name", "n", "--version", "1", "--component", "a=tree", "-o", "a.edge", kind="usage", says="--key")
