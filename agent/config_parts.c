@@ -9,7 +9,9 @@
 
 #include "base/fs.h"
 #include "base/num.h"
+#include "base/own.h"
 #include "base/text.h"
+#include "bundle/facts.h"
 #include "bundle/limits.h"
 #include "bundle/probe.h"
 
@@ -63,6 +65,28 @@ static int read_argv(const struct doc_at *at, const char *key, const char **ret,
     return 0;
 }
 
+// An object whose members are named by whoever wrote it: at most max, every one by a name. 1 when
+// it is absent.
+static int open_named(const struct doc_at *root, const char *part, size_t max, struct doc_at *ret,
+                      struct err *e) {
+    char shown[4 * BUNDLE_NAME_MAX];
+    const char *name;
+    json_t *value;
+    int found = doc_object_opt(root, part, ret, e);
+    if (found != 0)
+        return found;
+    if (json_object_size(ret->value) > max)
+        return err_set(e, &err_config, "%s: more than %zu entries", ret->path, max);
+    json_object_foreach (ret->value, name, value) {
+        if (!text_is_name(name, BUNDLE_NAME_MAX))
+            return err_set(e, &err_config,
+                           "%s: '%s' is no name: letters, digits and . _ - +, at most %d of them, "
+                           "'.' and '-' not first",
+                           ret->path, text_safe(name, shown, sizeof shown), BUNDLE_NAME_MAX);
+    }
+    return 0;
+}
+
 // Calls read for each member of an object of objects, at most max.
 static int each(const struct doc_at *root, const char *part, size_t max,
                 int (*read)(struct agent_config *c, const char *name, const struct doc_at *at,
@@ -71,14 +95,10 @@ static int each(const struct doc_at *root, const char *part, size_t max,
     struct doc_at all, at;
     const char *name;
     json_t *value;
-    int found = doc_object_opt(root, part, &all, e);
+    int found = open_named(root, part, max, &all, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    if (json_object_size(all.value) > max)
-        return err_set(e, &err_config, "%s: more than %zu entries", all.path, max);
     json_object_foreach (all.value, name, value) {
-        if (!text_is_name(name, BUNDLE_NAME_MAX))
-            return err_set(e, &err_config, "%s: '%s' is no name", all.path, name);
         if (doc_object(&all, name, &at, e) < 0 || read(c, name, &at, e) < 0)
             return -1;
     }
@@ -173,12 +193,9 @@ static int read_endpoints(const struct doc_at *root, struct agent_config *c, str
     struct doc_at all;
     const char *name;
     json_t *value;
-    int found = doc_object_opt(root, "endpoints", &all, e);
+    int found = open_named(root, "endpoints", AGENT_CONFIG_ENDPOINTS_MAX, &all, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    if (json_object_size(all.value) > AGENT_CONFIG_ENDPOINTS_MAX)
-        return err_set(e, &err_config, "%s: more than %d entries", all.path,
-                       AGENT_CONFIG_ENDPOINTS_MAX);
     json_object_foreach (all.value, name, value) {
         struct agent_config_endpoint *endpoint = &c->endpoints[c->n_endpoints];
         endpoint->name = name;
@@ -192,13 +209,34 @@ static int read_endpoints(const struct doc_at *root, struct agent_config *c, str
     return 0;
 }
 
+// Facts that no bundle and no controller could read would stop every install, far from here.
+static int check_facts(const struct doc_at *at, const json_t *facts, struct err *e) {
+    OWN(facts) struct bundle_facts *set = NULL;
+    struct err why = ERR_NONE;
+    return bundle_facts_parse(facts, &set, &why) < 0
+               ? err_set(e, &err_config, "%s: %s", at->path, why.text)
+               : 0;
+}
+
+static int read_facts(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    struct doc_at all;
+    int found = doc_object_opt(root, "facts", &all, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    c->facts = all.value;
+    return check_facts(&all, c->facts, e);
+}
+
 static int read_commands(const struct doc_at *root, struct agent_config *c, struct err *e) {
     struct doc_at all;
     const char *name;
     json_t *value;
+    OWN(json) json_t *named = json_object();
     int found = doc_object_opt(root, "fact_commands", &all, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
+    if (!named)
+        return err_set(e, &err_memory, "reading the configuration: out of memory");
     if (json_object_size(all.value) > AGENT_CONFIG_COMMANDS_MAX)
         return err_set(e, &err_config, "%s: more than %d entries", all.path,
                        AGENT_CONFIG_COMMANDS_MAX);
@@ -207,9 +245,11 @@ static int read_commands(const struct doc_at *root, struct agent_config *c, stru
         command->fact = name;
         if (read_argv(&all, name, command->argv, e) < 0)
             return -1;
+        if (json_object_set_new(named, name, json_true()) < 0)
+            return err_set(e, &err_memory, "reading the configuration: out of memory");
         c->n_commands++;
     }
-    return 0;
+    return check_facts(&all, named, e);
 }
 
 // "HH:MM" as minutes of the day.
@@ -267,16 +307,12 @@ static int read_window(const struct doc_at *root, struct agent_config *c, struct
 }
 
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
-    struct doc_at part;
-    int found = doc_object_opt(at, "facts", &part, e);
-    if (found < 0)
-        return -1;
-    ret->facts = found == 0 ? part.value : NULL;
     if (each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
         each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
         each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
         return -1;
-    if (read_endpoints(at, ret, e) < 0 || read_commands(at, ret, e) < 0)
+    if (read_endpoints(at, ret, e) < 0 || read_facts(at, ret, e) < 0 ||
+        read_commands(at, ret, e) < 0)
         return -1;
     return read_window(at, ret, e);
 }

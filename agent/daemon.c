@@ -316,7 +316,7 @@ static void note_sharing(const struct agent_config *config) {
                        "not root: the worker and the runners of probes share this user (%u)",
                        (unsigned)geteuid());
     else if (config->worker_user[0] == '\0')
-        agent_log_line(AGENT_LOG_WARNING, "worker_user is empty");
+        agent_log_line(AGENT_LOG_WARNING, "worker_user is empty: no worker can be started");
 }
 
 // Sleeps without being deaf to SIGTERM, whose signals are blocked. False when it came.

@@ -36,6 +36,9 @@ int agent_hire_look_up(const char *name, const char *fallback_of, uid_t *ret_uid
                        struct err *e) {
     struct passwd entry, *found = NULL;
     char buffer[LOOKUP_BYTES];
+    if (name[0] == '\0')
+        return err_set(e, &err_config,
+                       "it is empty: name the user to run as, or leave it out for %s", fallback_of);
     int failed = getpwnam_r(name, &entry, buffer, sizeof buffer, &found);
     if (!failed && !found && strcmp(name, fallback_of) == 0)
         failed = getpwnam_r(NOBODY, &entry, buffer, sizeof buffer, &found);
@@ -176,6 +179,7 @@ static int spawn(struct agent_hire *h, const struct agent_hire_spec *spec, int t
     struct proc_spec child = {
         .argv = argv,
         .directory = -1,
+        .open_first = true,
         .stdin_fd = -1,
         .stdout_fd = STDERR_FILENO,
         .stderr_fd = STDERR_FILENO,

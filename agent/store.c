@@ -170,6 +170,23 @@ int agent_store_clean(const struct agent_store *store, const struct fsm_record *
     }
 }
 
+static int find_partial(void *context, const char *name, mode_t type, struct err *e) {
+    bool *found = context;
+    size_t len = strlen(name), suffix = strlen(PARTIAL);
+    (void)type;
+    (void)e;
+    *found = *found || (len >= suffix && strcmp(name + len - suffix, PARTIAL) == 0);
+    return 0;
+}
+
+int agent_store_has_partial(const struct agent_store *store, bool *ret, struct err *e) {
+    bool found = false;
+    if (fs_list(store->generations, ".", find_partial, &found, e) < 0)
+        return err_prefix(e, "looking for unfinished generations");
+    *ret = found;
+    return 0;
+}
+
 int agent_store_tidy(int dir, struct err *e) {
     for (;;) {
         struct search s = {.record = NULL};
@@ -182,13 +199,33 @@ int agent_store_tidy(int dir, struct err *e) {
     }
 }
 
+// What a directory is called and what its record says it is must agree.
+static int check_number(const struct bundle_generation *record, uint64_t generation,
+                        struct err *e) {
+    if (record->number == generation)
+        return 0;
+    return err_set(e, &err_bad_generation,
+                   "generation %" PRIu64 " has the record of generation %" PRIu64, generation,
+                   record->number);
+}
+
+static int open_there(const struct agent_store *store, uint64_t generation, int *ret,
+                      struct err *e) {
+    int found = agent_store_open_generation(store, generation, ret, e);
+    if (found == AGENT_STORE_ABSENT)
+        return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there", generation);
+    return found;
+}
+
 int agent_store_record(const struct agent_store *store, uint64_t generation,
                        struct bundle_generation *ret, struct err *e) {
     OWN(fd) int fd = -1;
-    int found = agent_store_open_generation(store, generation, &fd, e);
-    if (found == AGENT_STORE_ABSENT)
-        return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there", generation);
-    return found < 0 ? -1 : bundle_generation_read(fd, ret, e);
+    struct bundle_generation record;
+    if (open_there(store, generation, &fd, e) < 0 || bundle_generation_read(fd, &record, e) < 0 ||
+        check_number(&record, generation, e) < 0)
+        return -1;
+    *ret = record;
+    return 0;
 }
 
 int agent_store_verify(const struct agent_store *store, uint64_t generation,
@@ -196,15 +233,12 @@ int agent_store_verify(const struct agent_store *store, uint64_t generation,
                        struct bundle_generation *ret, struct err *e) {
     OWN(fd) int fd = -1;
     struct bundle_generation record;
-    int found = agent_store_open_generation(store, generation, &fd, e);
-    if (found == AGENT_STORE_ABSENT)
-        return err_set(e, &err_bad_generation, "generation %" PRIu64 " is not there", generation);
-    if (found < 0 || bundle_seal_verify(fd, progress, context, &record, e) < 0)
+    if (open_there(store, generation, &fd, e) < 0)
+        return -1;
+    if (bundle_seal_verify(fd, progress, context, &record, e) < 0)
         return err_prefix(e, "verifying generation %" PRIu64, generation);
-    if (record.number != generation)
-        return err_set(e, &err_bad_generation,
-                       "generation %" PRIu64 " has the record of generation %" PRIu64, generation,
-                       record.number);
+    if (check_number(&record, generation, e) < 0)
+        return -1;
     *ret = record;
     return 0;
 }

@@ -63,6 +63,11 @@ int agent_store_promote(const struct agent_store *store, uint64_t generation, st
 int agent_store_clean(const struct agent_store *store, const struct fsm_record *record,
                       struct err *e) __attribute__((nonnull));
 
+// Whether anything unfinished lies there, of whatever number: what a given up update must not leave
+// (I8).
+int agent_store_has_partial(const struct agent_store *store, bool *ret, struct err *e)
+    __attribute__((nonnull));
+
 // Removes what a power cut left of fs_replace in one directory.
 int agent_store_tidy(int dir, struct err *e);
 
@@ -71,7 +76,7 @@ int agent_store_verify(const struct agent_store *store, uint64_t generation,
                        int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
                        struct bundle_generation *ret, struct err *e)
     __attribute__((nonnull(1, 5, 6)));
-// Reads a generation's record only.
+// Reads a generation's record only. Kind bad_generation, also when it is another generation's.
 int agent_store_record(const struct agent_store *store, uint64_t generation,
                        struct bundle_generation *ret, struct err *e) __attribute__((nonnull));
 

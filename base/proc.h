@@ -41,6 +41,9 @@ struct proc_spec {
     // Stay in our process group, so that it may ask at our terminal; a deadline then kills the
     // program alone, not what it started.
     bool in_our_group;
+    // The program may lie where the user of `limits` cannot look for it, below a home folder say:
+    // it is found as who we are. It must be executable for that user all the same, and no script.
+    bool open_first;
     int stdin_fd; // descriptors to give as 0, 1, 2; -1 gives /dev/null
     int stdout_fd;
     int stderr_fd;

@@ -166,6 +166,7 @@ _Noreturn void proc_child_become(const struct proc_plan *given) {
         give_up(&plan, PROC_STEP_DIRECTORY);
     arrange(&plan);
     close_others(&plan);
+    int program = spec->open_first ? open(plan.argv[0], O_PATH | O_CLOEXEC) : -1;
     if (spec->limits)
         restrict_self(&plan, spec->limits);
     // After the change of user, which would undo it; and the parent may have ended before it took
@@ -174,5 +175,8 @@ _Noreturn void proc_child_become(const struct proc_plan *given) {
         give_up(&plan, PROC_STEP_PARENT);
     reset_signals();
     (void)execve(plan.argv[0], plan.argv, plan.env);
+    // By its descriptor only then: a program that was started so is called by a number in ps.
+    if (errno == EACCES && program >= 0)
+        (void)execveat(program, "", plan.argv, plan.env, AT_EMPTY_PATH);
     give_up(&plan, PROC_STEP_EXECUTE);
 }

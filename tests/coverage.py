@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Which lines of the rooms the tests executed: a table from what a build of the preset coverage counted.
 

@@ -17,7 +17,7 @@ build=(
     libtss2-dev
 )
 test=(
-    libcriterion-dev binutils dpkg-dev file man-db lintian
+    libcriterion-dev binutils dpkg-dev file man-db lintian python3-jsonschema
     curl openssl zstd procps busybox-static tzdata softhsm2 opensc swtpm
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().

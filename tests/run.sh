@@ -77,14 +77,21 @@ attribute() {
     sed -n "/<testsuite/,/>/s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1
 }
 
+# What could not be tried here, wholly or in part, and why; from a report of ctest.
+untried() {
+    awk -F'"' '/<testcase /{name = $2}
+        /^[[:space:]]*ok /{next}
+        /(^|>)[[:space:]]*skipped: |not tried|\[SKIP\]/{sub(/.*<system-out>/, ""); sub(/^[[:space:]]+/, ""); print name ": " $0}' "$1"
+}
+
 # tests PRESET LABELS: runs ctest over the labels (a regular expression) and adds up its results.
 tests() {
-    local preset=$1 labels=$2 started=$SECONDS result=ok all bad off
+    local preset=$1 labels=$2 started=$SECONDS result=ok all bad off line
     local report=$top/build/$preset-${labels//[^a-z0-9]/-}.xml
     printf '\n== %s: %s\n' "$preset" "$labels"
     rm -f "$report"
     ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure \
-        --no-tests=ignore --timeout 900 --output-junit "$report" || result=FAILED
+        --no-tests=ignore --timeout 1800 --output-junit "$report" || result=FAILED
     all=$(attribute tests "$report") bad=$(attribute failures "$report")
     off=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
     passed=$((passed + all - bad - off)) failed=$((failed + bad)) skipped=$((skipped + off))
@@ -92,6 +99,9 @@ tests() {
         failed=$((failed + 1))
     fi
     note "$result" "$preset: $labels ($((all - bad - off)) of $all)"
+    while read -r line; do
+        summary+=("         not tried  $line")
+    done < <(untried "$report")
 }
 
 # One test: its output is the table of the core's files, and it fails when a branch was missed.

@@ -269,6 +269,29 @@ static struct fsm_why why_after(const struct fsm_record *r, const struct fsm_inp
     return (struct fsm_why){.code = ""};
 }
 
+static bool has_reason(const struct fsm_record *r) {
+    return r->why.code[0] != '\0' && r->why.text[0] != '\0';
+}
+
+bool fsm_machine_wants_reason(const struct fsm_record *r) {
+    return !has_reason(r) && ((r->state == FSM_WAITING && !r->update.local) ||
+                              r->state == FSM_REVERTING || r->state == FSM_FAILED);
+}
+
+// A probation that holds is over in full and was not interrupted too often. An operator's word may
+// end it early (ASK_COMMIT), and what could not be gone back from may be all there is (SUCCEED).
+static void assert_probation_over(const struct fsm_record *r) {
+    assert(!fsm_attempt_interrupted(r) && "I3: interrupted too often, it goes back");
+    assert(r->update.probation_done_s >= r->update.probation_s &&
+           "I3: nothing is committed before its probation ended");
+}
+
+// Whether an event that leads here must have said why, or the one before it did.
+static bool ends_badly(int report) {
+    return report == BUNDLE_EVENT_REFUSED || report == BUNDLE_EVENT_CANCELLED ||
+           report == BUNDLE_EVENT_REVERTED || report == BUNDLE_EVENT_FAILED;
+}
+
 int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
                      struct fsm_outcome *ret) {
     assert((unsigned)record->state < FSM_STATES && (unsigned)in->event < FSM_EVENTS_COUNT);
@@ -281,11 +304,15 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
         return FSM_MACHINE_WRONG_STATE;
     if (in->event == FSM_UNMOVED && !record->revert_committed)
         return FSM_MACHINE_IGNORED;
+    if (in->event == FSM_HEALTHY)
+        assert_probation_over(record);
     struct fsm_record after = *record;
     after.why = why_after(record, in);
     apply(&after, row->effect, in);
     after.state = row->next;
     fsm_machine_assert(&after);
+    assert((!ends_badly(row->report) || has_reason(&after)) &&
+           "I10: an update that ends without success says why");
     *ret = (struct fsm_outcome){
         .work = row->work,
         .has_report = row->report != NO_REPORT,
@@ -347,5 +374,6 @@ void fsm_machine_assert(const struct fsm_record *r) {
     if (r->state == FSM_REVERTING || r->state == FSM_FAILED)
         assert(r->revert_to == (r->revert_committed ? r->previous : r->committed) &&
                "I2: the way back leads to a generation that is kept");
+    assert(!fsm_machine_wants_reason(r) && "I10: who waits or goes back says why");
     assert(r->n_failures <= FSM_FAILURES_MAX);
 }

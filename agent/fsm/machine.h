@@ -31,7 +31,7 @@
     X(ACTIVATED,   "swapped, the application was told")                                            \
     X(REBOOT,      "swapped, the machine has to restart")                                          \
     X(BOOTED,      "the machine restarted into the new generation")                                \
-    X(HEALTHY,     "probation is over and every probe held")                                       \
+    X(HEALTHY,     "probation is over and every probe held; probation_done_s says so")             \
     X(UNHEALTHY,   "a probe failed, telling the application failed, too many restarts")            \
     X(CLEANED,     "what the commit made superfluous is gone")                                     \
     X(REVERTED,    "the generation gone back to runs")                                             \
@@ -70,7 +70,8 @@ extern const char *const fsm_machine_event_names[FSM_EVENTS_COUNT];
 struct fsm_input {
     enum fsm_event event;
     const struct fsm_update *offer; // OFFER: target, counters are set by the machine
-    struct fsm_why why;             // of REFUSED, HICCUP, UNHEALTHY, STUCK, ASK_*; else ""
+    struct fsm_why why;             // of GATED (what an offer waits for), REFUSED, HICCUP,
+                                    // UNHEALTHY, UNMOVED, STUCK, ASK_REVERT, _CANCEL; else ""
     bool final;                     // REFUSED: the bundle failed here for good (I4)
 };
 
@@ -101,6 +102,11 @@ bool fsm_machine_needs(const struct fsm_record *record, uint64_t generation)
 // Whether what `current` may name in this state is this generation.
 bool fsm_machine_may_run(const struct fsm_record *record, uint64_t generation)
     __attribute__((nonnull));
+
+// Whether there is no answer to why in a state that must have one (I10): waiting, unless for
+// nothing as an update from a file at hand does, and everything on the way back. Never of a record
+// the machine made; an older agent's journal may be so.
+bool fsm_machine_wants_reason(const struct fsm_record *record) __attribute__((nonnull));
 
 // Asserts what must hold of every record the machine made, by the numbers of the invariants.
 void fsm_machine_assert(const struct fsm_record *record) __attribute__((nonnull));

@@ -125,15 +125,31 @@ static void tell(struct agent_update *u, bool going_back) {
 
 // I1 and I6 for the generation that `current` is about to name. The seal's own read-back will do
 // while it is fresh and this process made it.
-static int verify(struct agent_update *u, uint64_t generation, bool fresh_will_do, struct err *e) {
+static int verify(struct agent_update *u, uint64_t generation, bool fresh_will_do,
+                  struct bundle_generation *ret, struct err *e) {
     struct agent_state *state = u->host.state;
-    struct bundle_generation record;
     int64_t age_ms = chrono_boot_ms(u->host.loop->clock) - u->read_back_ms;
     bool fresh = fresh_will_do && u->read_back_ms >= 0 && age_ms <= UPDATE_ENGINE_FRESH_MS;
     int read =
-        fresh ? agent_store_record(&state->store, generation, &record, e)
-              : agent_store_verify(&state->store, generation, update_engine_breathe, u, &record, e);
-    return read < 0 ? -1 : agent_floors_admit(&state->floors, &record, e);
+        fresh ? agent_store_record(&state->store, generation, ret, e)
+              : agent_store_verify(&state->store, generation, update_engine_breathe, u, ret, e);
+    return read < 0 ? -1 : agent_floors_admit(&state->floors, ret, e);
+}
+
+// The swap, either way. Asserted here, where it counts, of what was verified: others were served
+// during the hashing.
+static int swap(struct agent_update *u, uint64_t generation, struct err *e) {
+    const struct fsm_record *r = update_engine_record(u);
+    struct agent_state *state = u->host.state;
+    struct bundle_generation verified;
+    struct err below = ERR_NONE;
+    if (verify(u, generation, r->state == FSM_ACTIVATING, &verified, e) < 0)
+        return -1;
+    assert(verified.number == generation && fsm_machine_may_run(r, generation) &&
+           "I1: what was verified is what will run");
+    assert(agent_floors_admit(&state->floors, &verified, &below) == 0 &&
+           "I6: nothing below the floor runs");
+    return agent_store_point(&state->store, generation, e);
 }
 
 static bool stopping(struct agent_update *u) {
@@ -149,10 +165,7 @@ void update_activate_begin(struct agent_update *u) {
     struct err unknown = ERR_NONE;
     assert(r->state == FSM_ACTIVATING && r->update.target != r->committed);
     assert((r->update.local || r->update.looked) && "I11: nothing from the network without a look");
-    int verified = verify(u, r->update.target, true, &e);
-    if (verified == 0)
-        verified = agent_store_point(store, r->update.target, &e);
-    if (verified == 0) {
+    if (swap(u, r->update.target, &e) == 0) {
         tell(u, false);
         return;
     }
@@ -172,8 +185,7 @@ void update_activate_revert(struct agent_update *u) {
     struct err e = ERR_NONE;
     struct err why = ERR_NONE;
     assert(r->state == FSM_REVERTING);
-    if (verify(u, r->revert_to, false, &e) == 0 &&
-        agent_store_point(&u->host.state->store, r->revert_to, &e) == 0) {
+    if (swap(u, r->revert_to, &e) == 0) {
         tell(u, true);
         return;
     }

@@ -90,13 +90,12 @@ int agent_update_ask(struct agent_update *update, enum fsm_event ask, const stru
 }
 
 void agent_update_looked(struct agent_update *update) {
-    struct err e = ERR_NONE;
     if (update_engine_record(update)->state != FSM_WAITING)
         return;
+    // Durable with FSM_GO, before the swap. Until then a restart looks again in any case, so that a
+    // write of its own would serve nobody.
     update->looked_ms = chrono_boot_ms(update->host.loop->clock);
     update->host.state->journal.record.update.looked = true;
-    if (agent_state_save(update->host.state, &e) < 0)
-        update_engine_stop(update, &e);
     update_wait_begin(update);
 }
 

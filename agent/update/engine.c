@@ -67,9 +67,10 @@ static void log_step(enum fsm_state state, const struct fsm_input *in,
     // A report has its own reason: the way back ends with the one it was begun for.
     const struct fsm_why *why = out->has_report ? &out->why : &in->why;
     const char *name = out->update.name, *release = out->update.release;
-    agent_log_line(in->why.code[0] ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s",
-                   name, name[0] ? " " : "", release, name[0] ? ": " : "",
-                   fsm_machine_state_names[state], out->has_report ? ", report " : "",
+    bool warns = in->why.code[0] && in->event != FSM_GATED;
+    agent_log_line(warns ? AGENT_LOG_WARNING : AGENT_LOG_INFO, "%s%s%s%s%s%s%s%s%s%s%s", name,
+                   name[0] ? " " : "", release, name[0] ? ": " : "", fsm_machine_state_names[state],
+                   out->has_report ? ", report " : "",
                    out->has_report ? bundle_event_names[out->report] : "", why->code[0] ? " (" : "",
                    why->code, why->code[0] ? "): " : "", why->text);
 }
@@ -112,6 +113,15 @@ void update_engine_refuse(struct agent_update *u, const struct err *why) {
     update_engine_fire(u, FSM_REFUSED, why);
 }
 
+// Whatever way an update ended, once what it left was removed nothing unfinished occupies the disk;
+// only one that is still wanted keeps what it has, to go on from (fetch.c).
+static void assert_left_nothing(const struct agent_update *u) {
+    bool left = false;
+    struct err unknown = ERR_NONE;
+    if (agent_store_has_partial(&u->host.state->store, &left, &unknown) == 0)
+        assert(!left && "I8: an update that ended leaves nothing behind");
+}
+
 // Removes what is no longer needed. A commit outside any rollout also raises the floors
 // (agent/floors.h).
 static void clean(struct agent_update *u) {
@@ -128,6 +138,8 @@ static void clean(struct agent_update *u) {
     }
     if (agent_store_clean(&state->store, r, &e) < 0)
         agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
+    else
+        assert_left_nothing(u);
     if (r->state == FSM_COMMITTED)
         update_engine_fire(u, FSM_CLEANED, NULL);
 }
@@ -202,9 +214,13 @@ void agent_update_close(struct agent_update *update) {
 }
 
 void agent_update_resume(struct agent_update *update) {
-    struct err e = ERR_NONE;
-    update_engine_fire(update, FSM_RESTARTED, NULL);
+    struct err e = ERR_NONE, unsaid = ERR_NONE;
     const struct fsm_record *r = update_engine_record(update);
+    // An older agent's journal (I10).
+    if (fsm_machine_wants_reason(r))
+        err_set(&unsaid, r->state == FSM_WAITING ? &err_last_look : &err_interrupted,
+                "%s since before the agent restarted", fsm_machine_state_names[r->state]);
+    update_engine_fire(update, FSM_RESTARTED, &unsaid);
     if (!fsm_attempt_interrupted(r))
         return;
     bool swapped =

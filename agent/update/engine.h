@@ -15,7 +15,8 @@
 // process made it and it is no older than this.
 #define UPDATE_ENGINE_FRESH_MS 60000
 // The last look's yes must be used within this time, else the agent looks again (I11).
-#define UPDATE_ENGINE_LOOK_MS 600000
+#define UPDATE_ENGINE_LOOK_MS   600000
+#define UPDATE_ENGINE_LOOK_TEXT "ready; asks the controller once more before activating"
 // How often probation's powered-on time is made durable: what a power cut can cost.
 #define UPDATE_ENGINE_SAVE_S 60
 

@@ -307,7 +307,10 @@ void update_fetch_begin(struct agent_update *u) {
     if (update->local && u->file < 0) {
         err_set(&e, &err_interrupted,
                 "the file being installed is no longer at hand: install it again");
+        // A restart is no judgement of the bundle (I4).
+        u->untried = true;
         update_engine_refuse(u, &e);
+        u->untried = false;
         return;
     }
     if (!update->local && !u->verdict.found) {

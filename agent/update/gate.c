@@ -62,13 +62,21 @@ static void on_probe(void *context, const struct probe_run_result *result) {
     update_engine_refuse(u, &why);
 }
 
+// What it waits for from now on is said with the change itself (I10), and durable with it.
+static void gated(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (!update_engine_record(u)->update.local)
+        err_set(&why, &err_last_look, UPDATE_ENGINE_LOOK_TEXT);
+    update_engine_fire(u, FSM_GATED, &why);
+}
+
 static void next_probe(struct agent_update *u, size_t from) {
     const struct bundle_manifest_view *view = bundle_manifest_view(u->manifest);
     struct err e = ERR_NONE;
     while (from < view->n_probes && !view->probes[from].before)
         from++;
     if (from == view->n_probes)
-        update_engine_fire(u, FSM_GATED, NULL);
+        gated(u);
     else if (update_gate_probe(u, from, on_probe, &e) < 0)
         update_engine_refuse(u, &e);
 }

@@ -66,7 +66,7 @@ void update_wait_begin(struct agent_update *u) {
         update_engine_fire(u, FSM_GO, NULL);
         return;
     }
-    say(u, &err_last_look, "ready; asks the controller once more before activating", RECHECK_MS);
+    say(u, &err_last_look, UPDATE_ENGINE_LOOK_TEXT, RECHECK_MS);
     if (!u->look_wanted) {
         u->look_wanted = true;
         u->host.checkin_soon(u->host.context);

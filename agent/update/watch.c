@@ -72,6 +72,7 @@ void update_watch_tick(void *update) {
         return;
     uint64_t done = u->watch_base_s + elapsed_s(u);
     if (fsm_probation_judge(u->schedule, n, done, r->update.probation_s) == FSM_PROBATION_HEALTHY) {
+        u->host.state->journal.record.update.probation_done_s = done; // I3: why it may be committed
         update_engine_fire(u, FSM_HEALTHY, NULL);
         return;
     }

@@ -8,6 +8,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/kind.h"
 #include "agent/net/handle.h"
@@ -45,6 +48,18 @@ static int verify(const char *root, const char *bundle) {
     if (keys_secret_init(&e) < 0 || worker_fetch_verify(root, bundle, &e) < 0)
         return complain(&e);
     return 0;
+}
+
+// The job has the controller's token in it. Where the worker has a user that the agent gave it,
+// other processes of that user (the fallback, nobody, is many a service's) have no business in its
+// memory. Where it shares the agent's user nothing would be gained, as that user can read private/;
+// and who watches his own processes would be shut out.
+static void close_memory(void) {
+    struct ucred agent;
+    socklen_t len = sizeof agent;
+    if (getsockopt(AGENT_JOB_CONTROL_FD, SOL_SOCKET, SO_PEERCRED, &agent, &len) == 0 &&
+        agent.uid != geteuid())
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 static int read_job(struct agent_job *ret, struct err *e) {
@@ -103,6 +118,7 @@ int main(int argc, char **argv) {
     }
     struct err e = ERR_NONE;
     struct agent_job job;
+    close_memory();
     if (read_job(&job, &e) < 0)
         return complain(&e);
     struct worker_voice voice = {

@@ -176,7 +176,23 @@ static int read_probes(const struct doc_at *root, struct manifest_parse *p, stru
     return 0;
 }
 
-static int read_floors(const struct doc_at *root, const json_t **ret, struct err *e) {
+// A floor is raised when the bundle is committed: what then runs must not be below it.
+static int check_floor(const struct doc_at *at, const char *name, uint64_t floor,
+                       const struct bundle_manifest_view *v, struct err *e) {
+    for (size_t i = 0; i < v->n_components; i++) {
+        if (strcmp(v->components[i].name, name) != 0)
+            continue;
+        if (floor <= v->components[i].security_version)
+            return 0;
+        return err_set(e, &err_bad_manifest,
+                       "%s.%s: %" PRIu64 " is above the component's own security version, %" PRIu64
+                       ": what the bundle installs would be below its own floor",
+                       at->path, name, floor, v->components[i].security_version);
+    }
+    return wrong(at, name, "not a component of this bundle", e);
+}
+
+static int read_floors(const struct doc_at *root, struct bundle_manifest_view *v, struct err *e) {
     struct doc_at at;
     const char *name;
     json_t *value;
@@ -189,10 +205,11 @@ static int read_floors(const struct doc_at *root, const json_t **ret, struct err
         uint64_t floor = 0;
         if (!text_is_name(name, BUNDLE_NAME_MAX))
             return wrong(root, "floors", "a member's name is not a component's name", e);
-        if (doc_u64(&at, name, 0, BUNDLE_SECURITY_VERSION_MAX, &floor, e) < 0)
+        if (doc_u64(&at, name, 0, BUNDLE_SECURITY_VERSION_MAX, &floor, e) < 0 ||
+            check_floor(&at, name, floor, v, e) < 0)
             return -1;
     }
-    *ret = at.value;
+    v->floors = at.value;
     return 0;
 }
 
@@ -237,7 +254,7 @@ static int read_root(const struct doc_at *root, struct manifest_parse *p, struct
         return wrong(root, "variant", "not a name", e);
     if (read_requires(root, &v->requires, e) < 0 || read_components(root, p, e) < 0 ||
         read_packing(root, &v->packing, e) < 0 || read_probes(root, p, e) < 0 ||
-        read_floors(root, &v->floors, e) < 0)
+        read_floors(root, v, e) < 0)
         return -1;
     return read_probation(root, &v->probation, e);
 }

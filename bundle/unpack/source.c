@@ -3,6 +3,9 @@
 // A bundle in an open file.
 #include "bundle/unpack/source.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 #include "base/fs.h"
 #include "bundle/kind.h"
 
@@ -25,10 +28,12 @@ static uint64_t size_of_file(void *context) {
 
 int unpack_source_from_file(int fd, struct unpack_source_file *ret_state, struct unpack_source *ret,
                             struct err *e) {
-    uint64_t size = 0;
-    if (fs_size(fd, &size, e) < 0)
-        return -1;
-    *ret_state = (struct unpack_source_file){.fd = fd, .size = size};
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return err_errno(e, errno, "looking at the bundle");
+    if (!S_ISREG(status.st_mode))
+        return err_set(e, &err_usage, "not a file: give the path of a bundle");
+    *ret_state = (struct unpack_source_file){.fd = fd, .size = (uint64_t)status.st_size};
     *ret = (struct unpack_source){.read = read_file, .size = size_of_file, .context = ret_state};
     return 0;
 }

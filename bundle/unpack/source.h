@@ -18,7 +18,8 @@ struct unpack_source {
     void *context;
 };
 
-// A source over an open file. The descriptor and the struct stay the caller's.
+// A source over an open file. The descriptor and the struct stay the caller's. Kind usage when it is
+// no ordinary file: a device or a pipe cannot be read at any place, as often as needed.
 struct unpack_source_file {
     int fd;
     uint64_t size;

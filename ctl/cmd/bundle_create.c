@@ -3,6 +3,7 @@
 // `edgectl bundle create`: options, or a description file and options over it, into struct
 // pack_build.
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -212,13 +213,18 @@ static int read_floors(struct create *c, struct err *e) {
     if (n > 0 && !(c->floors = json_object()))
         return err_set(e, &err_memory, "reading --floor: no memory");
     for (size_t i = 0; i < n; i++) {
-        char name[BUNDLE_NAME_MAX + 1];
+        struct pack_component *component = NULL;
         const char *rest = NULL;
         uint64_t floor = 0;
-        if (split("floor", opt_get_at(c->args, "floor", i), name, &rest, e) < 0 ||
+        if (of_component(c, "floor", i, &component, &rest, e) < 0 ||
             num_parse_u64(rest, "--floor", 0, BUNDLE_SECURITY_VERSION_MAX, &floor, e) < 0)
             return -1;
-        if (json_object_set_new(c->floors, name, json_integer((json_int_t)floor)) < 0)
+        if (floor > component->security_version)
+            return err_set(e, &err_usage,
+                           "--floor %s: %" PRIu64 " is above its --security-version, %" PRIu64
+                           ": what this bundle installs would be below its own floor",
+                           component->name, floor, component->security_version);
+        if (json_object_set_new(c->floors, component->name, json_integer((json_int_t)floor)) < 0)
             return err_set(e, &err_memory, "reading --floor: no memory");
     }
     if (c->floors)

@@ -4,7 +4,6 @@
 #include "ctl/cmd/device.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/num.h"
 #include "base/own.h"
@@ -123,16 +122,9 @@ static int run_pin(void *context, const struct opt_args *args, struct err *e) {
 }
 
 static int read_labels(const struct opt_args *args, json_t *labels, struct err *e) {
-    for (size_t i = 1; i < opt_operands(args); i++) {
-        const char *text = opt_operand(args, i);
-        size_t len = strcspn(text, "=");
-        if (len == 0 || !text[len])
-            return err_set(e, &err_usage, "device label: expected KEY=VALUE, found \"%.80s\"",
-                           text);
-        OWN(mem) char *key = strndup(text, len);
-        if (!key || json_object_set_new(labels, key, json_string(text + len + 1)) < 0)
-            return err_set(e, &err_usage, "device label: not UTF-8");
-    }
+    for (size_t i = 1; i < opt_operands(args); i++)
+        if (cmd_remote_label("device label", opt_operand(args, i), labels, e) < 0)
+            return -1;
     for (size_t i = 0; i < opt_count(args, "remove"); i++)
         if (json_object_set_new(labels, opt_get_at(args, "remove", i), json_null()) < 0)
             return err_set(e, &err_usage, "device label: not UTF-8");

@@ -86,3 +86,13 @@ int cmd_remote_get(const struct opt_args *args, const char *path, json_t **ret, 
         return -1;
     return net_client_get(client, path, ret, e);
 }
+
+int cmd_remote_label(const char *what, const char *text, json_t *labels, struct err *e) {
+    size_t len = strcspn(text, "=");
+    if (len == 0 || !text[len])
+        return err_set(e, &err_usage, "%s: expected KEY=VALUE, found \"%.80s\"", what, text);
+    OWN(mem) char *key = strndup(text, len);
+    if (!key || json_object_set_new(labels, key, json_string(text + len + 1)) < 0)
+        return err_set(e, &err_usage, "%s: not UTF-8", what);
+    return 0;
+}

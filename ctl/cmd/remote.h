@@ -35,3 +35,8 @@ int cmd_remote_path(struct buf *path, struct err *e, const char *pattern, ...)
 // GET of a path without parameters; the client lives for this request only.
 int cmd_remote_get(const struct opt_args *args, const char *path, json_t **ret, struct err *e)
     __attribute__((nonnull));
+
+// Puts the label that "KEY=VALUE" names into an object. what: the option or verb it was given to.
+// Kind usage.
+int cmd_remote_label(const char *what, const char *text, json_t *labels, struct err *e)
+    __attribute__((nonnull));

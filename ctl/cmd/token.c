@@ -2,7 +2,6 @@
 //
 // `edgectl token`: for devices that enrol, and for people and CI.
 #include <stdio.h>
-#include <string.h>
 
 #include "base/num.h"
 #include "base/own.h"
@@ -56,15 +55,9 @@ static int add_labels(json_t *body, const struct opt_args *args, struct err *e) 
     }
     if (json_object_set_new(body, "labels", labels) < 0)
         return no_memory(e);
-    for (size_t i = 0; i < n; i++) {
-        const char *text = opt_get_at(args, "label", i);
-        size_t len = strcspn(text, "=");
-        if (len == 0 || !text[len])
-            return err_set(e, &err_usage, "--label: expected KEY=VALUE, found \"%.80s\"", text);
-        OWN(mem) char *key = strndup(text, len);
-        if (!key || json_object_set_new(labels, key, json_string(text + len + 1)) < 0)
-            return err_set(e, &err_usage, "--label: not UTF-8");
-    }
+    for (size_t i = 0; i < n; i++)
+        if (cmd_remote_label("--label", opt_get_at(args, "label", i), labels, e) < 0)
+            return -1;
     return 0;
 }
 

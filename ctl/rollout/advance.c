@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const state_names[ROLLOUT_STATES] = {
@@ -97,6 +98,18 @@ static bool begin(const struct rollout_policy *policy, const struct rollout_coun
     return true;
 }
 
+static void say_waiting(const struct rollout_counts *counts, const char *stage, uint64_t done,
+                        uint64_t working, uint64_t silent, struct rollout_why *why) {
+    char held[64] = "";
+    if (counts->held > 0)
+        (void)snprintf(held, sizeof held, ", %" PRIu64 " device%s held by an operator",
+                       counts->held, counts->held == 1 ? " is" : "s are");
+    rollout_why_set(why, ROLLOUT_WHY_waiting_devices,
+                    "stage %s: %" PRIu64 " of %" PRIu64 " devices have an outcome, %" PRIu64
+                    " are at work on it, %" PRIu64 " have not asked since it began%s",
+                    stage, done, done + working + silent, working, silent, held);
+}
+
 // Whether every device of the stage that can be expected to has an outcome.
 static bool is_complete(const struct rollout_policy *policy, const struct rollout_counts *counts,
                         struct rollout_progress *io) {
@@ -113,10 +126,7 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
     bool waited = counts->now_s - io->started_s[io->stage] >= (int64_t)policy->timeout_s;
     if (working > 0 || (done < stage.planned && !waited)) {
         uint64_t silent = stage.planned > done + working ? stage.planned - done - working : 0;
-        rollout_why_set(&io->why, ROLLOUT_WHY_waiting_devices,
-                        "stage %s: %" PRIu64 " of %" PRIu64 " devices have an outcome, %" PRIu64
-                        " are at work on it, %" PRIu64 " have not asked since it began",
-                        name, done, done + working + silent, working, silent);
+        say_waiting(counts, name, done, working, silent, &io->why);
         return false;
     }
     return true;
@@ -233,9 +243,20 @@ static int approve(const struct rollout_policy *policy, struct rollout_progress 
     return 0;
 }
 
-static int resume(const struct rollout_policy *policy, struct rollout_progress *io,
+// The time to wait for those who are silent begins again.
+static int resume_back(struct rollout_progress *io, int64_t now_s) {
+    io->state = ROLLOUT_STATE_REVERTING;
+    io->ended_s = now_s;
+    io->why = io->back_why;
+    io->back = false;
+    return 0;
+}
+
+static int resume(const struct rollout_policy *policy, int64_t now_s, struct rollout_progress *io,
                   struct rollout_why *reason) {
-    if (io->state == ROLLOUT_STATE_RUNNING)
+    if (io->back)
+        return resume_back(io, now_s);
+    if (io->state == ROLLOUT_STATE_RUNNING || io->state == ROLLOUT_STATE_REVERTING)
         return ROLLOUT_UNCHANGED;
     if (io->state != ROLLOUT_STATE_PAUSED && io->state != ROLLOUT_STATE_FAILED)
         return refuse(reason, io, "resumed");
@@ -256,10 +277,19 @@ static int resume(const struct rollout_policy *policy, struct rollout_progress *
 static int pause_it(struct rollout_progress *io, struct rollout_why *reason) {
     if (io->state == ROLLOUT_STATE_PAUSED)
         return ROLLOUT_UNCHANGED;
-    if (io->state != ROLLOUT_STATE_RUNNING)
+    if (io->state != ROLLOUT_STATE_RUNNING && io->state != ROLLOUT_STATE_REVERTING)
         return refuse(reason, io, "paused");
+    io->back = io->state == ROLLOUT_STATE_REVERTING;
     io->state = ROLLOUT_STATE_PAUSED;
-    rollout_why_set(&io->why, ROLLOUT_WHY_paused, "an operator paused it");
+    if (!io->back) {
+        rollout_why_set(&io->why, ROLLOUT_WHY_paused, "an operator paused it");
+        return 0;
+    }
+    io->back_why = io->why;
+    rollout_why_set(&io->why, ROLLOUT_WHY_paused,
+                    "an operator paused it while its devices go back: no more of them do until it "
+                    "is resumed; %.300s",
+                    io->back_why.text);
     return 0;
 }
 
@@ -268,10 +298,26 @@ static int end(struct rollout_progress *io, enum rollout_state state, enum rollo
     io->state = state;
     io->ended_s = now_s;
     io->complete_s = 0;
+    io->back = false;
     rollout_why_set(&io->why, code,
                     state == ROLLOUT_STATE_ABORTED ? "an operator ended it"
                                                    : "an operator said that devices go back");
     return 0;
+}
+
+static int abort_it(int64_t now_s, struct rollout_progress *io, struct rollout_why *reason) {
+    if (io->state == ROLLOUT_STATE_ABORTED)
+        return ROLLOUT_UNCHANGED;
+    if (rollout_advance_ended(io->state))
+        return refuse(reason, io, "aborted");
+    if (io->state == ROLLOUT_STATE_REVERTING) {
+        rollout_why_set(reason, io->why.code,
+                        "its devices go back, which aborting would stop for good: pause it first, "
+                        "and abort it then if they are to keep what they have; %.300s",
+                        io->why.text);
+        return ROLLOUT_REFUSED;
+    }
+    return end(io, ROLLOUT_STATE_ABORTED, ROLLOUT_WHY_aborted, now_s);
 }
 
 int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_verb verb,
@@ -284,18 +330,16 @@ int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_ve
     case ROLLOUT_VERB_PAUSE:
         return pause_it(io, reason);
     case ROLLOUT_VERB_RESUME:
-        return resume(policy, io, reason);
+        return resume(policy, now_s, io, reason);
     case ROLLOUT_VERB_ABORT:
-        if (io->state == ROLLOUT_STATE_ABORTED)
-            return ROLLOUT_UNCHANGED;
-        if (rollout_advance_ended(io->state) || io->state == ROLLOUT_STATE_REVERTING)
-            return refuse(reason, io, "aborted");
-        return end(io, ROLLOUT_STATE_ABORTED, ROLLOUT_WHY_aborted, now_s);
+        return abort_it(now_s, io, reason);
     case ROLLOUT_VERB_REVERT:
     case ROLLOUT_VERBS:
         break;
     }
     if (io->state == ROLLOUT_STATE_REVERTING || io->state == ROLLOUT_STATE_REVERTED)
         return ROLLOUT_UNCHANGED;
+    if (io->back)
+        return resume_back(io, now_s);
     return end(io, ROLLOUT_STATE_REVERTING, ROLLOUT_WHY_reverting, now_s);
 }

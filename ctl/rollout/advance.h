@@ -10,6 +10,10 @@
 //     ├─ a gate fails, on_failure revert; or revert by hand ──▶ reverting ──all are back──▶
 //     reverted └─ abort ──▶ aborted
 //
+// A rollout that goes back can be paused, too: nobody is told to go back any more, and nothing is
+// offered. resume (or revert) goes on with going back, abort leaves devices as they are then. It
+// cannot be aborted before it is paused: whoever wants to stop a bad release would keep it.
+//
 // A stage is done when each of its planned devices has an outcome (or none is to be expected, or
 // has not been seen for timeout_s since the stage began), nobody is at work on the offer, its gate
 // passes, and that has stayed so for soak_s. Its gate goes on judging what comes later (newcomers,
@@ -49,11 +53,14 @@ struct rollout_progress {
     uint64_t gone; // reverting: of those counted as having it, these went on to another update or
                    // are out of service, and are not waited for
     struct rollout_why why;
+    bool back;                   // paused while it was going back
+    struct rollout_why back_why; // back: what why said until then
 };
 
 struct rollout_counts {
     const struct rollout_tally *tallies; // [stage * n_strata + stratum]
     size_t n_strata;
+    uint64_t held; // of those at work on the offer: an operator holds them, so it will not go on
     int64_t now_s;
 };
 

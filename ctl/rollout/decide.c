@@ -173,6 +173,9 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
     }
     if (d->update_rollout[0] == '\0')
         return direct_under_way(in, ret);
+    if (in->pin != NULL && !d->probation && !wants(in->pin, &d->update_bundle))
+        return give_up(in, c == NULL ? ROLLOUT_DECIDE_NO_CANDIDATE : i,
+                       "an operator pinned it to another release", ret);
     if (c == NULL)
         return d->probation
                    ? go_on(in, ROLLOUT_DECIDE_NO_CANDIDATE, "a rollout that ended", ret)
@@ -243,9 +246,25 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
     return true;
 }
 
+// What a rollout offered it before it was pinned it does not take any more, and has not begun: that
+// rollout does not wait for it.
+static void let_go(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    const struct rollout_device *d = &in->device;
+    if (d->task != ROLLOUT_TASK_OFFERED && d->task != ROLLOUT_TASK_STAGED)
+        return;
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        if (is_part(d, &in->candidates[i])) {
+            ret->candidate = i;
+            ret->mark = ROLLOUT_TASK_CANCELLED;
+        }
+    }
+}
+
 static bool kept_out(const struct rollout_inputs *in, struct rollout_decision *ret) {
     if (!in->device.held && in->pin == NULL)
         return false;
+    if (in->pin != NULL)
+        let_go(in, ret);
     skip(in, ret);
     if (in->device.held) {
         rollout_why_set(&ret->why, ROLLOUT_WHY_held, "an operator holds it: nothing is offered");

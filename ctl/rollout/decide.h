@@ -4,7 +4,8 @@
 // calls has evaluated selectors, strata and variants, and looks up nothing here. In order:
 //
 //   0. it seems to be two devices that share an identity: nothing until a person decided;
-//   1. an update that is under way: go on, wait, or give it up;
+//   1. an update that is under way: go on, wait, or give it up (as one that is not activated yet is
+//      by a device that was pinned to something else);
 //   2. a rollout that goes back, and of which the device has the release: revert;
 //   3. held: nothing. Pinned: the pinned release;
 //   4. rollouts, newest first: the first one that has something for it. Of two for a release of the

@@ -108,8 +108,8 @@ static unsigned status_of(const struct err_kind *kind) {
         {&err_no_space, 507},
         {&err_internal, 500},
         {&err_memory, 503},
-        {&err_io, 500},
-        {&err_read_only, 500},
+        {&err_io, 503}, // of a disk: what is refused now may be taken when somebody mended it
+        {&err_read_only, 503},
         {&err_bad_store, 500},
         {&err_audit_broken, 500},
     };

@@ -18,13 +18,16 @@
 struct used {
     int64_t at_ms;
     uint8_t body[BODY_BYTES];
+    uint32_t older; // slot + 1 of the one noted before it in its chain; 0: none
 };
 
 struct serve_challenges {
     pthread_mutex_t lock;
     uint8_t key[32];
     struct used *used; // a ring in order of use; grows up to its ceiling
+    uint32_t *newest;  // [capacity]: slot + 1 of the newest of each chain; 0: none
     size_t first, n, capacity;
+    uint64_t n_compared;
 };
 
 int serve_challenge_open(struct serve_challenges **ret, struct err *e) {
@@ -42,6 +45,7 @@ void serve_challenge_close(struct serve_challenges *c) {
         return;
     (void)pthread_mutex_destroy(&c->lock);
     free(c->used);
+    free(c->newest);
     free(c);
 }
 
@@ -67,36 +71,76 @@ static bool differ(const uint8_t *a, const uint8_t *b, size_t len) {
     return bits != 0;
 }
 
+// The random bytes are ours and under the MAC: nobody can choose them so that chains get long.
+static uint32_t *chain(struct serve_challenges *c, const uint8_t *body) {
+    uint64_t random = 0;
+    memcpy(&random, body + sizeof(int64_t), sizeof random);
+    return &c->newest[random % c->capacity];
+}
+
+static void add(struct serve_challenges *c, const uint8_t *body, int64_t at_ms) {
+    size_t slot = (c->first + c->n++) % c->capacity;
+    uint32_t *newest = chain(c, body);
+    c->used[slot] = (struct used){.at_ms = at_ms, .older = *newest};
+    memcpy(c->used[slot].body, body, BODY_BYTES);
+    *newest = (uint32_t)slot + 1;
+}
+
+// The oldest of all is the last of its chain.
+static void drop_oldest(struct serve_challenges *c) {
+    uint32_t *at = chain(c, c->used[c->first].body);
+    while (*at != c->first + 1)
+        at = &c->used[*at - 1].older;
+    *at = 0;
+    c->first = (c->first + 1) % c->capacity;
+    c->n--;
+}
+
+static bool is_used(struct serve_challenges *c, const uint8_t *body) {
+    if (c->n == 0)
+        return false;
+    for (uint32_t at = *chain(c, body); at != 0; at = c->used[at - 1].older) {
+        c->n_compared++;
+        if (memcmp(c->used[at - 1].body, body, BODY_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int grow(struct serve_challenges *c, struct err *e) {
+    struct serve_challenges old = *c;
     size_t capacity = c->capacity == 0 ? 256 : c->capacity * 2;
     if (capacity > SERVE_CHALLENGE_USED_MAX)
         return err_set(e, &err_overloaded, "too many devices sign in at the same time");
-    struct used *grown = malloc(capacity * sizeof *grown);
-    if (grown == NULL)
+    struct used *used = malloc(capacity * sizeof *used);
+    uint32_t *newest = calloc(capacity, sizeof *newest);
+    if (used == NULL || newest == NULL) {
+        free(used);
+        free(newest);
         return err_set(e, &err_memory, "noting a challenge: out of memory");
-    for (size_t i = 0; i < c->n; i++)
-        grown[i] = c->used[(c->first + i) % c->capacity];
-    free(c->used);
-    c->used = grown;
+    }
+    c->used = used;
+    c->newest = newest;
     c->capacity = capacity;
-    c->first = 0;
+    c->first = c->n = 0;
+    for (size_t i = 0; i < old.n; i++) {
+        const struct used *one = &old.used[(old.first + i) % old.capacity];
+        add(c, one->body, one->at_ms);
+    }
+    free(old.used);
+    free(old.newest);
     return 0;
 }
 
 // Notes it as used. Under the lock.
 static int note(struct serve_challenges *c, const uint8_t *body, int64_t now_ms, struct err *e) {
-    while (c->n > 0 && now_ms - c->used[c->first].at_ms > SERVE_CHALLENGE_S * 1000LL) {
-        c->first = (c->first + 1) % c->capacity;
-        c->n--;
-    }
-    for (size_t i = 0; i < c->n; i++)
-        if (memcmp(c->used[(c->first + i) % c->capacity].body, body, BODY_BYTES) == 0)
-            return err_set(e, &err_unauthorized, "the challenge was used already: get a new one");
+    while (c->n > 0 && now_ms - c->used[c->first].at_ms > SERVE_CHALLENGE_S * 1000LL)
+        drop_oldest(c);
+    if (is_used(c, body))
+        return err_set(e, &err_unauthorized, "the challenge was used already: get a new one");
     if (c->n == c->capacity && grow(c, e) < 0)
         return -1;
-    struct used *slot = &c->used[(c->first + c->n++) % c->capacity];
-    slot->at_ms = now_ms;
-    memcpy(slot->body, body, BODY_BYTES);
+    add(c, body, now_ms);
     return 0;
 }
 
@@ -134,4 +178,11 @@ int serve_challenge_use(struct serve_challenges *c, const char *challenge, int64
     int done = note(c, given, now_ms, e);
     (void)pthread_mutex_unlock(&c->lock);
     return done;
+}
+
+uint64_t serve_challenge_compared(struct serve_challenges *c) {
+    (void)pthread_mutex_lock(&c->lock);
+    uint64_t n = c->n_compared;
+    (void)pthread_mutex_unlock(&c->lock);
+    return n;
 }

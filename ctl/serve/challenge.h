@@ -2,7 +2,8 @@
 //
 // Challenges that devices sign: 32 bytes that are good for two minutes, once. A challenge carries
 // its time and a MAC by a key that lives as long as the process, so that handing one out costs no
-// memory; only those that were used are remembered, until they expire. Thread-safe.
+// memory; only those that were used are remembered, until they expire. What a use costs does not
+// grow with how many are remembered. Thread-safe.
 #pragma once
 
 #include "base/err.h"
@@ -25,3 +26,5 @@ int serve_challenge_check(const struct serve_challenges *challenges, const char 
 // ours, expired, used), overloaded.
 int serve_challenge_use(struct serve_challenges *challenges, const char *challenge, int64_t now_ms,
                         struct err *e) __attribute__((nonnull));
+// How many remembered ones were looked at so far: the cost of all uses. For those who measure.
+uint64_t serve_challenge_compared(struct serve_challenges *challenges) __attribute__((nonnull));

@@ -246,10 +246,13 @@ static int hold(struct store_db *db, struct serve_call *call, struct store_devic
                 struct err *e) {
     static const char *const known[] = {"held", NULL};
     struct doc_at at;
+    bool was = device->held;
     (void)db;
-    if (serve_call_members(call, known, &at, e) < 0)
+    if (serve_call_members(call, known, &at, e) < 0 || doc_bool(&at, "held", &device->held, e) < 0)
         return -1;
-    return doc_bool(&at, "held", &device->held, e);
+    if (!was)
+        device->held_s = serve_call_now_s(call);
+    return 0;
 }
 
 int serve_devices_hold(struct store_db *db, struct serve_call *call, struct err *e) {

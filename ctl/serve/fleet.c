@@ -80,6 +80,9 @@ int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rol
     struct rollout_progress before = r->row.progress;
     struct rollout_counts counts = {
         .tallies = r->tallies, .n_strata = r->n_strata, .now_s = now_s(fleet)};
+    if (before.state == ROLLOUT_STATE_RUNNING &&
+        store_device_count_held(fleet->db, r->row.policy.name, &counts.held, e) < 0)
+        return -1;
     if (rollout_advance(&r->row.policy, &rollout_gate_threshold, &counts, &r->row.progress) !=
         ROLLOUT_MOVED)
         return 0;
@@ -157,7 +160,7 @@ static int note_lost(void *context, const struct store_device *device, struct er
     return lost->n == LOST_PER_TICK ? 1 : 0;
 }
 
-static int lose(const struct serve_fleet *fleet, const char *id, struct err *e) {
+static int lose(const struct serve_fleet *fleet, const char *id, const char *text, struct err *e) {
     struct store_device device = {.held = false};
     if (store_device_get(fleet->db, id, &device, e) != 0)
         return e->kind == NULL ? 0 : -1;
@@ -165,26 +168,37 @@ static int lose(const struct serve_fleet *fleet, const char *id, struct err *e) 
     if (done == 0)
         done = store_device_put(fleet->db, &device, e);
     if (done == 0)
-        done = tell(fleet, "device_lost", id, device.task.rollout, "",
-                    "took the offer and has not been heard of since", e);
+        done = tell(fleet, "device_lost", id, device.task.rollout, "", text, e);
     store_device_clear(&device);
     return done;
 }
 
-// Devices at work on one rollout ("" on an offer without one), by its own time to wait.
+static int lose_each(const struct serve_fleet *fleet, const struct lost *lost, const char *text,
+                     struct err *e) {
+    for (size_t i = 0; i < lost->n; i++)
+        if (lose(fleet, lost->ids[i], text, e) < 0)
+            return -1;
+    return 0;
+}
+
+// Devices at work on one rollout ("" on an offer without one), by its own time to wait: who was not
+// heard of for so long, and who was held for so long and will not go on before somebody decides.
 static int lose_silent(const struct serve_fleet *fleet, const char *rollout, uint64_t timeout_s,
                        int64_t started_s, struct err *e) {
-    struct lost lost = {.n = 0};
+    struct lost lost = {.n = 0}, held = {.n = 0};
     int64_t before_s = now_s(fleet) - (int64_t)timeout_s + 1;
     // While the controller was down nobody could call.
     if (started_s >= before_s)
         return 0;
     if (store_device_silent(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &lost, e) < 0)
         return -1;
-    for (size_t i = 0; i < lost.n; i++)
-        if (lose(fleet, lost.ids[i], e) < 0)
-            return -1;
-    return 0;
+    if (lose_each(fleet, &lost, "took the offer and has not been heard of since", e) < 0 ||
+        store_device_held(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &held, e) < 0)
+        return -1;
+    return lose_each(fleet, &held,
+                     "took the offer, and an operator has held it since for longer than is waited "
+                     "for a device",
+                     e);
 }
 
 static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {

@@ -47,9 +47,12 @@ static int run(struct store_db *db, void *context, struct err *e) {
     if (tick->n++ % TRIM_EVERY == 0 && store_event_trim(db, e) < 0)
         return -1;
     serve_repository_tick(tick->server, db, fleet.now_ms);
-    if (serve_engine_load(engine, db, e) < 0)
-        return -1;
-    return serve_fleet_tick(&fleet, tick->started_s, e);
+    int result = serve_engine_load(engine, db, e);
+    if (result == 0)
+        result = serve_fleet_tick(&fleet, tick->started_s, e);
+    if (result < 0) // the next one of its batch must not see what it changed
+        serve_engine_doubt(engine);
+    return result;
 }
 
 static void done(void *context, int result, const struct err *e) {

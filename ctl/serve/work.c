@@ -85,8 +85,7 @@ static bool park(struct serve_waiting *w, struct serve_work *work) {
     return room;
 }
 
-static int run(struct store_db *db, void *context, struct err *e) {
-    struct serve_work *work = context;
+static int carry_out(struct store_db *db, const struct serve_work *work, struct err *e) {
     struct serve_call *call = work->call;
     struct serve_server *server = call->server;
     call->now_ms = chrono_wall_ms(server->clock);
@@ -97,6 +96,16 @@ static int run(struct store_db *db, void *context, struct err *e) {
     if (work->only_authorise || call->route->run == NULL)
         return 0;
     return call->route->run(db, call, e);
+}
+
+// What a call that fails has changed in memory is forgotten before the next one of its batch reads
+// it.
+static int run(struct store_db *db, void *context, struct err *e) {
+    struct serve_work *work = context;
+    int result = carry_out(db, work, e);
+    if (result < 0)
+        serve_engine_doubt(work->call->server->engine);
+    return result;
 }
 
 static void done(void *context, int result, const struct err *e) {

@@ -3,6 +3,7 @@
 // The workspace of a controller.
 #include "ctl/serve/workspace.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,10 @@ int serve_workspace_open(struct serve_server *server, struct err *e) {
     server->workspace = server->bundles = -1;
     if (fs_open_dir(AT_FDCWD, server->options->workspace, &server->workspace, e) < 0)
         return err_prefix(e, "opening the workspace");
+    // SQLite would say less of it, and later.
+    if (faccessat(server->workspace, ".", W_OK, AT_EACCESS) < 0)
+        return err_errno(e, errno, "%s: the controller keeps its store here and cannot write",
+                         server->options->workspace);
     if (open_root(server, e) < 0 || open_director(server, e) < 0)
         return -1;
     if (fs_make_dir(server->workspace, "bundles", 0755, e) < 0)

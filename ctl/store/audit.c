@@ -114,7 +114,8 @@ int store_audit_list(struct store_db *db, uint64_t after, uint64_t max, json_t *
 }
 
 // Whether the row continues the chain; moves *io on when it does.
-static int check_row(sqlite3_stmt *row, struct store_audit_state *io, struct err *e) {
+static int check_row(void *context, sqlite3_stmt *row, struct err *e) {
+    struct store_audit_state *io = context;
     OWN(json) json_t *made = NULL;
     struct keys_digest stored, computed;
     char hex[KEYS_DIGEST_HEX];
@@ -139,14 +140,8 @@ static int check_row(sqlite3_stmt *row, struct store_audit_state *io, struct err
 
 int store_audit_verify(struct store_db *db, struct store_audit_state *ret, struct err *e) {
     sqlite3_stmt *row = NULL;
-    int found = 0;
     *ret = (struct store_audit_state){.rows = 0};
     if (store_sql_query(db, &row, e, "SELECT * FROM audit ORDER BY number", "") < 0)
         return -1;
-    while ((found = store_sql_row(db, row, e)) == 0)
-        if (check_row(row, ret, e) < 0) {
-            store_sql_reset(row);
-            return -1;
-        }
-    return found < 0 ? -1 : 0;
+    return store_sql_each(db, row, check_row, ret, e);
 }

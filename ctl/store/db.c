@@ -19,6 +19,13 @@ static const char schema_2[] =
     " stratum INTEGER NOT NULL, since_s INTEGER NOT NULL, bundle BLOB NOT NULL,"
     " PRIMARY KEY(bucket, device, rollout)) WITHOUT ROWID;";
 
+// Version 3 noted since when a device is held: one that took an offer is not waited for for ever.
+static const char schema_3[] =
+    "ALTER TABLE device ADD COLUMN held_s INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE device SET held_s=CAST(strftime('%s','now') AS INTEGER) WHERE held=1;"
+    "CREATE INDEX device_held ON device(task_rollout, held_s)"
+    " WHERE held=1 AND task_state BETWEEN 1 AND 2;";
+
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -104,9 +111,10 @@ static int set_up(struct store_db *db, struct err *e) {
         return e->kind == NULL ? 0 : -1;
     if (store_sql_script(db, "BEGIN IMMEDIATE;", e) < 0 ||
         (version < 1 && store_sql_script(db, schema, e) < 0) ||
-        store_sql_script(db, schema_2, e) < 0)
+        (version < 2 && store_sql_script(db, schema_2, e) < 0) ||
+        store_sql_script(db, schema_3, e) < 0)
         return -1;
-    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=2; COMMIT;",
+    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=3; COMMIT;",
                             e);
 }
 
@@ -120,6 +128,10 @@ int store_db_open(const char *path, struct store_db **ret, struct err *e) {
                                NULL);
     if (code != SQLITE_OK)
         (void)store_sql_failed(db, code, "opening", e);
+    else if (sqlite3_db_readonly(db->handle, "main") == 1) // what cannot be written is opened so
+        (void)err_set(e, &err_read_only,
+                      "opening the store: it can be read, and not written: the file belongs to "
+                      "another user, or is on a disk that is read-only");
     else if (set_up(db, e) == 0) {
         *ret = db;
         return 0;

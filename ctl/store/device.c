@@ -11,7 +11,8 @@
 #define COLUMNS                                                                                    \
     "id,state,key,created_s,seen_s,token_epoch,sequence,nonce,nonce_before,clone_s,report_acked,"  \
     "held,pin_name,pin_version,direct_attempt,task_rollout,task_attempt,task_state,task_stage,"    \
-    "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest"
+    "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest,held_" \
+    "s"
 
 static const char *const state_names[STORE_DEVICE_STATES] = {"pending", "accepted", "rejected",
                                                              "retired", "replacing"};
@@ -52,7 +53,8 @@ static int read_texts(sqlite3_stmt *row, struct store_device *ret, struct err *e
     return store_sql_text(row, 27, ret->facts_digest, sizeof ret->facts_digest, e);
 }
 
-static int read_row(sqlite3_stmt *row, struct store_device *ret, struct err *e) {
+static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
+    struct store_device *ret = context;
     *ret = (struct store_device){.state = (enum store_device_state)store_sql_int(row, 1),
                                  .created_s = store_sql_int(row, 3),
                                  .seen_s = store_sql_int(row, 4),
@@ -61,6 +63,7 @@ static int read_row(sqlite3_stmt *row, struct store_device *ret, struct err *e) 
                                  .clone_s = store_sql_int(row, 9),
                                  .report_acked = (uint64_t)store_sql_int(row, 10),
                                  .held = store_sql_int(row, 11) != 0,
+                                 .held_s = store_sql_int(row, 28),
                                  .direct_attempt = (uint64_t)store_sql_int(row, 14)};
     if (read_texts(row, ret, e) < 0 || read_task(row, &ret->task, e) < 0 ||
         store_sql_json(row, 24, &ret->labels, e) < 0 ||
@@ -76,12 +79,7 @@ int store_device_get(struct store_db *db, const char *id, struct store_device *r
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM device WHERE bucket=? AND id=?", "it",
                         (int64_t)store_db_bucket(id), id) < 0)
         return -1;
-    int found = store_sql_row(db, row, e);
-    if (found != 0)
-        return found < 0 ? -1 : STORE_ABSENT;
-    int done = read_row(row, ret, e);
-    store_sql_reset(row);
-    return done;
+    return store_sql_one(db, row, read_row, ret, e);
 }
 
 int store_device_add(struct store_db *db, const struct store_device *d, struct err *e) {
@@ -107,13 +105,13 @@ int store_device_put(struct store_db *db, const struct store_device *d, struct e
         "UPDATE device SET state=?,key=?,created_s=?,seen_s=?,token_epoch=?,sequence=?,nonce=?,"
         "nonce_before=?,clone_s=?,report_acked=?,held=?,pin_name=?,pin_version=?,direct_attempt=?,"
         "task_rollout=?,task_attempt=?,task_state=?,task_stage=?,task_stratum=?,task_since_s=?,"
-        "task_bundle=?,why_code=?,why_text=?,said=? WHERE bucket=? AND id=?",
-        "ibiiiittiiittitiiiiibttjit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
+        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=? WHERE bucket=? AND id=?",
+        "ibiiiittiiittitiiiiibttjiit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
         d->seen_s, (int64_t)d->token_epoch, (int64_t)d->sequence, d->nonce, d->nonce_before,
         d->clone_s, (int64_t)d->report_acked, (int64_t)d->held, d->pin_name, d->pin_version,
         (int64_t)d->direct_attempt, t->rollout, (int64_t)t->attempt, (int64_t)t->state,
         (int64_t)t->stage, (int64_t)t->stratum, t->since_s, t->bundle.bytes, sizeof t->bundle.bytes,
-        d->why_code, d->why_text, d->said, (int64_t)store_db_bucket(d->id), d->id);
+        d->why_code, d->why_text, d->said, d->held_s, (int64_t)store_db_bucket(d->id), d->id);
 }
 
 int store_device_put_facts(struct store_db *db, const struct store_device *d, struct err *e) {
@@ -134,42 +132,62 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e) {
                          id);
 }
 
-static int visit_all(struct store_db *db, sqlite3_stmt *row, store_device_visit visit,
-                     void *context, struct err *e) {
-    int found = 0;
-    while ((found = store_sql_row(db, row, e)) == 0) {
-        struct store_device device;
-        int done = read_row(row, &device, e);
-        if (done == 0) {
-            done = visit(context, &device, e);
-            store_device_clear(&device);
-        }
-        if (done != 0) {
-            store_sql_reset(row);
-            return done < 0 ? -1 : 0;
-        }
-    }
-    return found < 0 ? -1 : 0;
+struct visit {
+    store_device_visit fn;
+    void *context;
+};
+
+static int visit_row(void *context, sqlite3_stmt *row, struct err *e) {
+    const struct visit *visit = context;
+    struct store_device device;
+    if (read_row(&device, row, e) < 0)
+        return -1;
+    int done = visit->fn(visit->context, &device, e);
+    store_device_clear(&device);
+    return done;
 }
 
 int store_device_list(struct store_db *db, const char *after, store_device_visit visit,
                       void *context, struct err *e) {
+    struct visit each = {visit, context};
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM device WHERE id>? ORDER BY id", "t",
                         after) < 0)
         return -1;
-    return visit_all(db, row, visit, context, e);
+    return store_sql_each(db, row, visit_row, &each, e);
 }
 
 int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                         store_device_visit visit, void *context, struct err *e) {
+    struct visit each = {visit, context};
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e,
                         "SELECT " COLUMNS " FROM device WHERE task_state BETWEEN 1 AND 3 AND"
                         " seen_s<? AND task_rollout=? ORDER BY seen_s LIMIT ?",
                         "iti", before_s, rollout, (int64_t)max) < 0)
         return -1;
-    return visit_all(db, row, visit, context, e);
+    return store_sql_each(db, row, visit_row, &each, e);
+}
+
+int store_device_held(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
+                      store_device_visit visit, void *context, struct err *e) {
+    struct visit each = {visit, context};
+    sqlite3_stmt *row = NULL;
+    if (store_sql_query(db, &row, e,
+                        "SELECT " COLUMNS " FROM device WHERE held=1 AND"
+                        " task_state BETWEEN 1 AND 2 AND task_rollout=? AND held_s<?"
+                        " ORDER BY held_s LIMIT ?",
+                        "tii", rollout, before_s, (int64_t)max) < 0)
+        return -1;
+    return store_sql_each(db, row, visit_row, &each, e);
+}
+
+int store_device_count_held(struct store_db *db, const char *rollout, uint64_t *ret,
+                            struct err *e) {
+    return store_sql_count(db, ret, e,
+                           "SELECT count(*) FROM device WHERE held=1 AND"
+                           " task_state BETWEEN 1 AND 2 AND task_rollout=?",
+                           "t", rollout);
 }
 
 int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e) {
@@ -192,12 +210,6 @@ int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, s
 
 int store_device_count(struct store_db *db, enum store_device_state state, uint64_t *ret,
                        struct err *e) {
-    sqlite3_stmt *row = NULL;
-    if (store_sql_query(db, &row, e, "SELECT count(*) FROM device WHERE state=?", "i",
-                        (int64_t)state) < 0 ||
-        store_sql_row(db, row, e) < 0)
-        return -1;
-    *ret = (uint64_t)store_sql_int(row, 0);
-    store_sql_reset(row);
-    return 0;
+    return store_sql_count(db, ret, e, "SELECT count(*) FROM device WHERE state=?", "i",
+                           (int64_t)state);
 }

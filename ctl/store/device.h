@@ -45,6 +45,7 @@ struct store_device {
     int64_t clone_s;       // since when two seem to share the identity; 0 never
     uint64_t report_acked; // every report up to this id is here
     bool held;
+    int64_t held_s;                     // since when, when it is held
     char pin_name[BUNDLE_NAME_MAX + 1]; // "" not pinned
     char pin_version[BUNDLE_RELEASE_MAX + 1];
     uint64_t direct_attempt; // of offers without a rollout, from 1
@@ -87,6 +88,14 @@ int store_device_list(struct store_db *db, const char *after, store_device_visit
 int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                         store_device_visit visit, void *context, struct err *e)
     __attribute__((nonnull(1, 2, 5, 7)));
+// Those that an operator holds since before `before_s` and that took the rollout's offer and did
+// not activate it (offered, staged): longest held first, at most `max`.
+int store_device_held(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
+                      store_device_visit visit, void *context, struct err *e)
+    __attribute__((nonnull(1, 2, 5, 7)));
+// How many there are of them, whenever they were held.
+int store_device_count_held(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e)
+    __attribute__((nonnull));
 // Accepted devices whose task is the rollout's and which may hold its release (rollout_task_took).
 int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e)
     __attribute__((nonnull));

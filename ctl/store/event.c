@@ -6,13 +6,7 @@
 #include "ctl/store/sql.h"
 
 int store_event_last(struct store_db *db, uint64_t *ret, struct err *e) {
-    sqlite3_stmt *row = NULL;
-    if (store_sql_query(db, &row, e, "SELECT max(id) FROM event", "") < 0 ||
-        store_sql_row(db, row, e) < 0)
-        return -1;
-    *ret = (uint64_t)store_sql_int(row, 0);
-    store_sql_reset(row);
-    return 0;
+    return store_sql_count(db, ret, e, "SELECT max(id) FROM event", "");
 }
 
 int store_event_add(struct store_db *db, struct store_event *io, int64_t at_ms, struct err *e) {
@@ -26,7 +20,8 @@ int store_event_add(struct store_db *db, struct store_event *io, int64_t at_ms, 
                          io->text);
 }
 
-static int read_row(sqlite3_stmt *row, struct store_event *ret, struct err *e) {
+static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
+    struct store_event *ret = context;
     *ret =
         (struct store_event){.id = (uint64_t)store_sql_int(row, 0), .at_s = store_sql_int(row, 1)};
     if (store_sql_text(row, 2, ret->kind, sizeof ret->kind, e) < 0 ||
@@ -37,27 +32,30 @@ static int read_row(sqlite3_stmt *row, struct store_event *ret, struct err *e) {
     return store_sql_text(row, 6, ret->text, sizeof ret->text, e);
 }
 
+struct visit {
+    int (*fn)(void *context, const struct store_event *event, struct err *e);
+    void *context;
+};
+
+static int visit_row(void *context, sqlite3_stmt *row, struct err *e) {
+    const struct visit *visit = context;
+    struct store_event one;
+    if (read_row(&one, row, e) < 0)
+        return -1;
+    return visit->fn(visit->context, &one, e);
+}
+
 int store_event_list(struct store_db *db, uint64_t after,
                      int (*visit)(void *context, const struct store_event *event, struct err *e),
                      void *context, struct err *e) {
+    struct visit each = {visit, context};
     sqlite3_stmt *row = NULL;
-    int found = 0;
     if (store_sql_query(db, &row, e,
                         "SELECT id,at_s,kind,subject,rollout,code,text FROM event WHERE id>?"
                         " ORDER BY id",
                         "i", (int64_t)after) < 0)
         return -1;
-    while ((found = store_sql_row(db, row, e)) == 0) {
-        struct store_event event;
-        int done = read_row(row, &event, e);
-        if (done == 0)
-            done = visit(context, &event, e);
-        if (done != 0) {
-            store_sql_reset(row);
-            return done < 0 ? -1 : 0;
-        }
-    }
-    return found < 0 ? -1 : 0;
+    return store_sql_each(db, row, visit_row, &each, e);
 }
 
 int store_event_trim(struct store_db *db, struct err *e) {

@@ -15,7 +15,8 @@ void store_release_clear(struct store_bundle *bundle) {
     bundle->components = NULL;
 }
 
-static int read_row(sqlite3_stmt *row, struct store_bundle *ret, struct err *e) {
+static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
+    struct store_bundle *ret = context;
     *ret = (struct store_bundle){.size = (uint64_t)store_sql_int(row, 5),
                                  .serial = (uint64_t)store_sql_int(row, 6),
                                  .expires_s = store_sql_int(row, 7),
@@ -35,12 +36,7 @@ int store_release_get(struct store_db *db, const char *id, struct store_bundle *
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM bundle WHERE id=?", "t", id) < 0)
         return -1;
-    int found = store_sql_row(db, row, e);
-    if (found != 0)
-        return found < 0 ? -1 : STORE_ABSENT;
-    int done = read_row(row, ret, e);
-    store_sql_reset(row);
-    return done;
+    return store_sql_one(db, row, read_row, ret, e);
 }
 
 static int refuse_same_variant(void *context, const struct store_bundle *there, struct err *e) {
@@ -73,26 +69,29 @@ int store_release_add(struct store_db *db, const struct store_bundle *b, struct 
                          b->actor, b->components);
 }
 
+struct visit {
+    store_release_visit fn;
+    void *context;
+};
+
+static int visit_row(void *context, sqlite3_stmt *row, struct err *e) {
+    const struct visit *visit = context;
+    struct store_bundle one;
+    if (read_row(&one, row, e) < 0)
+        return -1;
+    int done = visit->fn(visit->context, &one, e);
+    store_release_clear(&one);
+    return done;
+}
+
 int store_release_list(struct store_db *db, const char *name, const char *version,
                        store_release_visit visit, void *context, struct err *e) {
+    struct visit each = {visit, context};
     sqlite3_stmt *row = NULL;
-    int found = 0;
     if (store_sql_query(db, &row, e,
                         "SELECT " COLUMNS " FROM bundle WHERE (?1='' OR name=?1) AND"
                         " (?2='' OR version=?2) ORDER BY name, published_s DESC, version, variant",
                         "tt", name == NULL ? "" : name, version == NULL ? "" : version) < 0)
         return -1;
-    while ((found = store_sql_row(db, row, e)) == 0) {
-        struct store_bundle bundle;
-        int done = read_row(row, &bundle, e);
-        if (done == 0) {
-            done = visit(context, &bundle, e);
-            store_release_clear(&bundle);
-        }
-        if (done != 0) {
-            store_sql_reset(row);
-            return done < 0 ? -1 : 0;
-        }
-    }
-    return found < 0 ? -1 : 0;
+    return store_sql_each(db, row, visit_row, &each, e);
 }

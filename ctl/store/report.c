@@ -35,7 +35,8 @@ int store_report_add(struct store_db *db, const char *device, const struct bundl
         "iti", bucket, device, (int64_t)(report->id - STORE_REPORT_PER_DEVICE));
 }
 
-static int read_row(sqlite3_stmt *row, json_t **ret, struct err *e) {
+static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
+    json_t **ret = context;
     char text[CHRONO_TEXT_BYTES];
     json_t *body = NULL;
     if (store_sql_json(row, 0, &body, e) < 0)
@@ -50,24 +51,25 @@ static int read_row(sqlite3_stmt *row, json_t **ret, struct err *e) {
     return 0;
 }
 
+static int add_row(void *context, sqlite3_stmt *row, struct err *e) {
+    json_t *body = NULL;
+    if (read_row(&body, row, e) < 0)
+        return -1;
+    return json_array_append_new(context, body) == 0
+               ? 0
+               : err_set(e, &err_memory, "reading reports: out of memory");
+}
+
 int store_report_list(struct store_db *db, const char *device, uint64_t max, json_t **ret,
                       struct err *e) {
     sqlite3_stmt *row = NULL;
     OWN(json) json_t *list = json_array();
-    int found = 0;
     if (store_sql_query(db, &row, e,
                         "SELECT body,received_s FROM report WHERE bucket=? AND device=?"
                         " ORDER BY id DESC LIMIT ?",
                         "iti", (int64_t)store_db_bucket(device), device, (int64_t)max) < 0)
         return -1;
-    while ((found = store_sql_row(db, row, e)) == 0) {
-        json_t *body = NULL;
-        if (read_row(row, &body, e) < 0 || json_array_append_new(list, body) < 0) {
-            store_sql_reset(row);
-            return err_set(e, &err_memory, "reading reports: out of memory");
-        }
-    }
-    if (found < 0)
+    if (store_sql_each(db, row, add_row, list, e) < 0)
         return -1;
     *ret = own_take(&list);
     return 0;
@@ -80,12 +82,7 @@ int store_report_failure(struct store_db *db, const char *device, json_t **ret, 
                         " failure=1 ORDER BY id DESC LIMIT 1",
                         "it", (int64_t)store_db_bucket(device), device) < 0)
         return -1;
-    int found = store_sql_row(db, row, e);
-    if (found != 0)
-        return found < 0 ? -1 : STORE_ABSENT;
-    int done = read_row(row, ret, e);
-    store_sql_reset(row);
-    return done;
+    return store_sql_one(db, row, read_row, ret, e);
 }
 
 int store_report_forget(struct store_db *db, const char *device, struct err *e) {

@@ -17,24 +17,28 @@ static json_t *progress_json(const struct rollout_progress *p) {
     json_t *started = json_array();
     for (size_t i = 0; i < ROLLOUT_POLICY_STAGES_MAX; i++)
         (void)json_array_append_new(started, json_integer(p->started_s[i]));
-    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:s}", "state",
-                     rollout_advance_state_name(p->state), "attempt", (json_int_t)p->attempt,
-                     "stage", (json_int_t)p->stage, "approved", (json_int_t)p->approved, "started",
-                     started, "complete", (json_int_t)p->complete_s, "ended",
-                     (json_int_t)p->ended_s, "failed_stage", (json_int_t)p->failed_stage, "gone",
-                     (json_int_t)p->gone, "why_code", rollout_why_name(p->why.code), "why_text",
-                     p->why.text);
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:s, s:s}",
+                     "state", rollout_advance_state_name(p->state), "attempt",
+                     (json_int_t)p->attempt, "stage", (json_int_t)p->stage, "approved",
+                     (json_int_t)p->approved, "started", started, "complete",
+                     (json_int_t)p->complete_s, "ended", (json_int_t)p->ended_s, "failed_stage",
+                     (json_int_t)p->failed_stage, "gone", (json_int_t)p->gone, "why_code",
+                     rollout_why_name(p->why.code), "why_text", p->why.text, "back", (int)p->back,
+                     "back_code", p->back ? rollout_why_name(p->back_why.code) : "", "back_text",
+                     p->back ? p->back_why.text : "");
 }
 
 static int read_progress(json_t *from, struct rollout_progress *ret, struct err *e) {
-    const char *state = NULL, *code = NULL, *text = NULL;
+    const char *state = NULL, *code = NULL, *text = NULL, *back_code = "", *back_text = "";
+    int back = 0; // since version 3
     json_t *started = NULL;
     json_int_t attempt, stage, approved, complete, ended, failed, gone = 0; // since version 2
     unsigned s = 0;
-    if (json_unpack(from, "{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s?I, s:s, s:s}", "state",
-                    &state, "attempt", &attempt, "stage", &stage, "approved", &approved, "started",
-                    &started, "complete", &complete, "ended", &ended, "failed_stage", &failed,
-                    "gone", &gone, "why_code", &code, "why_text", &text) < 0)
+    if (json_unpack(from, "{s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s?I, s:s, s:s, s?b, s?s, s?s}",
+                    "state", &state, "attempt", &attempt, "stage", &stage, "approved", &approved,
+                    "started", &started, "complete", &complete, "ended", &ended, "failed_stage",
+                    &failed, "gone", &gone, "why_code", &code, "why_text", &text, "back", &back,
+                    "back_code", &back_code, "back_text", &back_text) < 0)
         return bad("progress", e);
     while (s < ROLLOUT_STATES && strcmp(state, rollout_advance_state_name(s)) != 0)
         s++;
@@ -47,10 +51,12 @@ static int read_progress(json_t *from, struct rollout_progress *ret, struct err 
                                      .complete_s = complete,
                                      .ended_s = ended,
                                      .failed_stage = (uint64_t)failed,
-                                     .gone = (uint64_t)gone};
+                                     .gone = (uint64_t)gone,
+                                     .back = back != 0};
     for (size_t i = 0; i < ROLLOUT_POLICY_STAGES_MAX; i++)
         ret->started_s[i] = json_integer_value(json_array_get(started, i));
     rollout_why_set(&ret->why, rollout_why_find(code), "%s", text);
+    rollout_why_set(&ret->back_why, rollout_why_find(back_code), "%s", back_text);
     return 0;
 }
 

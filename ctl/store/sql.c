@@ -4,6 +4,7 @@
 #include "ctl/store/sql.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,11 +32,19 @@ static const struct err_kind *kind_of(int code) {
     return &err_io;
 }
 
+// What SQLite calls an I/O error may be one that people can do something about.
+static const struct err_kind *kind_of_system(struct store_db *db, const struct err_kind *kind) {
+    int cause = db->handle == NULL || kind != &err_io ? 0 : sqlite3_system_errno(db->handle);
+    if (cause == EROFS)
+        return &err_read_only;
+    return cause == ENOSPC || cause == EDQUOT ? &err_no_space : kind;
+}
+
 int store_sql_failed(struct store_db *db, int code, const char *doing, struct err *e) {
     const char *text = db->handle == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db->handle);
     const char *advice =
         (code & 0xff) == SQLITE_BUSY ? " (another controller is running on it)" : "";
-    return err_set(e, kind_of(code), "%s the store: %s%s", doing, text, advice);
+    return err_set(e, kind_of_system(db, kind_of(code)), "%s the store: %s%s", doing, text, advice);
 }
 
 static int find(struct store_db *db, const char *text, sqlite3_stmt **ret, struct err *e) {
@@ -126,6 +135,43 @@ int store_sql_row(struct store_db *db, sqlite3_stmt *statement, struct err *e) {
 void store_sql_reset(sqlite3_stmt *statement) {
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement); // what was bound may be large
+}
+
+int store_sql_one(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                  struct err *e) {
+    int found = store_sql_row(db, statement, e);
+    if (found != 0)
+        return found < 0 ? -1 : STORE_ABSENT;
+    int done = read(context, statement, e);
+    store_sql_reset(statement);
+    return done;
+}
+
+int store_sql_each(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                   struct err *e) {
+    int found = 0;
+    while ((found = store_sql_row(db, statement, e)) == 0) {
+        int done = read(context, statement, e);
+        if (done != 0) {
+            store_sql_reset(statement);
+            return done < 0 ? -1 : 0;
+        }
+    }
+    return found < 0 ? -1 : 0;
+}
+
+int store_sql_count(struct store_db *db, uint64_t *ret, struct err *e, const char *text,
+                    const char *format, ...) {
+    sqlite3_stmt *statement = NULL;
+    va_list args;
+    va_start(args, format);
+    int done = query(db, &statement, e, text, format, args);
+    va_end(args);
+    if (done < 0 || store_sql_row(db, statement, e) < 0)
+        return -1;
+    *ret = (uint64_t)store_sql_int(statement, 0);
+    store_sql_reset(statement);
+    return 0;
 }
 
 int store_sql_run(struct store_db *db, int64_t *ret_changes, struct err *e, const char *text,

@@ -43,6 +43,16 @@ enum { STORE_SQL_END = 1 };
 int store_sql_row(struct store_db *db, sqlite3_stmt *statement, struct err *e)
     __attribute__((nonnull));
 void store_sql_reset(sqlite3_stmt *statement) __attribute__((nonnull));
+// The one row of a query, or STORE_ABSENT (1): read takes it and leaves no trace when it fails.
+typedef int (*store_sql_read)(void *context, sqlite3_stmt *row, struct err *e);
+int store_sql_one(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                  struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
+// Every row of a query; read < 0 fails, > 0 ends early, which is 0 as well.
+int store_sql_each(struct store_db *db, sqlite3_stmt *statement, store_sql_read read, void *context,
+                   struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
+// The number that a query of one row and one column gives.
+int store_sql_count(struct store_db *db, uint64_t *ret, struct err *e, const char *text,
+                    const char *format, ...) __attribute__((nonnull(1, 2, 3, 4, 5)));
 // Runs one that gives no rows; *ret_changes (may be NULL) is how many rows it changed.
 int store_sql_run(struct store_db *db, int64_t *ret_changes, struct err *e, const char *text,
                   const char *format, ...) __attribute__((nonnull(1, 3, 4, 5)));

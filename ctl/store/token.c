@@ -22,7 +22,8 @@ void store_token_clear(struct store_token *token) {
     token->labels = token->serials = NULL;
 }
 
-static int read_row(sqlite3_stmt *row, struct store_token *ret, struct err *e) {
+static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
+    struct store_token *ret = context;
     *ret = (struct store_token){.kind = (enum store_token_kind)store_sql_int(row, 1),
                                 .role = (enum store_role)store_sql_int(row, 3),
                                 .max_uses = (uint64_t)store_sql_int(row, 7),
@@ -63,16 +64,6 @@ int store_token_add(struct store_db *db, struct store_token *io,
                          io->revoked_s, io->device);
 }
 
-static int read_one(struct store_db *db, sqlite3_stmt *row, struct store_token *ret,
-                    struct err *e) {
-    int found = store_sql_row(db, row, e);
-    if (found != 0)
-        return found < 0 ? -1 : STORE_ABSENT;
-    int done = read_row(row, ret, e);
-    store_sql_reset(row);
-    return done;
-}
-
 int store_token_find(struct store_db *db, const char *secret, struct store_token *ret,
                      struct err *e) {
     sqlite3_stmt *row = NULL;
@@ -81,14 +72,14 @@ int store_token_find(struct store_db *db, const char *secret, struct store_token
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM token WHERE hash=?", "b", hash.bytes,
                         sizeof hash.bytes) < 0)
         return -1;
-    return read_one(db, row, ret, e);
+    return store_sql_one(db, row, read_row, ret, e);
 }
 
 int store_token_get(struct store_db *db, const char *id, struct store_token *ret, struct err *e) {
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM token WHERE id=?", "t", id) < 0)
         return -1;
-    return read_one(db, row, ret, e);
+    return store_sql_one(db, row, read_row, ret, e);
 }
 
 int store_token_put(struct store_db *db, const struct store_token *token, struct err *e) {
@@ -96,39 +87,35 @@ int store_token_put(struct store_db *db, const struct store_token *token, struct
                          (int64_t)token->uses, token->revoked_s, token->id);
 }
 
+struct visit {
+    int (*fn)(void *context, const struct store_token *token, struct err *e);
+    void *context;
+};
+
+static int visit_row(void *context, sqlite3_stmt *row, struct err *e) {
+    const struct visit *visit = context;
+    struct store_token token;
+    if (read_row(&token, row, e) < 0)
+        return -1;
+    int done = visit->fn(visit->context, &token, e);
+    store_token_clear(&token);
+    return done;
+}
+
 int store_token_list(struct store_db *db,
                      int (*visit)(void *context, const struct store_token *token, struct err *e),
                      void *context, struct err *e) {
+    struct visit each = {visit, context};
     sqlite3_stmt *row = NULL;
-    int found = 0;
     if (store_sql_query(db, &row, e, "SELECT " COLUMNS " FROM token ORDER BY created_s DESC, id",
                         "") < 0)
         return -1;
-    while ((found = store_sql_row(db, row, e)) == 0) {
-        struct store_token token;
-        int done = read_row(row, &token, e);
-        if (done == 0) {
-            done = visit(context, &token, e);
-            store_token_clear(&token);
-        }
-        if (done != 0) {
-            store_sql_reset(row);
-            return done < 0 ? -1 : 0;
-        }
-    }
-    return found < 0 ? -1 : 0;
+    return store_sql_each(db, row, visit_row, &each, e);
 }
 
 int store_token_admins(struct store_db *db, int64_t now_s, uint64_t *ret, struct err *e) {
-    sqlite3_stmt *row = NULL;
-    if (store_sql_query(db, &row, e,
-                        "SELECT count(*) FROM token WHERE kind=? AND role=? AND selector='' AND"
-                        " revoked_s=0 AND (expires_s=0 OR expires_s>?)",
-                        "iii", (int64_t)STORE_TOKEN_OPERATOR, (int64_t)STORE_ROLE_ADMIN,
-                        now_s) < 0 ||
-        store_sql_row(db, row, e) < 0)
-        return -1;
-    *ret = (uint64_t)store_sql_int(row, 0);
-    store_sql_reset(row);
-    return 0;
+    return store_sql_count(db, ret, e,
+                           "SELECT count(*) FROM token WHERE kind=? AND role=? AND selector='' AND"
+                           " revoked_s=0 AND (expires_s=0 OR expires_s>?)",
+                           "iii", (int64_t)STORE_TOKEN_OPERATOR, (int64_t)STORE_ROLE_ADMIN, now_s);
 }

@@ -34,10 +34,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 VARIANTS = ("v1", "v2", "bad", "slow")
 GOLDEN_TOLERANCE = 1e-4
 FORWARD_TOLERANCE = 1e-4
-DEADLINE_S = 20
+DEADLINE_S = 300  # only a net
 # What a policy would bound the metric with: well above a good model on a busy machine, well below
 # the slow one.
-LATENCY_BOUND_MS = 5.0
+LATENCY_BOUND_MS = 1.0
 
 
 class Table:
@@ -123,7 +123,7 @@ def forward(data, x):
 
 def train(out, variant, *options):
     command = [os.path.join(HERE, "train.py"), "--out", out, "--variant", variant, *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE_S)
 
 
 def run_golden(component, scratch, lines):
@@ -134,7 +134,7 @@ def run_golden(component, scratch, lines):
         env={"PATH": "/usr/bin:/bin", "EDGE_SCRATCH": scratch},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
     )
 
 
@@ -357,8 +357,12 @@ class Serving(Example):
             self.point(self.component("v2"))
             process.send_signal(signal.SIGHUP)
             self.await_version("v2")
-            seen = self.metrics()
-            self.assertLess(seen["inference_latency_p95_ms"], LATENCY_BOUND_MS)
+            # The first inference may have been preempted; a window that still has the slow model's
+            # in it stays above the bound until nothing else is left of it.
+            begin = self.metrics()["inferences_total"]
+            while (seen := self.metrics())["inference_latency_p95_ms"] >= LATENCY_BOUND_MS:
+                self.assertLess(seen["inferences_total"], begin + 40)
+                time.sleep(0.02)
             self.assertEqual(
                 (seen["model_reloads_total"], seen["model_load_failures_total"]), (1, 0)
             )

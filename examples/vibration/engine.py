@@ -11,6 +11,7 @@ path whose meaning changes in one instant; two separate opens by path could see 
 generation and the labels of another.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -21,9 +22,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 # The module says with three warnings that Debian builds no Caffe, ONNX and TensorFlow parsers; we
-# need none of them.
+# need none of them; and newer ones print that they prefer another interface.
 logging.getLogger("pyarmnn").setLevel(logging.ERROR)
-import pyarmnn  # noqa: E402
+with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+    import pyarmnn  # noqa: E402
 
 MODEL_FILE = "model.tflite"
 FACTS_FILE = "model.json"

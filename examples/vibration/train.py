@@ -19,7 +19,7 @@ Variants, to be released one after another:
     bad     v2, exported with the normalisation of another sensor: one that measures in g, where
             the devices give m/s². Valid file, right shapes, sure of itself, and wrong.
     slow    v2, grown (wider and deeper, as in Net2Net) and shipped before it was pruned: the
-            same answers for over a thousand times the arithmetic
+            same answers for over three thousand times the arithmetic
 The same arguments give the same bytes on the same machine.
 """
 
@@ -49,7 +49,7 @@ ROUNDS = {
     "slow": [(300, 25), (3000, 30)],
 }
 GROWN_COPIES = 16
-GROWN_LAYERS = 64
+GROWN_LAYERS = 144
 
 
 def softmax(z):

@@ -24,10 +24,11 @@ SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
 FLIPS = os.environ.get("FLIPS", "")
 WORKERS = 2
 
-# What damage to a bundle may be called. What is not in here (internal, memory, a signal) would be a bug.
-DAMAGE = ("syntax", "limit", "not_canonical", "below_threshold", "bad_signature", "wrong_type", "bad_key", "digest_mismatch",
-          "bad_skeleton", "truncated", "trailing_data", "bad_manifest", "bad_path", "bad_tree", "bad_index", "bad_frame",
-          "bad_content")
+# What a flipped bit is called, by where it is. Of the envelope it depends on what the bit makes of the byte: of anything else the
+# signature does not hold, but what no envelope looks like is not verified, and a keyid may become another's.
+ENVELOPE = ("syntax", "not_canonical", "bad_signature", "below_threshold")
+DAMAGE = {"header of manifest.json": ("bad_skeleton",), "header of index": ("bad_skeleton",), "header of data": ("bad_skeleton",),
+          "manifest.json": ENVELOPE, "signed text": ENVELOPE, "index": ("bad_index",), "data": ("bad_frame",), "end": ("trailing_data",)}
 
 KEY = {name: forge.Key(name) for name in ("root", "bundle", "second", "director", "stranger")}
 ROLES = {"root": [KEY["root"]], "bundle": [KEY["bundle"], KEY["second"]], "director": [KEY["director"]]}
@@ -80,7 +81,7 @@ class Bench:
 
 
 def positions(data, rng):
-    """Every byte of the three headers and of the signed manifest's text is a candidate, and samples of the rest."""
+    """{place: part it is in}. Every byte of the three headers and of the signed manifest's text is a candidate, and samples of the rest."""
     members = forge.split(data)
     text = len(members[0][1].rstrip(b" "))
     sets, at = {}, 0
@@ -93,9 +94,10 @@ def positions(data, rng):
     share = {"header of manifest.json": 60, "header of index": 40, "header of data": 40, "manifest.json": 15, "signed text": 140,
              "index": 40, "data": 40, "end": 10}
     check(set(share) == set(sets), f"members of a bundle: {list(sets)}")
+    check(set(share) == set(DAMAGE), f"{set(share) ^ set(DAMAGE)}")
     if FLIPS == "all":
-        return list(range(len(data)))
-    return sorted({p for name, n in share.items() for p in rng.sample(sets[name], min(n, len(sets[name])))})
+        return {p: name for name in share for p in sets[name]}
+    return {p: name for name, n in share.items() for p in rng.sample(sets[name], min(n, len(sets[name])))}
 
 
 def test_flips(f, path, device, rng):
@@ -107,16 +109,16 @@ def test_flips(f, path, device, rng):
         bad[position] ^= 1 << bit
         name = f.path(f"flip-{position}")
         write(name, bad)
-        edge_agent(f.env, "verify", "--root", f.root, name).refused(*DAMAGE)
+        edge_agent(f.env, "verify", "--root", f.root, name).refused(*DAMAGE[places[position]])
         os.unlink(name)
     places = positions(data, rng)
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(flip, places))
-    for position in rng.sample(places, 12):
+    for position in rng.sample(sorted(places), 12):
         bad = bytearray(data)
         bad[position] ^= 1 << rng.randrange(8)
         with device.unchanged(f"a bit flipped at {position}"):
-            device.install(write(f.path("flip"), bad)).refused(*DAMAGE)
+            device.install(write(f.path("flip"), bad)).refused(*DAMAGE[places[position]])
         device.check_clean()
     print(f"  {len(places)} flips", flush=True)
 
@@ -175,7 +177,8 @@ def test_members(f, path, device):
         "index longer": [m, (i[0], i[1] + bytes(4096)), d], "data longer": [m, i, (d[0], d[1] + b"x")],
         "data shorter": [m, i, (d[0], d[1][:-1])], "huge manifest": [(m[0], m[1] + b" " * (65536 * 2)), i, d],
     }
-    kinds = ("bad_skeleton", "truncated", "trailing_data", "limit", "bad_manifest", "bad_index")
+    # Whatever stands where another member should; but what is only more, or less, is called so.
+    kinds = {**dict.fromkeys(("extra third", "extra last", "index twice", "data twice", "padded"), "trailing_data"), "no data": "truncated"}
     files = {what: forge.tar(members) for what, members in cases.items()}
     files.update({"pax": repack([m, i, d], tarfile.PAX_FORMAT, mtime=1.5), "owner": repack([m, i, d], uid=1000),
                   "time": repack([m, i, d], mtime=1), "mode": repack([m, i, d], mode=0o4555), "user": repack([m, i, d], uname="u"),
@@ -183,9 +186,9 @@ def test_members(f, path, device):
                   "padded": data[:-1024] + bytes(10240)})
     for what, bad in files.items():
         name = write(f.path("repacked"), bad)
-        edge_agent(f.env, "verify", "--root", f.root, name).refused(*kinds)
+        edge_agent(f.env, "verify", "--root", f.root, name).refused(kinds.get(what, "bad_skeleton"))
         with device.unchanged(what):
-            device.install(name).refused(*kinds)
+            device.install(name).refused(kinds.get(what, "bad_skeleton"))
     device.check_clean()
 
 
@@ -212,8 +215,8 @@ def test_signers(b):
     twice = text[:end] + b"," + text[begin:end] + text[end:]
     members[0] = (members[0][0], twice.ljust(8192, b" "))
     double = write(b.path(), forge.tar(members))
-    b.verify(double, two).refused("below_threshold", "syntax", "not_canonical", "bad_signature")
-    b.verify(double).refused("syntax", "not_canonical", "bad_signature")
+    b.verify(double, two).refused("not_canonical")
+    b.verify(double).refused("not_canonical")
 
     # A right key's signature over other bytes.
     text = text.replace(b'"release":"t"', b'"release":"u"')
@@ -226,7 +229,8 @@ def test_roots(b):
     raw = read(b.root)
     other = forge.root({**ROLES, "bundle": [KEY["stranger"]]})
     b.verify(good, write(b.path(), other)).refused("below_threshold")
-    wrong = ("syntax", "not_canonical", "below_threshold", "bad_signature", "wrong_type", "bad_key", "limit", "config", "truncated")
+    kinds = {**dict.fromkeys(("spaced", "text", "list", "null", "deep"), "not_canonical"), "flipped": "bad_key", "no keys": "bad_key",
+             "huge": "limit", "unsigned": "below_threshold", "by a stranger": "below_threshold", "type": "wrong_type"}
     def change(**values):
         return forge.root(ROLES, change=lambda signed: signed.update(values))
     flipped = bytearray(raw)
@@ -242,17 +246,15 @@ def test_roots(b):
     }
     for what, bad in cases.items():
         path = write(b.path(), bad)
-        run = b.verify(good, path)
-        check(run.kind in wrong, f"root that is {what}: {run.kind or 'accepted'}: {run.err}")
-        run.refused(*wrong)
+        b.verify(good, path).refused(kinds.get(what, "syntax"))
     # The agent that begins with such a root says so and touches nothing.
     device = b.device
     root = os.path.join(device.device.dir, "root.json")
-    for bad in (bytes(flipped), b"", cases["by a stranger"]):
-        write(root, bad)
+    for what in ("flipped", "empty", "by a stranger"):
+        write(root, cases[what])
         with device.unchanged("a bad root"):
-            device.install(good).refused(*wrong)
-            device.run("check").refused(*wrong)
+            device.install(good).refused(kinds.get(what, "syntax"))
+            device.run("check").refused(kinds.get(what, "syntax"))
     os.unlink(root)
     device.install(good).refused("not_found", says="root.json")
     write(root, raw)
@@ -263,7 +265,7 @@ def test_not_for_us(b):
         return forge.component("app", {"version": b"n"}, security_version=security_version)
     b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires='colour == "blue"')), "requirement_unmet", says="colour")
     b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires='accel == "tpu"')), "requirement_unmet", says="accel")
-    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires="colour ==")), "bad_predicate", "bad_manifest")
+    b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], requires="colour ==")), "bad_predicate")
     probe = {"component": "app", "kind": "exec", "name": "p", "phase": "before", "runner": "nobody-allowed-this", "timeout_s": 1}
     b.refuse_install(b.bundle("n", forge.Bundle("n", [app()], probes=[probe])), "runner_missing")
     image = forge.Bundle("n", [app()])
@@ -305,20 +307,18 @@ def test_paths(b):
         "c1": "a\u0085", "long": "a" * 1025, "long segment": "a" * 256, "deep": "/".join("a" * 65),
     }
     for what, path in paths.items():
-        run = b.verify(b.bundle("p", tree(forge.file(path, x))))
-        check(run.kind in ("bad_path", "bad_tree"), f"path that is {what}: {run.kind or 'accepted'}: {run.err}")
-        b.refuse_install(b.bundle("p", tree(forge.file(path, x))), run.kind)
+        b.refuse(b.bundle("p", tree(forge.file(path, x))), "bad_tree" if what == "newline" else "bad_path")  # a line holds an entry
     b.refuse(b.bundle("p", tree(forge.file("a", x), forge.file("a", x), contents=(x, x))), "bad_path")
     b.refuse(b.bundle("p", tree(forge.file("b", x), forge.file("a", x), contents=(x, x))), "bad_path")
-    b.refuse(b.bundle("p", tree(forge.file("a/b", x))), "bad_path", "bad_tree")
-    b.refuse(b.bundle("p", tree({"path": "a", "target": "/etc", "type": "link"}, forge.file("a/b", x))), "bad_path", "bad_tree")
-    b.refuse(b.bundle("p", tree(forge.file("a", x), forge.file("a/b", x), contents=(x, x))), "bad_path", "bad_tree")
-    b.refuse(b.bundle("p", tree({"path": "a", "target": "", "type": "link"}, contents=())), "bad_path", "bad_tree")
+    b.refuse(b.bundle("p", tree(forge.file("a/b", x))), "bad_path")
+    b.refuse(b.bundle("p", tree({"path": "a", "target": "/etc", "type": "link"}, forge.file("a/b", x))), "bad_path")
+    b.refuse(b.bundle("p", tree(forge.file("a", x), forge.file("a/b", x), contents=(x, x))), "bad_path")
+    b.refuse(b.bundle("p", tree({"path": "a", "target": "", "type": "link"}, contents=())), "bad_tree")
     raw = forge.Component("app", [forge.file("aa", x)], [x])
     raw.tree = raw.tree.replace(b'"aa"', b'"a\xff"')
-    b.refuse(b.bundle("p", [raw]), "bad_path", "bad_tree", "syntax")
+    b.refuse(b.bundle("p", [raw]), "bad_path")
     raw.tree = forge.Component("app", [forge.file("aa", x)], [x]).tree.replace(b'"aa"', b'"a\\u0000"')
-    b.refuse(b.bundle("p", [raw]), "bad_path", "bad_tree", "syntax")
+    b.refuse(b.bundle("p", [raw]), "bad_tree")
 
 
 def test_trees(b):
@@ -327,34 +327,38 @@ def test_trees(b):
     for bad in ({**good, "mode": "4755"}, {**good, "type": "fifo"}, {**good, "type": "device"}, {"path": "a", "type": "file"},
                 {**good, "exec": "yes"}, {**good, "size": -1}, {**good, "size": "1"}, {**good, "digest": "00"},
                 {"path": "a", "type": "dir", "size": 0}):
-        b.refuse(b.bundle("t", tree(bad)), "bad_tree", "bad_path")
+        b.refuse(b.bundle("t", tree(bad)), "bad_tree")
     component = forge.Component("app", [good], [x])
     for change in (lambda t: t.replace(b'"exec"', b' "exec"'), lambda t: t[:-1], lambda t: t + b"\n", lambda t: t + b"{}\n",
                    lambda t: b"\xef\xbb\xbf" + t, lambda t: t.replace(b"\n", b"\r\n"), lambda t: b"[" * 4000 + b"\n"):
         lying = forge.Component("app", [good], [x])
         lying.tree = change(component.tree)
-        b.refuse(b.bundle("t", [lying]), "bad_tree", "bad_path", "bad_index")
+        b.refuse(b.bundle("t", [lying]), "bad_tree")
 
 
 def test_sizes(b):
     x = b"x" * 5000
-    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 4999}, contents=(x,))), "bad_tree", "bad_index")
-    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 5001}, contents=(x,))), "bad_tree", "bad_index")
-    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 2**53 - 1}, contents=(x,))), "bad_tree", "bad_index", "limit")
-    b.refuse(b.bundle("s", tree({**forge.file("a", x), "digest": "ab" * 32}, contents=(x,))), "bad_content", "digest_mismatch")
-    for key, value in (("entries", 2), ("entries", 0), ("stream_bytes", 4999), ("executable", True),
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 4999}, contents=(x,))), "bad_index")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 5001}, contents=(x,))), "bad_tree")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "size": 2**53 - 1}, contents=(x,))), "bad_tree")
+    b.refuse(b.bundle("s", tree({**forge.file("a", x), "digest": "ab" * 32}, contents=(x,))), "bad_content")
+    for key, value in (("entries", 0),
                        ("security_version", -1), ("security_version", 2**32), ("name", ".edge"), ("name", "../app"), ("name", ""),
                        ("type", "folder"), ("surprise", 1)):
         made = forge.Bundle("s", [forge.component("app", {"a": x})])
         made.signed["components"][0][key] = value
-        b.refuse(b.bundle("s", made), "bad_manifest", "bad_tree", "bad_index", "bad_skeleton")
+        b.refuse(b.bundle("s", made), "bad_manifest")
+    # What only the contents show.
+    for key, value, kind in (("entries", 2, "bad_tree"), ("executable", True, "bad_tree"), ("stream_bytes", 4999, "bad_index")):
+        made = forge.Bundle("s", [forge.component("app", {"a": x})])
+        made.signed["components"][0][key] = value
+        b.refuse(b.bundle("s", made), kind)
     # As much as may be declared: refused before a byte is written, and quickly.
     made = forge.Bundle("s", [forge.component("app", {"a": x})])
     made.signed["components"][0]["stream_bytes"] = 2**41
     path = b.bundle("s", made)
-    b.verify(path).refused("bad_index", "bad_manifest", "bad_skeleton")
-    run = b.device.install(path).refused("no_space", "bad_index", "bad_manifest", "bad_skeleton")
-    check(run.took_s < 20, f"a declared size must cost nothing: {run.took_s:.1f} s")
+    b.verify(path).refused("bad_index")
+    b.device.install(path).refused("no_space")  # which is asked before the index is read
 
 
 def test_indices(b):
@@ -364,7 +368,7 @@ def test_indices(b):
         for value in (0, 1, 2**62, 2**64 - 1):
             lying = made()
             lying.header[key] = value
-            b.verify(b.bundle("i", lying)).refused("bad_index", "bad_skeleton", "limit")
+            b.verify(b.bundle("i", lying)).refused("bad_index")
     for at, value in ((32, b"\1"), (40, b"\1"), (48, b"\0\0\0\0"), (48, b"\xff\xff\xff\xff"), (52, b"\0\0\0\0"),
                       (52, b"\xff\xff\xff\xff"), (0, b"\0" * 32)):
         lying = made()
@@ -373,7 +377,7 @@ def test_indices(b):
         if bytes(row) == lying.frame_rows[1]:
             row[at] ^= 1
         lying.frame_rows[1] = bytes(row)
-        b.refuse(b.bundle("i", lying), "bad_index", "bad_frame")
+        b.refuse(b.bundle("i", lying), "bad_index" if at else "bad_frame")  # the digest is only met by what is stored
     for at, value in ((20, b"\1"), (20, b"\xff" * 8), (28, b"\0\0\0\0"), (28, b"\xff\xff\xff\xff"), (28, b"\1\0\1\0")):
         lying = made()
         row = bytearray(lying.chunk_rows[2])
@@ -390,7 +394,7 @@ def test_indices(b):
     # Frames that are not what their digests and sizes promise: claims to be zstd and is not.
     lying = made()
     lying.frame_rows[1] = lying.frame_rows[1][:48] + (100).to_bytes(4, "little") + lying.frame_rows[1][52:]
-    b.refuse(b.bundle("i", lying), "bad_index", "bad_frame")
+    b.refuse(b.bundle("i", lying), "bad_index")
 
 
 def test_manifests(b):
@@ -414,23 +418,21 @@ def test_manifests(b):
         "list": lambda s: b"[]", "empty": lambda s: b"{}", "null": lambda s: b"null", "cut": lambda s: s[:-1],
         "more": lambda s: s + b"x", "control": lambda s: s.replace(b'"forged"', b'"for\x1bged"'),
     }
+    kinds = {**dict.fromkeys(("blank", "unsorted", "escape"), "not_canonical"),
+             **dict.fromkeys(("deep list", "13 deep", "many values", "huge number"), "limit"),
+             **dict.fromkeys(("big number", "empty", "control"), "bad_manifest")}
     for what, alter in cases.items():
-        path = with_bytes(alter)
-        run = b.verify(path)
-        check(run.kind in ("syntax", "not_canonical", "bad_manifest", "limit", "wrong_type"), f"{what}: {run.kind}: {run.err}")
-        b.refuse_install(path, run.kind)
+        b.refuse(with_bytes(alter), kinds.get(what, "syntax"))
     for key, value in (("_type", "root"), ("spec_version", "2.0"), ("version", 0), ("version", "1"), ("issued", "yesterday"),
                        ("expires", "2020-01-01T00:00:00Z"), ("name", "-rf"), ("name", "a/b"), ("name", "a" * 65), ("name", ""),
                        ("release", "1 0"), ("release", "../1"), ("release", "\u202e1"), ("components", []), ("components", {}),
                        ("components", None), ("probes", {}), ("probes", [{}]), ("probes", [1]), ("floors", {"app": -1}),
-                       ("floors", {"../x": 1}), ("probation", {"duration_s": 2**40}), ("probation", []), ("requires", "("),
+                       ("floors", {"../x": 1}), ("floors", {"app": 1}), ("floors", {"other": 0}), ("probation", {"duration_s": 2**40}), ("probation", []), ("requires", "("),
                        ("requires", "a" * 3000), ("packing", {}), ("variant", 1)):
         made = forge.Bundle("m", [forge.component("app", {"version": b"m"})])
         made.signed[key] = value
-        path = b.bundle("m", made)
-        run = b.verify(path)
-        check(run.kind in ("bad_manifest", "wrong_type", "bad_predicate", "syntax", "limit", "newer_format"), f"{key} {value!r}: {run.kind}: {run.err}")
-        b.refuse_install(path, run.kind)
+        kind = {"_type": "wrong_type", "spec_version": "newer_format"}.get(key, "bad_predicate" if value == "(" else "bad_manifest")
+        b.refuse(b.bundle("m", made), kind)
     many = [forge.component(f"c{i}", {"version": b"m"}) for i in range(17)]
     b.refuse(b.bundle("m", many), "bad_manifest")
     b.refuse(b.bundle("m", [many[0], many[0]]), "bad_manifest")
@@ -446,22 +448,18 @@ def test_special_files(b):
     os.symlink(loop, loop)
     with open(sparse, "wb") as f:
         f.truncate(1 << 40)
-    cases = [(folder, ("io", "usage", "bad_skeleton")), (write(b.path(), b""), ("truncated",)), (sparse, ("bad_skeleton",)),
-             ("/dev/zero", ("bad_skeleton", "usage")), ("/dev/null", ("truncated", "usage")), (b.path(), ("not_found",)),
-             (loop, ("io", "not_found")), ("", ("not_found", "usage")), (fifo, ("truncated", "usage", "bad_skeleton", "io"))]
-    for path, kinds in cases:
-        run = b.verify(path, timeout_s=15)
-        run.refused(*kinds)
+    cases = [(folder, "io"), (write(b.path(), b""), "truncated"), (sparse, "bad_skeleton"), ("/dev/zero", "usage"), ("/dev/null", "usage"),
+             (b.path(), "not_found"), (loop, "io"), ("", "not_found"), (fifo, "io")]
+    for path, kind in cases:
+        b.verify(path).refused(kind)
         with b.device.unchanged(path):
-            b.device.install(path, timeout_s=15).refused(*kinds)
+            b.device.install(path).refused(kind)
     b.device.check_clean()
     huge = b.path()
     with open(huge, "wb") as f:
         f.write(forge.header("manifest.json", 0o77777777777))
         f.truncate(1 << 40)
-    run = b.verify(huge)
-    run.refused("limit", "bad_skeleton", "bad_manifest")
-    check(run.took_s < 10, f"a declared size must cost nothing: {run.took_s:.1f} s")
+    b.verify(huge).refused("bad_skeleton")  # without reading a TiB, which takes longer than is waited
 
 
 def test(f):

@@ -87,10 +87,10 @@ def test_configuration(f):
     device.run("check").refused("io", "config", says=name)
     os.rmdir(device.config)
     os.mkfifo(device.config)
-    device.run("check", timeout_s=10).refused("io", "config", says=name)
+    device.run("check").refused("io", "config", says=name)
     os.unlink(device.config)
     os.symlink("/dev/zero", device.config)
-    device.run("check", timeout_s=10).refused("io", "config", "limit", says=name)
+    device.run("check").refused("io", "config", "limit", says=name)
     os.unlink(device.config)
     write(device.config, text)
     device.run("check").ok()
@@ -103,14 +103,14 @@ def connect(device):
     path = os.path.join(device.state, "agent.sock")
     def attempt():
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(10)
+        s.settimeout(fleet.PATIENCE_S)
         try:
             s.connect(path)
             return s
         except BlockingIOError:  # the backlog is full for a moment
             s.close()
             return None
-    return fleet.wait_for("the agent to take a connection", attempt, 15)
+    return fleet.wait_for("the agent to take a connection", attempt)
 
 
 def ask(device, line):
@@ -167,7 +167,7 @@ def test_socket(f, first, rng):
     crowd = []
     for _ in range(40):
         crowd.append(connect(device))
-    fleet.wait_for("a place to become free while 40 clients do nothing", lambda: device.run("status", "--json").code == 0, 20)
+    fleet.wait_for("a place to become free while 40 clients do nothing", lambda: device.run("status", "--json").code == 0)
     for s in idle + crowd:
         s.close()
     # Descriptors that nobody asked for are closed.
@@ -181,7 +181,7 @@ def test_socket(f, first, rng):
         with connect(device) as s:
             socket.send_fds(s, [b'{"cmd":"install"}\n'], [null.fileno()])
             check(b'"usage"' in s.recv(65536), "a device is no bundle")
-    fleet.wait_for("descriptors to be closed", lambda: len(os.listdir(f"/proc/{device.device.process.pid}/fd")) <= held, 10)
+    fleet.wait_for("descriptors to be closed", lambda: len(os.listdir(f"/proc/{device.device.process.pid}/fd")) <= held)
     after = memory_kib(device.device.process.pid)
     check(after - before < 16384, f"memory must not grow: {before} KiB before, {after} after")
     check(device.status()["state"] == "idle", "the agent works as before")
@@ -211,7 +211,7 @@ def test_order(f, first, second):
     device.serve()
     device.run("run").refused("busy")
     device.run("enroll").refused("config", says="controller")
-    device.reconfigure(probation_s=3)
+    device.reconfigure(probation_s=3600)  # until somebody ends it
     device.stop()
     device.serve()
     device.run("install", "--quiet", "--no-wait", second).ok()
@@ -221,6 +221,9 @@ def test_order(f, first, second):
     device.run("inhibit", "0").ok()
     device.run("commit", "--quiet").ok()
     check(device.wait_state("idle")["components"]["app"]["version"] == "1.1", "committed by hand")
+    device.stop()
+    device.reconfigure(probation_s=1)
+    device.serve()
     device.install(second).ok()
     device.run("rollback", "--quiet").ok()
     device.stop()
@@ -228,10 +231,10 @@ def test_order(f, first, second):
     # Two at once without an agent: one of them does it.
     device.reconfigure(probation_s=2)
     one = device.begin("install", "--quiet", "--again", second)
-    fleet.wait_for("the first install to begin", lambda: os.path.exists(os.path.join(device.state, "agent.sock")), 20)
+    fleet.wait_for("the first install to begin", lambda: os.path.exists(os.path.join(device.state, "agent.sock")))
     device.install(first).refused("busy", "wrong_state")
     device.run("run").refused("busy")
-    check(one.wait(timeout=60) == 0, "the first install goes on")
+    check(one.wait(timeout=fleet.PATIENCE_S) == 0, "the first install goes on")
     check(device.check_clean()["components"]["app"]["version"] == "1.1", "and is what the device runs")
     # A socket that a power cut left behind is in nobody's way.
     stale = socket.socket(socket.AF_UNIX)

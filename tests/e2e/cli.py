@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # ctest: release
 """What edgectl does without a controller: workspaces, keys, bundles, seeding an image.
@@ -18,12 +18,12 @@ import sys
 import tarfile
 import tempfile
 
-from fleet import EDGECTL, Failed, check
+from fleet import EDGECTL, PATIENCE_S, Failed, check
 
 PASSPHRASE = "correct horse"
 STATUS = {"usage": 2, "config": 3, "syntax": 4, "limit": 5, "not_found": 10, "exists": 11, "permission": 12,
           "below_threshold": 21, "wrong_type": 23, "expired": 25, "bad_passphrase": 28, "signer_failed": 29,
-          "truncated": 41, "trailing_data": 42, "bad_frame": 47, "unsupported_member": 52, "bad_predicate": 53,
+          "truncated": 41, "trailing_data": 42, "bad_manifest": 43, "bad_frame": 47, "unsupported_member": 52, "bad_predicate": 53,
           "wrong_workspace": 117}
 
 
@@ -42,7 +42,7 @@ class Box:
         """Runs it; kind names the error that must come, None that it must work. Returns standard output."""
         given = {**self.env, **env}
         done = subprocess.run([EDGECTL, *argv], cwd=self.dir, env={k: v for k, v in given.items() if v is not None},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         wanted = STATUS[kind] if kind else 0
         what = f"edgectl {' '.join(argv)}"
         check(done.returncode == wanted, f"{what}: exit status {done.returncode}, not {wanted}: {done.stderr}")
@@ -108,7 +108,7 @@ def init_without_a_passphrase_makes_nothing(box):
 
 def init_warns_loudly_when_keys_are_not_sealed(box):
     done = subprocess.run([EDGECTL, "init", box.path("ws"), "--no-passphrase"], capture_output=True, text=True, check=True,
-                          env=box.env, timeout=60)
+                          env=box.env, timeout=PATIENCE_S)
     check("WARNING" in done.stderr and "NOT sealed" in done.stderr, done.stderr)
 
 
@@ -146,7 +146,7 @@ def init_takes_thresholds_and_other_keys(box):
     box.run("init", "ws", "--threshold", "bundle=1", kind="exists", says="bundle")
     box.tree()
     done = subprocess.run([EDGECTL, "bundle", "create", "--workspace", "ws", "--name", "n", "--version", "1", "-o", "a.edge",
-                           "--component", "a=tree"], cwd=box.dir, env=box.env, capture_output=True, text=True, check=True, timeout=60)
+                           "--component", "a=tree"], cwd=box.dir, env=box.env, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     check("1 of the 2" in done.stderr, f"nobody is told that a signature is missing: {done.stderr}")
     box.run("bundle", "verify", "--root", "ws/root.json", "a.edge", kind="below_threshold")
     identity = box.json("bundle", "inspect", "a.edge")["id"]
@@ -294,8 +294,12 @@ def diff_says_which_files_change(box):
 def archives_files_and_descriptions_become_components(box):
     box.init()
     box.tree()
+
+    def of_nobody(member):
+        member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+        return member
     with tarfile.open(box.path("tree.tar.gz"), "w:gz") as tar:
-        tar.add(box.path("tree"), arcname=".", filter=lambda m: m.replace(uid=0, gid=0, uname="", gname="", deep=False))
+        tar.add(box.path("tree"), arcname=".", filter=of_nobody)
     box.create("--component", "a=tree", out="dir.edge")
     box.create("--archive", "a=tree.tar.gz", out="tar.edge")
     change = box.json("bundle", "diff", "dir.edge", "tar.edge")["components"]["a"]["change"]
@@ -333,6 +337,11 @@ def wrong_options_of_create_are_explained(box):
     box.create("--component", "a=missing", kind="not_found", says="missing")
     box.create("--component", "a=tree", "--requires", "arch ==", kind="bad_predicate")
     box.create("--component", "a=tree", "--security-version", "b=1", kind="usage", says="no component called b")
+    box.create("--component", "a=tree", "--floor", "b=0", kind="usage", says="no component called b")
+    box.create("--component", "a=tree", "--security-version", "a=2", "--floor", "a=3", kind="usage", says="below its own floor")
+    of = {"name": "n", "release": "1", "components": [{"name": "a", "path": "tree", "security_version": 2}], "floors": {"a": 3}}
+    box.run("bundle", "create", "--workspace", "ws", "--description", box.write("of.json", json.dumps(of)), "-o", "a.edge",
+            kind="bad_manifest", says="below its own floor")
     box.create("--component", "a=tree", "--level", "23", kind="limit", says="--level")
     box.create("--component", "a=tree", "--probes", box.write("p.json", "[1,"), kind="syntax", says="p.json")
     box.run("bundle", "create", "--name", "n", "--version", "1", "--component", "a=tree", "-o", "a.edge", kind="usage", says="--key")
@@ -397,18 +406,18 @@ def a_policy_is_checked_without_a_controller(box):
 
 
 def what_is_quoted_cannot_drive_a_terminal(box):
-    done = subprocess.run([EDGECTL, "\x1b[31mred"], capture_output=True, check=False, env=box.env, timeout=30)
+    done = subprocess.run([EDGECTL, "\x1b[31mred"], capture_output=True, check=False, env=box.env, timeout=PATIENCE_S)
     check(done.returncode == STATUS["usage"] and b"\x1b" not in done.stderr, repr(done.stderr))
     box.init()
     box.write("tree/\x1b[2Jx", "x")
     done = subprocess.run([EDGECTL, "bundle", "create", "--workspace", "ws", "--name", "n", "--version", "1", "-o", "a.edge",
-                           "--component", "a=tree"], cwd=box.dir, capture_output=True, check=False, env=box.env, timeout=30)
+                           "--component", "a=tree"], cwd=box.dir, capture_output=True, check=False, env=box.env, timeout=PATIENCE_S)
     check(done.returncode != 0 and b"\x1b" not in done.stderr + done.stdout, repr(done.stderr))
 
 
 def a_full_disk_behind_standard_output_is_an_error(box):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([EDGECTL, "--help"], stdout=full, stderr=subprocess.PIPE, check=False, env=box.env, timeout=30)
+        done = subprocess.run([EDGECTL, "--help"], stdout=full, stderr=subprocess.PIPE, check=False, env=box.env, timeout=PATIENCE_S)
     check(done.returncode == 7 and b"standard output" in done.stderr, repr(done.stderr))
 
 
@@ -429,7 +438,7 @@ def completion_scripts_are_scripts(box):
     box.write("bash", box.run("completion", "bash"))
     asked = 'source ./bash; COMP_WORDS=(edgectl bundle cr); COMP_CWORD=2; _edgectl; echo "${COMPREPLY[@]}"; ' \
             'COMP_WORDS=(edgectl bundle create --str); COMP_CWORD=3; _edgectl; echo "${COMPREPLY[@]}"'
-    answered = subprocess.run(["bash", "-c", asked], cwd=box.dir, capture_output=True, text=True, check=True, timeout=30)
+    answered = subprocess.run(["bash", "-c", asked], cwd=box.dir, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     check(answered.stdout.split() == ["create", "--strip-special"], answered.stdout + answered.stderr)
     box.run("completion", "tcsh", kind="usage")
 

@@ -208,7 +208,7 @@ def selectors_say_why_they_match_nobody(f):
     fails(f, PENDING, "rollout", "watch", "nobody", "--timeout", "1s")
     check(f.rollout("nobody")["why"]["code"] == "no_devices", str(f.rollout("nobody")["why"]))
     [late] = group(f, "nobody", [{}])
-    wait_for("the first device that matches", lambda: offered([late]), 10)
+    wait_for("the first device that matches", lambda: offered([late]))
     late.commit()
     becomes(f, "nobody", "finished")
 
@@ -224,7 +224,7 @@ def verbs_in_every_state(f):
         devices, rollout = start(f, name, 1, on_failure=on_failure)
         offered(devices)
         devices[0].refuse()
-        wait_for("it to fail", lambda: f.rollout(rollout)["state"] in ("failed", "reverting", "reverted"), 10)
+        wait_for("it to fail", lambda: f.rollout(rollout)["state"] in ("failed", "reverting", "reverted"))
     def finished(name):
         devices, rollout = start(f, name, 1)
         offered(devices)
@@ -293,7 +293,7 @@ def a_superseded_rollout_is_not_reverted_for_hours(f):
     becomes(f, second, "finished")
     done = f.run("rollout", "revert", first, status=None)
     if done.returncode == 0:
-        becomes(f, first, "reverted", 5)
+        becomes(f, first, "reverted")
     else:
         check(done.returncode == STATE, f"{done.returncode}: {done.stderr}")
     check(device.check_in() is None, f"what runs is another rollout's: {device.told}")
@@ -307,7 +307,7 @@ def a_gate_that_cannot_pass_any_more_fails(f):
     devices[0].refuse()
     status = f.rollout(rollout)
     try:
-        becomes(f, rollout, "failed", 4)
+        becomes(f, rollout, "failed")
     except fleet.Failed:
         raise fleet.Failed(f"all have an outcome, and it can never pass: {status['why']}") from None
 
@@ -332,7 +332,7 @@ def devices_are_steered_in_the_middle(f):
     status = becomes(f, rollout, "finished")
     check((total(status, "committed"), total(status, "skipped"), total(status, "cancelled")) == (1, 2, 2), str(status))
     f.edgectl("device", "hold", "--off", held.name)
-    wait_for("the baseline for what was held", lambda: held.check_in() == "install", 5)
+    wait_for("the baseline for what was held", lambda: held.check_in() == "install")
     why = f.edgectl("device", "why", pinned.name)
     check("pinned" in why, why)
 
@@ -381,7 +381,7 @@ def on_a_terminal(f, *argv, term="xterm"):
     except OSError:
         pass
     os.close(master)
-    return process.wait(timeout=30), got
+    return process.wait(timeout=fleet.PATIENCE_S), got
 
 
 def a_terminal_is_drawn_on_and_a_dumb_one_is_not(f):

@@ -38,7 +38,7 @@ class Owned(Lone):
         os.makedirs(self.stage)
         runners = {"shell": {"argv": ["/bin/sh", "-c"]}, "model": {"argv": ["/bin/sh", "-c", RUNNER, "runner", self.stage]},
                    "test": {"argv": ["/usr/bin/test"]}, "sleep": {"argv": ["/bin/sleep"]}}
-        hook = {"app": {"action": "exec", "timeout_s": 5, "argv": ["/bin/sh", "-c",
+        hook = {"app": {"action": "exec", "timeout_s": 120, "argv": ["/bin/sh", "-c",
                         f'cat "$EDGE_CURRENT/app/version" >> {self.stage}/told; echo >> {self.stage}/told; '
                         f'! cmp -s "$EDGE_CURRENT/app/version" {self.stage}/refuse']}}
         super().__init__(f, name, prefix=prefix, runners=runners, on_activate=hook, **config)
@@ -89,7 +89,7 @@ class Owned(Lone):
 def probes(f, name, *entries):
     path = f.path(f"probes-{name}.json")
     with open(path, "w", encoding="utf-8") as out:
-        json.dump([{"component": "app", "name": f"p{i}", "timeout_s": 5, **({"interval_s": 1, "failures": 1}
+        json.dump([{"component": "app", "name": f"p{i}", "timeout_s": 120, **({"interval_s": 1, "failures": 1}
                    if e["phase"] != "before" else {}), **e} for i, e in enumerate(entries)], out)
     return path
 
@@ -143,9 +143,9 @@ def test_hooks(f, device, sticks):
     def goes_back(says):
         run = device.install(sticks["1.0"], "--again")  # the way back meets the same, and says so in a line of its own
         check(run.kind == "activate_failed" and says in run.err.splitlines()[-1], f"{run}: {run.kind}: {run.err}")
-        check(device.check_pair() == "1.1" and run.took_s < 20, f"gone back in {run.took_s:.0f} s")
+        check(device.check_pair() == "1.1", "gone back")
     goes_back("on_activate")
-    device.reconfigure(on_activate={"app": {"action": "exec", "argv": ["/bin/sleep", "100"], "timeout_s": 1}})
+    device.reconfigure(on_activate={"app": {"action": "exec", "argv": ["/bin/sleep", "100000"], "timeout_s": 1}})
     goes_back("on_activate")
     device.reconfigure(on_activate={"app": {"action": "signal", "pid_file": "/nonexistent.pid"}})
     goes_back("nonexistent.pid")
@@ -165,9 +165,8 @@ def test_exec(f, device, tag):
     device.spoil("bad")
     device.is_reverted(after, "probe_failed", says="in probation.*p0")
     device.mend("bad")
-    hangs = stick(f, f"exec.hangs.{tag}", {"kind": "exec", "phase": "before", "runner": "sleep", "args": ["50"], "timeout_s": 1})
-    run = device.is_refused(hangs, "probe_failed", says="p0")
-    check(run.took_s < 10, f"a probe that hangs is ended: {run.took_s:.0f} s")
+    hangs = stick(f, f"exec.hangs.{tag}", {"kind": "exec", "phase": "before", "runner": "sleep", "args": ["100000"], "timeout_s": 1})
+    device.is_refused(hangs, "probe_failed", says="p0")  # and not after a day
     # What a probe runs is not root and cannot write into the generation; an unprivileged agent shares its user with it.
     script = 'test "$(id -u)" != 0 && test -w "$EDGE_SCRATCH" && test "$EDGE_COMPONENT" = "$0"'
     if os.geteuid() == 0 and not device.prefix:
@@ -221,7 +220,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         mode = self.server.mode
         if mode == "hang":
-            time.sleep(3)
+            self.server.over.wait(fleet.PATIENCE_S)
         status = {"broken": 500, "redirect": 302}.get(mode, 200)
         self.send_response(status)
         if status == 302:
@@ -241,25 +240,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def test_http(f, device, tag):
     device.install(device.base, "--again").ok()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.mode = "fine"
+    server.mode, server.over = "fine", threading.Event()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/x"
     device.reconfigure(endpoints={"service": url})
     try:
         for phase in ("before", "after"):
             fails = device.is_refused if phase == "before" else device.is_reverted
-            one = stick(f, f"http.{phase}.{tag}", {"kind": "http", "phase": phase, "url": url, "timeout_s": 1})
+            one = stick(f, f"http.{phase}.{tag}", {"kind": "http", "phase": phase, "url": url})
+            hangs = stick(f, f"hangs.{phase}.{tag}", {"kind": "http", "phase": phase, "url": url, "timeout_s": 1})
             two = stick(f, f"load.{phase}.{tag}", {"kind": "metric", "phase": phase, "source": "endpoint:service", "metric": "load", "max": "10"})
             for good in (one, two):
                 device.install(good, "--again").ok()
             device.install(device.base, "--again").ok()
-            for mode in ("broken", "redirect", "hang") if phase == "before" else ("broken",):
+            for mode in ("broken", "redirect") if phase == "before" else ("broken",):
                 server.mode = mode
                 fails(one, "probe_failed", says="p0")
+            server.mode = "hang"
+            fails(hangs, "probe_failed", says="p0")
             server.mode = "loaded"
             fails(two, "probe_failed", says="p0")
             server.mode = "fine"
     finally:
+        server.over.set()
         server.shutdown()
         server.server_close()
     device.is_refused(stick(f, f"http.dead.{tag}", {"kind": "http", "phase": "before", "url": url}), "probe_failed")
@@ -271,7 +274,7 @@ def test_restarts(f, sticks):
     """Probation goes on after restarts, counts powered-on time, and its end comes by itself."""
     device = Lone(f, "restarted", probation_s=1)
     device.install(sticks["1.0"]).ok()
-    device.reconfigure(probation_s=6)
+    device.reconfigure(probation_s=30)  # longer than three restarts take on a busy machine
     device.serve()
     device.run("install", "--quiet", "--no-wait", sticks["1.1"]).ok()
     device.wait_state("probation")
@@ -281,7 +284,7 @@ def test_restarts(f, sticks):
         device.serve()
         status = device.status()
         check(status["state"] == "probation", f"restarts do not end the probation: {status['state']} {status['why']}")
-        check(status["probation"]["duration_s"] == 6 and status["probation"]["restarts_max"] == 3, f"{status['probation']}")
+        check(status["probation"]["duration_s"] == 30 and status["probation"]["restarts_max"] == 3, f"{status['probation']}")
     check(device.wait_state("idle")["components"]["app"]["version"] == "1.1", "committed at the end")
     device.stop()
     device.check_clean()
@@ -322,7 +325,7 @@ def test_fleet(f):
     windowed = Lone(f, "windowed", **config, window={"start": closed[0], "end": closed[1], "timezone": "UTC"})
     for device in (inhibited, windowed):
         device.serve()
-    fleet.wait_for("both devices to be accepted", lambda: f.accepted() >= 2, 30)
+    fleet.wait_for("both devices to be accepted", lambda: f.accepted() >= 2)
     inhibited.run("inhibit", "600", "--reason", "a patient is on the table").ok()
     f.publish(stick(f, "3.0"))
     policy = f.policy("three", release="stick 3.0", timeout_s=300, on_failure="pause", stages=[{"name": "all", "percent": 100}],
@@ -330,23 +333,23 @@ def test_fleet(f):
     f.edgectl("rollout", "apply", "-f", policy)
     def waits(device, code):
         return lambda: device.status()["state"] == "waiting" and device.status()["why"]["code"] == code
-    fleet.wait_for("the inhibit to be said", waits(inhibited, "inhibited"), 30)
+    fleet.wait_for("the inhibit to be said", waits(inhibited, "inhibited"))
     check("patient" in inhibited.status()["why"]["text"], f"{inhibited.status()['why']}")
-    fleet.wait_for("the window to be said", waits(windowed, "outside_window"), 30)
+    fleet.wait_for("the window to be said", waits(windowed, "outside_window"))
     check(closed[0] in windowed.status()["why"]["text"], f"{windowed.status()['why']}")
     check(inhibited.version() is None and windowed.version() is None, "nothing was activated")
     # A restart forgets neither the update nor the window.
     windowed.stop(signal.SIGKILL)
     windowed.serve()
-    fleet.wait_for("the window to be said again", waits(windowed, "outside_window"), 30)
+    fleet.wait_for("the window to be said again", waits(windowed, "outside_window"))
     why = f.edgectl("device", "why", "windowed", status=None)
     check("window" in why, f"the controller knows why: {why}")
     inhibited.run("inhibit", "0").ok()
-    fleet.wait_for("the inhibited device to commit", lambda: inhibited.version() == "3.0" and inhibited.status()["state"] == "idle", 40)
+    fleet.wait_for("the inhibited device to commit", lambda: inhibited.version() == "3.0" and inhibited.status()["state"] == "idle")
     windowed.stop()
     windowed.reconfigure(window=None)
     windowed.serve()
-    fleet.wait_for("the windowed device to commit", lambda: windowed.version() == "3.0" and windowed.status()["state"] == "idle", 60)
+    fleet.wait_for("the windowed device to commit", lambda: windowed.version() == "3.0" and windowed.status()["state"] == "idle")
     # By now both know the time from signed words: what has expired is not installed any more, and what runs stays.
     old = stick(f, "2.0", options=("--issued", "2020-01-01T00:00:00Z", "--expires", "2021-01-01T00:00:00Z"))
     with inhibited.unchanged("an expired bundle"):

@@ -121,7 +121,7 @@ def test_full_midway(f, sticks, rng):
         process = device.begin("install", "--quiet", "--again", sticks["big"])
         time.sleep(rng.random() * 0.12)
         ballast = fill(device.state, rng.choice((0, 4096, 65536, MIB)))
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=fleet.PATIENCE_S)
         os.unlink(ballast)
         device.run("status").ok()
         if code == 0:
@@ -166,7 +166,7 @@ def test_no_byte_left(f, sticks):
     time.sleep(4)
     check(device.device.process.poll() is None, "a full disk does not end the service")
     os.unlink(ballast)
-    fleet.wait_for("the commit", lambda: device.run("status", "--json").code == 0 and device.status()["state"] == "idle", 40)
+    fleet.wait_for("the commit", lambda: device.run("status", "--json").code == 0 and device.status()["state"] == "idle")
     check(device.check_pair() == "big", "committed when there was room")
     check(device.stop() == 0, "ends as ever")
     device.check_clean()
@@ -194,7 +194,7 @@ def test_read_only(f, sticks):
     remount(device.state, "ro")
     with device.unchanged("a read-only medium"):
         device.install(sticks["big"]).refused("read_only")
-        device.run("run", timeout_s=20).refused("read_only")
+        device.run("run").refused("read_only")
         device.run("rollback", "--quiet").refused("read_only")
         device.run("status").ok()
     remount(device.state, "rw")

@@ -11,7 +11,7 @@ import json
 import socket
 
 import forge
-from fleet import check
+from fleet import PATIENCE_S, check
 
 API, DEVICE_API = "/api/v1", "/api/device/v1"
 
@@ -21,7 +21,7 @@ observers = []
 
 def call(f, method, path, body=None, token=None, headers=None):
     """(status, headers, body); a body that is JSON comes parsed. token None: none."""
-    connection = http.client.HTTPConnection("127.0.0.1", f.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", f.port, timeout=PATIENCE_S)
     head = dict(headers or {})
     if token:
         head["Authorization"] = f"Bearer {token}"
@@ -47,7 +47,7 @@ def admin(f, status, method, path, body=None):
     return data
 
 
-def raw(f, data, patience_s=5):
+def raw(f, data, patience_s=PATIENCE_S):
     """What comes back for these bytes until the controller closes, or is silent for so long."""
     with socket.create_connection(("127.0.0.1", f.port), timeout=patience_s) as s:
         got = b""

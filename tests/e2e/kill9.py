@@ -55,7 +55,7 @@ def disturb(f, rng):
 
 def check_end(f, version):
     wait_for(f"all devices to commit {version}",
-             lambda: all(d.version() == version and d.status()["state"] == "idle" for d in f.devices), 120)
+             lambda: all(d.version() == version and d.status()["state"] == "idle" for d in f.devices))
     for d in f.devices:
         for component in ("app", "model"):
             check(d.read(component, "version") == version, f"{d.name}: {component} is not {version}")
@@ -88,7 +88,7 @@ def test(f):
                 f.run("rollout", "resume", f"pair-{version}", status=None)
             return now == "finished"
         try:
-            wait_for(f"the rollout of {version} to finish", finished, 150)
+            wait_for(f"the rollout of {version} to finish", finished)
         except fleet.Failed as e:
             raise fleet.Failed(f"{e}: {json.dumps(f.rollout(f'pair-{version}'))}") from None
         check_end(f, version)

@@ -45,11 +45,11 @@ def start(f, name, devices, facts=None, **policy):
     return made, apply(f, name, **policy)
 
 
-def becomes(f, rollout, state, patience_s=15):
+def becomes(f, rollout, state):
     def reached():
         return f.rollout(rollout)["state"] == state
     try:
-        wait_for(f"{rollout} to be {state}", reached, patience_s)
+        wait_for(f"{rollout} to be {state}", reached)
     except fleet.Failed as error:
         raise fleet.Failed(f"{error}: {f.rollout(rollout)['state']}: {f.rollout(rollout)['why']}") from None
     return f.rollout(rollout)
@@ -72,16 +72,20 @@ def offered(devices):
     return got
 
 
+# How long a device may be silent where the others must not be: they say something at once, but a busy machine takes its time.
+SILENCE_S = 10
+
+
 # ── Silence ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def a_device_that_takes_the_offer_and_falls_silent_fails_the_gate(f):
-    devices, rollout = start(f, "silent", 4, timeout_s=3,
+    devices, rollout = start(f, "silent", 4, timeout_s=SILENCE_S,
                              stages=[{"name": "canary", "count": 2}, {"name": "all", "percent": 100}])
     canaries = offered(devices)
     check(len(canaries) == 2, f"two canaries, not {len(canaries)}")
     canaries[0].commit()
-    done = f.run("rollout", "watch", rollout, "--timeout", "20s", status=109)
+    done = f.run("rollout", "watch", rollout, "--timeout", "5m", status=109)
     check("lost" in done.stderr, f"the last word names what happened: {done.stderr}")
     status = f.rollout(rollout)
     check((total(status, "offered"), total(status, "committed"), total(status, "lost")) == (2, 1, 1), str(status))
@@ -102,11 +106,11 @@ def a_device_that_takes_the_offer_and_falls_silent_fails_the_gate(f):
 
 
 def a_gate_that_allows_losses_goes_on(f):
-    devices, rollout = start(f, "tolerant", 4, timeout_s=3, gate={"success_pct": 50, "failure_pct": 50, "min_sample": 2},
+    devices, rollout = start(f, "tolerant", 4, timeout_s=SILENCE_S, gate={"success_pct": 50, "failure_pct": 50, "min_sample": 2},
                              stages=[{"name": "half", "percent": 50}, {"name": "all", "percent": 100}])
     first = offered(devices)
     first[0].commit()
-    wait_for("the second stage", lambda: f.rollout(rollout)["stages"][1]["state"] == "running", 15)
+    wait_for("the second stage", lambda: f.rollout(rollout)["stages"][1]["state"] == "running")
     check(total(f.rollout(rollout), "lost") == 1, str(f.rollout(rollout)))
     for device in offered([d for d in devices if d not in first]):
         device.commit()
@@ -115,23 +119,23 @@ def a_gate_that_allows_losses_goes_on(f):
 
 def downtime_of_the_controller_is_no_silence_of_devices(f):
     """While it was down nobody could call; each rollout's own time to wait begins anew."""
-    [quick], hasty = start(f, "hasty", 1, timeout_s=1)
+    [quick], hasty = start(f, "hasty", 1, timeout_s=SILENCE_S)
     offered([quick])
     quick.commit()
     becomes(f, hasty, "finished")
-    [device], rollout = start(f, "patient", 1, timeout_s=6)
+    [device], rollout = start(f, "patient", 1, timeout_s=2 * SILENCE_S)
     offered([device])
     f.stop_server()
-    time.sleep(7)
+    time.sleep(2 * SILENCE_S + 1)
     f.start_server()
-    time.sleep(4)
+    time.sleep(4)  # it looks at its rollouts each second
     check(total(f.rollout(rollout), "lost") == 0, f"nobody had time to call since the start: {f.rollout(rollout)['why']}")
     device.commit()
     becomes(f, rollout, "finished")
 
 
 def devices_that_never_ask_do_not_hold_a_stage_for_ever(f):
-    devices, rollout = start(f, "deaf", 2, timeout_s=3)
+    devices, rollout = start(f, "deaf", 2, timeout_s=SILENCE_S)
     for device in offered(devices[:1]):
         device.commit()
     status = becomes(f, rollout, "finished")
@@ -145,7 +149,7 @@ def nobody_waits_for_what_was_taken_out_of_service(f):
     f.edgectl("device", "label", devices[2].name, "group=elsewhere")
     check(len(offered(devices[2:])) == 1, "a device that the selector left is not offered it")
     devices[3].commit()
-    becomes(f, rollout, "finished", 5)
+    becomes(f, rollout, "finished")
 
 
 def a_retired_device_does_not_hold_a_revert(f):
@@ -160,7 +164,7 @@ def a_retired_device_does_not_hold_a_revert(f):
     devices[1].report("reverted")
     devices[1].say["components"] = {}
     devices[1].check_in()
-    becomes(f, rollout, "reverted", 5)
+    becomes(f, rollout, "reverted")
 
 
 # ── Coming late ─────────────────────────────────────────────────────────────────────────────────────
@@ -177,7 +181,7 @@ def the_late_the_reflashed_and_the_new_are_brought_to_the_baseline(f):
 
     def offered_baseline(device):
         return device.check_in() == "install" or None
-    wait_for("the late one's offer", lambda: offered_baseline(late), 10)
+    wait_for("the late one's offer", lambda: offered_baseline(late))
     check(late.told["rollout"] == "", f"outside of any rollout: {late.told}")
     late.last = late.told
     late.report("offered")
@@ -196,7 +200,7 @@ def the_late_the_reflashed_and_the_new_are_brought_to_the_baseline(f):
     check(status != 200 or f.json("device", "show", "base-0")["device"]["state"] == "replacing", "the token is for that id alone")
     again.join(replaced)
     check(first.try_check_in()[0] in (401, 403), "and stays out")
-    wait_for("the reflashed one's offer", lambda: offered_baseline(again), 10)
+    wait_for("the reflashed one's offer", lambda: offered_baseline(again))
     check(again.told["rollout"] == "" and again.told["version"] > 1, "a sequence never begins anew")
     check(f.rollout(rollout)["stages"] == before, "newcomers do not change what was counted")
 
@@ -211,7 +215,7 @@ def baselines_come_at_a_limited_rate(f):
         f_label(f, device, "rate")
     # Each that asks again without having taken the offer spends of the same room.
     began, got, refused = time.monotonic(), 0, []
-    for _ in range(45):
+    for _ in range(500):  # so many that a slow machine gets there, too
         for device in late:
             if device.check_in() == "install":
                 got += 1
@@ -222,7 +226,7 @@ def baselines_come_at_a_limited_rate(f):
     allowed = 600 + 10 * (time.monotonic() - began) + 2
     check(refused and got <= allowed, f"{got} offers; at 600 a minute at most {allowed:.0f}")
     check(all(d.heard["why"]["code"] in ("baseline_rate", "offered") for d in refused), f"told why: {refused[0].heard['why']}")
-    wait_for("the next one's turn", lambda: refused[0].check_in() == "install", 10)
+    wait_for("the next one's turn", lambda: refused[0].check_in() == "install")
 
 
 def f_label(f, device, name):
@@ -236,7 +240,7 @@ def a_failure_of_the_baseline_is_not_tried_for_ever(f):
     becomes(f, rollout, "finished")
     late = Impostor(f, "stubborn-late")
     late.join(admin(f, 201, "POST", "/tokens", {"kind": "enroll", "labels": {"group": "stubborn"}})["secret"])
-    wait_for("the offer", lambda: offered([late]), 10)
+    wait_for("the offer", lambda: offered([late]))
     check(late.refuse() is None and late.check_in() is None, "it failed here: not again")
     check(late.heard["why"]["code"] == "failed_here", str(late.heard["why"]))
     f.edgectl("device", "pin", late.name, "stubborn", "1.0")
@@ -294,9 +298,10 @@ def newcomers_do_not_crowd_into_the_canary(f):
     secret = admin(f, 201, "POST", "/tokens", {"kind": "enroll", "labels": {"group": "empty"}})["secret"]
     devices = [Impostor(f, f"empty-{i}").join(secret) for i in range(8)]
     first = []
+    wait_for("the fleet to be counted", lambda: first.extend(offered(devices)) or first)
     for _ in range(3):
+        time.sleep(0.7)
         first += offered([d for d in devices if d not in first])
-        time.sleep(0.7)  # it may take a moment until the fleet is counted
     check(len(first) == 1, f"a canary of one, and {len(first)} were offered it: {f.rollout(rollout)['stages'][0]['planned']} planned")
     [known], rollout = start(f, "kind", 1, stages=canary, stratify=["arch"])
     new = group(f, "kindnew", [{"arch": "riscv64"}] * 8)
@@ -310,7 +315,7 @@ def a_stage_waits_for_approval(f):
     devices, rollout = start(f, "asked", 3, stages=[{"name": "one", "count": 1}, {"name": "all", "percent": 100, "approve": True}])
     [canary] = offered(devices)
     canary.commit()
-    wait_for("the stage to wait", lambda: f.rollout(rollout)["why"]["code"] == "approval", 10)
+    wait_for("the stage to wait", lambda: f.rollout(rollout)["why"]["code"] == "approval")
     check(f.rollout(rollout)["stages"][1]["state"] == "approval", str(f.rollout(rollout)))
     others = [d for d in devices if d is not canary]
     check(not offered(others), "nothing without approval")
@@ -329,38 +334,47 @@ def utc(seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
 
 
-def nothing_is_offered_outside_of_the_window(f):
-    devices, rollout = start(f, "window", 2, not_before=utc(4), until=utc(9))
+def nothing_is_offered_before_the_window_opens(f):
+    devices, rollout = start(f, "early", 1, not_before=utc(3600))
     check(not offered(devices), "too early")
     check(f.rollout(rollout)["why"]["code"] == "too_early", str(f.rollout(rollout)["why"]))
     check(devices[0].heard["why"]["code"] == "too_early", str(devices[0].heard))
-    wait_for("the window to open", lambda: offered(devices[:1]), 8)
-    time.sleep(6)
+    publish(f, "early", "2.0")
+    apply(f, "early", "2.0", not_before=utc(3))
+    wait_for("the window to open", lambda: offered(devices))
+    check(devices[0].last["bundle"]["release"] == "2.0", f"the other window is not open yet: {devices[0].last}")
+
+
+def nothing_is_offered_after_the_window_has_closed(f):
+    publish(f, "window")
+    devices = group(f, "window", [{"arch": "x86_64"}] * 2)
+    rollout = apply(f, "window", until=utc(20))
+    check(offered(devices[:1]), "it is open")
+    wait_for("the window to close", lambda: f.rollout(rollout)["why"]["code"] == "too_late")
     check(devices[0].check_in(state="waiting") is None, f"not even what is staged is activated: {devices[0].heard}")
     check(not offered(devices[1:]), "too late")
     check(devices[1].heard["why"]["code"] == "too_late", str(devices[1].heard))
-    check(f.rollout(rollout)["why"]["code"] == "too_late", f"status says why nothing moves: {f.rollout(rollout)['why']}")
 
 
 # ── Going back ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def a_lost_device_goes_back_when_it_returns(f):
-    devices, rollout = start(f, "return", 3, timeout_s=4, on_failure="revert")
+    devices, rollout = start(f, "return", 3, timeout_s=SILENCE_S, on_failure="revert")
     offered(devices)
     devices[0].commit()
     devices[1].report("staged", devices[1].last)
     devices[1].working("waiting")
     check(devices[1].check_in() == "activate", "may activate")
     devices[2].refuse()
-    status = becomes(f, rollout, "reverting", 5)
+    status = becomes(f, rollout, "reverting")
     check(status["stages"][0]["state"] == "failed" and status["stages"][0]["failed"] == 1, str(status))
     check(devices[0].check_in() == "revert" and devices[0].told["bundle"]["id"] == devices[0].last["bundle"]["id"], "told to go back")
     check("url" not in devices[0].told["bundle"], "without a download")
     devices[0].report("reverted")
     devices[0].say["components"] = {}
     check(devices[0].check_in() is None, "once")
-    f.run("rollout", "watch", rollout, "--timeout", "20s", status=120)
+    f.run("rollout", "watch", rollout, "--timeout", "5m", status=120)
     devices[1].working("probation")
     check(devices[1].check_in() == "revert", f"back from the dead: {devices[1].heard}")
     devices[1].report("reverted", devices[1].last)
@@ -378,13 +392,13 @@ def a_revert_needs_no_download(f):
                                         for i in range(3)))
     for version in ("1.0", "1.1"):
         f.publish(f.pair(version))
-        becomes(f, apply(f, "pair", version), "finished", 40)
-    wait_for("1.1 everywhere", lambda: all(d.version() == "1.1" for d in f.devices), 20)
+        becomes(f, apply(f, "pair", version), "finished")
+    wait_for("1.1 everywhere", lambda: all(d.version() == "1.1" for d in f.devices))
     bundles = os.path.join(f.ws, "server/bundles")
     for name in os.listdir(bundles):
         os.unlink(os.path.join(bundles, name))
     f.edgectl("rollout", "revert", "pair-1.1")
-    status = becomes(f, "pair-1.1", "reverted", 30)
+    status = becomes(f, "pair-1.1", "reverted")
     check(total(status, "reverted") == 3, str(status))
     for device in f.devices:
         check(device.version() == "1.0" and device.read("app", "version") == "1.0" and device.read("model", "version") == "1.0",
@@ -401,7 +415,8 @@ def test(f):
                nobody_waits_for_what_was_taken_out_of_service, a_retired_device_does_not_hold_a_revert,
                the_late_the_reflashed_and_the_new_are_brought_to_the_baseline, baselines_come_at_a_limited_rate,
                a_failure_of_the_baseline_is_not_tried_for_ever, no_more_than_allowed_are_at_work,
-               a_small_canary_sees_every_kind_of_device, newcomers_do_not_crowd_into_the_canary, a_stage_waits_for_approval, nothing_is_offered_outside_of_the_window,
+               a_small_canary_sees_every_kind_of_device, newcomers_do_not_crowd_into_the_canary, a_stage_waits_for_approval,
+               nothing_is_offered_before_the_window_opens, nothing_is_offered_after_the_window_has_closed,
                a_lost_device_goes_back_when_it_returns, a_revert_needs_no_download)
     ends_well(f)
 

@@ -64,7 +64,7 @@ class Client:
         if body is not None:
             request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=fleet.PATIENCE_S) as answer:
                 status, kind, data = answer.status, answer.headers["Content-Type"], answer.read()
         except urllib.error.HTTPError as error:
             status, kind, data = error.code, error.headers["Content-Type"], error.read()

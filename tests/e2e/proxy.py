@@ -68,7 +68,7 @@ class Proxy(contextlib.AbstractContextManager):
         self.seen[url.path] += 1
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP and k.lower() != "host"}
-        upstream = http.client.HTTPConnection("127.0.0.1", self.to_port, timeout=30)
+        upstream = http.client.HTTPConnection("127.0.0.1", self.to_port, timeout=fleet.PATIENCE_S)
         try:
             upstream.request(request.command, url.path, body=body or None, headers={**headers, "Host": NAME})
             answer = upstream.getresponse()
@@ -95,7 +95,7 @@ def add(f, name, **config):
 
 def release(f, version):
     f.publish(f.pair(version))
-    f.edgectl("rollout", "apply", "-f", f.policy(f"pair-{version}", release=f"pair {version}"), "--wait", "--timeout", "90s")
+    f.edgectl("rollout", "apply", "-f", f.policy(f"pair-{version}", release=f"pair {version}"), "--wait", "--timeout", "5m")
 
 
 def reach(device):
@@ -105,7 +105,7 @@ def reach(device):
 
 
 def wait_unreachable(device):
-    return wait_for(f"{device.name} to say that it reaches nobody", lambda: (c := reach(device)).get("code") == "unreachable" and c, 30)
+    return wait_for(f"{device.name} to say that it reaches nobody", lambda: (c := reach(device)).get("code") == "unreachable" and c)
 
 
 def check_went_through(proxy, device, version):

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """edgectl against a controller: what can be repeated, who may do what, and how waiting ends.
 
@@ -91,7 +91,7 @@ def waiting(f):
     f.start_server()
     f.edgectl("rollout", "pause", "r")
     f.edgectl("rollout", "pause", "r")
-    rest, said = watch.communicate(timeout=60)
+    rest, said = watch.communicate(timeout=fleet.PATIENCE_S)
     check(watch.returncode == STATUS["rollout_stopped"], f"watch ended with {watch.returncode}: {said}")
     check(json.loads(rest.splitlines()[-1])["state"] == "paused", rest)
     done = f.run("rollout", "apply", "-f", policy, "--wait", "--json", status=STATUS["rollout_stopped"])

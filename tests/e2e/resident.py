@@ -25,7 +25,7 @@ class Manager:
         self.socket.bind(path)
         self.heard = []
 
-    def wait(self, line, count=1, patience_s=20):
+    def wait(self, line, count=1, patience_s=fleet.PATIENCE_S):
         until = time.monotonic() + patience_s
         while sum(1 for heard in self.heard if heard == line) < count:
             self.socket.settimeout(max(0.01, until - time.monotonic()))
@@ -44,9 +44,7 @@ def notify(f):
         device.start()
         manager.wait("READY=1")
         check(device.status()["state"] == "idle", "READY means that the socket answers")
-        begin = time.monotonic()
-        manager.wait("WATCHDOG=1", 5)
-        check(time.monotonic() - begin < 5 * 2, f"five signs of life within five intervals: {time.monotonic() - begin}")
+        manager.wait("WATCHDOG=1", 5, patience_s=100)  # an agent that does not care for the interval takes 150 s for that
         manager.wait("STATUS=idle")
         check("STOPPING=1" not in manager.heard, "it runs")
         check(device.kill(signal.SIGTERM) == 0, "SIGTERM is an orderly end")
@@ -116,13 +114,13 @@ def refused_enrolment(f):
         identity = None
         for mode in (401, 404, 403, 500, "pending", 401):
             server.mode, before, asked = mode, server.refusals + server.enrolments, server.enrolments
-            wait_for(f"two more tries at {mode}", lambda b=before: server.refusals + server.enrolments >= b + 2, 30)
+            wait_for(f"two more tries at {mode}", lambda b=before: server.refusals + server.enrolments >= b + 2)
             if mode == "pending":
-                wait_for("enrolments", lambda a=asked: server.enrolments > a, 30)
+                wait_for("enrolments", lambda a=asked: server.enrolments > a)
             def told(pending=mode == "pending"):
                 status = device.status()["controller"]
                 return status["code"] and (not pending or "pending" in status["text"] or "know this device" in status["text"])
-            wait_for(f"a reason in the status at {mode}", told, 30)
+            wait_for(f"a reason in the status at {mode}", told)
             status = device.status()
             check(status["device"] == "unwanted", f"{mode}: it keeps its name: {status}")
             identity = identity or key_of(device)
@@ -132,7 +130,7 @@ def refused_enrolment(f):
         device.start()
         wait_for("the agent to answer", lambda: os.path.exists(os.path.join(device.state, "agent.sock")))
         before = server.refusals
-        wait_for("tries after a restart", lambda: server.refusals > before, 30)
+        wait_for("tries after a restart", lambda: server.refusals > before)
         check(key_of(device) == identity, "the same key after a restart")
         # And a back-off: refusals do not come as fast as they can.
         before, begin = server.refusals, time.monotonic()

@@ -54,7 +54,7 @@ def kill_group(process, how):
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    process.wait(timeout=30)
+    process.wait(timeout=fleet.PATIENCE_S)
 
 
 def attack(device, stick, delay_s, how):
@@ -66,7 +66,7 @@ def attack(device, stick, delay_s, how):
         check_whole(device)
         if how == "worker":
             # Its agent is told, refuses or goes on, and ends by itself.
-            process.wait(timeout=60)
+            process.wait(timeout=fleet.PATIENCE_S)
     check_whole(device)
 
 
@@ -74,7 +74,7 @@ def settle(device, rng):
     """A restart: of the service, which finishes what was begun, or of the next command."""
     if rng.random() < 0.3:
         device.serve()
-        device.wait_state("idle", 60)
+        device.wait_state("idle")
         check_whole(device)
         device.stop()
     else:
@@ -112,10 +112,9 @@ def test_kills(f, sticks, rng):
 
 def test_probation_kills(f, sticks):
     """I3: interrupted more often than allowed, the update goes back, without anybody."""
-    device = Lone(f, "shaken", probation_s=30)
-    device.reconfigure(probation_s=1)
+    device = Lone(f, "shaken", probation_s=1)
     device.install(sticks[0]).ok()
-    device.reconfigure(probation_s=30)
+    device.reconfigure(probation_s=3600)
     device.serve()
     device.run("install", "--quiet", "--no-wait", sticks[1]).ok()
     device.wait_state("probation")
@@ -167,7 +166,7 @@ def test_journal(f, sticks, rng):
         device.install(sticks[1], "--again").ok()
         device.install(sticks[0], "--again").ok()
     # In the middle of an update as well.
-    device.reconfigure(probation_s=20)
+    device.reconfigure(probation_s=3600)
     device.serve()
     device.run("install", "--quiet", "--no-wait", "--again", sticks[2]).ok()
     device.wait_state("probation")
@@ -188,7 +187,7 @@ def test_journal(f, sticks, rng):
             damage(os.path.join(private, name), how, rng)
         with device.unchanged(f"both journals {how}"):
             for command in (("install", "--quiet", sticks[0]), ("status",), ("run",), ("rollback", "--quiet")):
-                device.run(*command, timeout_s=20).refused("bad_journal", "newer_format", says="journal")
+                device.run(*command).refused("bad_journal", "newer_format", says="journal")
         for name, data in saved.items():
             with open(os.path.join(private, name), "wb") as out:
                 out.write(data)

@@ -13,7 +13,7 @@ CONTROLLER_TLS = 101
 
 
 def openssl(f, *argv):
-    subprocess.run(["openssl", *argv], cwd=f.path("pki"), check=True, capture_output=True, timeout=60)
+    subprocess.run(["openssl", *argv], cwd=f.path("pki"), check=True, capture_output=True, timeout=fleet.PATIENCE_S)
 
 
 def authority(f, name):
@@ -21,13 +21,30 @@ def authority(f, name):
             "-subj", f"/CN={name}", "-days", "2", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
 
 
-def certificate(f, name, issuer, alternative, days="2"):
+CA = """[ca]
+default_ca = made
+[made]
+database = index
+rand_serial = yes
+new_certs_dir = .
+default_md = sha256
+policy = policy
+[policy]
+commonName = supplied
+"""
+
+
+def certificate(f, name, issuer, alternative, valid=("20200101000000Z", "20990101000000Z")):
+    """By openssl ca: openssl x509 no longer makes what has expired."""
     openssl(f, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN={name}")
     with open(f.path("pki", f"{name}.ext"), "w", encoding="ascii") as file:
         file.write(f"subjectAltName={alternative}\n")
-    openssl(f, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial", "-days", days,
-            "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    for path, text in (("ca.cnf", CA), ("index", "")):
+        with open(f.path("pki", path), "w", encoding="ascii") as file:
+            file.write(text)
+    openssl(f, "ca", "-batch", "-config", "ca.cnf", "-notext", "-in", f"{name}.csr", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key",
+            "-startdate", valid[0], "-enddate", valid[1], "-extfile", f"{name}.ext", "-out", f"{name}.pem")
 
 
 def pem(f, name, kind="pem"):
@@ -77,7 +94,7 @@ def serve_says_what_is_wrong_with_the_files(f):
     for cert, key in ((pem(f, "server"), pem(f, "theirs", "key")), (pem(f, "server", "key"), pem(f, "server", "key")),
                       (f.path("pki/none.pem"), pem(f, "server", "key"))):
         done = subprocess.run([EDGECTL, "serve", "--workspace", server, "--listen", "127.0.0.1:0", "--allow-offline-keys", "--tls-cert", cert,
-                               "--tls-key", key], capture_output=True, text=True, timeout=30, env=f.env, check=False)
+                               "--tls-key", key], capture_output=True, text=True, timeout=fleet.PATIENCE_S, env=f.env, check=False)
         check(done.returncode not in (0, 1) and "\nedgectl: " in "\n" + done.stderr and "listening" not in done.stdout,
               f"{os.path.basename(cert)}, {os.path.basename(key)}: {done.returncode}: {done.stdout}{done.stderr}")
 
@@ -88,7 +105,7 @@ def test(f):
     authority(f, "theirs")
     certificate(f, "server", "ours", "IP:127.0.0.1,DNS:localhost")
     certificate(f, "elsewhere", "ours", "DNS:controller.example")
-    certificate(f, "expired", "ours", "IP:127.0.0.1", days="-1")
+    certificate(f, "expired", "ours", "IP:127.0.0.1", valid=("20200101000000Z", "20200102000000Z"))
     fleet.each(f, a_controller_is_believed_by_its_authority_alone, a_certificate_for_another_name_or_time_is_refused,
                cleartext_gets_no_answer_from_a_tls_port, serve_says_what_is_wrong_with_the_files)
 

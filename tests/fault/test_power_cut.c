@@ -105,15 +105,15 @@ static void every_state_is_good(const struct plan *plan, size_t at_least) {
     lab_free(lab);
 }
 
-Test(power_cut, in_an_update_that_commits_leaves_i1_to_i8, .timeout = 240) {
+Test(power_cut, in_an_update_that_commits_leaves_i1_to_i8, .timeout = 1200) {
     every_state_is_good(&update_plan, 100);
 }
 
-Test(power_cut, in_an_update_that_fails_in_probation_leaves_i1_to_i8, .timeout = 240) {
+Test(power_cut, in_an_update_that_fails_in_probation_leaves_i1_to_i8, .timeout = 1200) {
     every_state_is_good(&failing_plan, 100);
 }
 
-Test(power_cut, in_a_rollback_leaves_i1_to_i8, .timeout = 240) {
+Test(power_cut, in_a_rollback_leaves_i1_to_i8, .timeout = 1200) {
     every_state_is_good(&rollback_plan, 30);
 }
 
@@ -169,38 +169,38 @@ static bool of_record(size_t index) {
     return is_sync(index, "generations/") && strstr(fs_record_at(index)->path, "/.generation.json");
 }
 
-Test(power_cut_proof, without_the_journals_fsync, .timeout = 240) {
+Test(power_cut_proof, without_the_journals_fsync, .timeout = 1200) {
     is_noticed(&update_plan, of_journal);
 }
 
-Test(power_cut_proof, without_the_floors_fsync, .timeout = 240) {
+Test(power_cut_proof, without_the_floors_fsync, .timeout = 1200) {
     is_noticed(&update_plan, of_floors);
 }
 
-Test(power_cut_proof, without_the_queues_fsync, .timeout = 240) {
+Test(power_cut_proof, without_the_queues_fsync, .timeout = 1200) {
     is_noticed(&update_plan, of_queue);
 }
 
-Test(power_cut_proof, without_the_fsync_of_private, .timeout = 240) {
+Test(power_cut_proof, without_the_fsync_of_private, .timeout = 1200) {
     is_noticed(&update_plan, of_private);
 }
 
-Test(power_cut_proof, without_the_fsync_behind_the_swap, .timeout = 240) {
+Test(power_cut_proof, without_the_fsync_behind_the_swap, .timeout = 1200) {
     is_noticed(&update_plan, of_current);
 }
 
-Test(power_cut_proof, without_the_fsync_behind_the_swap_back, .timeout = 240) {
+Test(power_cut_proof, without_the_fsync_behind_the_swap_back, .timeout = 1200) {
     is_noticed(&rollback_plan, of_current);
 }
 
-Test(power_cut_proof, without_the_fsync_behind_the_promotion, .timeout = 240) {
+Test(power_cut_proof, without_the_fsync_behind_the_promotion, .timeout = 1200) {
     is_noticed(&update_plan, of_promotion);
 }
 
-Test(power_cut_proof, without_the_syncfs_of_the_seal, .timeout = 240) {
+Test(power_cut_proof, without_the_syncfs_of_the_seal, .timeout = 1200) {
     is_noticed(&update_plan, of_seal);
 }
 
-Test(power_cut_proof, without_the_fsync_of_the_generations_record, .timeout = 240) {
+Test(power_cut_proof, without_the_fsync_of_the_generations_record, .timeout = 1200) {
     is_noticed(&update_plan, of_record);
 }

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Banned calls, where the compiler cannot see them: base/banned.h undone, or a function's address taken."""
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Who may include whom: the picture in ARCHITECTURE.md, held against the include graph.
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # ctest: release
 """What is not needed on a device is not linked into it, read from the programs of the build EDGE_BUILD.

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Every change to a file system goes through base/fs: raw mutating calls elsewhere are refused.
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What every text file has and has not: the licence line first, and no trace of somebody's machine."""
 

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUEST_MS 5000 // a client that takes longer to ask has gone
+#define REQUEST_MS 120000 // a client that takes longer to ask has gone
 
 struct faultd {
     int listener;
@@ -52,11 +52,11 @@ static size_t request_bytes(const char *request) {
 
 static void read_request(struct line *line, char *ret) {
     size_t len = 0;
-    struct timeval patience = {.tv_sec = REQUEST_MS / 1000};
-    setsockopt(line->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     while (len < FAULTD_REQUEST_BYTES - 1 &&
            (request_bytes(ret) == 0 || len < request_bytes(ret))) {
-        ssize_t got = recv(line->fd, ret + len, FAULTD_REQUEST_BYTES - 1 - len, 0);
+        if (!wait_for(line->server, line->fd, REQUEST_MS))
+            return;
+        ssize_t got = recv(line->fd, ret + len, FAULTD_REQUEST_BYTES - 1 - len, MSG_DONTWAIT);
         if (got <= 0)
             return;
         len += (size_t)got;

@@ -18,8 +18,8 @@
 #define OPENSSL    "/usr/bin/openssl"
 #define CURVE      "ec_paramgen_curve:P-256"
 #define TIME_BYTES 24
-#define START_MS   20000
-#define COMMAND_MS 60000
+#define START_MS   120000
+#define COMMAND_MS 120000
 
 struct tls_server {
     struct tmp_dir dir;

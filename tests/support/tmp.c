@@ -9,11 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "base/fs.h"
 
 #define REMEMBERED_MAX 64
+#define MEMORY         "/dev/shm"
+#define MEMORY_BYTES   (64UL << 20) // many times what a test of that kind needs
 
 static char remembered[REMEMBERED_MAX][TMP_PATH_BYTES];
 static pid_t owner;
@@ -67,6 +72,13 @@ struct tmp_dir tmp_dir_make(void) {
     }
     remember(dir.path);
     return dir;
+}
+
+void tmp_dir_in_memory(void) {
+    struct statfs fs;
+    if (statfs(MEMORY, &fs) == 0 && fs.f_type == TMPFS_MAGIC && access(MEMORY, W_OK) == 0 &&
+        fs.f_bavail * (unsigned long)fs.f_bsize >= MEMORY_BYTES)
+        (void)setenv("TMPDIR", MEMORY, 1);
 }
 
 void tmp_dir_remove(struct tmp_dir *dir) {

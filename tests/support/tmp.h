@@ -15,5 +15,8 @@ struct tmp_dir {
 
 // Below $TMPDIR or /tmp. Ends the process when it cannot be made: nothing can be tested then.
 struct tmp_dir tmp_dir_make(void);
+// From here on in this process they are made in memory, where there is room for that: for tests
+// that make thousands of durable writes whose durability is not what they look at.
+void tmp_dir_in_memory(void);
 void tmp_dir_remove(struct tmp_dir *dir) __attribute__((nonnull));
 #define own_drop_tmp_dir tmp_dir_remove

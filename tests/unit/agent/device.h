@@ -40,12 +40,14 @@ struct device {
     char release[16];
     unsigned checkins; // asked for
     bool stop;         // breathe says so
+    bool hires;        // downloads by a worker (config.worker), as outside of tests
     // The next downloads end like this, so many of them.
     const struct err_kind *breaks;
     unsigned breaks_left;
-    bool after_manifest; // broken after the manifest was verified
-    bool leave_out;      // the model's file is left to the generation before, if that may be used
-    const char *lie;     // contents in place of the release
+    bool after_manifest;   // broken after the manifest was verified
+    uint64_t broken_bytes; // what lies there by then
+    bool leave_out;        // the model's file is left to the generation before, if that may be used
+    const char *lie;       // contents in place of the release
 };
 
 static inline void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
@@ -146,6 +148,9 @@ static inline void device_fetch(void *context) {
             cr_assert_eq(update_engine_keep_manifest(d->update, raw, &e), 0, "%s", e.text);
             cr_assert_eq(update_engine_manifest(d->update, &e), 0, "%s", e.text);
         }
+        if (d->broken_bytes > 0)
+            cr_assert_eq(device_stage(d, &e), 0, "%s", e.text);
+        d->update->done_bytes = d->broken_bytes;
         err_set(&e, d->breaks, "broken on purpose");
         update_fetch_failed(d->update, &e, false);
         return;
@@ -171,9 +176,10 @@ static inline void device_net(void *context, struct agent_job_net *ret) {
     memset(ret, 0, sizeof *ret);
 }
 
+#define DEVICE_TOKEN "token.of.the.controller"
 static inline const char *device_token(void *context) {
     (void)context;
-    return "";
+    return DEVICE_TOKEN;
 }
 
 // Opens state and engine as the daemon does. < 0 when the (injected) failure of a file kept it from
@@ -191,7 +197,7 @@ static inline int device_open(struct device *d, struct err *e) {
         .fill_net = device_net,
         .token = device_token,
         .context = d,
-        .fetch = device_fetch,
+        .fetch = d->hires ? NULL : device_fetch,
     };
     cr_assert_eq(agent_update_open(&host, &d->update, e), 0);
     d->is_open = true;
@@ -249,6 +255,19 @@ static inline void device_make(struct device *d, json_t *settings) {
     buf_clear(&raw);
     buf_clear(&warnings);
     d->facts = json_object();
+}
+
+// A device that runs, with nothing installed.
+static inline void device_start(struct device *d, json_t *settings) {
+    struct err e = ERR_NONE;
+    device_make(d, settings);
+    cr_assert_eq(device_open(d, &e), 0, "%s", e.text);
+}
+
+static inline void device_restart(struct device *d) {
+    struct err e = ERR_NONE;
+    device_close(d);
+    cr_assert_eq(device_open(d, &e), 0, "%s", e.text);
 }
 
 static inline void device_drop(struct device *d) {
@@ -334,4 +353,44 @@ static inline void device_install(struct device *d, const char *release, json_t 
     device_drive(d);
     cr_assert_eq(d->state.journal.record.state, FSM_IDLE);
     cr_assert_str_eq(device_runs(d, runs), release);
+}
+
+// A device that runs these releases, one installed after the other; "" for none.
+static inline void device_start_with(struct device *d, const char *first, const char *second) {
+    device_start(d, NULL);
+    if (first[0])
+        device_install(d, first, NULL);
+    if (second[0])
+        device_install(d, second, NULL);
+}
+
+// Offers the next download and drives until a state is reached.
+static inline void device_offer_until(struct device *d, bool local, enum fsm_state state) {
+    struct err e = ERR_NONE;
+    cr_assert_eq(device_offer(d, local, &e), 0, "%s", e.text);
+    cr_assert(device_reach(d, state));
+}
+
+// What an operator or the controller asks for.
+static inline int device_ask(struct device *d, enum fsm_event ask, struct err *e) {
+    struct err why = ERR_NONE;
+    if (ask == FSM_ASK_REVERT)
+        err_set(&why, &err_rolled_back, "asked");
+    if (ask == FSM_ASK_CANCEL)
+        err_set(&why, &err_cancelled, "asked");
+    return agent_update_ask(d->update, ask, &why, e);
+}
+
+// What is asked for is done.
+static inline void device_obey(struct device *d, enum fsm_event ask) {
+    struct err e = ERR_NONE;
+    cr_assert_eq(device_ask(d, ask, &e), 0, "%s", e.text);
+}
+
+// Changes what lies below generations/, behind everybody's back.
+static inline void device_damage(struct device *d, const char *path) {
+    struct err e = ERR_NONE;
+    OWN(fd) int file = -1;
+    cr_assert_eq(fs_open_write(d->state.store.generations, path, 0444, &file, &e), 0, "%s", e.text);
+    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
 }

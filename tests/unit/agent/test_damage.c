@@ -8,25 +8,13 @@
 #include "keys/kind.h"
 #include "tests/unit/agent/device.h"
 
-static void damage(struct device *d, const char *path) {
-    struct err e = ERR_NONE;
-    OWN(fd) int file = -1;
-    cr_assert_eq(fs_open_write(d->state.store.generations, path, 0444, &file, &e), 0, "%s", e.text);
-    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
-}
-
 Test(damage, i1_a_damaged_previous_generation_is_not_gone_back_to_and_what_runs_goes_on) {
     struct device d;
-    struct err e = ERR_NONE, why = ERR_NONE;
     char runs[16];
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-    device_install(&d, "1.0", NULL);
-    device_install(&d, "1.1", NULL);
-    damage(&d, "1/app/release");
-    err_set(&why, &err_rolled_back, "asked");
+    device_start_with(&d, "1.0", "1.1");
+    device_damage(&d, "1/app/release");
     for (int i = 0; i < 2; i++) {
-        cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+        device_obey(&d, FSM_ASK_REVERT);
         device_drive(&d);
         cr_expect_eq(d.state.journal.record.state, FSM_IDLE);
         cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_FAILED);
@@ -52,9 +40,7 @@ Test(damage, i6_a_record_that_says_other_than_the_kept_manifest_is_not_gone_back
         struct bundle_generation record;
         OWN(buf) struct buf text;
         OWN(fd) int file = -1;
-        device_make(&d, NULL);
-        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-        device_install(&d, "1.0", NULL);
+        device_start_with(&d, "1.0", "");
         buf_init(&text, 65536);
         cr_assert_eq(fs_read_file(d.state.store.generations, rows[i].path, 65536, &text, &e), 0);
         const char *at = strstr(buf_text(&text), rows[i].from);
@@ -72,21 +58,16 @@ Test(damage, i6_a_record_that_says_other_than_the_kept_manifest_is_not_gone_back
 Test(damage, a_device_that_cannot_go_back_takes_an_update_that_heals_it) {
     for (int by_commit = 0; by_commit < 2; by_commit++) {
         struct device d;
-        struct err e = ERR_NONE, why = ERR_NONE, wish = ERR_NONE;
-        device_make(&d, NULL);
-        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-        device_install(&d, "1.0", NULL);
+        device_start_with(&d, "1.0", "");
         device_release(&d, "1.1", NULL);
-        cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
-        cr_assert(device_reach(&d, FSM_PROBATION));
-        damage(&d, "1/app/release");
-        err_set(&why, &err_probe_failed, "slow");
-        cr_assert_eq(agent_update_ask(d.update, FSM_ASK_REVERT, &why, &e), 0, "%s", e.text);
+        device_offer_until(&d, true, FSM_PROBATION);
+        device_damage(&d, "1/app/release");
+        device_obey(&d, FSM_ASK_REVERT);
         cr_assert(device_reach(&d, FSM_FAILED));
         device_drive(&d);
         cr_expect(agent_update_is_settled(d.update));
         if (by_commit) {
-            cr_assert_eq(agent_update_ask(d.update, FSM_ASK_COMMIT, &wish, &e), 0, "%s", e.text);
+            device_obey(&d, FSM_ASK_COMMIT);
             device_drive(&d);
             cr_expect_eq(d.state.journal.record.committed, 2);
         }
@@ -100,10 +81,8 @@ Test(damage, damage_in_what_runs_is_not_taken_over_nor_held_against_the_bundle) 
     struct device d;
     struct err e = ERR_NONE;
     char runs[16];
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-    device_install(&d, "1.0", NULL);
-    damage(&d, "1/model/release");
+    device_start_with(&d, "1.0", "");
+    device_damage(&d, "1/model/release");
     // Another bundle with the same files.
     device_release(&d, "1.0", json_pack("{s{si}}", "floors", "app", 1));
     d.leave_out = true;
@@ -118,9 +97,7 @@ Test(damage, damage_in_what_runs_is_not_taken_over_nor_held_against_the_bundle) 
 Test(damage, i4_contents_that_lie_are_the_bundles_fault_when_what_runs_is_whole) {
     struct device d;
     struct err e = ERR_NONE;
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-    device_install(&d, "1.0", NULL);
+    device_start_with(&d, "1.0", "");
     device_release(&d, "1.1", NULL);
     d.lie = "6.6";
     cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
@@ -141,8 +118,7 @@ Test(damage, i4_a_damaged_copy_is_tried_again_and_never_held_against_the_bundle)
         for (int late = 0; late < 2; late++) {
             struct device d;
             struct err e = ERR_NONE;
-            device_make(&d, json_pack("{si si}", "fetch_tries", 3, "backoff_base_s", 1));
-            cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+            device_start(&d, json_pack("{si si}", "fetch_tries", 3, "backoff_base_s", 1));
             device_release(&d, "1.0", NULL);
             d.breaks = damages[i];
             d.after_manifest = late;
@@ -164,8 +140,7 @@ Test(damage, i4_signed_contents_that_break_the_format_are_held_against_the_bundl
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         struct device d;
         struct err e = ERR_NONE;
-        device_make(&d, NULL);
-        cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+        device_start(&d, NULL);
         device_release(&d, "1.0", NULL);
         d.breaks = lies[i];
         d.breaks_left = 1;
@@ -182,8 +157,7 @@ Test(damage, i4_signed_contents_that_break_the_format_are_held_against_the_bundl
 Test(damage, without_a_controller_no_number_of_updates_stops_the_next) {
     struct device d;
     struct err e = ERR_NONE;
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_start(&d, NULL);
     device_release(&d, "1.0", NULL);
     d.breaks = &err_truncated;
     for (int i = 0; i < AGENT_QUEUE_REPORTS_MAX; i++) {
@@ -203,9 +177,7 @@ Test(damage, i8_what_the_generation_before_has_needs_no_space_and_everything_els
     struct bundle_generation before;
     struct bundle_manifest_view *view = calloc(1, sizeof *view);
     struct bundle_component *app = calloc(1, sizeof *app);
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-    device_install(&d, "1.0", NULL);
+    device_start_with(&d, "1.0", "");
     cr_assert_eq(agent_store_record(&d.state.store, 1, &before, &e), 0, "%s", e.text);
     view->n_components = 1;
     view->components = app;
@@ -234,13 +206,11 @@ Test(damage, i8_what_a_power_cut_left_of_a_replaced_file_is_gone_after_the_start
     struct err e = ERR_NONE;
     struct stat status;
     const char *name = ".journal.tmp-0123456789abcdef";
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_start(&d, NULL);
     const int dirs[] = {d.state.private_dir, d.state.store.dir, d.state.store.generations};
     for (size_t i = 0; i < 3; i++)
         cr_assert_eq(fs_replace(dirs[i], name, "x", 1, 0600, &e), 0, "%s", e.text);
-    device_close(&d);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_restart(&d);
     device_drive(&d);
     cr_expect_eq(fs_stat(d.state.private_dir, name, &status, &e), FS_ABSENT);
     cr_expect_eq(fs_stat(d.state.store.dir, name, &status, &e), FS_ABSENT);

@@ -34,8 +34,7 @@ Test(instruction, a_device_without_a_clock_takes_its_first_one_and_judges_later_
     struct device d;
     struct err e = ERR_NONE;
     const int64_t first = FORGE_ISSUED_S + DAY_S;
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_start(&d, NULL);
     cr_assert_lt(chrono_wall_ms(&d.clock.chrono), 1000LL * DAY_S, "it is 1970 here");
     cr_expect_eq(obey(&d, 1, first, first + DAY_S, &e), 0, "not stranded: %s", e.text);
     cr_expect_eq(agent_state_trusted_s(&d.state), first);
@@ -51,8 +50,7 @@ Test(instruction, trusted_time_survives_a_restart_into_1970) {
     struct device d;
     struct err e = ERR_NONE;
     const int64_t first = FORGE_ISSUED_S + 10 * DAY_S;
-    device_make(&d, NULL);
-    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_start(&d, NULL);
     cr_expect_eq(obey(&d, 1, first, first + DAY_S, &e), 0, "%s", e.text);
     device_close(&d);
     fake_clock_init(&d.clock, 0, 1000);

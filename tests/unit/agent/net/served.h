@@ -18,13 +18,13 @@
 #define FROM_300   "HTTP/1.1 206 Partial Content\r\nContent-Length: 700\r\n"
 #define RANGE_300  "Content-Range: bytes 300-999/1000\r\n"
 #define WHOLE      FAULTD_WHOLE
-#define SILENCE_MS 20000
+#define SILENCE_MS 600000 // ended by the end of the test
 
 static uint8_t content[1000];
 static const struct faultd_scene whole = {OK, content, sizeof content, .cut = WHOLE};
 static const struct faultd_scene broken = {OK, content, sizeof content, .cut = 300};
 static struct agent_job_net net = {
-    .connect_timeout_s = 5, .rate_min_bytes_s = 1, .stall_s = 1, .retries = 3};
+    .connect_timeout_s = 60, .rate_min_bytes_s = 1, .stall_s = 60, .retries = 3};
 static const struct chrono *test_clock;
 static struct net_download *download;
 static struct unpack_source source;

@@ -3,7 +3,7 @@
 // What a download takes for an answer: servers that lie, babble and stall.
 #include "tests/unit/agent/net/served.h"
 
-TestSuite(answers, .init = start, .timeout = 60);
+TestSuite(answers, .init = start, .timeout = 1200);
 
 Test(answers, a_range_that_begins_elsewhere_is_refused) {
     static const char *const ranges[] = {
@@ -169,6 +169,7 @@ Test(answers, endless_interim_answers_end) {
 Test(answers, a_server_that_falls_silent_is_left) {
     static const char *const heads[] = {"", "HTTP/1.1 2", OK};
     net.retries = 0;
+    net.stall_s = 1;
     net.rate_min_bytes_s = 100000;
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const struct faultd_scene scene = {heads[i], content, sizeof content, .cut = WHOLE,
@@ -180,6 +181,7 @@ Test(answers, a_server_that_falls_silent_is_left) {
 Test(answers, a_server_below_the_least_rate_is_left) {
     const struct faultd_scene scene = {OK, content, sizeof content, .cut = WHOLE, .drip_ms = 100};
     net.retries = 0;
+    net.stall_s = 1;
     net.rate_min_bytes_s = 500;
     expect_failure(&scene, 1, sizeof content, &err_too_slow);
 }

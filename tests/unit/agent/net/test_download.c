@@ -4,7 +4,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/unit/agent/net/served.h"
 
-TestSuite(download, .init = start, .timeout = 60);
+TestSuite(download, .init = start, .timeout = 1200);
 
 Test(download, a_whole_file_in_one_request) {
     uint8_t got[sizeof content];

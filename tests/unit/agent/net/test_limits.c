@@ -3,7 +3,7 @@
 // Ceilings of what a server may ask for: as many redirects as are followed, one fewer, one more.
 #include "tests/unit/agent/net/served.h"
 
-TestSuite(net_limits, .init = start, .timeout = 60);
+TestSuite(net_limits, .init = start, .timeout = 1200);
 
 Test(net_limits, redirects) {
     static const struct faultd_scene away = {

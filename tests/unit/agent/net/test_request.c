@@ -14,7 +14,7 @@
 #define TOKEN      "secret.token"
 
 static struct agent_job_net net = {
-    .connect_timeout_s = 5, .rate_min_bytes_s = 1, .stall_s = 1, .request_timeout_s = 10};
+    .connect_timeout_s = 60, .rate_min_bytes_s = 1, .stall_s = 60, .request_timeout_s = 120};
 static struct net_request_answer answer;
 static struct faultd *server;
 
@@ -30,7 +30,7 @@ static void finish(void) {
     buf_clear(&answer.body);
 }
 
-TestSuite(request, .init = start, .fini = finish, .timeout = 60);
+TestSuite(request, .init = start, .fini = finish, .timeout = 1200);
 
 static int post_to(const struct faultd_scene *scenes, size_t n, struct err *e) {
     static const char body[] = "{\"a\":1}";
@@ -139,6 +139,7 @@ Test(request, a_redirect_is_refused_and_the_token_goes_nowhere) {
 Test(request, silence_is_not_waited_for) {
     static const char *const heads[] = {"", "HTTP/1.1 2",
                                         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"};
+    net.stall_s = 1;
     net.rate_min_bytes_s = 100000; // what went before does not make up for it
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         const struct faultd_scene scene = {heads[i], "{}", 2, .cut = FAULTD_WHOLE,

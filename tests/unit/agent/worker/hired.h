@@ -17,7 +17,7 @@
 #include "agent/kind.h"
 #include "base/proc.h"
 
-#define HIRED_PATIENCE_MS 30000
+#define HIRED_PATIENCE_MS 120000
 
 struct hired {
     struct proc proc;
@@ -63,6 +63,7 @@ static inline struct hired hire_as(const struct agent_job *job, const int *fds,
     spec.argv = argv;
     spec.stderr_fd = STDERR_FILENO;
     spec.limits = limits;
+    spec.open_first = true; // as agent/hire does
     spec.fds[0] = ends[1];
     spec.fds[1] = hired_memfd(text.data, text.len);
     for (size_t i = 0; i < PROC_FDS_MAX - 2; i++) {

@@ -21,7 +21,7 @@
 static struct agent_job job = {
     .kind = AGENT_JOB_FETCH,
     .decode_max_bytes = 4 << 20,
-    .net = {.connect_timeout_s = 5, .rate_min_bytes_s = 1, .stall_s = 5, .retries = 2}};
+    .net = {.connect_timeout_s = 60, .rate_min_bytes_s = 1, .stall_s = 60, .retries = 2}};
 static uint8_t contents[FILES][FILE_BYTES];
 static struct buf bundle;
 static struct keys_digest id;
@@ -97,7 +97,7 @@ static void finish(void) {
     tmp_dir_remove(&dir);
 }
 
-TestSuite(fetch, .init = start, .fini = finish, .timeout = 60);
+TestSuite(fetch, .init = start, .fini = finish, .timeout = 1200);
 
 static void give_file(const void *data, size_t len) {
     close(fds[3]);

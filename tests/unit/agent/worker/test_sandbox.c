@@ -74,7 +74,7 @@ static void finish(void) {
     tmp_dir_remove(&previous);
 }
 
-TestSuite(sandbox, .init = start, .fini = finish, .timeout = 60);
+TestSuite(sandbox, .init = start, .fini = finish, .timeout = 1200);
 
 // What a probe needs: nothing, or a part of the sandbox that the kernel may not have.
 enum needs { ALWAYS, LANDLOCK, SECCOMP };

@@ -23,11 +23,12 @@
 static struct agent_job job = {
     .kind = AGENT_JOB_CHECKIN,
     .device = "d-1",
-    .net = {.connect_timeout_s = 5, .request_timeout_s = 10, .rate_min_bytes_s = 1, .stall_s = 5}};
+    .net = {
+        .connect_timeout_s = 60, .request_timeout_s = 60, .rate_min_bytes_s = 1, .stall_s = 60}};
 static struct faultd *server;
 static const char body[] = "{\"device\":\"d-1\"}";
 
-TestSuite(talk, .timeout = 60);
+TestSuite(talk, .timeout = 1200);
 
 static struct hired begin(const struct faultd_scene *scenes, size_t n) {
     int fds[] = {hired_text(body), -1};

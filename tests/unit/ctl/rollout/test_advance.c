@@ -198,8 +198,8 @@ Test(rollout_advance, every_verb_in_every_state_is_decided) {
     enum { NO = ROLLOUT_STATES };
     static const unsigned after[ROLLOUT_VERBS][ROLLOUT_STATES] = {
         [ROLLOUT_VERB_APPROVE] = {0, 1, 2, 3, NO, NO, NO},
-        [ROLLOUT_VERB_PAUSE] = {1, 1, NO, NO, NO, NO, NO},
-        [ROLLOUT_VERB_RESUME] = {0, 0, 0, NO, NO, NO, NO},
+        [ROLLOUT_VERB_PAUSE] = {1, 1, NO, 1, NO, NO, NO},
+        [ROLLOUT_VERB_RESUME] = {0, 0, 0, 3, NO, NO, NO},
         [ROLLOUT_VERB_ABORT] = {5, 5, 5, NO, NO, 5, NO},
         [ROLLOUT_VERB_REVERT] = {3, 3, 3, 3, 4, 3, 3},
     };
@@ -215,6 +215,83 @@ Test(rollout_advance, every_verb_in_every_state_is_decided) {
             cr_assert_eq(w.progress.state, wanted == NO ? state : wanted, "verb %u in state %u",
                          verb, state);
         }
+}
+
+static int by_hand(struct world *w, enum rollout_verb verb, struct rollout_why *reason) {
+    return rollout_advance_by_hand(&w->policy, verb, w->now_s, &w->progress, reason);
+}
+
+// Three that took the release of a rollout that failed and goes back, which was paused then.
+static struct world paused_back(void) {
+    struct world w = world();
+    struct rollout_why reason;
+    w.policy.on_failure = ROLLOUT_ON_FAILURE_REVERT;
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 3);
+    set(&w, 0, ROLLOUT_TASK_FAILED, 2);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_PAUSE, &reason), 0);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_PAUSE, &reason), ROLLOUT_UNCHANGED);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_PAUSED);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_paused);
+    cr_assert_not_null(strstr(w.progress.why.text, "did not commit"), "%s", w.progress.why.text);
+    return w;
+}
+
+Test(rollout_advance, a_pause_on_the_way_back_lasts_and_resuming_goes_on_with_it) {
+    static const enum rollout_verb verbs[] = {ROLLOUT_VERB_RESUME, ROLLOUT_VERB_REVERT};
+    for (size_t i = 0; i < 2; i++) {
+        struct world w = paused_back();
+        struct rollout_why reason;
+        w.now_s += 1000; // longer than is waited for a device
+        cr_assert_eq(advance(&w), 0);
+        cr_assert_eq(w.progress.state, ROLLOUT_STATE_PAUSED);
+        cr_assert_eq(by_hand(&w, verbs[i], &reason), 0);
+        cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
+        cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_rollout_failed);
+        cr_assert_eq(w.progress.failed_stage, 0);
+        cr_assert_eq(w.progress.attempt, 1);
+        (void)advance(&w);
+        cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING, "their time begins again");
+        set(&w, 0, ROLLOUT_TASK_COMMITTED, 0);
+        set(&w, 0, ROLLOUT_TASK_REVERTED, 3);
+        (void)advance(&w);
+        cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTED);
+        cr_assert_not_null(strstr(w.progress.why.text, "did not commit"), "%s",
+                           w.progress.why.text);
+    }
+}
+
+Test(rollout_advance, going_back_is_ended_for_good_in_two_steps) {
+    struct world w = paused_back();
+    struct rollout_why reason;
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_RESUME, &reason), 0);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_ABORT, &reason), ROLLOUT_REFUSED);
+    cr_assert_not_null(strstr(reason.text, "pause it first"), "%s", reason.text);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_PAUSE, &reason), 0);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_ABORT, &reason), 0);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_ABORTED);
+    cr_assert_not(w.progress.back);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_RESUME, &reason), ROLLOUT_REFUSED);
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_REVERT, &reason), 0);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_reverting, "by hand now");
+}
+
+Test(rollout_advance, devices_that_are_held_are_named_among_those_waited_for) {
+    struct world w = world();
+    struct rollout_counts counts = {.tallies = w.tallies, .n_strata = 1, .now_s = NOW};
+    static const char *const says[] = {"began", ", 1 device is held by an operator",
+                                       ", 2 devices are held by an operator"};
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 8);
+    set(&w, 0, ROLLOUT_TASK_OFFERED, 2);
+    for (uint64_t i = 0; i < 3; i++) {
+        counts.held = i;
+        (void)rollout_advance(&w.policy, &rollout_gate_threshold, &counts, &w.progress);
+        const char *text = w.progress.why.text;
+        cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+        cr_assert_str_eq(text + strlen(text) - strlen(says[i]), says[i], "%s", text);
+    }
 }
 
 Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {

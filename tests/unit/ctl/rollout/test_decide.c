@@ -209,3 +209,44 @@ Test(rollout_decide, hold_and_pin_come_before_rollouts) {
     cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_pinned);
     cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_SKIPPED);
 }
+
+// It is to stay where it is: it gives up what it has not activated, and whoever offered it that
+// does not wait for it.
+Test(rollout_decide, a_pin_ends_what_a_rollout_began_and_nobody_waits_for_it) {
+    static const enum rollout_task tasks[] = {ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_STAGED};
+    for (size_t i = 0; i < 4; i++) {
+        struct world w;
+        make(&w);
+        w.in.pin = &w.pin;
+        w.pin.fit.runs = i < 2;      // it is there already, or
+        w.pin.fit.published = i < 2; // cannot be had
+        w.in.device.rollout = "r";
+        w.in.device.attempt = 1;
+        w.in.device.task = tasks[i % 2];
+        struct rollout_decision d = decide(&w);
+        cr_expect_eq(d.action, ROLLOUT_ACTION_NONE);
+        cr_expect_eq(d.mark, ROLLOUT_TASK_CANCELLED, "%zu: %d", i, (int)d.mark);
+        cr_expect_eq(d.candidate, 0);
+        w.in.device.task = ROLLOUT_TASK_ACTIVATED; // comes to an outcome by itself
+        cr_expect_eq(decide(&w).mark, ROLLOUT_TASK_NONE);
+        w.in.device.task = ROLLOUT_TASK_COMMITTED;
+        cr_expect_eq(decide(&w).mark, ROLLOUT_TASK_NONE);
+
+        w.in.device.task = tasks[i % 2];
+        w.in.device.updating = true;
+        w.in.device.update_rollout = "r";
+        w.in.device.update_attempt = 1;
+        w.in.device.update_bundle = bundle;
+        w.in.device.look = i % 2 == 1;
+        d = decide(&w);
+        cr_expect_eq(d.action, ROLLOUT_ACTION_CANCEL, "%zu: %s", i, d.why.text);
+        cr_expect_eq(d.attempt, 1);
+        cr_expect(keys_digest_equal(&d.bundle, &bundle));
+        cr_expect_not_null(strstr(d.why.text, "pinned"), "%s", d.why.text);
+        w.in.device.probation = true;
+        cr_expect_eq(decide(&w).action, ROLLOUT_ACTION_NONE, "what is activated comes to its end");
+        w.in.device.probation = false;
+        w.pin.fit.bundle = bundle; // it is at work on just that
+        cr_expect_neq(decide(&w).action, ROLLOUT_ACTION_CANCEL);
+    }
+}

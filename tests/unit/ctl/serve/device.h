@@ -78,7 +78,8 @@ static inline unsigned device_enroll(struct controller *c, struct device *d, con
     return status;
 }
 
-static inline unsigned device_sign_in(struct controller *c, struct device *d) {
+// Asks for a device token. The status; *ret_body is the caller's.
+static inline unsigned device_ask_token(struct controller *c, struct device *d, json_t **ret_body) {
     char challenge[BUNDLE_CHALLENGE_HEX], hex[2 * KEYS_ED25519_SIGNATURE_BYTES + 1], body[512];
     uint8_t signature[KEYS_ED25519_SIGNATURE_BYTES];
     struct reply r;
@@ -89,9 +90,16 @@ static inline unsigned device_sign_in(struct controller *c, struct device *d) {
                    d->id, hex);
     unsigned status = http_send(c, "POST", "/api/device/v1/token", NULL, "",
                                 (struct slice){(const uint8_t *)body, strlen(body)}, &r);
-    if (status == 200)
-        (void)snprintf(d->token, sizeof d->token, "%s", text_at(r.json, "token"));
+    *ret_body = json_incref(r.json);
     http_clear(&r);
+    return status;
+}
+
+static inline unsigned device_sign_in(struct controller *c, struct device *d) {
+    OWN(json) json_t *body = NULL;
+    unsigned status = device_ask_token(c, d, &body);
+    if (status == 200)
+        (void)snprintf(d->token, sizeof d->token, "%s", text_at(body, "token"));
     return status;
 }
 
@@ -109,9 +117,8 @@ static inline void device_report(struct device *d, enum bundle_event event, cons
     (void)snprintf(r->detail, sizeof r->detail, "what the probe printed");
 }
 
-// One check-in. On 200: acknowledged reports are dropped, the nonce is kept, the instruction
-// verified.
-static inline unsigned device_check_in(struct controller *c, struct device *d) {
+// What it says next, and what it is answered: the status; *ret_body is the caller's.
+static inline unsigned device_call(struct controller *c, struct device *d, json_t **ret_body) {
     struct err e = ERR_NONE;
     struct buf body;
     struct reply r;
@@ -119,10 +126,21 @@ static inline unsigned device_check_in(struct controller *c, struct device *d) {
     must(bundle_checkin_format(&d->say, &body, &e));
     unsigned status =
         http_send(c, "POST", "/api/device/v1/checkin", d->token, "", buf_slice(&body), &r);
+    *ret_body = json_incref(r.json);
+    http_clear(&r);
     buf_clear(&body);
+    return status;
+}
+
+// One check-in. On 200: acknowledged reports are dropped, the nonce is kept, the instruction
+// verified.
+static inline unsigned device_check_in(struct controller *c, struct device *d) {
+    struct err e = ERR_NONE;
+    OWN(json) json_t *body = NULL;
+    unsigned status = device_call(c, d, &body);
     if (status == 200) {
         bundle_checkin_clear_answer(&d->heard);
-        must(bundle_checkin_parse_answer(r.json, &d->heard, &e));
+        must(bundle_checkin_parse_answer(body, &d->heard, &e));
         (void)snprintf(d->say.nonce, sizeof d->say.nonce, "%s", d->heard.nonce);
         d->say.n_reports = 0;
         d->instructed = d->heard.instruction.len > 0;
@@ -133,7 +151,6 @@ static inline unsigned device_check_in(struct controller *c, struct device *d) {
             d->say.sequence = d->told.header.version;
         }
     }
-    http_clear(&r);
     return status;
 }
 
@@ -190,7 +207,7 @@ static inline json_t *rollout_wait(struct controller *c, const char *name, const
     char path[128];
     json_t *shown = NULL;
     (void)snprintf(path, sizeof path, "/api/v1/rollouts/%s", name);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 2000; i++) {
         json_decref(shown);
         shown = admin(c, 200, "GET", path, "");
         if (strcmp(text_at(shown, "state"), state) == 0)

@@ -16,7 +16,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(serve_access, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static json_t *operator_token(const char *role, const char *selector) {
     char body[512];
@@ -152,6 +152,37 @@ Test(serve_access, a_device_out_of_service_is_refused_at_once) {
     device_free(&d);
 }
 
+static void sign_in_refused(struct device *d, const char *wanted) {
+    OWN(json) json_t *said = NULL;
+    cr_expect_neq(device_ask_token(&c, d, &said), 200);
+    cr_expect_str_eq(text_at(said, "code"), wanted);
+    cr_expect(strstr(text_at(said, "text"), "device"), "%s", text_at(said, "text"));
+}
+
+// A device acts by these names: it waits, enrols again, or says that a person must look.
+Test(serve_access, a_device_that_is_not_in_is_told_which_of_three_it_is) {
+    struct device d, gone;
+    device_make(&d, 1);
+    sign_in_refused(&d, "not_enrolled");
+    cr_assert_eq(device_enroll(&c, &d, "", NULL), 200);
+    sign_in_refused(&d, "device_pending");
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/reject", ""));
+    sign_in_refused(&d, "device_rejected");
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/accept", ""));
+    cr_assert_eq(device_sign_in(&c, &d), 200);
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-1/retire", ""));
+    sign_in_refused(&d, "device_rejected");
+    // Its token outlives what the controller knows of it, until that is looked up.
+    device_join(&c, &gone, 2);
+    json_decref(admin(&c, 200, "POST", "/api/v1/devices/device-2/retire", "{}"));
+    json_decref(admin(&c, 200, "DELETE", "/api/v1/devices/device-2", ""));
+    OWN(json) json_t *said = NULL;
+    cr_expect_eq(device_call(&c, &gone, &said), 401);
+    cr_expect_str_eq(text_at(said, "code"), "not_enrolled");
+    device_free(&d);
+    device_free(&gone);
+}
+
 Test(serve_access, enrolment_tokens_hold_for_whom_and_as_often_as_they_say) {
     struct device a, b, other;
     OWN(json) json_t *state = NULL;
@@ -253,26 +284,35 @@ Test(serve_access, a_tampered_expired_or_foreign_device_token_is_refused) {
 }
 
 // What was acknowledged is there after kill -9 at any moment; what comes again counts once.
-Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout = 240) {
+Test(serve_access, a_killed_controller_loses_nothing_it_acknowledged, .timeout = 1200) {
     struct device d;
     uint64_t acked = 0;
     device_join(&c, &d, 1);
     for (int round = 0; round < 6; round++) {
+        // Some time after the first answer, so that each round has one on a slow machine, too.
+        int answered[2];
+        cr_assert_eq(pipe(answered), 0);
         pid_t killer = fork();
         if (killer == 0) {
-            (void)usleep((useconds_t)(20000 + 7919 * round));
+            char byte;
+            (void)close(answered[1]);
+            (void)!read(answered[0], &byte, 1);
+            (void)usleep((useconds_t)(10000 + 7919 * round));
             (void)kill(c.pid, SIGKILL);
             _exit(0);
         }
-        for (int i = 0; i < 1000; i++) {
+        for (;;) {
             // A request that is cut off has no answer: the reports stay in the device's queue.
             if (d.say.n_reports == 0)
                 device_report(&d, BUNDLE_EVENT_STAGED, "");
             if (device_check_in(&c, &d) != 200)
                 break;
             acked = d.heard.acked;
+            (void)!write(answered[1], "", 1);
         }
+        (void)close(answered[1]);
         (void)waitpid(killer, NULL, 0);
+        (void)close(answered[0]);
         (void)waitpid(c.pid, NULL, 0);
         controller_start(&c);
         OWN(json) json_t *shown = admin(&c, 200, "GET", "/api/v1/devices/device-1", "");

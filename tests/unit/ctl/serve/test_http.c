@@ -19,7 +19,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_http, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(serve_http, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static unsigned raw(const char *request, const char *wanted_code) {
     struct reply r;
@@ -37,26 +37,36 @@ static unsigned raw(const char *request, const char *wanted_code) {
 
 #define HEAD "POST /api/device/v1/challenge HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
+// By us, or by a library that is newer than 0.9 and refuses some of it before it asks us.
+static void refused(const char *request) {
+    struct reply r;
+    http_raw(&c, request, strlen(request), &r);
+    cr_expect_eq(r.status, 400, "%s: %u", request, r.status);
+    if (r.json != NULL)
+        cr_expect_str_eq(text_at(r.json, "code"), "bad_request", "%s: %s", request, r.body);
+    http_clear(&r);
+}
+
 Test(serve_http, a_length_that_can_be_read_in_two_ways_is_refused) {
-    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", "bad_request"), 400);
-    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "bad_request"), 400);
-    cr_assert_eq(
-        raw(HEAD "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "bad_request"),
-        400);
-    cr_assert_eq(
-        raw(HEAD "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "bad_request"),
-        400);
-    cr_assert_eq(raw(HEAD
-                     "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                     "bad_request"),
-                 400);
-    cr_assert_eq(raw(HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "bad_request"), 400);
+    static const char *const heads[] = {
+        "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "Host: y\r\nContent-Length: 2\r\n\r\n{}",
+        "Content-Length: 2\r\nTransfer-Encoding : chunked\r\n\r\n{}",
+        "Content-Length : 2\r\n\r\n{}",
+        "Content-Length: 2\r\nX(y): z\r\n\r\n{}",
+    };
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        char request[400];
+        (void)snprintf(request, sizeof request, HEAD "%s", heads[i]);
+        refused(request);
+    }
     cr_assert_neq(raw(HEAD "Content-Length: -1\r\n\r\n", NULL), 200);
     cr_assert_neq(raw(HEAD "Content-Length: 2x\r\n\r\n{}", NULL), 200);
-    cr_assert_eq(raw(HEAD "Host: y\r\nContent-Length: 2\r\n\r\n{}", "bad_request"), 400);
-    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nTransfer-Encoding : chunked\r\n\r\n{}", NULL), 400);
-    cr_assert_eq(raw(HEAD "Content-Length : 2\r\n\r\n{}", NULL), 400);
-    cr_assert_eq(raw(HEAD "Content-Length: 2\r\nX(y): z\r\n\r\n{}", NULL), 400);
     cr_assert_eq(raw(HEAD "Content-Length: 2\r\n\r\n{}", NULL), 200);
     cr_assert_eq(raw(HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", NULL), 200);
 }
@@ -162,7 +172,7 @@ Test(serve_http, an_upload_that_breaks_off_leaves_nothing) {
     cr_assert_gt(send(fd, c.admin, strlen(c.admin), MSG_NOSIGNAL), 0);
     cr_assert_gt(send(fd, "\r\n\r\nmanifest", 12, MSG_NOSIGNAL), 0);
     must(fs_open_dir(c.dir.fd, "server/bundles", &dir, &e));
-    for (int i = 0; i < 200; i++) { // until the temporary is there
+    for (int i = 0; i < 10000; i++) { // until the temporary is there
         n = 0;
         must(fs_list(dir, ".", count_entry, &n, &e));
         if (n > 0)
@@ -171,7 +181,7 @@ Test(serve_http, an_upload_that_breaks_off_leaves_nothing) {
     }
     cr_assert_eq(n, 1);
     (void)close(fd);
-    for (int i = 0; i < 200 && n > 0; i++) {
+    for (int i = 0; i < 10000 && n > 0; i++) {
         n = 0;
         must(fs_list(dir, ".", count_entry, &n, &e));
         (void)usleep(10000);

@@ -4,6 +4,7 @@
 #include "ctl/rollout/strata.h"
 #include "ctl/serve/enroll.h"
 #include "ctl/serve/publish.h"
+#include "ctl/serve/work.h"
 
 #include "tests/unit/ctl/serve/device.h"
 
@@ -18,7 +19,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 240);
+TestSuite(serve_limits, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static unsigned enroll(unsigned number, const char *token, const json_t *facts, json_t **ret) {
     struct device d;
@@ -58,7 +59,7 @@ static void wait_uploads(unsigned wanted) {
     int dir = -1;
     unsigned n = 0;
     must(fs_open_dir(c.dir.fd, "server/bundles", &dir, &e));
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 10000; i++) {
         n = 0;
         must(fs_list(dir, ".", count_entry, &n, &e));
         if (n == wanted)
@@ -110,6 +111,70 @@ Test(serve_limits, uploads_at_the_same_time) {
     cr_expect_eq(upload("1.1", code, sizeof code), 201, "a place is free again: %s", code);
     for (unsigned i = 1; i < SERVE_PUBLISH_UPLOADS_MAX; i++)
         (void)close(fds[i]);
+}
+
+// Asks for news behind event `after`, and for how long to wait.
+static int ask_news(json_int_t after, unsigned wait_s) {
+    char head[512];
+    int fd = http_connect(&c);
+    int len = snprintf(head, sizeof head,
+                       "GET /api/v1/events?after=%lld&wait_s=%u HTTP/1.1\r\nHost: x\r\n"
+                       "Connection: close\r\nAuthorization: Bearer %s\r\n\r\n",
+                       (long long)after, wait_s, c.admin);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(send(fd, head, (size_t)len, MSG_NOSIGNAL), len);
+    return fd;
+}
+
+static unsigned hear_news(int fd, char *ret_code, size_t code_bytes) {
+    struct reply r;
+    http_read(fd, &r);
+    (void)snprintf(ret_code, code_bytes, "%s", text_at(r.json, "code"));
+    unsigned status = r.status;
+    http_clear(&r);
+    return status;
+}
+
+static unsigned ask_and_hear(json_int_t after, unsigned wait_s, char *ret_code, size_t code_bytes) {
+    return hear_news(ask_news(after, wait_s), ret_code, code_bytes);
+}
+
+static json_int_t last_news(void) {
+    OWN(json) json_t *news = admin(&c, 200, "GET", "/api/v1/events?after=0", "");
+    return json_integer_value(json_object_get(news, "next"));
+}
+
+Test(serve_limits, calls_that_wait_for_news) {
+    static int fds[SERVE_WORK_WAITING_MAX];
+    enum { WAIT_S = 30 };
+    char code[32];
+    unsigned status = 0;
+    struct keys_digest id;
+    bundle_publish(&c, "1.0", &id);
+    json_int_t last = last_news();
+    for (size_t i = 0; i < SERVE_WORK_WAITING_MAX - 1; i++)
+        fds[i] = ask_news(last, WAIT_S);
+    cr_expect_eq(ask_and_hear(last, 1, code, sizeof code), 200, "the last place: %s", code);
+    fds[SERVE_WORK_WAITING_MAX - 1] = ask_news(last, WAIT_S);
+    // They are read and parked in any order: the one too many is refused when all of them are. None
+    // waits longer than WAIT_S; where all of them together take longer, they begin again.
+    for (int attempt = 0; attempt < 10 && status != 503; attempt++) {
+        for (size_t i = 0; attempt > 0 && i < SERVE_WORK_WAITING_MAX; i++) {
+            cr_expect_eq(hear_news(fds[i], code, sizeof code), 200, "%zu: %s", i, code);
+            fds[i] = ask_news(last, WAIT_S);
+        }
+        for (int i = 0; i < WAIT_S && status != 503; i++)
+            status = ask_and_hear(last, 1, code, sizeof code);
+    }
+    cr_expect_eq(status, 503, "%u %s", status, code);
+    cr_expect_str_eq(code, "overloaded");
+    cr_expect_eq(ask_and_hear(0, 0, code, sizeof code), 200, "who does not wait is answered");
+    // News wake all; then there is room again.
+    json_decref(
+        admin(&c, 201, "POST", "/api/v1/rollouts", "{\"name\":\"news\",\"release\":\"app 1.0\"}"));
+    for (size_t i = 0; i < SERVE_WORK_WAITING_MAX; i++)
+        cr_expect_eq(hear_news(fds[i], code, sizeof code), 200, "%zu: %s", i, code);
+    cr_expect_eq(ask_and_hear(last_news(), 1, code, sizeof code), 200, "%s", code);
 }
 
 Test(serve_limits, combinations_of_the_facts_that_a_rollout_stratifies_by) {

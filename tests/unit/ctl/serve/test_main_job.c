@@ -8,7 +8,7 @@ static json_int_t count_of(const json_t *rollout, size_t stage, const char *what
         json_object_get(json_array_get(json_object_get(rollout, "stages"), stage), what));
 }
 
-Test(serve_main_job, a_release_reaches_a_device_and_becomes_the_baseline, .timeout = 120) {
+Test(serve_main_job, a_release_reaches_a_device_and_becomes_the_baseline, .timeout = 1200) {
     struct controller c;
     struct device d, late;
     struct keys_digest id;

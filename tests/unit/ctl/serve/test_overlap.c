@@ -23,7 +23,7 @@ static void tear_down(void) {
     controller_free(&c);
 }
 
-TestSuite(serve_overlap, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(serve_overlap, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static void start(const char *release, const char *policy) {
     struct keys_digest id;

@@ -60,7 +60,7 @@ static const char two_stages[] =
     "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"revert\",\"stages\":["
     "{\"name\":\"canary\",\"count\":2},{\"name\":\"all\",\"percent\":100}]}";
 
-Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .timeout = 120) {
+Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);
@@ -80,7 +80,7 @@ Test(serve_rollouts, a_canary_of_two_is_two_and_the_rest_waits_with_a_reason, .t
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download, .timeout = 120) {
+Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download, .timeout = 1200) {
     struct fleet f;
     struct device *good = NULL, *bad = NULL;
     fleet_make(&f);
@@ -121,7 +121,7 @@ Test(serve_rollouts, a_failed_rollout_takes_its_devices_back_without_a_download,
     fleet_free(&f);
 }
 
-Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged, .timeout = 120) {
+Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
@@ -152,7 +152,7 @@ Test(serve_rollouts, pause_holds_the_last_look_and_abort_cancels_what_is_staged,
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt, .timeout = 120) {
+Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
@@ -175,7 +175,7 @@ Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt,
 }
 
 // on_failure pause: what is staged elsewhere waits, and says for what.
-Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 120) {
+Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"pause\"}");
@@ -196,7 +196,7 @@ Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout 
 }
 
 // Between two check-ins rollouts move: why is the decision of now, not the last one given.
-Test(serve_rollouts, why_is_what_holds_now, .timeout = 120) {
+Test(serve_rollouts, why_is_what_holds_now, .timeout = 1200) {
     static const char path[] = "/api/v1/devices/device-0/why";
     struct fleet f;
     fleet_make(&f);
@@ -223,7 +223,7 @@ Test(serve_rollouts, why_is_what_holds_now, .timeout = 120) {
     fleet_free(&f);
 }
 
-Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 120) {
+Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f,
@@ -236,7 +236,7 @@ Test(serve_rollouts, a_device_that_falls_silent_counts_as_lost, .timeout = 120) 
 }
 
 // Otherwise one hostile device that an operator holds decides about the canary.
-Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 120) {
+Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/hold", "{\"held\":true}"));
@@ -257,7 +257,7 @@ Test(serve_rollouts, who_was_offered_nothing_has_no_vote, .timeout = 120) {
     fleet_free(&f);
 }
 
-Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, .timeout = 120) {
+Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/hold", "{\"held\":true}"));
@@ -277,8 +277,39 @@ Test(serve_rollouts, held_and_pinned_devices_are_left_alone_and_not_waited_for, 
     fleet_free(&f);
 }
 
+// It took the offer, or its answer was lost, before an operator said that it is to stay as it is.
+Test(serve_rollouts, who_is_pinned_after_the_offer_is_not_waited_for, .timeout = 1200) {
+    struct fleet f;
+    fleet_make(&f);
+    struct device *begun = &f.d[0], *lost = &f.d[1];
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
+    cr_assert_eq(check_in_all(&f, BUNDLE_ACTION_INSTALL), FLEET);
+    device_report(begun, BUNDLE_EVENT_OFFERED, "");
+    device_report(begun, BUNDLE_EVENT_STAGED, "");
+    device_state(begun, "waiting", true);
+    const char *pin = "{\"release\":\"app 1.0\"}";
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-0/pin", pin));
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-1/pin", pin));
+    for (unsigned i = 2; i < FLEET; i++)
+        device_install(&f.c, &f.d[i]);
+    cr_assert_eq(device_check_in(&f.c, begun), 200);
+    cr_assert(is_told(begun, BUNDLE_ACTION_CANCEL), "%s", begun->heard.why_text);
+    device_report(begun, BUNDLE_EVENT_CANCELLED, "cancelled");
+    device_state(begun, "idle", false);
+    cr_assert_eq(device_check_in(&f.c, begun), 200);
+    cr_assert_eq(device_check_in(&f.c, lost), 200);
+    cr_assert(!begun->instructed && !lost->instructed);
+    cr_assert_str_eq(lost->heard.why_code, "pinned");
+    OWN(json) json_t *over = rollout_wait(&f.c, "r", "finished");
+    cr_assert_eq(count_of(over, 0, "cancelled"), 2);
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/devices/device-1/pin", "{\"release\":null}"));
+    cr_assert_eq(device_check_in(&f.c, lost), 200);
+    device_install(&f.c, lost);
+    fleet_free(&f);
+}
+
 Test(serve_rollouts, the_same_policy_again_is_the_same_rollout_and_another_is_refused,
-     .timeout = 120) {
+     .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);
@@ -292,7 +323,7 @@ Test(serve_rollouts, the_same_policy_again_is_the_same_rollout_and_another_is_re
     fleet_free(&f);
 }
 
-Test(serve_rollouts, progress_survives_a_restart_of_the_controller, .timeout = 120) {
+Test(serve_rollouts, progress_survives_a_restart_of_the_controller, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);
     apply(&f, two_stages);

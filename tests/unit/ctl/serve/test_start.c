@@ -14,7 +14,7 @@ static const char *start_fails(const char *workspace, const char *address,
     return e.kind->name;
 }
 
-Test(serve_start, refuses_what_is_no_workspace_and_addresses_that_are_none, .timeout = 60) {
+Test(serve_start, refuses_what_is_no_workspace_and_addresses_that_are_none, .timeout = 1200) {
     struct controller c;
     controller_make(&c);
     cr_assert_str_eq(start_fails(c.dir.path, "127.0.0.1:0", false), "wrong_workspace");
@@ -52,7 +52,7 @@ static void reveal_key(struct controller *c) {
     sign_signer_free(root);
 }
 
-Test(serve_start, refuses_to_run_where_it_can_see_an_offline_key, .timeout = 60) {
+Test(serve_start, refuses_to_run_where_it_can_see_an_offline_key, .timeout = 1200) {
     struct controller c;
     controller_make(&c);
     reveal_key(&c);

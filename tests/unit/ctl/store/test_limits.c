@@ -51,7 +51,7 @@ static void count(void *context, int result, const struct err *e) {
     atomic_fetch_add((atomic_size_t *)context, result == 0);
 }
 
-Test(store_limits, jobs_that_wait, .timeout = 120) {
+Test(store_limits, jobs_that_wait, .timeout = 1200) {
     struct tmp_dir dir = tmp_dir_make();
     char path[TMP_PATH_BYTES + 16];
     struct store_db *db = NULL;
@@ -79,7 +79,7 @@ Test(store_limits, jobs_that_wait, .timeout = 120) {
     err_clear(&e);
     (void)sem_post(&gate.open);
     // There is room again as soon as the first batch is taken.
-    for (int i = 0; i < 10000 && store_writer_submit(writer, surplus, &e) < 0; i++) {
+    for (int i = 0; i < 100000 && store_writer_submit(writer, surplus, &e) < 0; i++) {
         err_clear(&e);
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -34,7 +34,7 @@ static void tear_down(void) {
     tmp_dir_remove(&dir);
 }
 
-TestSuite(store, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(store, .init = set_up, .fini = tear_down, .timeout = 1200);
 
 static struct store_db *open_store(void) {
     struct store_db *db = NULL;
@@ -68,9 +68,9 @@ Test(store, is_held_by_one_at_a_time) {
 
 Test(store, of_a_newer_program_or_another_one_is_left_alone) {
     store_db_close(open_store());
-    tamper("PRAGMA user_version=3");
+    tamper("PRAGMA user_version=4");
     cr_assert_str_eq(open_fails(), "newer_format");
-    tamper("PRAGMA user_version=2");
+    tamper("PRAGMA user_version=3");
     store_db_close(open_store());
     tamper("PRAGMA application_id=7");
     cr_assert_str_eq(open_fails(), "bad_store");
@@ -80,6 +80,93 @@ Test(store, of_a_newer_program_or_another_one_is_left_alone) {
         (void)fputs("this is no database", file);
     (void)fclose(file);
     cr_assert_str_eq(open_fails(), "bad_store");
+}
+
+Test(store, of_the_program_before_knows_since_when_its_devices_are_held) {
+    struct store_db *db = open_store();
+    struct store_device d = {.id = "held", .held = true}, got;
+    struct err e = ERR_NONE;
+    must(store_device_add(db, &d, &e));
+    (void)snprintf(d.id, sizeof d.id, "free");
+    d.held = false;
+    must(store_device_add(db, &d, &e));
+    store_db_close(db);
+    tamper("DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA user_version=2;");
+    db = open_store();
+    must(store_device_get(db, "held", &got, &e));
+    cr_expect(got.held && got.held_s > 1700000000, "since the update: %lld", (long long)got.held_s);
+    must(store_device_get(db, "free", &got, &e));
+    cr_expect(!got.held && got.held_s == 0);
+    store_db_close(db);
+}
+
+static int note_id(void *context, const struct store_device *device, struct err *e) {
+    (void)e;
+    char *text = context;
+    (void)snprintf(text + strlen(text), 17, "%.16s", device->id);
+    return 0;
+}
+
+// Who will not go on by itself: what was activated comes to an outcome, held or not.
+Test(store, finds_who_is_held_before_it_activated_longest_first) {
+    static const struct {
+        const char *id, *rollout;
+        bool held;
+        int64_t held_s;
+        enum rollout_task task;
+    } devices[] = {
+        {"a", "r", true, 30, ROLLOUT_TASK_OFFERED},   {"b", "r", true, 20, ROLLOUT_TASK_STAGED},
+        {"c", "r", true, 10, ROLLOUT_TASK_ACTIVATED}, {"d", "r", true, 10, ROLLOUT_TASK_COMMITTED},
+        {"e", "r", false, 10, ROLLOUT_TASK_OFFERED},  {"f", "s", true, 10, ROLLOUT_TASK_OFFERED},
+    };
+    struct store_db *db = open_store();
+    struct err e = ERR_NONE;
+    char found[64] = "";
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        struct store_device d = {
+            .held = devices[i].held, .held_s = devices[i].held_s, .task.state = devices[i].task};
+        (void)snprintf(d.id, sizeof d.id, "%s", devices[i].id);
+        (void)snprintf(d.task.rollout, sizeof d.task.rollout, "%s", devices[i].rollout);
+        must(store_device_add(db, &d, &e));
+    }
+    must(store_device_held(db, "r", 30, 9, note_id, found, &e));
+    cr_expect_str_eq(found, "b");
+    must(store_device_held(db, "r", 31, 9, note_id, strcpy(found, ""), &e));
+    cr_expect_str_eq(found, "ba");
+    must(store_device_held(db, "r", 31, 1, note_id, strcpy(found, ""), &e));
+    cr_expect_str_eq(found, "b");
+    must(store_device_count_held(db, "r", &n, &e));
+    cr_expect_eq(n, 2);
+    store_db_close(db);
+}
+
+static int copy_rollout(void *context, const struct store_rollout *rollout, struct err *e) {
+    (void)e;
+    *(struct store_rollout *)context = *rollout;
+    return 0;
+}
+
+Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
+    struct store_db *db = open_store();
+    struct store_rollout *r = calloc(1, sizeof *r);
+    struct err e = ERR_NONE;
+    OWN(json)
+    json_t *policy = json_pack("{s:s, s:s}", "name", "r", "release", "app 1.0");
+    must(rollout_policy_parse(policy, "policy", &r->policy, &e));
+    r->progress =
+        (struct rollout_progress){.attempt = 1, .state = ROLLOUT_STATE_PAUSED, .back = true};
+    rollout_why_set(&r->progress.why, ROLLOUT_WHY_paused, "paused");
+    rollout_why_set(&r->progress.back_why, ROLLOUT_WHY_rollout_failed, "the cause");
+    must(store_rollout_add(db, r, &e));
+    store_db_close(db);
+    db = open_store();
+    must(store_rollout_list(db, copy_rollout, r, &e));
+    cr_expect(r->progress.back && r->progress.state == ROLLOUT_STATE_PAUSED);
+    cr_expect_eq(r->progress.back_why.code, ROLLOUT_WHY_rollout_failed);
+    cr_expect_str_eq(r->progress.back_why.text, "the cause");
+    store_db_close(db);
+    free(r);
 }
 
 Test(store, a_device_comes_back_as_it_was_put) {
@@ -94,6 +181,7 @@ Test(store, a_device_comes_back_as_it_was_put) {
                              .clone_s = 8,
                              .report_acked = 9,
                              .held = true,
+                             .held_s = 12,
                              .direct_attempt = 10,
                              .task = {.rollout = "r",
                                       .attempt = 2,
@@ -128,7 +216,8 @@ Test(store, a_device_comes_back_as_it_was_put) {
     cr_assert_str_eq(got.nonce_before, "bb");
     cr_assert_str_eq(got.pin_version, "1");
     cr_assert_str_eq(got.why_code, "held");
-    cr_assert(got.held && got.direct_attempt == 10 && got.report_acked == 9 && got.clone_s == 8);
+    cr_assert(got.held && got.held_s == 12 && got.direct_attempt == 10 && got.report_acked == 9 &&
+              got.clone_s == 8);
     cr_assert_eq(store_device_get(db, "d-2", &got, &e), STORE_ABSENT);
     store_device_clear(&d);
     store_db_close(db);
