@@ -13,7 +13,7 @@
 #   e2e       the real programs on loopback
 #   coverage  every line and branch of the verification core, keys/tuf, by its unit tests
 #   release   a reduced pass over the hardened build: unit, fuzz, linkage and some of e2e
-#   package   the two .deb packages
+#   package   the .deb packages
 #   all       the above
 #   bench     tests/bench/main, not part of all
 #

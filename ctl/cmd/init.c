@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "base/own.h"
 #include "ctl/cmd/init_repository.h"
+#include "ctl/cmd/keyring.h"
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
@@ -144,6 +145,18 @@ static int broken(const struct init *in, const char *what, struct err *e) {
                    in->path, what);
 }
 
+// Whether a key of the role lies where it belongs; after a rotation it has another name.
+static bool is_key_there(const struct cmd_keyring *ring, const struct place *place,
+                         const struct keys_root *root) {
+    bool server = strcmp(place->dir, SERVER_KEYS) == 0;
+    for (size_t i = 0; i < ring->n; i++)
+        if (ring->keys[i].secret && ring->keys[i].server == server &&
+            cmd_workspace_has_key(keys_root_role(root, place->role), &ring->keys[i].pub))
+            return true;
+    return false;
+}
+
+// What is wrong with the key that init made, when no other is there in its place.
 static int check_key_there(const struct init *in, const struct place *place,
                            const struct keys_root *root, struct err *e) {
     char path[PATH_BYTES];
@@ -205,14 +218,15 @@ static int check_there(const struct init *in, struct err *e) {
     if (cmd_workspace_open_root(in->dir, CMD_WORKSPACE_ROOT, &root, e) < 0 ||
         check_options_there(in, root, e) < 0)
         return err_prefix(e, "%s", in->path);
+    OWN(keyring) struct cmd_keyring ring = CMD_KEYRING_NONE;
     int offline = fs_stat(in->dir, "offline", &st, e);
-    if (offline < 0)
+    if (offline < 0 || cmd_keyring_open(in->path, &ring, e) < 0)
         return -1;
     // Moved to a stick, a safe, another machine: as it should be.
     for (size_t i = 0; i < PLACES; i++) {
         bool away = offline == FS_ABSENT && strncmp(places[i].dir, "offline", 7) == 0;
         if (!away && keys_root_role(root, places[i].role)->n_keys > 0 &&
-            check_key_there(in, &places[i], root, e) < 0)
+            !is_key_there(&ring, &places[i], root) && check_key_there(in, &places[i], root, e) < 0)
             return -1;
     }
     if (cmd_workspace_open_root(in->dir, "server/" CMD_WORKSPACE_ROOT, &server, e) < 0)

@@ -87,17 +87,29 @@ def files_in(folder):
 def init_makes_a_workspace_and_a_second_run_changes_nothing(box):
     out = box.run("init", "ws")
     check("ws is ready" in out, out)
-    wanted = ["offline/keys/bundle.key", "offline/keys/bundle.pub", "offline/keys/root.key", "offline/keys/root.pub",
-              "root.json", "server/keys/director.key", "server/keys/director.pub", "server/root.json"]
+    made = box.env["SOURCE_DATE_EPOCH"]  # the versions of all but root
+    metadata = [f"server/repository/metadata/{name}.json" for name in ("1.root", f"{made}.snapshot", f"{made}.targets", "timestamp")]
+    keys = [f"{folder}/keys/{name}.{kind}" for folder, names in (("offline", ("bundle", "root", "targets")), ("server", (
+        "director", "snapshot", "timestamp"))) for name in names for kind in ("key", "pub")]
+    wanted = sorted([*keys, *metadata, "root.json", "server/root.json"])
     check(files_in(box.path("ws")) == wanted, str(files_in(box.path("ws"))))
     before = {name: open(box.path("ws", name), "rb").read() for name in wanted}
     check("intact" in box.run("init", "ws", EDGECTL_PASSPHRASE=None), "the second run does not say that it is there")
     check(before == {name: open(box.path("ws", name), "rb").read() for name in wanted}, "the second run changed a file")
     for name, mode in (("offline", 0o700), ("server", 0o700), ("offline/keys/root.key", 0o600), ("server/keys/director.key", 0o600)):
         check(stat.S_IMODE(os.stat(box.path("ws", name)).st_mode) == mode, f"{name} has another mode")
-    for name, sealed in (("offline/keys/root.key", True), ("offline/keys/bundle.key", True), ("server/keys/director.key", False)):
+    for name, sealed in (("offline/keys/root.key", True), ("offline/keys/bundle.key", True), ("offline/keys/targets.key", True),
+                         ("server/keys/director.key", False), ("server/keys/timestamp.key", False), ("server/keys/snapshot.key", False)):
         key = json.loads(before[name])
         check(("sealed" in key) == sealed and ("seed" in key) != sealed, f"{name}: sealed or not")
+
+
+def init_knows_a_workspace_whose_keys_were_rotated(box):
+    box.init()
+    for role in ("targets", "timestamp"):
+        box.run("key", "rotate", role, "--workspace", "ws", "--no-passphrase", SOURCE_DATE_EPOCH="")
+        box.run("root", "publish", "--workspace", "ws")
+    check("intact" in box.run("init", "ws"), "a rotated workspace is not known")
 
 
 def init_without_a_passphrase_makes_nothing(box):
@@ -115,11 +127,15 @@ def init_warns_loudly_when_keys_are_not_sealed(box):
 def init_goes_on_where_it_was_interrupted(box):
     box.init()
     key = open(box.path("ws/offline/keys/root.key"), "rb").read()
-    for name in ("root.json", "server/root.json", "offline/keys/root.pub", "offline/keys/bundle.key", "offline/keys/bundle.pub"):
+    for name in ("root.json", "server/root.json", "offline/keys/root.pub", "offline/keys/bundle.key", "offline/keys/bundle.pub",
+                 "server/keys/timestamp.key", "server/keys/timestamp.pub"):
         os.unlink(box.path("ws", name))
     box.init()
     check(open(box.path("ws/offline/keys/root.key"), "rb").read() == key, "a key that was there was not taken")
     check(os.path.exists(box.path("ws/offline/keys/root.pub")), "the public half was not made again")
+    with open(box.path("ws/server/repository/metadata/1.root.json"), "rb") as published, open(box.path("ws/root.json"), "rb") as root:
+        check(published.read() == root.read(), "the repository is that of the root which was given up")
+    box.run("root", "status", "--workspace", "ws", "--repository", "ws/server/repository")
     box.tree()
     box.create("--component", "a=tree")
     box.run("bundle", "verify", "--root", "ws/root.json", "a.edge")
@@ -161,7 +177,7 @@ def keys_are_made_listed_and_shown_and_never_replaced(box):
     box.run("key", "new", "extra", "--workspace", "ws", kind="exists")
     box.run("key", "new", "../x", "--workspace", "ws", kind="usage")
     listed = {key["name"]: key for key in box.json("key", "list", "--workspace", "ws")["keys"]}
-    check(sorted(listed) == ["bundle", "extra", "root"], str(listed))
+    check(sorted(listed) == ["bundle", "extra", "root", "targets"], str(listed))
     check(listed["root"]["roles"] == "root" and listed["extra"]["roles"] == "", str(listed))
     check(all(key["sealed"] for key in listed.values()), str(listed))
     check("seed" not in box.run("key", "show", "extra", "--workspace", "ws"), "a secret was shown")

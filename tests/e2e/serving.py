@@ -151,8 +151,8 @@ def a_full_disk_refuses_and_goes_on(f):
         with open(port_file, encoding="ascii") as file:
             env["EDGECTL_CONTROLLER"] = f"http://127.0.0.1:{file.read().strip()}"
         for _ in range(2):
-            fails(f, NO_SPACE, "release", "publish", big, env=env)
-        f.edgectl("release", "publish", small, env=env)
+            fails(f, NO_SPACE, "release", "publish", big, "--workspace", ws, env=env)
+        f.edgectl("release", "publish", small, "--workspace", ws, env=env)
         check(len(f.json("release", "list", env=env)["releases"]) == 1, "the small one fits: what was refused left no room taken")
         # Nothing is left for the store either, until somebody makes room.
         inside = f"/proc/{server.pid}/root{mount}/filler"
@@ -164,9 +164,11 @@ def a_full_disk_refuses_and_goes_on(f):
             check(error.errno == errno.ENOSPC, f"filling: {error}")
         statuses = {f.run("token", "create", "--enroll", env=env, status=None).returncode for _ in range(40)}
         check(NO_SPACE in statuses and statuses <= {0, NO_SPACE}, f"creating tokens on a full disk: {statuses}")
+        fails(f, NO_SPACE, "release", "floor", "app=1", "--workspace", ws, env=env)
         f.edgectl("device", "list", env=env)
         os.unlink(inside)
         wait_for("it to take tokens again", lambda: f.run("token", "create", "--enroll", env=env, status=None).returncode == 0)
+        f.edgectl("release", "floor", "app=1", "--workspace", ws, env=env)
         check(server.poll() is None, "it should go on")
         f.edgectl("device", "list", env=env)
         f.edgectl("audit", "--verify", env=env)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ctest: serial
 #
-# The two packages hold what they should, where it should be, need the libraries they should, and nothing
+# The packages hold what they should, where it should be, need the libraries they should, and nothing
 # of the machine that built them. Reads the hardened build in EDGE_BUILD.
 set -euo pipefail
 
@@ -46,7 +46,7 @@ unpack() {
 # What one package must not: another machine's paths, symbols for a debugger, scripts that do not parse.
 clean() {
     local package=$1 script path
-    for script in postinst prerm postrm; do
+    for script in $(find "$work/$package.control" -name 'p*' -printf '%f '); do
         sh -n "$work/$package.control/$script" || fail "$package: $script does not parse"
     done
     ! grep -rlF "$source/" "$work/$package" "$work/$package.control" || fail "$package contains the path of the checkout"
@@ -61,7 +61,7 @@ clean() {
 complete() {
     DESTDIR=$work/installed cmake --install "$build" >/dev/null
     (cd "$work/installed" && find . ! -type d | sed 's/^\.//' | sort) >"$work/installed.files"
-    sort "$work/edgectl.files" "$work/edge-agent.files" >"$work/packaged.files"
+    sort "$work"/edge*.files >"$work/packaged.files"
     diff "$work/installed.files" "$work/packaged.files" || fail "cmake --install and the packages differ"
 }
 
@@ -69,10 +69,16 @@ cpack --config "$build/CPackConfig.cmake" -B "$work/out" >"$work/cpack.log" 2>&1
     cat "$work/cpack.log"
     fail "cpack failed"
 }
-for package in edgectl edge-agent; do
+for package in edgectl edge-agent edge-agent-tpm; do
     unpack "$package" || exit 1
     clean "$package"
-    holds "$package" "/usr/bin/$package" "/usr/share/doc/$package/copyright" "/usr/lib/sysusers.d/$package.conf"
+    holds "$package" "/usr/share/doc/$package/copyright"
+done
+for package in edgectl edge-agent; do
+    for script in postinst prerm postrm; do
+        [[ -x $work/$package.control/$script ]] || fail "$package has no $script"
+    done
+    holds "$package" "/usr/bin/$package" "/usr/lib/sysusers.d/$package.conf"
     depends "$package" 'libc6 ' yes
     depends "$package" libsodium23 yes
     depends "$package" libjansson4 yes
@@ -80,6 +86,10 @@ for package in edgectl edge-agent; do
 done
 holds edgectl /usr/lib/systemd/system/edgectl-serve.service
 holds edge-agent /usr/libexec/edge-agent/edge-agent-worker /usr/lib/systemd/system/edge-agent.service
+holds edge-agent-tpm /usr/libexec/edge-agent/edge-agent-counter
+depends edge-agent-tpm 'libtss2-esys' yes
+depends edge-agent-tpm 'edge-agent \(= ' yes
+depends edge-agent libtss2 no
 for library in libarchive libsqlite3 libmicrohttpd libyaml; do
     depends edgectl "$library" yes
     depends edge-agent "$library" no
@@ -89,4 +99,4 @@ grep -q '^ExecStart=/usr/bin/edge-agent ' "$work/edge-agent/usr/lib/systemd/syst
 complete
 
 [[ $failures -eq 0 ]] || exit 1
-printf 'packages: edgectl and edge-agent are complete and clean\n'
+printf 'packages: edgectl, edge-agent and edge-agent-tpm are complete and clean\n'
