@@ -3,8 +3,8 @@
 """The man page of a program and its option table say the same.
 
 Each command and option that `PROGRAM --dump-options` lists is described in man/PROGRAM.[18], and the page
-names none that does not exist. Options are looked for in the .SS of their command where it has one. The
-programs are named by EDGECTL, EDGE_AGENT, or lie in EDGE_BUILD.
+names none that does not exist. Options are looked for in the .SS of their command where it has one, and no
+command has two. The programs are named by EDGECTL, EDGE_AGENT, or lie in EDGE_BUILD.
 """
 
 import os
@@ -64,6 +64,9 @@ def check_page(path, page, dump, known):
     parts = sections(page)
     whole = "\n".join(text for _, _, text in parts)
     commands = {row[0] for row in dump if row[0]}
+    for i, (title, line, _) in enumerate(parts):
+        if title and title in (other for other, _, _ in parts[:i]):
+            yield Finding(path, line, f"has a second section \"{title}\"", "keep one")
     for command in sorted(commands):
         if not names(command, whole):
             yield Finding(path, 1, f"does not mention the command '{command}'", "describe it, or remove it")
@@ -127,6 +130,8 @@ CASES = (
     Case("an option in another command's section does not count",
          {**_DUMPS, "man/edgectl.1": ".SS init\n\\-\\-name\n.SS key new\nnothing\n", "man/edge-agent.8": _AGENT},
          ("man/edgectl.1:1",)),
+    Case("a section that is there twice is found",
+         {**_DUMPS, "man/edgectl.1": _PAGE + ".SS init DIR\nMakes it.\n", "man/edge-agent.8": _AGENT}, ("man/edgectl.1:8",)),
     Case("an option that does not exist is found, in section 5 too",
          {**_DUMPS, "man/edgectl.1": _PAGE + "\n.B \\-\\-nmae\n", "man/edge-agent.8": _AGENT, "man/x.5": "\\-\\-gone\n"},
          ("man/edgectl.1:9", "man/x.5:1")),
