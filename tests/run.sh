@@ -16,6 +16,7 @@
 #   package   the .deb packages
 #   all       the above
 #   bench     tests/bench/main, not part of all
+#   attack    each defence of tests/attack/table.py taken out of a copy: its test must fail (minutes), not part of all
 #
 # Environment: JOBS (default: processors), EDGE_SKIP_DEPS=1 leaves the packages alone.
 # Builds in build/. The last line is `N passed, N failed`, over all tests; the exit status is 0 when at
@@ -124,8 +125,17 @@ bench() {
     EDGE_BUILD=$top/build/release tests/bench/main
 }
 
+# Counts each defence.
+attack() {
+    local log=$top/build/attack.log result=0
+    mkdir -p build
+    tests/attack/mutants.py 2>&1 | tee "$log" || result=1
+    passed=$((passed + $(grep -c '^killed' "$log" || true)))
+    return "$result"
+}
+
 main() {
-    local part dev=() release=() core=
+    local part attack=0 dev=() release=() core=
     [[ $# -gt 0 ]] || set -- all
     for part in "$@"; do
         case $part in
@@ -133,6 +143,7 @@ main() {
         lint | unit | fuzz | fault | sim | e2e) dev+=("$part") ;;
         coverage) core=1 ;;
         release | package | bench) release+=("$part") ;;
+        attack) attack=1 ;;
         all) dev=(lint unit fuzz fault sim e2e) && core=1 && release=(release package) ;;
         *) usage >&2 && exit 2 ;;
         esac
@@ -153,6 +164,7 @@ main() {
         bench) step bench bench && passed=$((passed + 1)) ;;
         esac
     done
+    [[ $attack -eq 0 ]] || step "attack" attack
     finish
 }
 
