@@ -21,7 +21,6 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 COPIED = ("CMakeLists.txt", "CMakePresets.json", ".clang-format", "LICENSE", "README.md", "CHANGELOG.md",
           "base", "keys", "bundle", "agent", "ctl", "man", "tests")
-PROGRAM = "unit_keys_tuf"
 BUILD_S = 900
 TEST_S = 300
 NOBODY = 65534
@@ -30,6 +29,16 @@ NOBODY = 65534
 def read_table():
     tree = ast.parse((TOP / "tests/attack/table.py").read_text(encoding="utf-8"))
     return ast.literal_eval(tree.body[0].value)
+
+
+def programs():
+    """{suite/test: the program it is in}; see tests/CMakeLists.txt."""
+    found = {}
+    for path in (TOP / "tests/unit").rglob("test_*.c"):
+        name = "unit_" + "_".join(path.parent.relative_to(TOP / "tests/unit").parts)
+        for suite, test in re.findall(r"^Test\(\s*(\w+),\s*(\w+)", path.read_text(encoding="utf-8"), re.M):
+            found[f"{suite}/{test}"] = name
+    return found
 
 
 def privileges():
@@ -51,7 +60,7 @@ class Copy:
         if os.geteuid() == 0:
             for path in (Path(folder), *Path(folder).rglob("*")):
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        self.folder = folder
+        self.folder, self.programs = folder, programs()
         self.environment = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8"}
 
     def run(self, seconds, *command):
@@ -69,13 +78,13 @@ class Copy:
         self.must("cmake", "-S", str(self.source), "-B", str(self.build), "-G", "Ninja",
                   "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS=-O0", "-DEDGE_WERROR=OFF")
 
-    def compile(self):
-        self.must("ninja", "-C", str(self.build), PROGRAM)
+    def compile(self, tests):
+        self.must("ninja", "-C", str(self.build), *sorted({self.programs[test] for test in tests}))
 
     def test(self, name):
         """What the test says: None when it passes. Crashes and endless loops are failures."""
         try:
-            done = self.run(TEST_S, str(self.build / "bin" / PROGRAM), "--filter", name, "-j1")
+            done = self.run(TEST_S, str(self.build / "bin" / self.programs[name]), "--filter", name, "-j1")
         except subprocess.TimeoutExpired:
             return f"no end within {TEST_S} s"
         counts = re.search(r"Tested: .*?(\d+) .*Passing: .*?(\d+) .*Failing: .*?(\d+) .*Crashing: .*?(\d+)", done.stdout)
@@ -96,7 +105,7 @@ def judge(copy, mutant):
         return f"{identifier}: {path} has the source of this row {honest.count(fragment)} times"
     target.write_text(honest.replace(fragment, replacement), encoding="utf-8")
     try:
-        copy.compile()
+        copy.compile([test])
         said = copy.test(test)
     finally:
         target.write_text(honest, encoding="utf-8")
@@ -113,8 +122,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Copy(folder)
         copy.configure()
-        copy.compile()
-        for test in sorted({row[4] for row in chosen}):
+        tests = sorted({row[4] for row in chosen})
+        copy.compile(tests)
+        for test in tests:
             said = copy.test(test)
             if said:
                 wrong.append(f"{test}: {said} with every defence in place")

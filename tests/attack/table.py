@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The defences of the verification core, each taken out: read by tests/attack/mutants.py, which builds and
+# The defences of the verification core and of what stands on it, each taken out: read by tests/attack/mutants.py, which builds and
 # runs them, and by tests/lint/mutants.py, which sees that they still fit the source. Nothing but one literal.
 #
 # (id, file, the exact source, which stands there once, what stands there without the defence, a test that
@@ -77,6 +77,9 @@ MUTANTS = (
      "crypto_sign_verify_detached(signature.data, message.data, message.len, bytes) == 0;",
      "crypto_sign_verify_detached(signature.data, message.data, message.len, bytes) != 7;",
      "attack/u04_no_swapped_type_is_believed_or_does_harm_before_the_signatures"),
+    ("u04-no-list", "keys/tuf/metadata.c",
+     "tuf_form_member(top, \"signatures\", TUF_JSON_ARRAY, what, &m->signatures, e) < 0)", "false)",
+     "attack/u04_what_is_no_document_at_all_is_refused"),
     ("u04-no-object", "keys/tuf/json_parse.c",
      "    if (*p->at != '{')\n        return refuse(p, \"an object is expected\");\n", "",
      "tuf_json/what_json_forbids_is_a_syntax_error"),
@@ -140,6 +143,10 @@ MUTANTS = (
     ("same-version", "keys/tuf/client.c",
      "if (stored && tuf_metadata_version(stored) == tuf_metadata_version(fetched))", "if (false)",
      "attack/same_version_with_other_content_is_not_taken"),
+
+    ("same-version-other-hash", "keys/tuf/metadata.c",
+     "if (role && tuf_role_verify(", "if (m->type == TUF_ROOT && role && tuf_role_verify(",
+     "attack/same_version_with_another_hash_signed_for_it_is_not_what_was_trusted_by_itself"),
 
     # ── U07: the search ──
     ("u07-terminating", "keys/tuf/client_search.c",
@@ -253,6 +260,9 @@ MUTANTS = (
     ("endless-signed-length", "keys/tuf/client_file.c",
      "if (file->meta && file->meta->has_length && file->meta->length < max_bytes)", "if (false)",
      "attack/endless_data_ends_at_the_signed_length_or_at_the_ceiling_of_its_role"),
+    ("endless-one-more", "keys/tuf/client_file.c",
+     "if (file->meta && file->meta->has_length && file->meta->length < max_bytes)", "if (false)",
+     "attack/endless_data_one_byte_above_what_was_signed_is_refused"),
     ("endless-ceiling", "keys/tuf/type.c",
      "[TUF_SNAPSHOT] = TUF_SNAPSHOT_MAX_BYTES,", "[TUF_SNAPSHOT] = TUF_TARGETS_MAX_BYTES,",
      "attack/endless_data_one_byte_above_is_refused_and_the_ceiling_itself_is_not"),
@@ -365,4 +375,18 @@ MUTANTS = (
     ("key-compromise-any-role", "keys/tuf/role.c",
      "        if (strcmp(tuf_json_string(at, NULL), keyid) == 0)\n", "        if (true)\n",
      "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
+
+    # ── The device: time, and what it takes over ──
+    ("clock-online-date", "agent/fsm/trusted.c",
+     "        value = lower(value, bounds->snapshot_s);", "        value = lower(value, 0);",
+     "trusted/frozen_at_most_until_the_snapshot_expires"),
+    ("clock-voucher", "agent/fsm/trusted.c",
+     "        value = lower(value, bounds->root_s);", "        value = lower(value, 0);",
+     "trusted/a_date_counts_up_to_what_vouches_for_its_signer"),
+    ("clock-rotation", "agent/fsm/trusted.c",
+     "    trusted->dates[source] = (struct fsm_trusted_date){.signed_s = 0};\n", "",
+     "trusted/a_rotation_undoes_a_stolen_key_and_only_that"),
+    ("swap-after-judgement", "agent/trust/adopt.c",
+     "if (ret->len != step->bytes || !keys_digest_equal(&digest, &step->digest))", "if (false)",
+     "trust/what_was_changed_after_the_judgement_is_not_taken_over"),
 )
