@@ -147,6 +147,22 @@ int bundle_manifest_verify_root(struct slice raw, const struct keys_root *root,
     return 0;
 }
 
+int bundle_manifest_verify_id(struct slice raw, const struct keys_digest *id,
+                              struct bundle_manifest **ret, struct err *e) {
+    OWN(manifest) struct bundle_manifest *m = NULL;
+    struct keys_envelope_candidate candidate;
+    struct keys_digest digest;
+    if (begin(raw, &m, &candidate, e) < 0)
+        return -1;
+    keys_digest_of(candidate.signed_part.data, candidate.signed_part.len, &digest);
+    if (!keys_digest_equal(&digest, id))
+        return err_set(e, &err_digest_mismatch, "manifest: it is not the one that was verified");
+    if (manifest_parse_signed(candidate.signed_part, &m->parse, e) < 0)
+        return -1;
+    *ret = own_take(&m);
+    return 0;
+}
+
 void bundle_manifest_free(struct bundle_manifest *manifest) {
     if (!manifest)
         return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The signed description of a bundle. Its life is its type: raw bytes → `bundle_manifest_candidate` (taken apart, believed in nothing)
-// → bundle_manifest_verify → `bundle_manifest` (immutable, signed by the threshold of role `bundle`). Functions that act on contents take the
+// → bundle_manifest_verify → `bundle_manifest` (immutable, signed by the threshold of role `bundle`, now or when it was kept). Functions that act on contents take the
 // last, so unverified content does not compile. What names a bundle everywhere (offers, reports, targets) is
 // bundle_manifest_id: the BLAKE2b-256 of the canonical signed part, which added signatures do not change.
 //
@@ -79,6 +79,11 @@ int bundle_manifest_verify(struct slice raw, const struct keys_role *role, struc
 // allows every component (an image counts as executable: nobody knows what is in it). Also kind delegation: signed by enough keys of a
 // delegation, but of something that it may not sign.
 int bundle_manifest_verify_root(struct slice raw, const struct keys_root *root, struct bundle_manifest **ret, struct err *e)
+    __attribute__((nonnull));
+// The same by the id of a manifest that was verified before, by a caller who kept that id where nobody else writes: keys play no part. It is
+// enough, because the id is the digest of the whole signed part: no other content has it, so what was admitted is what is read, whoever may
+// sign today. Never for an id that came with the manifest or from the network. Kind digest_mismatch.
+int bundle_manifest_verify_id(struct slice raw, const struct keys_digest *id, struct bundle_manifest **ret, struct err *e)
     __attribute__((nonnull));
 void bundle_manifest_free(struct bundle_manifest *manifest);
 static inline void own_drop_manifest(struct bundle_manifest **manifest)

@@ -330,6 +330,32 @@ def back_after_a_year_through_many_rotations():
         check(said["root"]["version"] == repo.version["root"] and said["trusted_time"] >= stamp(repo.now), f"{said}")
 
 
+def an_update_in_probation_outlives_a_rotation_of_the_bundle_keys():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        repo.add(second)
+        device = started(world, "d1", probation_s=86400)
+        world.order(device, first)
+        wait_for("probation", lambda: device.status()["state"] == "probation")
+        with world.lock:
+            repo.rotate("bundle")
+            repo.publish()
+        wait_for("the new root", lambda: trust(device)["root"]["version"] == repo.version["root"])
+        device.kill()  # -9
+        device.start()
+        wait_for("the watch to go on", lambda: (device.status().get("probation") or {}).get("restarts") == 1)
+        check(device.version() == "1.0" and device.status()["state"] == "probation", f"{device.status()}")
+        device.agent("commit", "--config", device.config)
+        comes_to(device, "1.0")
+        wait_for("the report of it", lambda: reports(world, device, "committed"))
+        check(not reports(world, device, "reverted"), f"{reports(world, device, 'reverted')}")
+        # What the old key signed is not admitted any more.
+        world.order(device, second, attempt=2)
+        refuses(world, device, "below_threshold", attempt=2)
+
+
 def a_stolen_timestamp_key_is_undone_by_rotation():
     repo = Repository()
     with World(repo) as world:
@@ -398,7 +424,8 @@ def main():
     scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed, nothing_new_is_one_small_request,
                  a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
-                 back_after_a_year_through_many_rotations, a_stolen_timestamp_key_is_undone_by_rotation, floors_of_the_targets_are_kept]
+                 back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,
+                 a_stolen_timestamp_key_is_undone_by_rotation, floors_of_the_targets_are_kept]
     if FAKETIME:
         scenarios.append(a_wall_clock_twenty_years_off_changes_nothing)
     fleet.each(None, *[named(s) for s in scenarios])

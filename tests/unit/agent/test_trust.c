@@ -319,3 +319,49 @@ Test(trust, delegated_files_of_roles_that_nobody_asks_for_do_not_pile_up) {
     trust_verdict_clear(&v);
     device_drop(&d);
 }
+
+// ── What was admitted stays admitted
+
+static void rotate_bundle_keys(struct device *d, enum fsm_state during) {
+    device_make(d, NULL);
+    roots_provision(d, 1, KEYS_ROOT_ROLES);
+    open_device(d);
+    device_release(d, "1.0", NULL);
+    device_offer_until(d, true, during);
+    device_close(d);
+    roots_provision(d, 2, KEYS_ROOT_ROLE_BUNDLE);
+}
+
+Test(trust, an_update_under_way_outlives_a_rotation_of_the_keys_that_signed_it) {
+    static const enum fsm_state states[] = {FSM_STAGED, FSM_PROBATION};
+    char runs[16];
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        struct device d;
+        struct bundle_manifest *m = NULL;
+        struct err e = ERR_NONE;
+        rotate_bundle_keys(&d, states[i]);
+        open_device(&d);
+        cr_expect_eq(roots_version(&d), 2);
+        cr_assert_eq(d.state.journal.record.state, states[i]);
+        cr_expect_lt(bundle_manifest_verify_root(buf_slice(&d.manifest), d.state.root, &m, &e), 0,
+                     "a new one is not admitted");
+        device_drive(&d);
+        cr_expect_str_eq(device_runs(&d, runs), "1.0", "%s", d.state.journal.record.why.text);
+        cr_expect_eq(d.state.journal.record.committed, d.state.journal.record.last.target);
+        device_drop(&d);
+    }
+}
+
+Test(trust, another_manifest_in_the_kept_ones_place_is_not_the_updates) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    rotate_bundle_keys(&d, FSM_PROBATION);
+    device_release(&d, "1.1", NULL); // signed as well as the kept one
+    device_write(&d, "state/private/manifest", d.manifest.data, d.manifest.len);
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_expect_str_eq(device_runs(&d, runs), "");
+    cr_expect_str_eq(d.state.journal.report.code, "digest_mismatch");
+    device_drop(&d);
+}

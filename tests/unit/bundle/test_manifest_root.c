@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "bundle/kind.h"
 #include "bundle/manifest.h"
 #include "keys/kind.h"
 #include "tests/support/forge.h"
@@ -188,4 +189,76 @@ Test(manifest_root, nothing_is_read_before_somebody_s_threshold_holds) {
     forge_envelope((struct slice){(const uint8_t *)garbage, strlen(garbage)}, &raw);
     cr_assert_eq(verify(&raw, NULL, 0), &err_below_threshold);
     cr_assert_eq(KIND_OF(&raw, delegate("any", role_of(0, 1, 1))), &err_wrong_type);
+}
+
+// ── By the id of one that was verified before
+
+static const struct err_kind *verify_id(struct slice raw, const struct keys_digest *id) {
+    struct err e = ERR_NONE;
+    struct bundle_manifest *m = NULL;
+    int r = bundle_manifest_verify_id(raw, id, &m, &e);
+    cr_assert_eq(r == 0, m != NULL);
+    if (m)
+        cr_expect(keys_digest_equal(bundle_manifest_id(m), id));
+    bundle_manifest_free(m);
+    return e.kind;
+}
+
+static void id_of(const struct buf *raw, struct keys_digest *ret) {
+    struct err e = ERR_NONE;
+    struct keys_envelope_candidate candidate;
+    cr_assert_eq(keys_envelope_split(buf_slice(raw), "x", &candidate, &e), 0, "%s", e.text);
+    keys_digest_of(candidate.signed_part.data, candidate.signed_part.len, ret);
+}
+
+Test(manifest_id, one_that_was_admitted_is_read_whoever_may_sign_today) {
+    OWN(buf) struct buf raw;
+    OWN(buf) struct buf twice;
+    struct keys_digest id;
+    make(true, NULL, &raw);
+    id_of(&raw, &id);
+    cr_expect_eq(KIND_OF(&raw, delegate("a", role_of(3, 1, 1))), &err_below_threshold);
+    cr_expect_null(verify_id(buf_slice(&raw), &id));
+    buf_init(&twice, BUNDLE_MANIFEST_MAX_BYTES);
+    sign_too(&raw, 3, &twice);
+    cr_expect_null(verify_id(buf_slice(&twice), &id), "signatures play no part");
+}
+
+Test(manifest_id, nothing_else_is) {
+    OWN(buf) struct buf raw;
+    OWN(buf) struct buf other;
+    struct keys_digest id, others;
+    struct slice too_long = {.data = (const uint8_t *)"", .len = BUNDLE_MANIFEST_MAX_BYTES + 1};
+    make(false, NULL, &raw);
+    make(true, NULL, &other);
+    id_of(&raw, &id);
+    id_of(&other, &others);
+    cr_expect_eq(verify_id(buf_slice(&other), &id), &err_digest_mismatch);
+    cr_expect_eq(verify_id(buf_slice(&raw), &others), &err_digest_mismatch);
+    id.bytes[31] ^= 1;
+    cr_expect_eq(verify_id(buf_slice(&raw), &id), &err_digest_mismatch, "one bit of the id");
+    id.bytes[31] ^= 1;
+    cr_expect_eq(verify_id(too_long, &id), &err_limit);
+    cr_expect_not_null(verify_id((struct slice){raw.data, 100}, &id), "cut");
+    for (size_t i = 0; i < raw.len; i++) {
+        struct keys_digest now;
+        raw.data[i] ^= 1;
+        struct err e = ERR_NONE;
+        struct keys_envelope_candidate candidate;
+        bool splits = keys_envelope_split(buf_slice(&raw), "x", &candidate, &e) == 0;
+        if (splits)
+            keys_digest_of(candidate.signed_part.data, candidate.signed_part.len, &now);
+        if (!splits || !keys_digest_equal(&now, &id))
+            cr_assert_not_null(verify_id(buf_slice(&raw), &id), "bit at %zu", i);
+        raw.data[i] ^= 1;
+    }
+}
+
+Test(manifest_id, what_is_no_manifest_stays_none_by_any_id) {
+    OWN(buf) struct buf raw;
+    struct keys_digest id;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
+    forge_envelope((struct slice){(const uint8_t *)"{}", 2}, &raw);
+    id_of(&raw, &id);
+    cr_expect_eq(verify_id(buf_slice(&raw), &id), &err_bad_manifest);
 }
