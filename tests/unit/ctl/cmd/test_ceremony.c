@@ -42,8 +42,8 @@ static void must(const char *workspace, const char *const *words) {
 }
 
 static void make(struct tmp_dir *dir, char workspace[static TMP_PATH_BYTES]) {
-    (void)freopen("/dev/null", "w", stdout);
-    (void)freopen("/dev/null", "w", stderr);
+    cr_assert_not_null(freopen("/dev/null", "w", stdout));
+    cr_assert_not_null(freopen("/dev/null", "w", stderr));
     (void)snprintf(workspace, TMP_PATH_BYTES, "%.200s/ws", dir->path);
     must(workspace, init);
 }
