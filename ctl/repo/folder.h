@@ -112,7 +112,8 @@ int repo_folder_has_target(const struct repo_folder *folder, const struct repo_t
 // target it adds at hand; then written, and new snapshot and timestamp with it. REPO_FOLDER_SAME
 // when it is the current one already. A new root may leave other files without enough signatures:
 // they are to be signed anew, and repo_folder_state tells which. Kinds: those of envelope, root and
-// repo_targets_parse, rollback (version), expired, not_found (a target's file, the role), usage (a
+// repo_targets_parse, rollback (version), conflict (made from a version that is no longer the
+// current one), expired, not_found (a target's file, the role), usage (a
 // role that is made here), those of repo_folder_renew.
 int repo_folder_accept(struct repo_folder *folder, const char *role, struct slice raw,
                        const struct repo_folder_online *online, struct err *e)

@@ -7,6 +7,7 @@
 #include "base/chrono.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "ctl/kind.h"
 #include "ctl/repo/folder_parts.h"
 #include "keys/kind.h"
 
@@ -78,6 +79,21 @@ static int check_version(const struct folder_role *role, uint64_t version, int64
     return 0;
 }
 
+// Two who start from one version and sign in the same second: the later one, if only its number is
+// higher, would silently undo the other. `previous` says what it was made from. A higher one than
+// ours comes from before a backup was put back, and brings the lost versions with it.
+static int check_previous(const struct folder_role *role, const json_t *content, struct err *e) {
+    const json_t *member = json_object_get(content, "previous");
+    uint64_t now = role->state.header.version;
+    json_int_t previous = json_integer_value(member);
+    if (!member || (previous >= 0 && (uint64_t)previous >= now))
+        return 0;
+    return err_set(e, &err_conflict,
+                   "%s: made from version %lld, and version %llu is current: somebody published in "
+                   "between; make the change again",
+                   role->state.name, (long long)previous, (unsigned long long)now);
+}
+
 // Devices would be offered what nobody can give them.
 static int check_at_hand(const struct repo_folder *folder, const json_t *before,
                          const json_t *after, struct err *e) {
@@ -118,6 +134,7 @@ static int check_targets(const struct repo_folder *folder, const struct folder_r
         repo_targets_parse(verified.signed_part, name, &content, &header, e) < 0 ||
         check_dates(name, &header, online->now_s, e) < 0 ||
         check_version(role, header.version, online->now_s, e) < 0 ||
+        check_previous(role, content, e) < 0 ||
         check_at_hand(folder, role->content, content, e) < 0 ||
         repo_folder_rehearse(folder, role, raw, e) < 0)
         return -1;

@@ -77,6 +77,29 @@ Test(folder, targets_need_the_keys_of_the_role_a_higher_version_and_a_life) {
     cr_assert_eq(version_of(&p, "targets"), 2);
 }
 
+Test(folder, what_was_made_from_a_version_that_is_not_current_would_undo_another) {
+    OWN(place) struct place p;
+    struct repo_target list[2] = {begin(&p)};
+    list[1] = place_target(&p, "app", "1.1");
+    OWN(json) json_t *first = targets_of(list, 2);
+    OWN(json) json_t *second = targets_of(list, 1);
+    (void)json_object_set_new(first, "previous", json_integer(1));
+    (void)json_object_set_new(second, "previous", json_integer(1));
+    cr_assert_null(place_targets(&p, "targets", first, 5, 1 << 2));
+    cr_assert_eq(place_targets(&p, "targets", second, 6, 1 << 2), &err_conflict);
+    (void)json_object_set_new(second, "previous", json_integer(-1));
+    cr_assert_eq(place_targets(&p, "targets", second, 6, 1 << 2), &err_conflict);
+    (void)json_object_set_new(second, "previous", json_string("5"));
+    cr_assert_eq(place_targets(&p, "targets", second, 6, 1 << 2), &err_conflict);
+    cr_assert_eq(version_of(&p, "targets"), 5);
+    cr_assert(repo_folder_names(p.folder, &list[1]), "what came first is still there");
+    (void)json_object_set_new(second, "previous", json_integer(5));
+    cr_assert_null(place_targets(&p, "targets", second, 6, 1 << 2));
+    // The folder is older than what people have: a backup was put back.
+    (void)json_object_set_new(second, "previous", json_integer(8));
+    cr_assert_null(place_targets(&p, "targets", second, 9, 1 << 2));
+}
+
 Test(folder, a_target_that_nobody_uploaded_is_not_named) {
     OWN(place) struct place p;
     struct repo_target t = begin(&p);

@@ -180,6 +180,30 @@ Test(serve_repository, what_does_not_hold_is_not_taken_in_and_a_token_is_no_sign
     controller_free(&k.c);
 }
 
+// Both began from version 1; in the answer to the later one stands why, and version 2 stays.
+Test(serve_repository, of_two_who_publish_from_one_version_the_later_one_begins_anew) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    OWN(json) json_t *first = NULL;
+    OWN(json) json_t *second = NULL;
+    make(&k);
+    controller_start(&k.c);
+    must(repo_targets_new(&first, &e));
+    cr_assert_eq(put_targets(&k.c, first, 1, 2), 201);
+    cr_assert_eq(json_object_set_new(first, "previous", json_integer(1)), 0);
+    second = json_deep_copy(first);
+    must(repo_targets_floor(first, "app", 3, &e));
+    cr_assert_eq(put_targets(&k.c, first, 2, 2), 201);
+    cr_assert_eq(put_targets(&k.c, first, 2, 2), 200, "the same again is no conflict");
+    cr_assert_eq(put_targets(&k.c, second, 3, 2), 409);
+    cr_assert_eq(version_of(&k.c, "2.targets.json"), 2);
+    OWN(json) json_t *none = file(&k.c, "3.targets.json");
+    cr_assert_null(none);
+    cr_assert_eq(json_object_set_new(second, "previous", json_integer(2)), 0);
+    cr_assert_eq(put_targets(&k.c, second, 3, 2), 201);
+    controller_free(&k.c);
+}
+
 Test(serve_repository, more_than_a_targets_file_can_be_is_refused_unread) {
     struct keyed k;
     char head[400];
