@@ -43,20 +43,29 @@ struct serve_publisher {
     bool stopping, stopped;
 };
 
-// ── In the HTTP thread ──
-
-static void free_upload(void *state) {
-    struct upload *upload = state;
+// Gives back what an upload holds while it is under way: its place, before anybody can see that it
+// is over, by an answer or by a file that went.
+static void end_upload(struct upload *upload) {
     struct serve_publisher *publisher = upload->server->publisher;
     struct err ignored = ERR_NONE;
     own_drop_fd(&upload->fd);
-    if (upload->temporary[0] != '\0')
-        (void)fs_remove(upload->server->bundles, upload->temporary, &ignored);
+    upload->fd = -1;
     if (upload->counted) {
         (void)pthread_mutex_lock(&publisher->lock);
         publisher->uploads--;
         (void)pthread_mutex_unlock(&publisher->lock);
     }
+    upload->counted = false;
+    if (upload->temporary[0] != '\0')
+        (void)fs_remove(upload->server->bundles, upload->temporary, &ignored);
+    upload->temporary[0] = '\0';
+}
+
+// ── In the HTTP thread ──
+
+static void free_upload(void *state) {
+    struct upload *upload = state;
+    end_upload(upload);
     store_release_clear(&upload->bundle);
     free(upload);
 }
@@ -173,7 +182,9 @@ static int place(const struct serve_server *server, struct upload *upload, struc
 static void publish(struct serve_work *work) {
     struct upload *upload = work->call->state;
     struct err e = ERR_NONE;
-    if (verify(upload->server, upload, &e) == 0 && place(upload->server, upload, &e) == 0) {
+    bool placed = verify(upload->server, upload, &e) == 0 && place(upload->server, upload, &e) == 0;
+    end_upload(upload);
+    if (placed) {
         serve_work_submit(work);
         return;
     }
