@@ -54,7 +54,7 @@ int cmd_bundle_verify(const struct cmd_bundle_file *file, const struct keys_root
                       struct unpack_bundle **ret, struct err *e) {
     OWN(unpack_candidate) struct unpack_candidate *candidate = NULL;
     if (unpack_open(&file->source, &candidate, e) < 0 ||
-        unpack_verify(&candidate, keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE), ret, e) < 0)
+        unpack_verify_root(&candidate, root, ret, e) < 0)
         return err_prefix(e, "%s", file->path);
     return 0;
 }

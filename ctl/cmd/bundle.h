@@ -38,8 +38,8 @@ void cmd_bundle_close(struct cmd_bundle_file *file) __attribute__((nonnull));
 enum { CMD_BUNDLE_NO_ROOT = 1 };
 int cmd_bundle_root(const struct opt_args *args, struct keys_root **ret, struct err *e)
     __attribute__((nonnull));
-// Verifies the manifest of an open bundle against the root's role `bundle`. *ret is the caller's
-// (unpack_bundle_free).
+// Verifies the manifest of an open bundle as a device does: by the root's role `bundle`, or by one
+// of its delegations. *ret is the caller's (unpack_bundle_free).
 int cmd_bundle_verify(const struct cmd_bundle_file *file, const struct keys_root *root,
                       struct unpack_bundle **ret, struct err *e) __attribute__((nonnull));
 static inline void own_drop_unpack_bundle(struct unpack_bundle **bundle) {
