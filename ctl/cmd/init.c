@@ -33,6 +33,7 @@ static const struct opt init_options[] = {
      .repeat = true,
      .value = "ROLE=FILE.pub",
      .help = "Another key for the role, beside the one made here"},
+    {.name = "sign-key", .repeat = true, .value = "FILE", .help = CMD_SIGNERS_KEY_HELP},
     CMD_SIGNERS_COMMAND_OPTIONS,
     {.name = "issued", .value = "TIME", .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},
     {.name = "expires", .value = "TIME", .help = "When the root expires: a time, or \"3650d\""},
@@ -119,12 +120,13 @@ static int check_wanted(const struct init *in, struct err *e) {
     }
     // What is signed here: the root, and the first targets.
     static const enum keys_root_role signing[] = {KEYS_ROOT_ROLE_ROOT, KEYS_ROOT_ROLE_TARGETS};
-    size_t signers = 1 + opt_count(in->args, "signer");
+    size_t signers = 1 + opt_count(in->args, "signer") + opt_count(in->args, "sign-key");
     for (size_t i = 0; i < sizeof signing / sizeof signing[0]; i++)
         if (in->wanted[signing[i]].threshold > signers)
             return err_set(e, &err_usage,
                            "--threshold %s=%zu: that many keys must sign here, and %zu can; give "
-                           "--signer COMMAND --signer-key FILE.pub for the others",
+                           "--sign-key FILE, or --signer COMMAND --signer-key FILE.pub, for the "
+                           "others",
                            keys_root_role_names[signing[i]], in->wanted[signing[i]].threshold,
                            signers);
     static const enum keys_root_role online[] = {KEYS_ROOT_ROLE_SNAPSHOT, KEYS_ROOT_ROLE_TIMESTAMP};
@@ -145,12 +147,14 @@ static int broken(const struct init *in, const char *what, struct err *e) {
                    in->path, what);
 }
 
-// Whether a key of the role lies where it belongs; after a rotation it has another name.
+// Whether a key of the role lies where it belongs; after a rotation it has another name. Of an
+// offline one the public half is enough: the secret one is on a token, or with somebody else.
 static bool is_key_there(const struct cmd_keyring *ring, const struct place *place,
                          const struct keys_root *root) {
     bool server = strcmp(place->dir, SERVER_KEYS) == 0;
     for (size_t i = 0; i < ring->n; i++)
-        if (ring->keys[i].secret && ring->keys[i].server == server &&
+        if ((ring->keys[i].secret || (!server && strcmp(ring->keys[i].name, place->name) != 0)) &&
+            ring->keys[i].server == server &&
             cmd_workspace_has_key(keys_root_role(root, place->role), &ring->keys[i].pub))
             return true;
     return false;
@@ -256,9 +260,6 @@ static int take_key(int dir, const char *name, struct keys_pub *ret, struct err 
     char path[PATH_BYTES];
     struct sign_keyfile_info info;
     struct stat st;
-    OWN(json) json_t *object = NULL;
-    OWN(buf) struct buf text;
-    buf_init(&text, SIGN_KEYFILE_MAX_BYTES);
     (void)snprintf(path, sizeof path, "%s.key", name);
     if (sign_keyfile_info(dir, path, &info, e) < 0)
         return -1;
@@ -266,10 +267,7 @@ static int take_key(int dir, const char *name, struct keys_pub *ret, struct err 
     int found = fs_stat(dir, path, &st, e);
     if (found < 0)
         return -1;
-    if (found == FS_ABSENT &&
-        (keys_pub_format(&info.pub, &object, e) < 0 || keys_canon_format(object, &text, e) < 0 ||
-         buf_add(&text, "\n", 1, e) < 0 ||
-         fs_replace(dir, path, text.data, text.len, CMD_WORKSPACE_FILE_MODE, e) < 0))
+    if (found == FS_ABSENT && sign_keyfile_write_pub(dir, name, &info.pub, e) < 0)
         return -1;
     *ret = info.pub;
     return 0;
@@ -315,7 +313,8 @@ static int make_root(struct init *in, struct buf *ret, struct err *e) {
         keys_root_format(in->wanted, &header, &signed_part, e) < 0 ||
         cmd_signers_add_file(&in->signers, &in->passphrase, in->dir, CMD_WORKSPACE_KEYS "/root.key",
                              e) < 0 ||
-        cmd_signers_add_commands(&in->signers, in->args, in->context->clock, e) < 0 ||
+        cmd_signers_collect_given(&in->signers, &in->passphrase, in->args, "sign-key",
+                                  in->context->clock, e) < 0 ||
         sign_signer_envelope(buf_slice(&signed_part), in->signers.list, in->signers.n, ret, e) < 0)
         return -1;
     // What devices will refuse must not be written.

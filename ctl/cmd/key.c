@@ -12,6 +12,7 @@
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/workspace.h"
+#include "keys/sign/pkcs11.h"
 
 #define KEY_FILE_PATH_BYTES 512
 #define KEYS_OPTION                                                                                \
@@ -30,6 +31,13 @@ static const struct opt new_options[] = {
     CMD_OPTION_END};
 static const struct opt look_options[] = {CMD_WORKSPACE_OPTION, KEYS_OPTION, CMD_OPTION_JSON,
                                           CMD_OPTION_END};
+static const struct opt show_options[] = {
+    CMD_WORKSPACE_OPTION,
+    KEYS_OPTION,
+    {.name = "out", .value = "FILE.pub", .help = "Write its public half into this file"},
+    CMD_PASSPHRASE_OPTION,
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 
 // The folder of keys that the options name, opened, and its path for messages.
 static int open_keys(const struct opt_args *args, char ret_path[static KEY_FILE_PATH_BYTES],
@@ -195,6 +203,17 @@ static int run_list(void *context, const struct opt_args *args, struct err *e) {
     return 0;
 }
 
+// A key on a token is named by its URI alone; its file, when it is given one, by whoever asks.
+static int find_on_token(const struct opt_args *args, const char *uri,
+                         struct sign_keyfile_info *ret, struct err *e) {
+    OWN(passphrase) struct cmd_passphrase p;
+    OWN(pkcs11) struct sign_pkcs11 *key = NULL;
+    cmd_passphrase_init(&p, args);
+    const struct sign_pkcs11_pin pin = {.ask = cmd_passphrase_pin, .context = &p};
+    (void)snprintf(ret->name, sizeof ret->name, "token");
+    return sign_pkcs11_open(uri, &pin, &key, &ret->pub, e);
+}
+
 // NAME in the folder of keys, or the path of a file.
 static int find_key(const struct opt_args *args, const char *given, struct sign_keyfile_info *ret,
                     bool *ret_secret, struct err *e) {
@@ -219,17 +238,47 @@ static int find_key(const struct opt_args *args, const char *given, struct sign_
     return sign_keyfile_read_pub(from, path, &ret->pub, e);
 }
 
+// Its public half as a file of its own. One that is there with the same key is as good.
+static int write_pub(const char *path, const struct keys_pub *pub, struct err *e) {
+    char folder[KEY_FILE_PATH_BYTES] = ".", name[SIGN_KEYFILE_NAME_BYTES + 1];
+    struct keys_pub there;
+    struct stat st;
+    OWN(fd) int dir = -1;
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    if (!ends_with(file, ".pub"))
+        return err_set(e, &err_usage, "--out %s: files of public keys are called NAME.pub", path);
+    if (slash)
+        (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash + 1 - path), path);
+    (void)snprintf(name, sizeof name, "%.*s", (int)(strlen(file) - 4), file);
+    int found = fs_stat(AT_FDCWD, path, &st, e);
+    if (found == FS_ABSENT)
+        return fs_open_dir(AT_FDCWD, folder, &dir, e) < 0
+                   ? -1
+                   : sign_keyfile_write_pub(dir, name, pub, e);
+    if (found < 0 || sign_keyfile_read_pub(AT_FDCWD, path, &there, e) < 0)
+        return -1;
+    return strcmp(there.id, pub->id) == 0
+               ? 0
+               : err_set(e, &err_exists, "%s is there, with another key", path);
+}
+
 static int run_show(void *context, const struct opt_args *args, struct err *e) {
     (void)context;
     OWN(root) struct keys_root *root = NULL;
     struct sign_keyfile_info info = {.sealed = false};
     bool secret = false;
     const char *given = opt_operand(args, 0);
-    if (open_root(args, &root, e) < 0 || find_key(args, given, &info, &secret, e) < 0)
+    const char *out = opt_get(args, "out");
+    bool token = sign_pkcs11_is_uri(given);
+    if (open_root(args, &root, e) < 0 || (token ? find_on_token(args, given, &info, e) < 0
+                                                : find_key(args, given, &info, &secret, e) < 0))
         return -1;
-    OWN(json) json_t *said = describe(&info, secret, root, given);
-    if (!said)
+    OWN(json) json_t *said = describe(&info, secret, root, token ? "" : given);
+    if (!said || json_object_set_new(said, "token", json_boolean(token)) < 0)
         return err_set(e, &err_memory, "printing the key: no memory");
+    if (out && write_pub(out, &info.pub, e) < 0)
+        return -1;
     if (opt_given(args, "json")) {
         cmd_print_json(said);
         return 0;
@@ -238,7 +287,10 @@ static int run_show(void *context, const struct opt_args *args, struct err *e) {
     cmd_print_field("key id", info.pub.id);
     cmd_print_field("public", cmd_print_string(said, "public"));
     cmd_print_field("roles", cmd_print_string(said, "roles"));
-    cmd_print_field("secret", !secret ? "not in this file" : info.sealed ? "sealed" : "NOT sealed");
+    cmd_print_field("secret", token         ? "on the token"
+                              : !secret     ? "not in this file"
+                              : info.sealed ? "sealed"
+                                            : "NOT sealed");
     return 0;
 }
 
@@ -256,11 +308,11 @@ const struct opt_command cmd_key[] = {
      .options = look_options,
      .run = run_list},
     {.name = "key show",
-     .operands = "NAME|FILE",
+     .operands = "NAME|FILE|URI",
      .operands_min = 1,
      .operands_max = 1,
      .help = "Show one key: its id, its public half, and what it may sign",
-     .options = look_options,
+     .options = show_options,
      .run = run_show},
     {.name = "key rotate",
      .operands = "ROLE",

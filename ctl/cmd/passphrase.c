@@ -20,7 +20,8 @@ void cmd_passphrase_init(struct cmd_passphrase *p, const struct opt_args *args) 
 
 void cmd_passphrase_clear(struct cmd_passphrase *p) {
     keys_secret_free(p->secret);
-    p->secret = NULL;
+    keys_secret_free(p->pin);
+    p->secret = p->pin = NULL;
 }
 
 static volatile sig_atomic_t caught;
@@ -85,16 +86,19 @@ static int ask(enum cmd_passphrase_use use, const char *what, struct keys_secret
                struct err *e) {
     OWN(secret) struct keys_secret *first = NULL;
     OWN(secret) struct keys_secret *second = NULL;
+    static const struct {
+        const char *prompt, *name, *else_do;
+    } uses[] = {
+        [CMD_PASSPHRASE_OPEN] = {"Passphrase for", "passphrase", ""},
+        [CMD_PASSPHRASE_NEW] = {"New passphrase for", "passphrase",
+                                ", or --no-passphrase to leave the keys unsealed (for trials)"},
+        [CMD_PASSPHRASE_PIN] = {"PIN of token", "PIN", ", or add pin-source=FILE to the key's URI"},
+    };
     if (!isatty(STDIN_FILENO))
         return err_set(e, &err_usage,
-                       "no passphrase for %s: give --passphrase-file FILE or set "
-                       "EDGECTL_PASSPHRASE%s",
-                       what,
-                       use == CMD_PASSPHRASE_NEW
-                           ? ", or --no-passphrase to leave the keys unsealed (for trials)"
-                           : "");
-    if (prompt(use == CMD_PASSPHRASE_NEW ? "New passphrase for" : "Passphrase for", what, &first,
-               e) < 0)
+                       "no %s for %s: give --passphrase-file FILE or set EDGECTL_PASSPHRASE%s",
+                       uses[use].name, what, uses[use].else_do);
+    if (prompt(uses[use].prompt, what, &first, e) < 0)
         return -1;
     if (use == CMD_PASSPHRASE_NEW) {
         if (prompt("The same again for", what, &second, e) < 0)
@@ -120,6 +124,7 @@ int cmd_passphrase_get(struct cmd_passphrase *p, enum cmd_passphrase_use use, co
     OWN(secret) struct keys_secret *secret = NULL;
     if (!p->secret) {
         char *value = getenv(CMD_PASSPHRASE_VARIABLE);
+        bool typed = !p->file && !(value && *value);
         int r = 0;
         if (p->file)
             r = keys_secret_read(AT_FDCWD, p->file, SIGN_PASSPHRASE_MAX_BYTES, 1, &secret, e);
@@ -132,8 +137,29 @@ int cmd_passphrase_get(struct cmd_passphrase *p, enum cmd_passphrase_use use, co
         if (keys_secret_len(secret) == 0)
             return err_set(e, &err_usage, "the passphrase for %s is empty", what);
         p->secret = own_take(&secret);
+        p->typed = typed;
     }
     *ret = p->secret;
+    return 0;
+}
+
+int cmd_passphrase_pin(void *context, const char *token, const struct keys_secret **ret,
+                       struct err *e) {
+    struct cmd_passphrase *p = context;
+    const char *value = getenv(CMD_PASSPHRASE_VARIABLE);
+    OWN(secret) struct keys_secret *pin = NULL;
+    if (!p->typed && (p->secret || p->file || (value && *value)))
+        return cmd_passphrase_get(p, CMD_PASSPHRASE_PIN, token, ret, e);
+    if (!p->pin || strcmp(p->token, token) != 0) {
+        if (ask(CMD_PASSPHRASE_PIN, token, &pin, e) < 0)
+            return -1;
+        if (keys_secret_len(pin) == 0)
+            return err_set(e, &err_usage, "the PIN of token %s is empty", token);
+        keys_secret_free(p->pin);
+        p->pin = own_take(&pin);
+        (void)snprintf(p->token, sizeof p->token, "%s", token);
+    }
+    *ret = p->pin;
     return 0;
 }
 

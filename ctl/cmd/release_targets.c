@@ -21,7 +21,7 @@ const struct opt cmd_release_edit_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_REL
                                                CMD_OPTION_JSON, CMD_OPTION_END};
 const struct opt cmd_release_delegate_options[] = {
     CMD_SOURCE_OPTIONS,
-    {.name = "sign-key", .repeat = true, .value = "FILE", .help = "Sign with this secret key file"},
+    {.name = "sign-key", .repeat = true, .value = "FILE", .help = CMD_SIGNERS_KEY_HELP},
     CMD_SIGNERS_COMMAND_OPTIONS,
     CMD_PASSPHRASE_OPTION,
     {.name = "issued", .value = "TIME", .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},

@@ -44,6 +44,19 @@ int cmd_signers_add_file(struct cmd_signers *s, struct cmd_passphrase *p, int di
     return 0;
 }
 
+int cmd_signers_add_token(struct cmd_signers *s, struct cmd_passphrase *p, const char *uri,
+                          struct err *e) {
+    const struct sign_pkcs11_pin pin = {.ask = cmd_passphrase_pin, .context = p};
+    struct sign_signer *signer = NULL;
+    if (room(s, e) < 0 || sign_signer_from_pkcs11(uri, &pin, &signer, e) < 0)
+        return -1;
+    if (has(s, sign_signer_pub(signer)))
+        sign_signer_free(signer);
+    else
+        s->list[s->n++] = signer;
+    return 0;
+}
+
 int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
                              const struct chrono *clock, struct err *e) {
     size_t n = opt_count(args, "signer");
@@ -143,8 +156,9 @@ int cmd_signers_collect_given(struct cmd_signers *s, struct cmd_passphrase *p,
                               const struct opt_args *args, const char *key_option,
                               const struct chrono *clock, struct err *e) {
     for (size_t i = 0; i < opt_count(args, key_option); i++) {
-        const char *path = opt_get_at(args, key_option, i);
-        if (cmd_signers_add_file(s, p, AT_FDCWD, path, e) < 0)
+        const char *key = opt_get_at(args, key_option, i);
+        if (sign_pkcs11_is_uri(key) ? cmd_signers_add_token(s, p, key, e) < 0
+                                    : cmd_signers_add_file(s, p, AT_FDCWD, key, e) < 0)
             return -1;
     }
     return cmd_signers_add_commands(s, args, clock, e);

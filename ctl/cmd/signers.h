@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who signs: key files (--key FILE), external programs (--signer COMMAND with --signer-key
-// FILE.pub, pairwise), or the keys of a workspace that belong to the role.
+// Who signs: key files and keys on tokens (--key FILE, --key pkcs11:…), external programs (--signer
+// COMMAND with --signer-key FILE.pub, pairwise), or the keys of a workspace that belong to the
+// role.
 #pragma once
 
 #include "ctl/cmd/passphrase.h"
 #include "keys/root.h"
 #include "keys/sign/signer.h"
 
+#define CMD_SIGNERS_KEY_HELP "Sign with this secret key: a file, or pkcs11:… on a token"
 #define CMD_SIGNERS_OPTIONS                                                                        \
-    {.name = "key", .repeat = true, .value = "FILE", .help = "Sign with this secret key file"},    \
+    {.name = "key", .repeat = true, .value = "FILE", .help = CMD_SIGNERS_KEY_HELP},                \
         CMD_SIGNERS_COMMAND_OPTIONS
 #define CMD_SIGNERS_COMMAND_OPTIONS                                                                \
     {.name = "signer",                                                                             \
@@ -34,6 +36,10 @@ void cmd_signers_clear(struct cmd_signers *s) __attribute__((nonnull));
 // signer, usage (a --signer without its --signer-key).
 int cmd_signers_add_file(struct cmd_signers *s, struct cmd_passphrase *p, int dir, const char *path,
                          struct err *e) __attribute__((nonnull));
+// A key on a token, by its URI; the PIN that the URI does not have comes from p. Kinds: those of
+// sign_pkcs11_open.
+int cmd_signers_add_token(struct cmd_signers *s, struct cmd_passphrase *p, const char *uri,
+                          struct err *e) __attribute__((nonnull));
 int cmd_signers_add_commands(struct cmd_signers *s, const struct opt_args *args,
                              const struct chrono *clock, struct err *e) __attribute__((nonnull));
 // All of --key (under the name that the command has for it) and --signer; there may be none.

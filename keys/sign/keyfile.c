@@ -201,10 +201,23 @@ static int write_unsealed(int dir, const char *path, const struct content *conte
     return failed;
 }
 
-static int write_public(int dir, const char *path, const struct keys_pub *pub, struct err *e) {
+static int check_name(const char *name, struct err *e) {
+    if (text_is_name(name, SIGN_KEYFILE_NAME_BYTES - 1))
+        return 0;
+    return err_set(e, &err_usage,
+                   "a key's name has 1 to %d letters, digits, '.', '_', '+' or '-' and begins with "
+                   "none of '.' and '-'",
+                   SIGN_KEYFILE_NAME_BYTES - 1);
+}
+
+int sign_keyfile_write_pub(int dir, const char *name, const struct keys_pub *pub, struct err *e) {
     OWN(json) json_t *object = NULL;
     OWN(buf) struct buf text;
+    char path[PATH_BYTES];
     buf_init(&text, SIGN_KEYFILE_MAX_BYTES);
+    (void)snprintf(path, sizeof path, "%s.pub", name);
+    if (check_name(name, e) < 0)
+        return -1;
     if (keys_pub_format(pub, &object, e) < 0 || keys_canon_format(object, &text, e) < 0 ||
         buf_add(&text, "\n", 1, e) < 0)
         return -1;
@@ -233,7 +246,7 @@ static int write_pair(int dir, const struct content *content, const struct keys_
                                       : write_unsealed(dir, key, content, seed, e);
     if (failed)
         return -1;
-    if (write_public(dir, pub, &content->info.pub, e) < 0) {
+    if (sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) < 0) {
         struct err ignored = ERR_NONE;
         (void)fs_remove(
             dir, key,
@@ -245,12 +258,8 @@ static int write_pair(int dir, const struct content *content, const struct keys_
 
 int sign_keyfile_create(int dir, const char *name, const struct keys_secret *passphrase,
                         const struct sign_kdf *kdf, struct keys_pub *ret, struct err *e) {
-    if (!text_is_name(name, SIGN_KEYFILE_NAME_BYTES - 1))
-        return err_set(
-            e, &err_usage,
-            "a key's name has 1 to %d letters, digits, '.', '_', '+' or '-' and begins with "
-            "none of '.' and '-'",
-            SIGN_KEYFILE_NAME_BYTES - 1);
+    if (check_name(name, e) < 0)
+        return -1;
     OWN(content) struct content content = {.kdf = *kdf, .info.sealed = passphrase != NULL};
     (void)snprintf(content.info.name, sizeof content.info.name, "%s", name);
     OWN(fd) int here = -1; // dir may be AT_FDCWD, which cannot be synced

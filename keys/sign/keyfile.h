@@ -55,6 +55,10 @@ int sign_keyfile_info(int dir, const char *path, struct sign_keyfile_info *ret, 
 int sign_keyfile_open(int dir, const char *path, const struct keys_secret *passphrase,
                       struct keys_secret **ret_seed, struct keys_pub *ret_pub, struct err *e)
     __attribute__((nonnull(2, 4, 5, 6)));
+// Writes NAME.pub into dir, whole and durable. Kinds: exists when the file is there, usage (not a
+// name).
+int sign_keyfile_write_pub(int dir, const char *name, const struct keys_pub *pub, struct err *e)
+    __attribute__((nonnull));
 // Reads a NAME.pub file.
 int sign_keyfile_read_pub(int dir, const char *path, struct keys_pub *ret, struct err *e)
     __attribute__((nonnull));
