@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # ctest: release
-"""A device behind a proxy: enrolment, check-ins and downloads go through it, and when it is dead the device says so and waits.
+"""A device behind a proxy: enrolment, check-ins, repository and downloads go through it, and when it is dead the device says so and waits.
 
 The controller's name is one that nobody but the proxy can resolve, so what arrives came through the proxy.
 """
@@ -112,6 +112,7 @@ def check_went_through(proxy, device, version):
     check(device.version() == version and device.read("app", "version") == version, f"{device.name} runs {device.status()}")
     check(proxy.count("/api/device/v1/enroll") >= 1, f"the enrolment went through the proxy: {proxy.seen}")
     check(proxy.count("/api/device/v1/checkin") >= 2, f"check-ins went through the proxy: {proxy.seen}")
+    check(proxy.count("/repository/metadata/") >= 1, f"the repository was asked through the proxy: {proxy.seen}")
     check(proxy.count("/bundles/") >= 1, f"the download went through the proxy: {proxy.seen}")
     check(not proxy.strange, f"a proxy is asked for nothing but the controller: {proxy.strange}")
 
