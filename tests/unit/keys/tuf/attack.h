@@ -84,7 +84,7 @@ static inline bool attack_same(const struct buf *a, const struct buf *b) {
 static inline void attack_check_kept(struct attack *a, enum attack_role first, const char *what) {
     bool same_root = attack_same(tuf_repo_bytes(&a->repo.stored, "root.json"),
                                  tuf_repo_bytes(&a->trusted, "root.json"));
-    for (int role = first; role < A_ROLES; role++) {
+    for (int role = (int)first; role < A_ROLES; role++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%s.json", attack_names[role]);
         const struct buf *stored = tuf_repo_bytes(&a->repo.stored, name);
