@@ -88,15 +88,6 @@ struct batch {
     struct repo_target targets[OPT_OPERANDS_MAX];
 };
 
-static bool has_string(const json_t *array, const char *text) {
-    size_t i;
-    json_t *one;
-    json_array_foreach ((json_t *)array, i, one)
-        if (json_is_string(one) && strcmp(json_string_value(one), text) == 0)
-            return true;
-    return false;
-}
-
 static bool matches(const json_t *delegation, const char *path) {
     size_t i;
     json_t *pattern;
@@ -110,19 +101,13 @@ static bool matches(const json_t *delegation, const char *path) {
 static int judge(const json_t *delegation, const struct bundle_manifest_view *view,
                  const struct repo_target *target, const char *role, struct err *e) {
     char path[REPO_TARGET_PATH_BYTES];
-    const json_t *components = json_object_get(delegation, "components");
-    bool executable = !json_is_false(json_object_get(delegation, "executable"));
     if (!matches(delegation, repo_target_path(target, path)))
         return err_set(e, &err_delegation, "the role %s is not trusted for %s", role, path);
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *component = &view->components[i];
-        if (components && !has_string(components, component->name))
-            return err_set(e, &err_delegation, "the role %s is not trusted with the component %s",
-                           role, component->name);
-        if (!executable && (component->executable || component->type == BUNDLE_COMPONENT_IMAGE))
-            return err_set(e, &err_delegation,
-                           "the role %s is not trusted with anything executable, as %s is", role,
-                           component->name);
+        bool executable = component->executable || component->type == BUNDLE_COMPONENT_IMAGE;
+        if (repo_targets_allows(delegation, component->name, executable, e) < 0)
+            return -1;
     }
     return 0;
 }

@@ -98,6 +98,11 @@ const json_t *repo_folder_targets(const struct repo_folder *folder, const char *
 // and length are not looked at.
 bool repo_folder_names(const struct repo_folder *folder, const struct repo_target *target)
     __attribute__((nonnull));
+// Whether the delegations on the way to a target that repo_folder_names let it have the components
+// it has: its file is read for that. Kinds: delegation, not_found (nobody names it), those of
+// keys_canon_parse, io.
+int repo_folder_allows(const struct repo_folder *folder, const struct repo_target *target,
+                       struct err *e) __attribute__((nonnull));
 // Puts a target's file into its place, durably. REPO_FOLDER_SAME when it is there. Kind
 // digest_mismatch when the bytes are not that target.
 enum { REPO_FOLDER_SAME = 1 };

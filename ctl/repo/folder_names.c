@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether devices find a target: the search of the specification (§5.6.7), pre-order, in what is
-// loaded. A role that is on the way and does not hold ends the search, as it does on a device.
+// Whether devices find a target, and take it: the search of the specification (§5.6.7), pre-order,
+// in what is loaded. A role that is on the way and does not hold ends the search, as it does on a
+// device.
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/doc.h"
+#include "base/fs.h"
 #include "base/own.h"
 #include "ctl/repo/folder_parts.h"
+#include "ctl/repo/targets.h"
+#include "keys/canon.h"
 #include "keys/tuf/delegation.h"
 
 // Roles to visit, the next one on top; each role stands there at most once.
@@ -66,8 +71,9 @@ static void descend(struct search *s, const struct folder_role *role) {
     }
 }
 
-// Every role is looked at once, and puts at most all roles on the stack.
-static bool find(struct search *s) {
+// The role that names the target, or NULL. Every role is looked at once, and puts at most all roles
+// on the stack.
+static const struct folder_role *find(struct search *s) {
     s->stack[s->n++] = &s->folder->roles[FOLDER_TARGETS];
     while (s->n > 0) {
         const struct folder_role *role = s->stack[--s->n];
@@ -75,26 +81,81 @@ static bool find(struct search *s) {
             continue;
         s->seen[role - s->folder->roles] = true;
         if (!role->state.valid)
-            return false;
+            return NULL;
         const json_t *entry = json_object_get(json_object_get(role->content, "targets"), s->path);
         if (entry) {
             struct repo_target found;
             struct err ignored = ERR_NONE;
-            return repo_target_read(s->path, entry, &found, &ignored) == 0;
+            return repo_target_read(s->path, entry, &found, &ignored) == 0 ? role : NULL;
         }
         descend(s, role);
     }
-    return false;
+    return NULL;
 }
 
-bool repo_folder_names(const struct repo_folder *folder, const struct repo_target *target) {
+static const struct folder_role *who_names(const struct repo_folder *folder,
+                                           const struct repo_target *target) {
     char path[REPO_TARGET_PATH_BYTES];
     struct search s = {.folder = folder, .path = repo_target_path(target, path)};
     (void)keys_digest_sha256(path, strlen(path), s.sha256);
     s.stack = calloc(folder->n_roles * folder->n_roles + 1, sizeof(void *));
     s.seen = calloc(folder->n_roles, sizeof *s.seen);
-    bool named = s.stack && s.seen && find(&s);
+    const struct folder_role *role = s.stack && s.seen ? find(&s) : NULL;
     free(s.stack);
     free(s.seen);
-    return named;
+    return role;
+}
+
+bool repo_folder_names(const struct repo_folder *folder, const struct repo_target *target) {
+    return who_names(folder, target) != NULL;
+}
+
+// The delegation that made a role what it is; NULL for the top-level targets.
+static const json_t *delegation_of(const struct repo_folder *folder,
+                                   const struct folder_role *role) {
+    const json_t *by = folder->roles[role->delegator].content;
+    size_t i = 0;
+    json_t *one = NULL;
+    json_array_foreach (json_object_get(json_object_get(by, "delegations"), "roles"), i, one) {
+        const char *name = json_string_value(json_object_get(one, "name"));
+        if (name && strcmp(name, role->state.name) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+// Components as the manifest has them (bundle/manifest.h).
+static int judge(const json_t *delegation, const json_t *components, struct err *e) {
+    size_t i = 0;
+    json_t *one = NULL;
+    json_array_foreach (components, i, one) {
+        const char *name = json_string_value(json_object_get(one, "name"));
+        const char *type = json_string_value(json_object_get(one, "type"));
+        bool executable = json_is_true(json_object_get(one, "executable")) ||
+                          (type && strcmp(type, "image") == 0);
+        if (name && repo_targets_allows(delegation, name, executable, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int repo_folder_allows(const struct repo_folder *folder, const struct repo_target *target,
+                       struct err *e) {
+    static const struct doc_limits limits = {
+        .bytes = BUNDLE_MANIFEST_MAX_BYTES, .depth = 16, .values = 20000, .floats = true};
+    const struct folder_role *role = who_names(folder, target);
+    char file[REPO_TARGET_FILE_BYTES];
+    OWN(json) json_t *manifest = NULL;
+    OWN(buf) struct buf raw;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
+    if (!role)
+        return err_set(e, &err_not_found, "nobody names the target");
+    if (fs_read_file(folder->targets, repo_target_file(target, target->id, file),
+                     BUNDLE_MANIFEST_MAX_BYTES, &raw, e) < 0 ||
+        keys_canon_parse(buf_slice(&raw), "the target", &limits, &manifest, e) < 0)
+        return -1;
+    for (; role > &folder->roles[FOLDER_TARGETS]; role = &folder->roles[role->delegator])
+        if (judge(delegation_of(folder, role), json_object_get(manifest, "components"), e) < 0)
+            return -1;
+    return 0;
 }

@@ -226,6 +226,25 @@ static int read_key(const struct doc_at *keys, const char *id, struct keys_role 
     return 0;
 }
 
+int repo_targets_allows(const json_t *delegation, const char *component, bool executable,
+                        struct err *e) {
+    const json_t *components = json_object_get(delegation, "components");
+    const char *role = json_string_value(json_object_get(delegation, "name"));
+    bool listed = components == NULL;
+    size_t i = 0;
+    json_t *one = NULL;
+    json_array_foreach (components, i, one)
+        listed = listed || (json_is_string(one) && strcmp(json_string_value(one), component) == 0);
+    if (!listed)
+        return err_set(e, &err_delegation, "the role %s is not trusted with the component %s", role,
+                       component);
+    if (executable && json_is_false(json_object_get(delegation, "executable")))
+        return err_set(e, &err_delegation,
+                       "the role %s is not trusted with anything executable, as %s is", role,
+                       component);
+    return 0;
+}
+
 int repo_targets_role(const json_t *targets, const char *name, struct keys_role *ret,
                       struct err *e) {
     size_t n = place_of(targets, name);

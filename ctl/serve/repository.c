@@ -247,6 +247,10 @@ int serve_repository_check(const struct serve_server *server, const struct rollo
                            "devices would refuse it; sign them with edgectl release publish",
                            policy->name, row->name, row->version, *row->variant ? " " : "",
                            row->variant, row->id);
+        struct err why = ERR_NONE;
+        if (repo_folder_allows(server->repository->folder, &target, &why) < 0)
+            return err_set(e, why.kind, "applying %s: devices would refuse %s %s (%.8s): %s",
+                           policy->name, row->name, row->version, row->id, why.text);
     }
     return 0;
 }

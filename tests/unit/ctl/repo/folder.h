@@ -128,14 +128,12 @@ static inline void place_free(struct place *p) {
 }
 #define own_drop_place place_free
 
-// A target out of nothing but text; its file is put into place.
-static inline struct repo_target place_target(struct place *p, const char *name,
-                                              const char *release) {
+// A target of this canonical text; its file is put into place.
+static inline struct repo_target place_target_of(struct place *p, const char *name,
+                                                 const char *release, const char *text) {
     struct err e = ERR_NONE;
-    struct repo_target t = {.length = 0};
+    struct repo_target t = {.length = strlen(text)};
     struct keys_digest id;
-    char text[200];
-    t.length = (uint64_t)snprintf(text, sizeof text, "{\"of\":\"%s %s\"}", name, release);
     (void)snprintf(t.name, sizeof t.name, "%s", name);
     (void)snprintf(t.release, sizeof t.release, "%s", release);
     keys_digest_of(text, t.length, &id);
@@ -145,6 +143,13 @@ static inline struct repo_target place_target(struct place *p, const char *name,
     must(repo_folder_put_target(p->folder, &t, part, &e));
     cr_assert_eq(repo_folder_put_target(p->folder, &t, part, &e), REPO_FOLDER_SAME);
     return t;
+}
+
+static inline struct repo_target place_target(struct place *p, const char *name,
+                                              const char *release) {
+    char text[200];
+    (void)snprintf(text, sizeof text, "{\"of\":\"%s %s\"}", name, release);
+    return place_target_of(p, name, release, text);
 }
 
 static inline json_t *targets_of(const struct repo_target *list, size_t n) {

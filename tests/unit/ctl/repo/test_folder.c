@@ -422,6 +422,54 @@ Test(folder, delegations_of_delegations_are_walked_from_the_top) {
     cr_assert(is_valid(&p, "inner") && repo_folder_names(p.folder, &m));
 }
 
+// Publishes a target with these components by the role models; what its delegations say to it.
+static const struct err_kind *allowed(struct place *p, uint64_t version, const char *components) {
+    char text[300];
+    struct err e = ERR_NONE;
+    (void)snprintf(text, sizeof text, "{\"components\":[%s]}", components);
+    struct repo_target m = place_target_of(p, "m", "1", text);
+    OWN(json) json_t *named = targets_of(&m, 1);
+    cr_assert_null(place_targets(p, "models", named, version, 1 << 9));
+    cr_assert(repo_folder_names(p->folder, &m));
+    return repo_folder_allows(p->folder, &m, &e) < 0 ? e.kind : NULL;
+}
+
+Test(folder, a_delegation_allows_its_components_and_programs_only_when_it_says_so) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    struct keys_role role = role_of(9, 1, 1);
+    struct err e = ERR_NONE;
+    const char *pattern = "m/*/*", *component = "detector";
+    const struct repo_targets_delegation d = {.name = "models",
+                                              .role = &role,
+                                              .n_paths = 1,
+                                              .paths = &pattern,
+                                              .n_components = 1,
+                                              .components = &component};
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    must(repo_targets_delegate(targets, &d, &e));
+    cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 2));
+    static const struct {
+        const char *components;
+        const struct err_kind *kind;
+    } rows[] = {
+        {"{\"executable\":false,\"name\":\"detector\",\"type\":\"files\"}", NULL},
+        {"{\"executable\":true,\"name\":\"detector\",\"type\":\"files\"}", &err_delegation},
+        {"{\"name\":\"detector\",\"type\":\"image\"}", &err_delegation},
+        {"{\"executable\":false,\"name\":\"app\",\"type\":\"files\"}", &err_delegation},
+        {"{\"executable\":false,\"name\":\"detector\",\"type\":\"files\"},"
+         "{\"executable\":false,\"name\":\"app\",\"type\":\"files\"}",
+         &err_delegation},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_assert_eq(allowed(&p, i + 1, rows[i].components), rows[i].kind, "row %zu", i);
+    // The top level names what it likes; and what nobody names nobody allows.
+    must(repo_folder_allows(p.folder, &t, &e));
+    t.id[0] = t.id[0] == '0' ? '1' : '0';
+    cr_assert_lt(repo_folder_allows(p.folder, &t, &e), 0);
+    cr_assert(err_is(&e, &err_not_found));
+}
+
 Test(folder, a_terminating_delegation_ends_the_search_and_an_absent_role_does_too) {
     OWN(place) struct place p;
     const struct wish wishes[] = {{"first", "m/*/*", 9, true}, {"second", "m/*/*", 10, false}};
