@@ -77,6 +77,14 @@ def rotated_targets_keys_sign_the_same_targets_anew(box):
     check(signed == new, "not signed by the new key")
 
 
+def verified(box, bundle, kind=None):
+    """On a build machine and on a device, with the same word."""
+    box.run("bundle", "verify", bundle, "--workspace", "ws", kind=kind)
+    done = subprocess.run([os.environ["EDGE_AGENT"], "verify", bundle, "--root", "ws/root.json"], cwd=box.dir, env=box.env, text=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
+    check(done.returncode == (KINDS[kind] if kind else 0), f"edge-agent verify {bundle}: exit status {done.returncode}: {done.stderr}")
+
+
 def a_product_line_has_its_own_publisher(box):
     box.init()
     mia = box.person("mia")
@@ -98,6 +106,8 @@ def a_product_line_has_its_own_publisher(box):
     for component, executable in (("rootfs", False), ("detector", True)):
         bad = box.bundle("camera", f"1.{int(executable)}", component, "mia", executable)
         box.run("release", "publish", bad, *mine, kind="delegation")
+        verified(box, bad, kind="delegation")
+    verified(box, good)
     box.run("release", "undelegate", "models", "--workspace", "ws")
     check("delegations" not in box.published() or not box.published()["delegations"]["roles"], str(box.published()))
     box.run("release", "publish", good, *mine, kind="not_found")
