@@ -198,3 +198,12 @@ static inline bool is_valid(const struct place *p, const char *role) {
     const struct repo_folder_state *state = repo_folder_find(p->folder, role);
     return state && state->valid;
 }
+
+// Targets of one release, published.
+static inline struct repo_target begin(struct place *p) {
+    place_make(p);
+    struct repo_target t = place_target(p, "app", "1.0");
+    OWN(json) json_t *targets = targets_of(&t, 1);
+    cr_assert_null(place_targets(p, "targets", targets, 1, 1 << 2));
+    return t;
+}
