@@ -11,13 +11,13 @@
 set -euo pipefail
 
 build=(
-    gcc libc6-dev cmake ninja-build pkg-config python3
+    gcc libc6-dev cmake ninja-build pkg-config python3 dpkg-dev file
     libjansson-dev libsodium-dev libzstd-dev libarchive-dev libcurl4-openssl-dev libssl-dev
     libsqlite3-dev libmicrohttpd-dev libyaml-dev libp11-kit-dev
     libtss2-dev
 )
 test=(
-    libcriterion-dev binutils dpkg-dev file man-db lintian python3-jsonschema
+    libcriterion-dev binutils man-db lintian python3-jsonschema
     curl openssl zstd procps busybox-static tzdata softhsm2 opensc swtpm
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().
