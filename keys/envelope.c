@@ -20,8 +20,7 @@ static_assert(KEYS_ROLE_KEYS_MAX <= 32, "verify() marks the keys it has seen in 
 #define SHOWN_KEYS    6 // named in an error
 #define SHORT_ID      8 // digits of a key id that a person compares
 
-// ── Taking apart
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── Taking apart ─────────────────────────────────────────────────────────────────────────────────
 
 struct scan {
     const uint8_t *data;
@@ -134,8 +133,7 @@ int keys_envelope_split(struct slice raw, const char *what, struct keys_envelope
     return 0;
 }
 
-// ── Verifying
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── Verifying ────────────────────────────────────────────────────────────────────────────────────
 
 static const struct keys_pub *find_key(const struct keys_role *role, const char *id,
                                        size_t *ret_index) {
@@ -231,8 +229,7 @@ int keys_envelope_verify(const struct keys_envelope_candidate *candidate, const 
     return 0;
 }
 
-// ── The head of every signed part
-// ───────────────────────────────────────────────────────────────────
+// ── The head of every signed part ────────────────────────────────────────────────────────────────
 
 // "1.0" or "1.0.31": major 1 is ours, a higher one was written by something newer.
 static int check_spec_version(const struct doc_at *signed_part, struct err *e) {
@@ -309,8 +306,7 @@ int keys_envelope_check_expiry(const struct keys_header *header, const char *wha
                    chrono_format(header->expires_s, expired), chrono_format(now_s, now));
 }
 
-// ── Putting together
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Putting together ─────────────────────────────────────────────────────────────────────────────
 
 static void sort_by_key(const struct keys_envelope_signature *signatures, size_t n,
                         const struct keys_envelope_signature **ret) {

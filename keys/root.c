@@ -43,8 +43,7 @@ struct keys_root {
 static const struct doc_limits root_limits = {
     .bytes = KEYS_ROOT_MAX_BYTES, .depth = 16, .values = 8192, .floats = false};
 
-// ── Reading
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ──────────────────────────────────────────────────────────────────────────────────────
 
 // A key of ours must be whole and stand under its own id, used or not: so one public key cannot
 // stand under two ids. Keys of a type not known here belong to roles not known here; a role that we
@@ -314,8 +313,7 @@ const struct keys_root_bundle_role *keys_root_bundle_role(const struct keys_root
     return NULL;
 }
 
-// ── Writing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "writing a root: out of memory");

@@ -54,8 +54,7 @@ static const char *list_of(const json_t *array, char ret[static LINE_BYTES / 4])
     return ret;
 }
 
-// ── Roles, of a root or of delegations
-// ──────────────────────────────────────────────────────────────────────
+// ── Roles, of a root or of delegations ───────────────────────────────────────────────────────────
 
 static void compare_keys(struct words *w, const char *what, const char *name, const json_t *before,
                          const json_t *after) {
@@ -135,8 +134,7 @@ static void compare_root(struct words *w, const json_t *before, const json_t *af
                 compare_role(w, "role", name, role, NULL);
 }
 
-// ── Targets
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Targets ──────────────────────────────────────────────────────────────────────────────────────
 
 static void compare_targets(struct words *w, const json_t *before, const json_t *after) {
     const char *path;
@@ -195,8 +193,7 @@ static void compare_delegations(struct words *w, const json_t *before, const jso
     }
 }
 
-// ── All of it
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── All of it ────────────────────────────────────────────────────────────────────────────────────
 
 // Members that have words of their own, or change with every version.
 static void compare_rest(struct words *w, const json_t *before, const json_t *after) {

@@ -65,8 +65,7 @@ static void print_rollouts(const json_t *rollouts) {
     }
 }
 
-// ── What expires
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── What expires ─────────────────────────────────────────────────────────────────────────────────
 
 static bool read_header(const json_t *role, struct keys_header *ret) {
     struct err ignored = ERR_NONE;

@@ -124,8 +124,7 @@ static int current_role(struct change *c, struct keys_role *ret, struct err *e) 
     return cmd_root_edit_role(content, c->role, ret, e);
 }
 
-// ── The end of all three
-// ────────────────────────────────────────────────────────────────────────────
+// ── The end of all three ─────────────────────────────────────────────────────────────────────────
 
 // The next root from the edited content; its signatures begin anew.
 static int renew(struct change *c, struct err *e) {
@@ -211,8 +210,7 @@ static int finish(struct change *c, struct err *e) {
     return tell(c, &quorum, e);
 }
 
-// ── rotate
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── rotate ───────────────────────────────────────────────────────────────────────────────────────
 
 // A key id, or enough of its first digits to mean one key of the role.
 static int find_key(const struct keys_role *role, const char *name, const char *given,
@@ -375,8 +373,7 @@ int cmd_key_rotate(void *context, const struct opt_args *args, struct err *e) {
     return r < 0 ? err_prefix(e, "rotating a key of %s", opt_operand(args, 0)) : 0;
 }
 
-// ── revoke and add
-// ──────────────────────────────────────────────────────────────────────────────────
+// ── revoke and add ───────────────────────────────────────────────────────────────────────────────
 
 static int take_away(struct change *c, struct err *e) {
     struct keys_role role, pending;

@@ -47,8 +47,7 @@ static void print_published(const json_t *bundle, bool created) {
     (void)putchar('\n');
 }
 
-// ── Without targets
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── Without targets ──────────────────────────────────────────────────────────────────────────────
 
 static int upload_one(const struct cmd_context *c, struct net_client *client, const char *path,
                       json_t **ret, bool *ret_created, struct err *e) {
@@ -79,8 +78,7 @@ static int upload_only(const struct cmd_context *context, const struct opt_args 
     return 0;
 }
 
-// ── With targets
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── With targets ─────────────────────────────────────────────────────────────────────────────────
 
 struct batch {
     struct cmd_release_edit edit;
@@ -224,8 +222,7 @@ static int run_publish(void *context, const struct opt_args *args, struct err *e
     return r;
 }
 
-// ── What is there
-// ───────────────────────────────────────────────────────────────────────────────────
+// ── What is there ────────────────────────────────────────────────────────────────────────────────
 
 static int print_bundles(struct cmd_print_table *table, const json_t *release, struct err *e) {
     size_t i;

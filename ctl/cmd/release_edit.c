@@ -162,8 +162,7 @@ static int prepare(const struct cmd_release_edit *edit, struct attempt *a, struc
     return cmd_quorum_sign(&a->quorum, &a->next, a->name, &hand, &a->added, e);
 }
 
-// ── What became of it
-// ───────────────────────────────────────────────────────────────────────────────
+// ── What became of it ────────────────────────────────────────────────────────────────────────────
 
 static int tell_json(const struct cmd_release_edit *edit, const struct attempt *a,
                      const char *outcome, const json_t *changes, struct err *e) {
@@ -259,8 +258,7 @@ int cmd_release_run(struct cmd_release_edit *edit, struct err *e) {
     return attempt(edit, e) == 0 ? 0 : -1;
 }
 
-// ── A document that has all signatures
-// ──────────────────────────────────────────────────────────────
+// ── A document that has all signatures ───────────────────────────────────────────────────────────
 
 int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e) {
     OWN(attempt) struct attempt a = {.changed = false};

@@ -58,8 +58,7 @@ static int run(void *context, const struct opt_args *args,
     return cmd_release_run(&edit, e);
 }
 
-// ── floor
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── floor ────────────────────────────────────────────────────────────────────────────────────────
 
 static int raise_floors(void *data, json_t *content, struct err *e) {
     const struct opt_args *args = data;
@@ -89,8 +88,7 @@ int cmd_release_floor(void *context, const struct opt_args *args, struct err *e)
                                                                  : 0;
 }
 
-// ── withdraw
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── withdraw ─────────────────────────────────────────────────────────────────────────────────────
 
 static int withdraw(void *data, json_t *content, struct err *e) {
     const struct opt_args *args = data;
@@ -109,8 +107,7 @@ int cmd_release_withdraw(void *context, const struct opt_args *args, struct err 
                : 0;
 }
 
-// ── delegate and undelegate
-// ─────────────────────────────────────────────────────────────────────────
+// ── delegate and undelegate ──────────────────────────────────────────────────────────────────────
 
 struct delegation {
     struct keys_role role;
@@ -194,8 +191,7 @@ int cmd_release_undelegate(void *context, const struct opt_args *args, struct er
                : 0;
 }
 
-// ── renew
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── renew ────────────────────────────────────────────────────────────────────────────────────────
 
 // Version and dates change, which is what it is for.
 static int nothing(void *data, json_t *content, struct err *e) {

@@ -29,8 +29,7 @@ static int need_workspace(const struct opt_args *args, const char **ret, struct 
     return *ret ? 0 : err_set(e, &err_usage, "whose root? Give --workspace DIR");
 }
 
-// ── publish
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── publish ──────────────────────────────────────────────────────────────────────────────────────
 
 static int missing(const struct cmd_pending_root *root, const struct cmd_quorum *quorum,
                    const char *workspace, struct err *e) {
@@ -184,8 +183,7 @@ static int run_publish(void *context, const struct opt_args *args, struct err *e
     return r < 0 ? err_prefix(e, "publishing the root") : 0;
 }
 
-// ── update
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── update ───────────────────────────────────────────────────────────────────────────────────────
 
 static int run_update(void *context, const struct opt_args *args, struct err *e) {
     OWN(source) struct cmd_source *source = NULL;

@@ -62,8 +62,7 @@ static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "printing: no memory");
 }
 
-// ── Roles of the root
-// ───────────────────────────────────────────────────────────────────────────────
+// ── Roles of the root ────────────────────────────────────────────────────────────────────────────
 
 static int add_role(struct status *s, const char *name, const struct keys_role *role,
                     struct err *e) {
@@ -95,8 +94,7 @@ static int collect_roles(struct status *s, struct err *e) {
     return 0;
 }
 
-// ── What waits
-// ──────────────────────────────────────────────────────────────────────────────────────
+// ── What waits ───────────────────────────────────────────────────────────────────────────────────
 
 static int find_quorum(struct status *s, const char *name, const struct cmd_document *document,
                        struct cmd_quorum *ret, struct err *e) {
@@ -176,8 +174,7 @@ static int collect_pending(struct status *s, struct err *e) {
     return 0;
 }
 
-// ── What expires
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── What expires ─────────────────────────────────────────────────────────────────────────────────
 
 static int add_metadata(struct status *s, const char *name, const struct keys_header *header,
                         struct err *e) {
@@ -227,8 +224,7 @@ static int collect_metadata(struct status *s, struct err *e) {
     return add_delegated(s, e);
 }
 
-// ── Shown
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Shown ────────────────────────────────────────────────────────────────────────────────────────
 
 // "0123abcd (alice), 4567cdef".
 static void print_keys(const json_t *keys) {

@@ -42,8 +42,7 @@ struct cmd_passphrase *cmd_source_passphrase(struct cmd_source *source) {
     return &source->passphrase;
 }
 
-// ── Which one
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── Which one ────────────────────────────────────────────────────────────────────────────────────
 
 static const char *controller_of(const struct opt_args *args) {
     const char *url = opt_get(args, "controller");
@@ -119,8 +118,7 @@ int cmd_source_fetch(struct cmd_source *source, const char *name, struct buf *re
     return found != 0 ? found : fs_read_file(source->folder, path, ret->ceiling, ret, e);
 }
 
-// ── The root
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── The root ─────────────────────────────────────────────────────────────────────────────────────
 
 int cmd_source_update_root(struct cmd_source *source, uint64_t *ret_version, struct err *e) {
     OWN(root) struct keys_root *root = NULL;
@@ -147,8 +145,7 @@ int cmd_source_update_root(struct cmd_source *source, uint64_t *ret_version, str
     return 0;
 }
 
-// ── The client's four operations
-// ────────────────────────────────────────────────────────────────────
+// ── The client's four operations ─────────────────────────────────────────────────────────────────
 
 static int dir_of(const struct cmd_source *s, const char *name) {
     return strcmp(name, "root.json") == 0 ? s->home : s->seen;
@@ -186,8 +183,7 @@ static int on_forget(void *context, const char *name, struct err *e) {
 
 static const struct tuf_client_ops ops = {on_load, on_fetch, on_store, on_forget};
 
-// ── What was seen
-// ───────────────────────────────────────────────────────────────────────────────────
+// ── What was seen ────────────────────────────────────────────────────────────────────────────────
 
 // The signed part of a stored file. FS_ABSENT when there is none.
 static int read_seen(const struct cmd_source *s, const char *name, json_t **ret, struct err *e) {
@@ -245,8 +241,7 @@ static int load_seen(const struct cmd_source *s, const char *role, struct cmd_do
     return r < 0 ? err_prefix(e, "%s/" CMD_WORKSPACE_SEEN, s->workspace) : r;
 }
 
-// ── Refresh
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Refresh ──────────────────────────────────────────────────────────────────────────────────────
 
 static bool is_absent(struct cmd_source *s, const char *name) {
     OWN(buf) struct buf raw;
@@ -308,8 +303,7 @@ int cmd_source_refresh(struct cmd_source *source, struct err *e) {
     return judge_timestamp(source, e);
 }
 
-// ── Delegated roles
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── Delegated roles ──────────────────────────────────────────────────────────────────────────────
 
 static int fetch_delegated(struct cmd_source *s, const char *role, uint64_t version,
                            struct cmd_document *ret, struct err *e) {

@@ -43,8 +43,7 @@ static int judge_previous(const char *role, const struct cmd_document *document,
                    role, (unsigned long long)previous_of(document), (unsigned long long)now);
 }
 
-// ── A folder
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── A folder ─────────────────────────────────────────────────────────────────────────────────────
 
 struct online {
     struct cmd_signers snapshot, timestamp;
@@ -117,8 +116,7 @@ static int put_into_folder(struct cmd_source *s, const char *role,
     return r < 0 ? err_prefix(e, "%s", s->name) : 0;
 }
 
-// ── A controller
-// ────────────────────────────────────────────────────────────────────────────────────
+// ── A controller ─────────────────────────────────────────────────────────────────────────────────
 
 // The version at the controller now; 0 when there is none.
 static int current_version(struct cmd_source *s, const char *role, uint64_t *ret, struct err *e) {
@@ -162,8 +160,7 @@ int cmd_source_put(struct cmd_source *source, const char *role, const struct cmd
                    late ? ": somebody published in between; make the change again" : "");
 }
 
-// ── Bundles
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Bundles ──────────────────────────────────────────────────────────────────────────────────────
 
 static void on_progress(void *context, uint64_t done, uint64_t total) {
     ctl_term_progress_update(context, "uploading", done, total);

@@ -13,8 +13,7 @@
 #include "ctl/repo/folder_parts.h"
 #include "keys/kind.h"
 
-// ── Names
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Names ────────────────────────────────────────────────────────────────────────────────────────
 
 char *repo_folder_file(const char *role, uint64_t version,
                        char ret[static REPO_FOLDER_FILE_BYTES]) {
@@ -46,8 +45,7 @@ bool repo_folder_parse_file(const char *file, char ret_role[static REPO_TARGETS_
     return true;
 }
 
-// ── Opening
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Opening ──────────────────────────────────────────────────────────────────────────────────────
 
 static int put_root(int metadata, const struct keys_root *root, struct slice raw, struct err *e) {
     char name[REPO_FOLDER_FILE_BYTES];
@@ -136,8 +134,7 @@ void repo_folder_free(struct repo_folder *folder) {
     free(folder);
 }
 
-// ── Asking
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── Asking ───────────────────────────────────────────────────────────────────────────────────────
 
 const struct keys_root *repo_folder_root(const struct repo_folder *folder) {
     return folder->root;
@@ -204,8 +201,7 @@ const json_t *repo_folder_targets(const struct repo_folder *folder, const char *
     return at && at >= folder->roles + FOLDER_TARGETS && at->state.valid ? at->content : NULL;
 }
 
-// ── Files of targets
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Files of targets ─────────────────────────────────────────────────────────────────────────────
 
 static int has_file(const struct repo_folder *folder, const struct repo_target *target,
                     const char *hash, struct err *e) {

@@ -28,8 +28,7 @@ static int check_dates(const char *what, const struct keys_header *header, int64
     return 0;
 }
 
-// ── Root
-// ────────────────────────────────────────────────────────────────────────────────────────────
+// ── Root ─────────────────────────────────────────────────────────────────────────────────────────
 
 static int accept_root(struct repo_folder *folder, struct slice raw,
                        const struct repo_folder_online *online, struct err *e) {
@@ -60,8 +59,7 @@ static int accept_root(struct repo_folder *folder, struct slice raw,
     return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
 }
 
-// ── Targets
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Targets ──────────────────────────────────────────────────────────────────────────────────────
 
 static int check_version(const struct folder_role *role, uint64_t version, int64_t now_s,
                          struct err *e) {

@@ -63,8 +63,7 @@ static int read_file(const struct repo_folder *folder, const char *file, const c
     return 0;
 }
 
-// ── Versions
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── Versions ─────────────────────────────────────────────────────────────────────────────────────
 
 struct highest {
     const char *role;
@@ -128,8 +127,7 @@ static int load_named(struct repo_folder *folder, const struct folder_role *from
     return 0;
 }
 
-// ── Roles
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Roles ────────────────────────────────────────────────────────────────────────────────────────
 
 static struct folder_role *add_role(struct repo_folder *folder, const char *name,
                                     const struct keys_role *signers) {

@@ -19,8 +19,7 @@ static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "publishing metadata: out of memory");
 }
 
-// ── Signing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Signing ──────────────────────────────────────────────────────────────────────────────────────
 
 static int check_signer(const struct keys_root *root, enum keys_root_role role,
                         const struct sign_signer *signer, struct err *e) {
@@ -97,8 +96,7 @@ static json_t *entry_of(uint64_t version, uint64_t bytes, const char *sha256) {
                      "version", (json_int_t)version);
 }
 
-// ── Snapshot
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── Snapshot ─────────────────────────────────────────────────────────────────────────────────────
 
 // All targets files that lie there, and those that nobody delegates to any more: clients refuse a
 // snapshot in which a role has vanished.
@@ -147,8 +145,7 @@ static int write_snapshot(const struct repo_folder *folder, const struct repo_fo
     return 0;
 }
 
-// ── Timestamp
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── Timestamp ────────────────────────────────────────────────────────────────────────────────────
 
 static int write_timestamp(const struct repo_folder *folder,
                            const struct repo_folder_online *online, json_t *snapshot,

@@ -37,8 +37,7 @@ int repo_targets_new(json_t **ret, struct err *e) {
     return 0;
 }
 
-// ── Reading
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ──────────────────────────────────────────────────────────────────────────────────────
 
 static bool is_role_name(const char *name) {
     if (!text_is_name(name, REPO_TARGETS_NAME_MAX) || strchr(name, '+'))
@@ -122,8 +121,7 @@ int repo_targets_parse(struct slice signed_part, const char *what, json_t **ret,
     return 0;
 }
 
-// ── Targets
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Targets ──────────────────────────────────────────────────────────────────────────────────────
 
 int repo_targets_add(json_t *targets, const struct repo_target *target, struct err *e) {
     char path[REPO_TARGET_PATH_BYTES];
@@ -183,8 +181,7 @@ int repo_targets_floor(json_t *targets, const char *component, uint64_t floor, s
                : 0;
 }
 
-// ── Delegations
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Delegations ──────────────────────────────────────────────────────────────────────────────────
 
 static json_t *roles_of(const json_t *targets) {
     return json_object_get(json_object_get(targets, "delegations"), "roles");
@@ -380,8 +377,7 @@ int repo_targets_undelegate(json_t *targets, const char *name, struct err *e) {
     return 0;
 }
 
-// ── Writing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
 int repo_targets_format(const json_t *targets, const struct keys_header *header, struct buf *ret,
                         struct err *e) {

@@ -20,8 +20,7 @@ static void say(const struct serve_server *server, enum serve_say what, const ch
     server->options->say(server->options->context, what, line);
 }
 
-// ── Opening
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Opening ──────────────────────────────────────────────────────────────────────────────────────
 
 static int read_root(const struct serve_server *server, struct buf *ret, struct err *e) {
     buf_init(ret, KEYS_ROOT_MAX_BYTES);
@@ -155,8 +154,7 @@ void serve_repository_close(struct serve_repository *r) {
     free(r);
 }
 
-// ── Keeping it fresh
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Keeping it fresh ─────────────────────────────────────────────────────────────────────────────
 
 struct repo_folder_online serve_repository_online(const struct serve_server *server,
                                                   int64_t now_s) {
@@ -200,8 +198,7 @@ void serve_repository_tick(struct serve_server *server, struct store_db *db, int
     r->retry_ms = boot_ms + SERVE_REPOSITORY_RETRY_S * 1000LL;
 }
 
-// ── Asked by others
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── Asked by others ──────────────────────────────────────────────────────────────────────────────
 
 void serve_repository_hint(const struct serve_server *server, struct bundle_answer *answer) {
     const struct serve_repository *r = server->repository;

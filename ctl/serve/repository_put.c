@@ -13,8 +13,7 @@
 #include "ctl/serve/repository_parts.h"
 #include "keys/sign/signer.h"
 
-// ── Showing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Showing ──────────────────────────────────────────────────────────────────────────────────────
 
 static json_t *show_role(const struct repo_folder_state *state) {
     char issued[CHRONO_TEXT_BYTES];
@@ -53,8 +52,7 @@ int serve_repository_show(struct store_db *db, struct serve_call *call, struct e
     return show(call, 200, e);
 }
 
-// ── Roots
-// ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Roots ────────────────────────────────────────────────────────────────────────────────────────
 
 // The keys that sign here from the next root on. What keys/ holds may have been added since the
 // start.
@@ -131,8 +129,7 @@ static int put_root(struct serve_call *call, struct slice raw, int64_t now_s, st
     return serve_repository_keep_root(server, r, e);
 }
 
-// ── All
-// ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── All ──────────────────────────────────────────────────────────────────────────────────────────
 
 static int put(struct serve_call *call, const char *role, struct err *e) {
     struct serve_repository *r = call->server->repository;

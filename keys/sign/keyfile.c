@@ -51,8 +51,7 @@ static void own_drop_content(struct content *content) {
     json_decref(content->clear);
 }
 
-// ── Sealing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Sealing ──────────────────────────────────────────────────────────────────────────────────────
 
 static int derive(const struct keys_secret *passphrase, const struct sign_kdf *kdf,
                   const uint8_t salt[static SALT_BYTES], uint8_t ret[static KEY_BYTES],
@@ -122,8 +121,7 @@ static int unseal(const struct content *content, const struct keys_secret *passp
     return keys_secret_take(seed, sizeof seed, ret, e);
 }
 
-// ── Writing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
 // Puts a whole new file in place, or none, durably.
 static int write_new(int dir, const char *path, const void *data, size_t len, mode_t mode,
@@ -282,8 +280,7 @@ int sign_keyfile_create(int dir, const char *name, const struct keys_secret *pas
     return 0;
 }
 
-// ── Reading
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ──────────────────────────────────────────────────────────────────────────────────────
 
 static size_t skip_blanks(const uint8_t *text, size_t len, size_t at) {
     while (at < len &&

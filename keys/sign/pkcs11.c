@@ -59,8 +59,7 @@ void sign_pkcs11_close(struct sign_pkcs11 *p) {
     free(p);
 }
 
-// ── The token
-// ───────────────────────────────────────────────────────────────────────────────────
+// ── The token ────────────────────────────────────────────────────────────────────────────────────
 
 static int parse(struct sign_pkcs11 *p, const char *uri, struct err *e) {
     if (strlen(uri) > SIGN_PKCS11_URI_MAX)
@@ -152,8 +151,7 @@ static int find_token(struct sign_pkcs11 *p, struct err *e) {
     return 0;
 }
 
-// ── Logging in
-// ──────────────────────────────────────────────────────────────────────────────────
+// ── Logging in ───────────────────────────────────────────────────────────────────────────────────
 
 static int get_pin(struct sign_pkcs11 *p, const struct sign_pkcs11_pin *pin,
                    struct keys_secret **own, const struct keys_secret **ret, struct err *e) {
@@ -210,8 +208,7 @@ static int log_in(struct sign_pkcs11 *p, const struct sign_pkcs11_pin *pin, stru
     }
 }
 
-// ── The key
-// ─────────────────────────────────────────────────────────────────────────────────────
+// ── The key ──────────────────────────────────────────────────────────────────────────────────────
 
 // Finds objects by these attributes: the first through *ret, how many (at most 2 are looked for)
 // through *ret_n.

@@ -73,8 +73,7 @@ int sign_signer_from_pkcs11(const char *uri, const struct sign_pkcs11_pin *pin,
     return 0;
 }
 
-// ── External programs
-// ───────────────────────────────────────────────────────────────────────────────
+// ── External programs ────────────────────────────────────────────────────────────────────────────
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\n';
@@ -248,8 +247,7 @@ static int ask(const struct sign_signer *signer, struct slice message,
     return decode(&answer, signer->program, ret, e);
 }
 
-// ── Signing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Signing ──────────────────────────────────────────────────────────────────────────────────────
 
 void sign_signer_free(struct sign_signer *signer) {
     if (!signer)

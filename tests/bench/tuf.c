@@ -41,8 +41,7 @@ static void must(bool held, const char *what) {
     exit(1);
 }
 
-// ── The repository
-// ─────────────────────────────────────────────────────────────────────────────────
+// ── The repository ───────────────────────────────────────────────────────────────────────────────
 
 static void add_targets(struct tuf_repo *repo) {
     json_t *targets = json_object_get(tuf_repo_role(repo, "targets"), "targets");
@@ -85,8 +84,7 @@ static void make_repository(const struct tmp_dir *dir, unsigned publications) {
     must(waitpid(child, &status, 0) == child && status == 0, "making the repository");
 }
 
-// ── The server
-// ─────────────────────────────────────────────────────────────────────────────────────
+// ── The server ───────────────────────────────────────────────────────────────────────────────────
 
 struct counted {
     unsigned requests;
@@ -144,8 +142,7 @@ static pid_t start_server(const struct tmp_dir *dir, struct counted *counted, un
     return server;
 }
 
-// ── The client
-// ─────────────────────────────────────────────────────────────────────────────────────
+// ── The client ───────────────────────────────────────────────────────────────────────────────────
 
 // Private_Dirty of a process in KiB; 0 when it has ended.
 static unsigned long dirty_kib(pid_t pid) {

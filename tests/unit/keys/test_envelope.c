@@ -246,8 +246,7 @@ Test(envelope, too_few_signatures_say_how_many_and_whose) {
     }
 }
 
-// ── Writing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
 Test(envelope, the_order_of_signers_does_not_change_the_bytes) {
     struct keys_envelope_signature signatures[3];
@@ -311,8 +310,7 @@ Test(envelope, a_full_buffer_is_an_error_and_stays_as_it_was) {
     }
 }
 
-// ── The head
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── The head ─────────────────────────────────────────────────────────────────────────────────────
 
 static int read_header(const char *text, struct keys_header *ret, struct err *e) {
     OWN(json) json_t *document = json_loads(text, 0, NULL);

@@ -184,8 +184,7 @@ Test(root, every_flipped_bit_is_refused) {
     }
 }
 
-// ── The chain
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── The chain ────────────────────────────────────────────────────────────────────────────────────
 
 static const struct err_kind *advance(const struct keys_root *trusted, struct slice raw) {
     struct keys_root *next = NULL;
@@ -266,8 +265,7 @@ Test(root, a_next_root_of_another_type_is_refused_though_its_signatures_hold) {
     cr_assert_eq(advance(trusted, buf_slice(&raw)), &err_wrong_type);
 }
 
-// ── Every member of every other type
-// ────────────────────────────────────────────────────────────────
+// ── Every member of every other type ─────────────────────────────────────────────────────────────
 
 static const char *const wrong_values[] = {
     "null", "[]", "{}", "0", "\"\"", "true", "[null]", "{\"a\":null}", "-1", "9223372036854775807"};
@@ -345,8 +343,7 @@ Test(root, no_key_id_of_a_role_may_be_of_another_type) {
     }
 }
 
-// ── Writing
-// ─────────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
 static const struct err_kind *format_kind(const struct keys_role *root_role,
                                           struct keys_header header) {

@@ -168,8 +168,7 @@ Test(secret, only_a_seed_of_32_bytes_signs) {
     cr_assert_eq(out[0], 9);
 }
 
-// ── Reading from a file
-// ─────────────────────────────────────────────────────────────────────────────
+// ── Reading from a file ──────────────────────────────────────────────────────────────────────────
 
 struct place {
     char path[64];

@@ -144,8 +144,7 @@ Test(document, a_document_of_exactly_the_ceiling_is_read_and_one_byte_more_is_no
     cr_expect(err_is(&e, &err_limit));
 }
 
-// ── Quorum
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── Quorum ───────────────────────────────────────────────────────────────────────────────────────
 
 Test(quorum, the_threshold_holds_with_its_last_signature_and_not_before) {
     const struct keys_role role = keyring_role(3, 4);
@@ -169,8 +168,7 @@ Test(quorum, a_role_without_keys_never_holds) {
     cr_expect_not(cmd_quorum_holds(&(struct cmd_quorum){.n = 0}));
 }
 
-// ── Changes in words
-// ────────────────────────────────────────────────────────────────────────────────
+// ── Changes in words ─────────────────────────────────────────────────────────────────────────────
 
 static bool says(const json_t *lines, const char *what) {
     size_t i;

@@ -238,8 +238,7 @@ Test(client, what_does_not_belong_into_a_url_is_encoded) {
     cr_assert_eq(e.kind, &err_usage);
 }
 
-// ── Files and documents
-// ──────────────────────────────────────────────────────────────────────────────
+// ── Files and documents ──────────────────────────────────────────────────────────────────────────
 
 static int fetch(const char *answer, struct server *s, struct buf *ret, struct err *e) {
     start(s, answer, 0);

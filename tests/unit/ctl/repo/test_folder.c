@@ -244,8 +244,7 @@ Test(folder, old_versions_go_and_roots_and_current_ones_stay) {
     cr_assert_eq(fs_stat(p.dir.fd, file, &st, &e), 0);
 }
 
-// ── Rotation
-// ────────────────────────────────────────────────────────────────────────────────────────
+// ── Rotation ─────────────────────────────────────────────────────────────────────────────────────
 
 static const struct err_kind *put_root(struct place *p, const struct keys_root_content *content,
                                        uint64_t keys) {

@@ -245,8 +245,7 @@ Test(keyfile, the_costs_are_what_the_header_says) {
     cr_assert_eq(sign_keyfile_kdf_least.mem_bytes, 8192);
 }
 
-// ── Damage
-// ──────────────────────────────────────────────────────────────────────────────────────────
+// ── Damage ───────────────────────────────────────────────────────────────────────────────────────
 
 Test(keyfile, every_flipped_bit_of_a_sealed_file_is_refused) {
     OWN(secret) struct keys_secret *word = phrase("word");

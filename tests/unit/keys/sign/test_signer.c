@@ -280,8 +280,7 @@ Test(signer, a_name_without_a_slash_is_found_in_path_and_a_relative_one_from_her
     }
 }
 
-// ── Envelopes
-// ───────────────────────────────────────────────────────────────────────────────────────
+// ── Envelopes ────────────────────────────────────────────────────────────────────────────────────
 
 static void assert_verifies(struct slice raw, size_t threshold, unsigned n, size_t n_signatures) {
     const struct keys_role role = keyring_role(threshold, n);
