@@ -31,8 +31,7 @@
 //   refresh   w: RESULT                  what was fetched and held lies in the incoming directory,
 //                                        unjudged, also after an error
 //   judge     w: RESULT                  the verdict (agent/trust/verdict.h) lies in the memfd,
-//   also
-//                                        after an error
+//                                        also after an error
 //
 // One more mode needs no agent: `edge-agent-worker --verify ROOT FILE` reads and checks a whole
 // bundle (unpack_check) and writes nothing. It exits with 0, or prints one line on stderr and exits

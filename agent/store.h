@@ -5,16 +5,15 @@
 //
 // In what order things happen, so that a power cut anywhere leaves I1, I2 and I7:
 //
-//   what                          before it                       a cut right after it, at the next
-//   start N.partial made                journal: offered, target N      fetch goes on in N.partial
-//   N.partial sealed (syncfs)     journal: staged                 sealed again from what is there
-//   N.partial renamed to N        contents durable                found as N: not sealed again
-//   current -> N                  journal: activating, N verified swapped again (no change), then
-//   told journal: probation            application was told            told again: not needed,
-//   probes run journal: committed            probes held                     the rest is removed
-//   generations removed           journal no longer needs them    removed again
-//   current -> old                journal: reverting, old verified swapped again (no change), then
-//   told
+//   what                       before it                        at the start after a cut behind it
+//   N.partial made             journal: offered, target N       fetch goes on in N.partial
+//   N.partial sealed (syncfs)  journal: staged                  sealed again from what is there
+//   N.partial renamed to N     contents durable                 found as N: not sealed again
+//   current -> N               journal: activating, N verified  swapped again, told
+//   journal: probation         application was told             not told again, probes run
+//   journal: committed         probes held                      the rest is removed
+//   generations removed        journal no longer needs them     removed again
+//   current -> old             journal: reverting, old verified swapped again, told
 //
 // A directory under generations/ that the record does not need is garbage whatever it holds; it is
 // never looked into. The record is written before the first byte of a generation and forgets it

@@ -2,15 +2,16 @@
 //
 // What a device trusts, on its disk:
 //
-//   <state>/private/tuf/root.json       the newest trusted root; first the provisioned one
-//                      timestamp.json   what the judge accepted last, byte for byte as it was
-//                      signed; snapshot.json    world-readable below a directory that nobody else
-//                      reaches: targets.json     the worker gets the directory by descriptor, to
-//                      read <role>.json
-//   <state>/private/trust               what the judge said of it, and why the last refresh failed
-//                                       (agent/pair.h)
-//   <state>/private/incoming/           of one refresh: unjudged, written by the worker, removed
-//   after
+//   <state>/private/
+//     tuf/root.json        the newest trusted root; first the provisioned one
+//     tuf/timestamp.json   and snapshot.json, targets.json, <role>.json: what the judge accepted
+//                          last, byte for byte as it was signed
+//     trust                what the judge said of it, and why the last refresh failed
+//                          (agent/pair.h)
+//     incoming/            of one refresh: unjudged, written by the worker, removed after it
+//
+// Files of private/tuf are world-readable below a directory that nobody else reaches: the worker
+// gets a descriptor of it, to read.
 //
 // Only what was judged is ever written below private/tuf, each file whole (fs_replace), in the
 // order in which the judge accepted it; so after a power cut there is a prefix of that order, from

@@ -6,13 +6,15 @@
 //   {"floors":{COMPONENT:N,…}|null,
 //    "snapshot":ROLE|null,"target":TARGET|null,"targets":ROLE|null,"timestamp":ROLE|null,
 //    "steps":[STEP,…]}
-//   ROLE    {"expires":SECONDS,"issued":SECONDS,"version":N}      trusted now, with what was
-//   accepted TARGET  {"blake2b-256":HEX,"components":[NAME,…]|null,"executable":bool,"length":N}
-//           the wanted path as the targets name it, and what all delegations on the way to it allow
-//   STEP    {"blake2b-256":HEX,"bytes":N,"from":FILE,"to":FILE}   accepted: `from` is the name
-//   below
-//           private/incoming, `to` the one below private/tuf;
-//           {"from":"","to":FILE} is to be removed there
+//
+//   ROLE    {"expires":SECONDS,"issued":SECONDS,"version":N}
+//           trusted now, with what was accepted
+//   TARGET  {"blake2b-256":HEX,"components":[NAME,…]|null,"executable":bool,"length":N}
+//           the wanted path as the targets name it, and what all delegations on the way allow
+//   STEP    {"blake2b-256":HEX,"bytes":N,"from":FILE,"to":FILE}
+//           accepted: `from` is the name below private/incoming, `to` the one below private/tuf
+//           {"from":"","to":FILE}
+//           to be removed there
 //
 // Steps are in the order in which the files were accepted, and are carried out in it. The agent
 // reads this as it reads anything from a worker: bounded, strictly, believing as little as it can.

@@ -10,8 +10,8 @@
 //   DIR/pending/ROLE.json        the next targets, or those of a delegated role, likewise
 //   DIR/seen/NAME.json           the newest metadata this workspace has verified: nobody signs on
 //                                top of something older
-//   DIR/server/                  what `edgectl serve --workspace DIR/server` needs
-//   (ctl/serve/serve.h)
+//   DIR/server/                  what `edgectl serve --workspace DIR/server` needs: see
+//                                ctl/serve/serve.h
 #pragma once
 
 #include "base/opt.h"

@@ -3,10 +3,9 @@
 // What a target of this repository is: the canonical signed part of one bundle's manifest, so that
 // signatures which are added, and other packings of the same contents, change nothing.
 //
-//     path    NAME/RELEASE/ID.json             bundle name, release, manifest id
-//     files   NAME/RELEASE/HASH.ID.json        below targets/, once by each hash: consistent
-//     snapshots
-//                                              put one in front, and the client chooses which
+//     path    NAME/RELEASE/ID.json        bundle name, release, manifest id
+//     files   NAME/RELEASE/HASH.ID.json   below targets/, once by each hash: consistent snapshots
+//                                         put one in front, and the client chooses which
 //     entry   {"hashes":{"blake2b-256":ID,"sha256":…},"length":…}
 #pragma once
 

@@ -8,8 +8,7 @@
 //
 //   root.json            the root that devices have (or the newest one of its chain)
 //   keys/NAME.key        the online keys: one of each of root's roles director (signs
-//   instructions),
-//                        snapshot and timestamp
+//                        instructions), snapshot and timestamp
 //   repository/          signed metadata and targets (ctl/repo/folder.h), served as it lies there
 //   store.db             the fleet store (made at the first start)
 //   bundles/<id>.edge    what was published

@@ -3,8 +3,7 @@
 // One metadata file: taken apart, believed in nothing; then verified against a role, which is the
 // only way to read what it says. Formats: The Update Framework specification 1.0.x §4.
 //
-//   bytes ─ tuf_metadata_parse ─▶ tuf_metadata_candidate ─ tuf_metadata_verify(role) ─▶
-//   tuf_metadata
+//   bytes ─ tuf_metadata_parse ─▶ candidate ─ tuf_metadata_verify(role) ─▶ struct tuf_metadata
 //
 // A root vouches for its own keys: tuf_metadata_verify_root reads the role `root` of the candidate
 // itself. Everything of `signed` is checked for form on verify (types, ranges, ceilings), so that
