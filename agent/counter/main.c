@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     // What goes wrong is said once, below; a failure to set this means some lines more.
     (void)setenv("TSS2_LOG", "all+none", 0);
     if (argc != 4)
-        (void)err_set(&e, &err_usage, "it is started by edge-agent; see edge-agent.conf(5)");
+        (void)err_set(&e, &err_usage, "it is started by edge-agent; see edge-agent.json(5)");
     else if (run(argv, &value, &e) == 0 && printf("%" PRIu64 "\n", value) > 0 &&
              fflush(stdout) == 0)
         return 0;

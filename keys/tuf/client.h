@@ -29,7 +29,7 @@ enum { TUF_ABSENT = 1 };
 struct tuf_client_ops {
     // The stored file, of at most max_bytes, into an empty buffer of that ceiling. An error that
     // does not pass by itself (see err.h: retry) counts as absence, so that the repository's file
-    // takes its place.
+    // takes its place; for root.json, which nothing could replace, every error is a failure.
     int (*load)(void *context, const char *name, size_t max_bytes, struct buf *ret, struct err *e);
     // From the repository, into an empty buffer of that ceiling; must stop at max_bytes + 1 (kind
     // limit). TUF_ABSENT for 404 and 403.

@@ -39,8 +39,8 @@ static const struct tuf_metadata *here(const struct search *s) {
     return level > 0 ? s->client->chain[level - 1] : s->client->trusted[TUF_TARGETS];
 }
 
-// A role is visited once for each delegator: another one may mean other keys by the same name.
-// False when it was.
+// A role is visited once for each delegator: another one may mean other keys by the same name. 0,
+// or TUF_ABSENT when it was.
 static int visit(struct search *s, const struct tuf_delegation *d, struct err *e) {
     size_t level = s->client->n_chain;
     const char *delegator = level > 0 ? s->way[level - 1].name : tuf_type_names[TUF_TARGETS];
