@@ -186,6 +186,8 @@ def a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing(f):
     if shutil.which("mkfs.ext4") is None or subprocess.run(["mkfs.ext4", "-q", image], check=False).returncode != 0 or \
             not serve_from(f, "-o", "loop,errors=remount-ro", image):
         print("no loop device here: a disk that becomes read-only is not tried", flush=True)
+        if not f.server:
+            f.start_server()
         return
     [device], rollout = start(f, "frozen", 1)
     offered([device])
