@@ -66,8 +66,8 @@ static unsigned put(const struct controller *c, const char *role, const char *to
     return http_send(c, "PUT", path, token, "", raw, ret);
 }
 
-static unsigned put_targets(const struct controller *c, const json_t *targets, uint64_t version,
-                            unsigned key) {
+static unsigned put_role(const struct controller *c, const char *role, const json_t *targets,
+                         uint64_t version, unsigned key) {
     struct err e = ERR_NONE;
     struct reply r;
     OWN(buf) struct buf part;
@@ -76,9 +76,14 @@ static unsigned put_targets(const struct controller *c, const json_t *targets, u
     buf_init(&part, REPLY_MAX);
     must(repo_targets_format(targets, &header, &part, &e));
     envelope(buf_slice(&part), key, &raw);
-    unsigned status = put(c, "targets", c->admin, buf_slice(&raw), &r);
+    unsigned status = put(c, role, c->admin, buf_slice(&raw), &r);
     http_clear(&r);
     return status;
+}
+
+static unsigned put_targets(const struct controller *c, const json_t *targets, uint64_t version,
+                            unsigned key) {
+    return put_role(c, "targets", targets, version, key);
 }
 
 static json_t *file(const struct controller *c, const char *name) {
@@ -147,6 +152,42 @@ Test(serve_repository, a_release_is_offered_when_the_targets_name_it) {
         cr_assert_eq(r.body_len, target.length);
         http_clear(&r);
     }
+    controller_free(&k.c);
+}
+
+Test(serve_repository, what_a_delegation_does_not_allow_is_not_offered) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct keys_digest id;
+    OWN(buf) struct buf bundle;
+    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *named = NULL;
+    make(&k);
+    controller_start(&k.c);
+    bundle_publish(&k.c, "1.0", &id);
+    bundle_make("1.0", "", "", &bundle);
+    struct repo_target target = target_of(buf_slice(&bundle));
+    struct keys_role role = key_of(8);
+    const char *pattern = "*/*/*", *other = "another";
+    struct repo_targets_delegation d = {.name = "line",
+                                        .role = &role,
+                                        .n_paths = 1,
+                                        .paths = &pattern,
+                                        .n_components = 1,
+                                        .components = &other,
+                                        .executable = true};
+    must(repo_targets_new(&targets, &e));
+    must(repo_targets_new(&named, &e));
+    must(repo_targets_delegate(targets, &d, &e));
+    must(repo_targets_add(named, &target, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    cr_assert_eq(put_role(&k.c, "line", named, 1, 8), 201);
+    apply(&k.c, 400, "delegation");
+    d.any_component = true;
+    d.n_components = 0;
+    must(repo_targets_delegate(targets, &d, &e));
+    cr_assert_eq(put_targets(&k.c, targets, 2, 2), 201);
+    apply(&k.c, 201, NULL);
     controller_free(&k.c);
 }
 
