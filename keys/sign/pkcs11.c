@@ -72,7 +72,10 @@ static int parse(struct sign_pkcs11 *p, const char *uri, struct err *e) {
         return err_set(e, &err_usage, "the key's URI: %s; one looks like %stoken=NAME;object=NAME",
                        p11_kit_uri_message(r), SCHEME);
     if (p11_kit_uri_any_unrecognized(p->uri))
-        return err_set(e, &err_usage, "the key's URI has a part that is not known");
+        return err_set(e, &err_usage,
+                       "the key's URI has a part that is not known here; one looks like "
+                       "%stoken=NAME;object=NAME",
+                       SCHEME);
     return 0;
 }
 
@@ -137,10 +140,8 @@ static int find_token(struct sign_pkcs11 *p, struct err *e) {
     size_t found = 0;
     if (p->loaded)
         found = look_into(p, p->loaded);
-    for (CK_FUNCTION_LIST **at = p->modules; at && *at; at++) {
-        size_t here = look_into(p, *at);
-        found += here;
-    }
+    for (CK_FUNCTION_LIST **at = p->modules; at && *at; at++)
+        found += look_into(p, *at);
     if (found == 0)
         return err_set(
             e, &err_not_found,
@@ -202,7 +203,9 @@ static int log_in(struct sign_pkcs11 *p, const struct sign_pkcs11_pin *pin, stru
         return err_set(e, &err_bad_passphrase, "token %s: this is not its PIN", p->token);
     case CKR_PIN_LOCKED:
         return err_set(e, &err_bad_passphrase,
-                       "token %s: its PIN is locked after too many wrong ones", p->token);
+                       "token %s: its PIN is locked after too many wrong ones; unlock it with the "
+                       "token's own tools",
+                       p->token);
     default:
         return token_says(p, "logging in", rv, e);
     }
@@ -214,7 +217,7 @@ static int log_in(struct sign_pkcs11 *p, const struct sign_pkcs11_pin *pin, stru
 // through *ret_n.
 static int find(struct sign_pkcs11 *p, CK_ATTRIBUTE *wanted, CK_ULONG n_wanted,
                 CK_OBJECT_HANDLE *ret, CK_ULONG *ret_n, struct err *e) {
-    CK_OBJECT_HANDLE found[2];
+    CK_OBJECT_HANDLE found[2] = {0};
     CK_RV rv = p->module->C_FindObjectsInit(p->session, wanted, n_wanted);
     if (rv != CKR_OK)
         return token_says(p, "looking for the key", rv, e);
