@@ -46,8 +46,8 @@ int tuf_form_bool(struct tuf_json_at object, const char *name, const char *what,
                   struct err *e) {
     struct tuf_json_at at;
     if (!tuf_json_find_type(object, name, TUF_JSON_FALSE, &at) &&
-        tuf_form_member(object, name, TUF_JSON_TRUE, what, &at, e) < 0)
-        return err_prefix(e, "neither true nor false");
+        !tuf_json_find_type(object, name, TUF_JSON_TRUE, &at))
+        return err_set(e, &err_syntax, "%s: \"%s\" must be there and be true or false", what, name);
     *ret = tuf_json_type(at) == TUF_JSON_TRUE;
     return 0;
 }
