@@ -200,8 +200,10 @@ static int read_seen(const struct cmd_source *s, const char *name, json_t **ret,
         doc_parse(buf_slice(&raw), path, &limits, &document, e) < 0)
         return err_prefix(e, "%s/" CMD_WORKSPACE_SEEN, s->workspace);
     json_t *content = json_object_get(document, "signed");
+    if (!content)
+        return err_set(e, &err_syntax, "%s: it has no signed part", path);
     *ret = json_incref(content);
-    return content ? 0 : err_set(e, &err_syntax, "%s: it has no signed part", path);
+    return 0;
 }
 
 int cmd_source_seen(const struct cmd_source *source, const char *name, struct keys_header *ret,
