@@ -231,8 +231,10 @@ static int attempt(struct cmd_release_edit *edit, struct err *e) {
     if (!cmd_quorum_holds(&a.quorum))
         return wait_for_others(edit, &a, e);
     if (cmd_source_put(edit->source, edit->role, &a.next, &same, &why) < 0) {
-        if (is_conflict(&why))
-            return err_set(e, &err_conflict, "%s", why.text), ATTEMPT_LOST;
+        if (is_conflict(&why)) {
+            (void)err_set(e, &err_conflict, "%s", why.text);
+            return ATTEMPT_LOST;
+        }
         // Others' signatures are not to be lost for a controller that is away.
         struct err ignored = ERR_NONE;
         if (a.waited)
