@@ -14,8 +14,9 @@
 #include "base/buf.h"
 #include "keys/envelope.h"
 #include "keys/sign/signer.h"
+#include "keys/tuf/metadata.h"
 
-#define CMD_DOCUMENT_MAX_BYTES 5000000 // the longest targets file a device takes
+#define CMD_DOCUMENT_MAX_BYTES TUF_TARGETS_MAX_BYTES // the longest file a device takes
 
 struct cmd_document {
     struct buf raw;                          // the whole file

@@ -126,7 +126,7 @@ static int write_snapshot(const struct repo_folder *folder, const struct repo_fo
     char sha256[KEYS_DIGEST_HEX];
     OWN(buf) struct buf raw;
     OWN(json) json_t *meta = list_files(folder);
-    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    buf_init(&raw, TUF_SNAPSHOT_MAX_BYTES); // what devices take
     if (!meta)
         return no_memory(e);
     if (next_header(folder, "snapshot", online, snapshot_s(online), &header, e) < 0 ||
@@ -153,7 +153,7 @@ static int write_timestamp(const struct repo_folder *folder,
     struct keys_header header;
     OWN(buf) struct buf raw;
     OWN(json) json_t *meta = json_pack("{s:O}", "snapshot.json", snapshot);
-    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    buf_init(&raw, TUF_TIMESTAMP_MAX_BYTES);
     if (!meta)
         return no_memory(e);
     if (next_header(folder, "timestamp", online, timestamp_s(online), &header, e) < 0 ||

@@ -86,7 +86,7 @@ static int check_delegations(const json_t *document, const struct doc_at *top, s
     if (found != 0)
         return found < 0 ? -1 : 0;
     if (doc_object(&delegations, "keys", &keys, e) < 0 ||
-        doc_array(&delegations, "roles", 1024, &roles, e) < 0)
+        doc_array(&delegations, "roles", TUF_DELEGATIONS_MAX, &roles, e) < 0)
         return -1;
     for (size_t i = 0; i < json_array_size(roles.value); i++) {
         struct doc_at role;

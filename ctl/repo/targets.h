@@ -13,10 +13,11 @@
 
 #include "ctl/repo/target.h"
 #include "keys/envelope.h"
+#include "keys/tuf/delegation.h"
 
-#define REPO_TARGETS_MAX_BYTES    5000000 // what devices take
-#define REPO_TARGETS_PATTERNS_MAX 64      // of one delegation made here
-#define REPO_TARGETS_NAME_MAX     64      // bytes of a delegated role's name
+#define REPO_TARGETS_MAX_BYTES    TUF_TARGETS_MAX_BYTES // what devices take
+#define REPO_TARGETS_PATTERNS_MAX 64                    // of one delegation made here
+#define REPO_TARGETS_NAME_MAX     64                    // bytes of a delegated role's name
 
 #define REPO_TARGETS_EXPIRES_DEFAULT_S (365LL * 86400)
 
