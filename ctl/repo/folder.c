@@ -174,18 +174,6 @@ uint64_t repo_folder_next_version(const struct repo_folder *folder, const char *
     return (uint64_t)now_s;
 }
 
-int repo_folder_role(const struct repo_folder *folder, const char *role, struct keys_role *ret,
-                     struct err *e) {
-    const struct folder_role *at = repo_folder_at(folder, role);
-    if (!at)
-        return err_set(e, &err_not_found,
-                       "the repository has no role \"%.80s\": nothing delegates "
-                       "to it",
-                       role);
-    *ret = at->signers;
-    return 0;
-}
-
 int repo_folder_read(const struct repo_folder *folder, const char *role, struct buf *ret,
                      struct err *e) {
     char name[REPO_FOLDER_FILE_BYTES];

@@ -81,10 +81,6 @@ const struct repo_folder_state *repo_folder_find(const struct repo_folder *folde
 // The version that the next file of a role must have at least.
 uint64_t repo_folder_next_version(const struct repo_folder *folder, const char *role, int64_t now_s)
     __attribute__((nonnull));
-// Whose signatures a role's file needs: targets by the root, delegated ones by their delegator.
-// Kind not_found when nobody delegates to it.
-int repo_folder_role(const struct repo_folder *folder, const char *role, struct keys_role *ret,
-                     struct err *e) __attribute__((nonnull));
 // The current file of targets or a delegated role, appended. 0, or REPO_FOLDER_ABSENT.
 enum { REPO_FOLDER_ABSENT = 1 };
 int repo_folder_read(const struct repo_folder *folder, const char *role, struct buf *ret,

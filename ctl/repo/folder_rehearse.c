@@ -64,8 +64,12 @@ static int go_down(const struct repo_folder *folder, const struct folder_role *c
         struct tuf_role role;
         OWN(buf) struct buf raw;
         buf_init(&raw, REPO_TARGETS_MAX_BYTES);
-        if (role_on(way, names[n], &role, e) < 0 ||
-            repo_folder_read(folder, names[n]->state.name, &raw, e) != 0 ||
+        if (role_on(way, names[n], &role, e) < 0)
+            return -1;
+        int found = repo_folder_read(folder, names[n]->state.name, &raw, e);
+        if (found == REPO_FOLDER_ABSENT)
+            return err_set(e, &err_not_found, "there is no file of %s yet", names[n]->state.name);
+        if (found < 0 ||
             verify(buf_slice(&raw), names[n]->state.name, &role, &way->metadata[way->n], e) < 0)
             return -1;
         way->n++;
