@@ -150,6 +150,7 @@ roll_out() {
     if [ "$state" != "$expected" ]; then
         printf 'quickstart: the rollout of %s ended as %s, not as %s\n' "$release" "$state" "$expected" >&2
         edgectl rollout status "vibration-$release" >&2
+        examples/fleet.py reasons "$release" >&2
         return 1
     fi
 }
