@@ -62,6 +62,15 @@ def serve_from(f, *mount_argv):
     return done.returncode == 0
 
 
+def leave_mount(f):
+    """The workspace goes back to where it began, as it is now: an older repository would be taken for one that goes back."""
+    server, kept = os.path.join(f.ws, "server"), f.path("kept")
+    shutil.copytree(server, kept)
+    unmount(server)
+    shutil.rmtree(server)
+    shutil.move(kept, server)
+
+
 def fill(where):
     path = os.path.join(where, "ballast")
     with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
@@ -181,7 +190,7 @@ def a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing(f):
     """As ext4 does when the medium fails: what the controller has open can no longer be written."""
     server, image = os.path.join(f.ws, "server"), f.path("image")
     f.stop_server()
-    unmount(server)
+    leave_mount(f)
     subprocess.run(["truncate", "-s", "64M", image], check=True)
     if shutil.which("mkfs.ext4") is None or subprocess.run(["mkfs.ext4", "-q", image], check=False).returncode != 0 or \
             not serve_from(f, "-o", "loop,errors=remount-ro", image):
