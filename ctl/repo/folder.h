@@ -46,11 +46,11 @@ struct repo_folder_online {
 
 // One role's file as it is now.
 struct repo_folder_state {
-    char
-        name[REPO_TARGETS_NAME_MAX + 1]; // "root", "timestamp", "snapshot", "targets", or delegated
-    struct keys_header header;           // version 0: there is none
-    bool valid;                          // it holds by the keys of the role
-    struct err why;                      // when it does not
+    // "root", "timestamp", "snapshot", "targets", or a delegated role's
+    char name[REPO_TARGETS_NAME_MAX + 1];
+    struct keys_header header; // version 0: there is none
+    bool valid;                // it holds by the keys of the role
+    struct err why;            // when it does not
 };
 
 // Makes metadata/ and targets/ in a folder and puts the root there as N.root.json, where they are
@@ -113,9 +113,9 @@ int repo_folder_has_target(const struct repo_folder *folder, const struct repo_t
 // target it adds at hand; then written, and new snapshot and timestamp with it. REPO_FOLDER_SAME
 // when it is the current one already. A new root may leave other files without enough signatures:
 // they are to be signed anew, and repo_folder_state tells which. Kinds: those of envelope, root and
-// repo_targets_parse, rollback (version), conflict (made from a version that is no longer the
-// current one), expired, not_found (a target's file, the role), usage (a
-// role that is made here), those of repo_folder_renew.
+// repo_targets_parse, rollback (version), conflict (made from a version before the current one),
+// expired, not_found (a target's file, the role), usage (a role that is made here), those of
+// repo_folder_renew.
 int repo_folder_accept(struct repo_folder *folder, const char *role, struct slice raw,
                        const struct repo_folder_online *online, struct err *e)
     __attribute__((nonnull));

@@ -22,9 +22,9 @@ struct serve_repository;
 #define SERVE_REPOSITORY_DIR     "repository"
 #define SERVE_REPOSITORY_RETRY_S 60 // after a renewal that failed
 
-// Opens it into server->repository, follows roots that lie there
-// into server->root and root.json, puts the target's file of each published bundle there, and signs
-// what is due. Kinds: not_found (an online key is missing), those of repo_folder_open, io.
+// Opens it into server->repository, follows roots that lie there into server->root and root.json,
+// puts the target's file of each published bundle there, and signs what is due. Kinds: not_found
+// (an online key is missing), those of repo_folder_open, io.
 int serve_repository_open(struct serve_server *server, struct err *e) __attribute__((nonnull));
 void serve_repository_close(struct serve_repository *repository);
 
@@ -47,7 +47,8 @@ void serve_repository_hint(const struct serve_server *server, struct bundle_answ
 // Puts the file of a bundle's target into place. Any thread.
 int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
                           struct err *e) __attribute__((nonnull));
-// Kind not_published when a bundle of the release is not named by the targets: devices would refuse
-// it. Nothing to check while the root names no keys for targets. The store's thread.
+// Whether devices would take the bundles of the release. Kinds: not_published when one is not named
+// by the targets, those of repo_folder_allows. Nothing to check while the root names no keys for
+// the repository. The store's thread.
 int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
                            struct err *e) __attribute__((nonnull));
