@@ -36,6 +36,13 @@ static void start(struct device *d) {
     cr_assert_eq(device_open(d, &e), 0, "%s", e.text);
 }
 
+// The repository said yes to whatever is offered.
+static void offer_published(struct device *d, const struct fsm_update *offer) {
+    struct err e = ERR_NONE;
+    cr_assert_eq(agent_update_offer(d->update, offer, -1, &e), 0, "%s", e.text);
+    d->update->verdict.found = true;
+}
+
 // The token that the worker was given for a bundle there.
 static void token_for(const char *url, char ret[static 64]) {
     struct device d;
@@ -45,7 +52,7 @@ static void token_for(const char *url, char ret[static 64]) {
     struct fsm_update offer = {.attempt = 1, .has_bundle = true, .restarts_max = 3};
     (void)snprintf(offer.url, sizeof offer.url, "%s", url);
     start(&d);
-    cr_assert_eq(agent_update_offer(d.update, &offer, -1, &e), 0, "%s", e.text);
+    offer_published(&d, &offer);
     for (int turn = 0; turn < TURNS && d.state.journal.record.why.code[0] == '\0'; turn++)
         cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
     cr_assert_str_eq(d.state.journal.record.why.code, "worker_failed", "%s",
@@ -144,9 +151,10 @@ Test(agent_download, a_worker_of_another_user_is_closed_to_that_user, .timeout =
     device_make(&d, json_pack("{ss}", "worker_user", "nobody"));
     d.hires = true;
     cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
-    cr_assert_eq(agent_update_offer(d.update, &offer, -1, &e), 0, "%s", e.text);
-    while (!d.update->hire)
+    offer_published(&d, &offer);
+    for (int turn = 0; turn < TURNS && !d.update->hire; turn++)
         cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
+    cr_assert(d.update->hire, "%s", d.state.journal.record.why.text);
     // It has read its job and waits for an answer: from here on there is something to see.
     OWN(fd) int met = meet(server);
     (void)snprintf(path, sizeof path, "/proc/%" PRIu64 "/mem", child());
