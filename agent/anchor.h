@@ -28,11 +28,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/config.h"
 #include "base/chrono.h"
 #include "base/err.h"
 
-#define AGENT_ANCHOR_TCTI_MAX   256
+#define AGENT_ANCHOR_TCTI_MAX   AGENT_CONFIG_TCTI_MAX
 #define AGENT_ANCHOR_TIMEOUT_MS 30000
+#define AGENT_ANCHOR_PROGRAM    "edge-agent-counter"
 
 enum agent_anchor_verdict {
     AGENT_ANCHOR_NONE, // not configured

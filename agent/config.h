@@ -15,6 +15,8 @@
 //                   what "endpoint:NAME" means in probes
 //   "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}
 //                   values sent at each check-in
+//   "tpm":         {"tcti":"device:/dev/tpmrm0","index":25165825}
+//                   a counter that tells when an old state directory was put back (agent/anchor.h)
 //
 // Paths that do not begin with '/' are relative to the folder of the configuration file. All
 // strings are borrowed from the document until agent_config_clear.
@@ -38,6 +40,12 @@
 #define AGENT_CONFIG_ENDPOINTS_MAX 32
 #define AGENT_CONFIG_ARGV_MAX      32
 #define AGENT_CONFIG_COMMANDS_MAX  32
+
+// What the TCG leaves to owners of devices.
+#define AGENT_CONFIG_TPM_INDEX_MIN 0x01800000U
+#define AGENT_CONFIG_TPM_INDEX_MAX 0x01BFFFFFU
+#define AGENT_CONFIG_TPM_INDEX     0x01800001U
+#define AGENT_CONFIG_TCTI_MAX      256
 
 struct agent_config_runner {
     const char *name;
@@ -98,6 +106,8 @@ struct agent_config {
     const json_t *facts; // NULL none
     struct fsm_pace_window window;
     const char *timezone; // "" UTC
+    const char *tpm_tcti; // NULL no anchor
+    uint32_t tpm_index;
     size_t n_runners;
     struct agent_config_runner runners[AGENT_CONFIG_RUNNERS_MAX];
     size_t n_hooks;

@@ -306,13 +306,39 @@ static int read_window(const struct doc_at *root, struct agent_config *c, struct
     return 0;
 }
 
+// Only a refresh of the repository makes a restored state good again, and check-ins bring about
+// refreshes.
+static int read_tpm(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    static const char *const known[] = {"index", "tcti", NULL};
+    struct doc_at at;
+    uint64_t index = AGENT_CONFIG_TPM_INDEX;
+    int found = doc_object_opt(root, "tpm", &at, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (doc_no_unknown(&at, known, e) < 0 ||
+        doc_string(&at, "tcti", AGENT_CONFIG_TCTI_MAX, &c->tpm_tcti, e) < 0 ||
+        doc_u64_opt(&at, "index", AGENT_CONFIG_TPM_INDEX_MIN, AGENT_CONFIG_TPM_INDEX_MAX, &index,
+                    e) < 0)
+        return -1;
+    if (c->tpm_tcti[0] == '\0')
+        return wrong(&at, "tcti", "a way to the TPM, like \"device:/dev/tpmrm0\"", e);
+    if (c->controller[0] == '\0')
+        return err_set(
+            e, &err_config,
+            "%s: needs a controller, whose repository says what counts when an old state "
+            "was put back",
+            at.path);
+    c->tpm_index = (uint32_t)index;
+    return 0;
+}
+
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
     if (each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
         each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
         each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
         return -1;
     if (read_endpoints(at, ret, e) < 0 || read_facts(at, ret, e) < 0 ||
-        read_commands(at, ret, e) < 0)
+        read_commands(at, ret, e) < 0 || read_tpm(at, ret, e) < 0)
         return -1;
     return read_window(at, ret, e);
 }

@@ -64,24 +64,25 @@ int agent_hire_user(const struct agent_config *config, uid_t *ret_uid, gid_t *re
     return 0;
 }
 
-int agent_hire_program(const struct agent_config *config, char *ret, size_t ret_bytes,
-                       struct err *e) {
+int agent_hire_find(const char *name, char *ret, size_t ret_bytes, struct err *e) {
     char self[FS_PATH_BYTES];
-    if (config->worker[0] != '\0') {
-        (void)snprintf(ret, ret_bytes, "%s", config->worker);
-        return 0;
-    }
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     if (len > 0) {
         self[len] = '\0';
         char *slash = strrchr(self, '/');
-        int made = snprintf(ret, ret_bytes, "%.*s/" PROGRAM, (int)(slash - self), self);
+        int made = snprintf(ret, ret_bytes, "%.*s/%s", (int)(slash - self), self, name);
         if (made > 0 && (size_t)made < ret_bytes && access(ret, X_OK) == 0)
             return 0;
     }
-    (void)snprintf(ret, ret_bytes, "%s/" PROGRAM, EDGE_LIBEXECDIR);
-    if (access(ret, X_OK) < 0)
-        return err_errno(e, errno, "the worker program %s", ret);
+    (void)snprintf(ret, ret_bytes, "%s/%s", EDGE_LIBEXECDIR, name);
+    return access(ret, X_OK) < 0 ? err_errno(e, errno, "the program %s", ret) : 0;
+}
+
+int agent_hire_program(const struct agent_config *config, char *ret, size_t ret_bytes,
+                       struct err *e) {
+    if (config->worker[0] == '\0')
+        return agent_hire_find(PROGRAM, ret, ret_bytes, e);
+    (void)snprintf(ret, ret_bytes, "%s", config->worker);
     return 0;
 }
 

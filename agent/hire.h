@@ -38,6 +38,10 @@ int agent_hire_user(const struct agent_config *config, uid_t *ret_uid, gid_t *re
 // absent.
 int agent_hire_look_up(const char *name, const char *fallback_of, uid_t *ret_uid, gid_t *ret_gid,
                        struct err *e) __attribute__((nonnull));
+// A helper program of ours: beside this one, or in libexec. ret of FS_PATH_BYTES; also where it is
+// not executable, which is the error.
+int agent_hire_find(const char *name, char *ret, size_t ret_bytes, struct err *e)
+    __attribute__((nonnull));
 // The worker's path: configured, beside this program, or in libexec. ret of FS_PATH_BYTES.
 int agent_hire_program(const struct agent_config *config, char *ret, size_t ret_bytes,
                        struct err *e) __attribute__((nonnull));

@@ -6,9 +6,12 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "agent/hire.h"
 #include "agent/kind.h"
+#include "agent/log.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
@@ -53,6 +56,44 @@ static int flush_report(struct agent_state *s, struct err *e) {
     return agent_queue_add(&s->queue, &s->journal.report, e);
 }
 
+static void make_report(const struct agent_state *s, const struct fsm_outcome *out,
+                        const char *detail, struct bundle_report *ret) {
+    *ret = (struct bundle_report){
+        .id = s->queue.next,
+        .at_s = agent_state_trusted_s(s) > 0 ? agent_state_trusted_s(s) : -1,
+        .boot_ms = (uint64_t)chrono_boot_ms(s->clock),
+        .event = out->report,
+        .attempt = out->update.attempt,
+        .has_bundle = out->update.has_bundle,
+        .bundle = out->update.bundle,
+    };
+    _Static_assert(sizeof ret->rollout == sizeof out->update.rollout, "names of rollouts");
+    _Static_assert(sizeof ret->text == sizeof out->why.text, "texts of reasons");
+    memcpy(ret->rollout, out->update.rollout, sizeof ret->rollout);
+    memcpy(ret->code, out->why.code, sizeof ret->code);
+    memcpy(ret->text, out->why.text, sizeof ret->text);
+    if (detail)
+        text_safe(detail, ret->detail, sizeof ret->detail);
+}
+
+// Writes a new record with its report, and queues that.
+static int make_durable(struct agent_state *s, const struct fsm_record *record,
+                        const struct fsm_outcome *out, const char *detail, struct err *e) {
+    if (flush_report(s, e) < 0)
+        return -1;
+    struct agent_journal after = s->journal;
+    after.record = *record;
+    if (out->has_report) {
+        make_report(s, out, detail, &after.report);
+        after.has_report = true;
+    }
+    after.report_next = s->queue.next + (out->has_report ? 1 : 0);
+    if (agent_journal_write(s->private_dir, &after, e) < 0)
+        return -1;
+    s->journal = after;
+    return flush_report(s, e);
+}
+
 static int open_journal(struct agent_state *s, struct err *e) {
     int found = agent_journal_read(s->private_dir, &s->journal, e);
     if (found < 0)
@@ -94,6 +135,59 @@ static int settle_current(struct agent_state *s, struct err *e) {
     return 0;
 }
 
+// Said once, to whoever asks this device and to the controller: what was restored cannot be seen
+// from what it holds.
+static int note_restored(struct agent_state *s, struct err *e) {
+    struct fsm_record after = s->journal.record;
+    struct err why = ERR_NONE;
+    (void)agent_anchor_admits_revert(&s->anchor, &why);
+    agent_log_line(AGENT_LOG_WARNING, "%s", why.text);
+    if (strcmp(after.why.code, why.kind->name) == 0 || !agent_queue_has_room(&s->queue))
+        return 0;
+    struct fsm_outcome out = {.has_report = true,
+                              .report = BUNDLE_EVENT_WAITING,
+                              .why = agent_state_why(&why),
+                              .update = after.update};
+    // What an update waits for, or is taken back for, stays its reason (I10).
+    if (after.state == FSM_IDLE)
+        after.why = out.why;
+    return make_durable(s, &after, &out, NULL, e);
+}
+
+static int open_anchor(struct agent_state *s, struct err *e) {
+    struct agent_anchor_config config = {.tcti = "", .index = s->config->tpm_index};
+    char program[FS_PATH_BYTES] = "";
+    struct err why = ERR_NONE, absent = ERR_NONE;
+    if (s->config->tpm_tcti) {
+        // Where it is absent asking says so.
+        (void)agent_hire_find(AGENT_ANCHOR_PROGRAM, program, sizeof program, &absent);
+        s->counter = strdup(program);
+        if (!s->counter)
+            return err_set(e, &err_memory, "starting: out of memory");
+        config.program = s->counter;
+        (void)snprintf(config.tcti, sizeof config.tcti, "%s", s->config->tpm_tcti);
+    }
+    if (agent_anchor_open(&config, s->private_dir, s->clock, &s->anchor, &why, e) < 0)
+        return -1;
+    if (why.kind)
+        agent_log_line(AGENT_LOG_WARNING, "%s", why.text);
+    return s->anchor.verdict == AGENT_ANCHOR_RESTORED ? note_restored(s, e) : 0;
+}
+
+int agent_state_renew(struct agent_state *state, struct err *e) {
+    struct fsm_record *r = &state->journal.record;
+    enum agent_anchor_verdict before = state->anchor.verdict;
+    if (agent_anchor_renew(&state->anchor, state->private_dir, e) < 0)
+        return -1;
+    if (state->anchor.verdict != AGENT_ANCHOR_HELD || before == AGENT_ANCHOR_HELD)
+        return 0;
+    agent_log_line(AGENT_LOG_INFO, "the repository was asked: the state counts again");
+    if (strcmp(r->why.code, err_state_restored.name) != 0 || r->state != FSM_IDLE)
+        return 0;
+    r->why = (struct fsm_why){.code = ""};
+    return agent_state_save(state, e);
+}
+
 int agent_state_open(const struct agent_config *config, const struct chrono *clock,
                      struct agent_state *ret, struct err *e) {
     struct agent_state s = {.config = config,
@@ -105,7 +199,7 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
     if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
         take_lock(&s, e) < 0 || agent_store_tidy(s.private_dir, e) < 0 ||
         agent_store_tidy(s.store.dir, e) < 0 || open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
-        agent_floors_read(s.private_dir, &s.floors, e) < 0 ||
+        agent_floors_read(s.private_dir, &s.floors, e) < 0 || open_anchor(&s, e) < 0 ||
         agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
         settle_current(&s, e) < 0) {
         agent_state_close(&s);
@@ -118,6 +212,8 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
 void agent_state_close(struct agent_state *state) {
     agent_identity_clear(&state->identity);
     agent_floors_clear(&state->floors);
+    free(state->counter);
+    state->counter = NULL;
     trust_store_close(&state->trust);
     keys_root_free(state->root);
     state->root = NULL;
@@ -125,44 +221,6 @@ void agent_state_close(struct agent_state *state) {
     own_drop_fd(&state->private_dir);
     agent_store_close(&state->store);
     state->lock = state->private_dir = -1;
-}
-
-static void make_report(const struct agent_state *s, const struct fsm_outcome *out,
-                        const char *detail, struct bundle_report *ret) {
-    *ret = (struct bundle_report){
-        .id = s->queue.next,
-        .at_s = agent_state_trusted_s(s) > 0 ? agent_state_trusted_s(s) : -1,
-        .boot_ms = (uint64_t)chrono_boot_ms(s->clock),
-        .event = out->report,
-        .attempt = out->update.attempt,
-        .has_bundle = out->update.has_bundle,
-        .bundle = out->update.bundle,
-    };
-    _Static_assert(sizeof ret->rollout == sizeof out->update.rollout, "names of rollouts");
-    _Static_assert(sizeof ret->text == sizeof out->why.text, "texts of reasons");
-    memcpy(ret->rollout, out->update.rollout, sizeof ret->rollout);
-    memcpy(ret->code, out->why.code, sizeof ret->code);
-    memcpy(ret->text, out->why.text, sizeof ret->text);
-    if (detail)
-        text_safe(detail, ret->detail, sizeof ret->detail);
-}
-
-// Writes a new record with its report, and queues that.
-static int make_durable(struct agent_state *s, const struct fsm_record *record,
-                        const struct fsm_outcome *out, const char *detail, struct err *e) {
-    if (flush_report(s, e) < 0)
-        return -1;
-    struct agent_journal after = s->journal;
-    after.record = *record;
-    if (out->has_report) {
-        make_report(s, out, detail, &after.report);
-        after.has_report = true;
-    }
-    after.report_next = s->queue.next + (out->has_report ? 1 : 0);
-    if (agent_journal_write(s->private_dir, &after, e) < 0)
-        return -1;
-    s->journal = after;
-    return flush_report(s, e);
 }
 
 int agent_state_step(struct agent_state *state, const struct fsm_input *in, const char *detail,

@@ -14,6 +14,7 @@
 // (agent/trust/store.h).
 #pragma once
 
+#include "agent/anchor.h"
 #include "agent/config.h"
 #include "agent/floors.h"
 #include "agent/fsm/machine.h"
@@ -34,6 +35,8 @@ struct agent_state {
     struct agent_journal journal;
     struct agent_queue queue;
     struct agent_floors floors;
+    struct agent_anchor anchor;
+    char *counter; // owned: the program that asks the TPM; NULL without one
     struct agent_identity identity;
     struct trust_store trust;
     struct keys_root *root; // owned
@@ -62,6 +65,9 @@ int64_t agent_state_trusted_s(const struct agent_state *state) __attribute__((no
 // journal. True when there is something to make durable.
 bool agent_state_learn_time(struct agent_state *state, enum fsm_trusted_source source,
                             int64_t issued_s) __attribute__((nonnull));
+// A refresh brought what is signed now: where the anchor said that this state was restored or
+// nobody knew, it is this device's again.
+int agent_state_renew(struct agent_state *state, struct err *e) __attribute__((nonnull));
 // For windows and TLS: trusted time, or the wall clock where that is later.
 int64_t agent_state_best_s(const struct agent_state *state) __attribute__((nonnull));
 

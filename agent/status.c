@@ -62,7 +62,7 @@ int agent_status_make(const struct agent_state *state, const struct agent_update
     json_t *components = describe_components(&state->store, &generation);
     OWN(json)
     json_t *status = json_pack(
-        "{ss ss ss sI so so so so s{sI sI sI} s{ss ss} so so}", "agent", EDGE_VERSION, "device",
+        "{ss ss ss sI so so so so s{sI sI sI} s{ss ss} so so ss}", "agent", EDGE_VERSION, "device",
         state->identity.device, "state", fsm_machine_state_names[r->state], "generation",
         (json_int_t)generation, "previous",
         r->has_previous ? json_integer((json_int_t)r->previous) : json_null(), "components",
@@ -70,7 +70,8 @@ int agent_status_make(const struct agent_state *state, const struct agent_update
         "waiting", (json_int_t)state->queue.n, "dropped", (json_int_t)state->queue.dropped,
         "refused", (json_int_t)state->queue.refused, "why", "code", r->why.code, "text",
         r->why.text, "trust", trust, "trusted_time",
-        trust ? json_incref(json_object_get(trust, "trusted_time")) : NULL);
+        trust ? json_incref(json_object_get(trust, "trusted_time")) : NULL, "anchor",
+        agent_anchor_names[state->anchor.verdict]);
     if (!status)
         return err_set(e, &err_memory, "describing the state: out of memory");
     if (update && agent_update_describe(update, status, e) < 0)
@@ -87,6 +88,8 @@ static int open_private(const struct agent_config *config, struct agent_state *s
     buf_init(&root, KEYS_ROOT_MAX_BYTES);
     s->config = config;
     s->clock = chrono_system();
+    // A look does not ask the TPM.
+    s->anchor.verdict = config->tpm_tcti ? AGENT_ANCHOR_UNKNOWN : AGENT_ANCHOR_NONE;
     if (fs_open_dir(AT_FDCWD, config->state_dir, &s->store.dir, e) < 0 ||
         fs_open_dir(s->store.dir, "generations", &s->store.generations, e) < 0 ||
         fs_open_dir(s->store.dir, "private", &s->private_dir, e) < 0)
@@ -171,6 +174,8 @@ void agent_status_print(const json_t *status) {
                        text_of(update, "version"));
         line("update", text);
     }
+    if (strcmp(text_of(status, "anchor"), agent_anchor_names[AGENT_ANCHOR_NONE]) != 0)
+        line("anchor", text_of(status, "anchor"));
     print_progress(status);
     print_reason("repository", json_object_get(json_object_get(status, "trust"), "why"));
     json_array_foreach (json_object_get(status, "probes"), index, value) {

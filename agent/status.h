@@ -2,8 +2,8 @@
 //
 // The status object, for `edge-agent status` and whoever asks the socket:
 //
-//   {"agent":VERSION,"components":{NAME:{"digest","manifest","name","security_version","version"}},
-//    "device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
+//   {"agent":VERSION,"anchor":"none"|"held"|"restored"|"unknown",
+//    "components":{NAME:{"digest","manifest","name","security_version","version"}},"device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
 //    "queue":{"dropped","refused","waiting"},"state","trusted_time":DATE|null,
 //    "update":{"attempt","bundle","generation","local","name","rollout","version"}|null,
 //    "why":{"code","text"}, and from a running agent:

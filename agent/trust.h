@@ -50,7 +50,8 @@ void agent_trust_begin(struct agent_trust *trust, const char *path,
 // Ends a run that was begun with this context, without a call-back.
 void agent_trust_stop(struct agent_trust *trust, const void *context) __attribute__((nonnull(1)));
 // What the controller says the repository has (0: nothing). Begins a run when that is not what is
-// trusted, or when the last run failed, and none is under way.
+// trusted, when the last run failed, or when the state was restored (agent/anchor.h), and none is
+// under way.
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot)
     __attribute__((nonnull));
 

@@ -48,12 +48,12 @@ void agent_update_close(struct agent_update *update); // ends what runs; nothing
 void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
 
 // Takes an update. file is the open bundle for a local one (taken over in every case), else -1.
-// Kinds: wrong_state, failed_before, queue_full, busy (hashing).
+// Kinds: wrong_state, failed_before, queue_full, busy (hashing), state_restored (agent/anchor.h).
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) __attribute__((nonnull));
 // The last look said yes for this rollout and attempt (I11).
 void agent_update_looked(struct agent_update *update) __attribute__((nonnull));
-// Kinds: wrong_state, no_previous, below_floor, busy (hashing).
+// Kinds: wrong_state, no_previous, below_floor, busy (hashing), state_restored.
 int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,
                      struct err *e) __attribute__((nonnull));
 // The application delays activation for at most so many seconds; 0 ends it.

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/anchor.h"
 #include "agent/cmd/context.h"
 #include "agent/daemon.h"
 #include "agent/facts.h"
@@ -48,6 +49,8 @@ static int check_named(const struct agent_config *config, struct err *e) {
     if (agent_hire_program(config, worker, sizeof worker, e) < 0 ||
         agent_hire_user(config, &uid, &gid, e) < 0)
         return -1;
+    if (config->tpm_tcti && agent_hire_find(AGENT_ANCHOR_PROGRAM, worker, sizeof worker, e) < 0)
+        return err_prefix(e, "tpm: install edge-agent-tpm");
     return 0;
 }
 

@@ -164,5 +164,10 @@ int trust_adopt(struct agent_state *state, int incoming, const struct trust_verd
         return -1;
     if (learn_dates(state, verdict) && agent_state_save(state, e) < 0)
         return -1;
-    return agent_floors_raise(state->private_dir, &state->floors, verdict->floors, e);
+    uint64_t before = state->floors.serial;
+    if (agent_floors_raise(state->private_dir, &state->floors, verdict->floors, e) < 0)
+        return -1;
+    return state->floors.serial == before
+               ? 0
+               : agent_anchor_raise(&state->anchor, state->private_dir, e);
 }

@@ -109,6 +109,14 @@ static int check_current(const struct agent_state *state, struct err *e) {
                    chrono_format(expires_s, at), chrono_format(now_s, now));
 }
 
+// Only by a run that got everything, and nothing older than the controller knows: an old copy of
+// the repository has old floors as well.
+static int renew(struct agent_trust *t, struct err *e) {
+    struct agent_state *state = t->host.state;
+    bool older = t->hinted_snapshot > state->trust.files[TRUST_STORE_SNAPSHOT].version;
+    return older ? 0 : agent_state_renew(state, e);
+}
+
 static int check_named(const struct agent_trust *t, const struct trust_verdict *v, struct err *e) {
     uint64_t snapshot = t->host.state->trust.files[TRUST_STORE_SNAPSHOT].version;
     if (t->path[0] == '\0' || v->found)
@@ -166,7 +174,7 @@ static void on_judged(void *context, const struct agent_job_message *message) {
             e = t->failed;
         else if (judged.kind)
             e = judged;
-        else if (check_current(t->host.state, &e) == 0)
+        else if (check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
             (void)check_named(t, &verdict, &e);
     } else if (read < 0 && (t->failed.kind || judged.kind)) {
         e = t->failed.kind ? t->failed : judged;
@@ -291,9 +299,10 @@ static void on_soon(void *context) {
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot) {
     const struct agent_state *state = trust->host.state;
     trust->hinted_snapshot = snapshot;
-    // What failed half-way may have left the versions of the newest.
-    bool failed = state->trust.why.code[0] != '\0' && (root > 0 || snapshot > 0);
-    bool other = failed || (root > 0 && root != keys_root_header(state->root)->version) ||
+    // What failed half-way may have left the versions of the newest; so may a copy put back.
+    bool again = state->trust.why.code[0] != '\0' || state->anchor.verdict == AGENT_ANCHOR_RESTORED;
+    bool other = (again && (root > 0 || snapshot > 0)) ||
+                 (root > 0 && root != keys_root_header(state->root)->version) ||
                  (snapshot > 0 && snapshot != state->trust.files[TRUST_STORE_SNAPSHOT].version);
     if (other && !trust->hire)
         agent_loop_arm(trust->host.loop, &trust->soon, 0);

@@ -180,11 +180,24 @@ void update_activate_begin(struct agent_update *u) {
     u->untried = false;
 }
 
+// The floors that would judge the way back may be old ones that somebody put back: it waits for the
+// repository's. What runs, failed as it is, runs until then. The reason stays that of going back.
+static bool waits_for_floors(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (agent_anchor_admits_revert(&u->host.state->anchor, &why) == 0)
+        return false;
+    agent_log_line(AGENT_LOG_WARNING, "going back waits: %s", why.text);
+    agent_loop_arm(u->host.loop, &u->look_again, UPDATE_ENGINE_RECHECK_MS);
+    return true;
+}
+
 void update_activate_revert(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
     struct err e = ERR_NONE;
     struct err why = ERR_NONE;
     assert(r->state == FSM_REVERTING);
+    if (waits_for_floors(u))
+        return;
     if (swap(u, r->revert_to, &e) == 0) {
         tell(u, true);
         return;

@@ -26,6 +26,8 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
     if (r->state != FSM_IDLE && r->state != FSM_FAILED)
         return err_set(e, &err_wrong_state, "another update is %s",
                        fsm_machine_state_names[r->state]);
+    if (offer->local && agent_anchor_admits_stick(&state->anchor, e) < 0)
+        return -1;
     if (!agent_queue_has_room(&state->queue))
         return err_set(
             e, &err_queue_full,
@@ -55,10 +57,12 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
 }
 
 // I6 before the first step of the way back: the generation to go back to must not lie below the
-// floor.
+// floor, and the floor must be this device's own.
 static int check_way_back(struct agent_update *u, struct err *e) {
     const struct fsm_record *r = update_engine_record(u);
     struct bundle_generation record;
+    if (agent_anchor_admits_revert(&u->host.state->anchor, e) < 0)
+        return -1;
     if (r->state != FSM_IDLE)
         return 0;
     if (!r->has_previous)

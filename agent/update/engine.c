@@ -122,13 +122,13 @@ static void assert_left_nothing(const struct agent_update *u) {
         assert(!left && "I8: an update that ended leaves nothing behind");
 }
 
-// Removes what is no longer needed. A commit outside any rollout also raises the floors
-// (agent/floors.h).
-static void clean(struct agent_update *u) {
+// What must not be lost with an old copy of the state. A commit outside any rollout also raises the
+// floors (agent/floors.h).
+static void make_fast(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
     struct agent_state *state = u->host.state;
     struct err e = ERR_NONE;
-    if (r->state == FSM_COMMITTED && r->update.rollout[0] == '\0') {
+    if (r->update.rollout[0] == '\0') {
         if (update_engine_manifest(u, &e) == 0)
             (void)agent_floors_raise(state->private_dir, &state->floors,
                                      bundle_manifest_view(u->manifest)->floors, &e);
@@ -136,6 +136,17 @@ static void clean(struct agent_update *u) {
             agent_log_line(AGENT_LOG_ERROR, "the floors stay as they are: %s", e.text);
         err_clear(&e);
     }
+    if (agent_anchor_raise(&state->anchor, state->private_dir, &e) < 0)
+        agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
+}
+
+// Removes what is no longer needed.
+static void clean(struct agent_update *u) {
+    const struct fsm_record *r = update_engine_record(u);
+    struct agent_state *state = u->host.state;
+    struct err e = ERR_NONE;
+    if (r->state == FSM_COMMITTED)
+        make_fast(u);
     if (agent_store_clean(&state->store, r, &e) < 0)
         agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
     else
@@ -182,7 +193,11 @@ static void begin_work(void *context) {
 }
 
 static void on_look_again(void *context) {
-    update_wait_begin(context);
+    struct agent_update *u = context;
+    if (update_engine_record(u)->state == FSM_REVERTING)
+        update_activate_revert(u);
+    else
+        update_wait_begin(u);
 }
 
 int agent_update_open(const struct agent_update_host *host, struct agent_update **ret,

@@ -17,6 +17,8 @@
 // The last look's yes must be used within this time, else the agent looks again (I11).
 #define UPDATE_ENGINE_LOOK_MS   600000
 #define UPDATE_ENGINE_LOOK_TEXT "ready; asks the controller once more before activating"
+// How often what is waited for is looked at.
+#define UPDATE_ENGINE_RECHECK_MS 30000
 // How often probation's powered-on time is made durable: what a power cut can cost.
 #define UPDATE_ENGINE_SAVE_S 60
 

@@ -11,8 +11,6 @@
 #include "agent/kind.h"
 #include "agent/update/engine.h"
 
-#define RECHECK_MS 30000
-
 static void say(struct agent_update *u, const struct err_kind *kind, const char *text,
                 int64_t again_ms) {
     struct err e = ERR_NONE;
@@ -29,7 +27,8 @@ static bool inhibited(struct agent_update *u) {
     if (left_ms <= 0)
         return false;
     (void)snprintf(text, sizeof text, "the application delays activation: %s", u->inhibit_reason);
-    say(u, &err_inhibited, text, left_ms < RECHECK_MS ? left_ms : RECHECK_MS);
+    say(u, &err_inhibited, text,
+        left_ms < UPDATE_ENGINE_RECHECK_MS ? left_ms : UPDATE_ENGINE_RECHECK_MS);
     return true;
 }
 
@@ -46,7 +45,7 @@ static bool outside_window(struct agent_update *u) {
         return false;
     (void)snprintf(text, sizeof text, "the maintenance window opens at %02u:%02u",
                    w->start_min / 60, w->start_min % 60);
-    say(u, &err_outside_window, text, RECHECK_MS);
+    say(u, &err_outside_window, text, UPDATE_ENGINE_RECHECK_MS);
     return true;
 }
 
@@ -66,7 +65,7 @@ void update_wait_begin(struct agent_update *u) {
         update_engine_fire(u, FSM_GO, NULL);
         return;
     }
-    say(u, &err_last_look, UPDATE_ENGINE_LOOK_TEXT, RECHECK_MS);
+    say(u, &err_last_look, UPDATE_ENGINE_LOOK_TEXT, UPDATE_ENGINE_RECHECK_MS);
     if (!u->look_wanted) {
         u->look_wanted = true;
         u->host.checkin_soon(u->host.context);

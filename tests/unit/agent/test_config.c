@@ -81,6 +81,12 @@ Test(config, wrong_values_are_refused_with_their_place) {
         {"\"facts\":{\"load\":null}", "load"},
         {"\"fact_commands\":{\"9\":[\"/bin/true\"]}", "9"},
         {"\"fact_commands\":{\"label.a\":[\"/bin/true\"]}", "label.a"},
+        {"\"tpm\":{}", "tcti"},
+        {"\"tpm\":{\"tcti\":\"device\"}", "needs a controller"},
+        {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"\"}", "tcti"},
+        {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"d\",\"index\":25165823}", "index"},
+        {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"d\",\"index\":29360128}", "index"},
+        {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"d\",\"path\":1}", "path"},
         {"\"window\":{\"start\":\"24:00\",\"end\":\"01:00\"}", "start"},
         {"\"window\":{\"start\":\"2:00\",\"end\":\"01:00\"}", "start"},
         {"\"window\":{\"start\":\"02:00\",\"end\":\"01:60\"}", "end"},
@@ -150,4 +156,23 @@ Test(config, the_manual_page_describes_every_setting_with_its_default) {
     }
     for (size_t i = 0; parts[i]; i++)
         cr_expect(strstr(buf_text(&page), parts[i]), "%s is not described", parts[i]);
+}
+
+Test(config, a_tpm_has_its_index_and_without_one_there_is_no_anchor) {
+    OWN(buf) struct buf warnings;
+    struct agent_config c;
+    struct err e = ERR_NONE;
+    buf_init(&warnings, 4096);
+    cr_assert_eq(
+        read_config("{\"state_dir\":\"s\",\"root\":\"r\"}", AGENT_CONFIG_STRICT, &warnings, &c, &e),
+        0, "%s", e.text);
+    cr_expect_null(c.tpm_tcti);
+    agent_config_clear(&c);
+    cr_assert_eq(read_config("{\"state_dir\":\"s\",\"root\":\"r\",\"controller\":\"http://c\","
+                             "\"tpm\":{\"tcti\":\"device:/dev/tpmrm0\"}}",
+                             AGENT_CONFIG_STRICT, &warnings, &c, &e),
+                 0, "%s", e.text);
+    cr_expect_str_eq(c.tpm_tcti, "device:/dev/tpmrm0");
+    cr_expect_eq(c.tpm_index, 25165825);
+    agent_config_clear(&c);
 }

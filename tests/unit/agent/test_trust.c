@@ -327,8 +327,10 @@ static void rotate_bundle_keys(struct device *d, enum fsm_state during) {
     roots_provision(d, 1, KEYS_ROOT_ROLES);
     open_device(d);
     device_release(d, "1.0", NULL);
+    d->stop = during == FSM_STAGED; // ended while it was sealed
     device_offer_until(d, true, during);
     device_close(d);
+    d->stop = false;
     roots_provision(d, 2, KEYS_ROOT_ROLE_BUNDLE);
 }
 
