@@ -4,7 +4,8 @@
 """What is not needed on a device is not linked into it, read from the programs of the build EDGE_BUILD.
 
 The resident agent needs the C library, jansson and libsodium, nothing else; neither it nor its worker
-holds code that packs or signs. Of a release build also: hardening, size, no path of the building machine.
+holds code that packs or signs, and the agent none that parses the repository's metadata: the worker
+judges it. Of a release build also: hardening, size, no path of the building machine.
 """
 
 import os
@@ -26,6 +27,8 @@ DEVICE = {
     "edge-agent-worker": (WORKER, ("keys_sign", "bundle_pack")),
 }
 PROGRAMS = ("edgectl", *DEVICE)
+# Of a library that the program does need: the first letters of names that it must not hold.
+FOREIGN = {"edge-agent": ("tuf_",)}
 DEVICE_KIB = 400
 
 
@@ -64,6 +67,13 @@ def check_symbols(name, program, build):
                           "a device does not need it: move what both need to a lower library")
 
 
+def check_names(name, program):
+    held = sorted(s for s in symbols(program) if s.startswith(FOREIGN.get(name, ())))
+    if held:
+        yield Finding(f"bin/{name}", 1, f"holds {', '.join(held[:3])}",
+                      "the repository's metadata is parsed by the worker alone: read its verdict instead")
+
+
 def check_release(name, program, root):
     header = run("readelf", "-hldW", program)
     for mark, what in (("DYN (", "is not position-independent"), ("GNU_RELRO", "has no RELRO"),
@@ -100,6 +110,7 @@ def check(tree):
         if name in DEVICE:
             yield from check_needed(name, program)
             yield from check_symbols(name, program, build)
+            yield from check_names(name, program)
         if is_release(build):
             yield from check_release(name, program, os.path.realpath(tree.root))
 
@@ -114,7 +125,8 @@ def failed_builds():
         (root / "sign.c").write_text("int sign_file_write(void) { return 7; }\n", encoding="utf-8")
         (root / "main.c").write_text(
             f'int sign_file_write(void);\nconst char *place = "{os.path.realpath(root)}/x";\n'
-            "static const char big[512 * 1024] = {1};\nint main(int c, char **v)\n"
+            "static const char big[512 * 1024] = {1};\nint tuf_client_begin(void);\n"
+            "int tuf_client_begin(void) { return 1; }\nint main(int c, char **v)\n"
             "{ (void)v; return sign_file_write() + big[c] + place[0]; }\n", encoding="utf-8")
         run("cc", "-c", root / "sign.c", "-o", root / "sign.o")
         run("ar", "rcs", root / "build/lib/libedge_keys_sign.a", root / "sign.o")
@@ -124,10 +136,13 @@ def failed_builds():
         found = "\n".join(map(str, check(Tree(root))))
     wanted = ("bin/edge-agent:1: is linked with libzstd", "bin/edge-agent-worker:1: is linked with libsqlite3",
               "bin/edge-agent:1: holds code of keys/sign/", "bin/edge-agent-worker:1: holds code of keys/sign/",
-              "is not position-independent", "has no RELRO", "binds lazily", "KiB stripped", "the path of the checkout")
+              "bin/edge-agent:1: holds tuf_client_begin", "is not position-independent", "has no RELRO", "binds lazily",
+              "KiB stripped", "the path of the checkout")
     missing = [text for text in wanted if text not in found]
     if "edge-agent-worker:1: is linked with libzstd" in found:
         missing.append("the worker may use libzstd")
+    if "edge-agent-worker:1: holds tuf_" in found:
+        missing.append("the worker may parse metadata")
     return missing
 
 
