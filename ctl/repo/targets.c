@@ -226,6 +226,7 @@ static int read_key(const struct doc_at *keys, const char *id, struct keys_role 
 int repo_targets_allows(const json_t *delegation, const char *component, bool executable,
                         struct err *e) {
     const json_t *components = json_object_get(delegation, "components");
+    const json_t *may_execute = json_object_get(delegation, "executable");
     const char *role = json_string_value(json_object_get(delegation, "name"));
     bool listed = components == NULL;
     size_t i = 0;
@@ -235,7 +236,7 @@ int repo_targets_allows(const json_t *delegation, const char *component, bool ex
     if (!listed)
         return err_set(e, &err_delegation, "the role %s is not trusted with the component %s", role,
                        component);
-    if (executable && json_is_false(json_object_get(delegation, "executable")))
+    if (executable && may_execute && !json_is_true(may_execute))
         return err_set(e, &err_delegation,
                        "the role %s is not trusted with anything executable, as %s is", role,
                        component);

@@ -148,6 +148,35 @@ static const struct err_kind *parse_with(const char *member, const char *value) 
 
 #define ONES "1111111111111111111111111111111111111111111111111111111111111111"
 
+Test(targets, a_limit_of_the_wrong_type_allows_nothing_as_on_devices) {
+    static const struct {
+        const char *limits;
+        bool data, program; // whether it lets a component "camera" pass, by what it is
+    } cases[] = {
+        {"{\"name\":\"line\"}", true, true},
+        {"{\"name\":\"line\",\"executable\":true}", true, true},
+        {"{\"name\":\"line\",\"executable\":false}", true, false},
+        {"{\"name\":\"line\",\"executable\":null}", true, false},
+        {"{\"name\":\"line\",\"executable\":1}", true, false},
+        {"{\"name\":\"line\",\"executable\":\"true\"}", true, false},
+        {"{\"name\":\"line\",\"components\":[\"camera\"]}", true, true},
+        {"{\"name\":\"line\",\"components\":[\"engine\"]}", false, false},
+        {"{\"name\":\"line\",\"components\":[]}", false, false},
+        {"{\"name\":\"line\",\"components\":\"camera\"}", false, false},
+        {"{\"name\":\"line\",\"components\":null}", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        OWN(json) json_t *delegation = json_loads(cases[i].limits, 0, NULL);
+        for (int program = 0; program < 2; program++) {
+            struct err e = ERR_NONE;
+            int r = repo_targets_allows(delegation, "camera", program, &e);
+            cr_assert_eq(r == 0, program ? cases[i].program : cases[i].data, "%s, program %d",
+                         cases[i].limits, program);
+            cr_assert(r == 0 || err_is(&e, &err_delegation));
+        }
+    }
+}
+
 Test(targets, what_is_no_target_of_ours_is_refused) {
     static const struct {
         const char *member, *value;
