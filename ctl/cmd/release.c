@@ -14,7 +14,6 @@
 #include "ctl/cmd/print.h"
 #include "ctl/repo/targets.h"
 #include "keys/kind.h"
-#include "keys/tuf/delegation.h"
 
 static const struct opt publish_options[] = {
     CMD_RELEASE_EDIT_OPTIONS,
@@ -86,20 +85,11 @@ struct batch {
     struct repo_target targets[OPT_OPERANDS_MAX];
 };
 
-static bool matches(const json_t *delegation, const char *path) {
-    size_t i;
-    json_t *pattern;
-    json_array_foreach (json_object_get(delegation, "paths"), i, pattern)
-        if (json_is_string(pattern) && tuf_delegation_glob(json_string_value(pattern), path))
-            return true;
-    return false;
-}
-
 // What devices would refuse is not published: the limits of a delegation.
 static int judge(const json_t *delegation, const struct bundle_manifest_view *view,
                  const struct repo_target *target, const char *role, struct err *e) {
     char path[REPO_TARGET_PATH_BYTES];
-    if (!matches(delegation, repo_target_path(target, path)))
+    if (!repo_targets_matches(delegation, repo_target_path(target, path)))
         return err_set(e, &err_delegation, "the role %s is not trusted for %s", role, path);
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *component = &view->components[i];

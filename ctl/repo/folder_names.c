@@ -5,7 +5,6 @@
 // device.
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/doc.h"
 #include "base/fs.h"
@@ -13,40 +12,15 @@
 #include "ctl/repo/folder_parts.h"
 #include "ctl/repo/targets.h"
 #include "keys/canon.h"
-#include "keys/tuf/delegation.h"
 
 // Roles to visit, the next one on top; each role stands there at most once.
 struct search {
     const struct repo_folder *folder;
     const char *path;
-    char sha256[KEYS_DIGEST_HEX]; // of the path
     size_t n;
     const struct folder_role **stack;
     bool *seen;
 };
-
-static bool any_of(const json_t *list, const struct search *s,
-                   bool (*fits)(const char *pattern, const struct search *s)) {
-    size_t i = 0;
-    json_t *pattern = NULL;
-    json_array_foreach (list, i, pattern)
-        if (json_is_string(pattern) && fits(json_string_value(pattern), s))
-            return true;
-    return false;
-}
-
-static bool by_glob(const char *pattern, const struct search *s) {
-    return tuf_delegation_glob(pattern, s->path);
-}
-
-static bool by_prefix(const char *prefix, const struct search *s) {
-    return strncasecmp(s->sha256, prefix, strlen(prefix)) == 0;
-}
-
-static bool matches(const json_t *delegation, const struct search *s) {
-    return any_of(json_object_get(delegation, "paths"), s, by_glob) ||
-           any_of(json_object_get(delegation, "path_hash_prefixes"), s, by_prefix);
-}
 
 // The delegations of one role that match, the first on top. A terminating one hides all that would
 // come after it, here and further out.
@@ -57,8 +31,8 @@ static void descend(struct search *s, const struct folder_role *role) {
     bool terminates = false;
     for (; end < n && !terminates; end++) {
         const json_t *delegation = json_array_get(roles, end);
-        terminates =
-            matches(delegation, s) && json_is_true(json_object_get(delegation, "terminating"));
+        terminates = repo_targets_matches(delegation, s->path) &&
+                     json_is_true(json_object_get(delegation, "terminating"));
     }
     if (terminates)
         s->n = 0;
@@ -66,7 +40,7 @@ static void descend(struct search *s, const struct folder_role *role) {
         const json_t *delegation = json_array_get(roles, end);
         const char *name = json_string_value(json_object_get(delegation, "name"));
         const struct folder_role *next = name ? repo_folder_at(s->folder, name) : NULL;
-        if (next && !s->seen[next - s->folder->roles] && matches(delegation, s))
+        if (next && !s->seen[next - s->folder->roles] && repo_targets_matches(delegation, s->path))
             s->stack[s->n++] = next;
     }
 }
@@ -97,7 +71,6 @@ static const struct folder_role *who_names(const struct repo_folder *folder,
                                            const struct repo_target *target) {
     char path[REPO_TARGET_PATH_BYTES];
     struct search s = {.folder = folder, .path = repo_target_path(target, path)};
-    (void)keys_digest_sha256(path, strlen(path), s.sha256);
     s.stack = calloc(folder->n_roles * folder->n_roles + 1, sizeof(void *));
     s.seen = calloc(folder->n_roles, sizeof *s.seen);
     const struct folder_role *role = s.stack && s.seen ? find(&s) : NULL;

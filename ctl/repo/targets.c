@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/chrono.h"
 #include "base/doc.h"
@@ -221,6 +222,28 @@ static int read_key(const struct doc_at *keys, const char *id, struct keys_role 
                        role->keys[role->n_keys].id);
     role->n_keys++;
     return 0;
+}
+
+static bool is_prefix_of(const char *prefix, const char *hex) {
+    return strncasecmp(hex, prefix, strlen(prefix)) == 0;
+}
+
+static bool any_of(const json_t *list, bool (*fits)(const char *entry, const char *subject),
+                   const char *subject) {
+    size_t i = 0;
+    json_t *entry = NULL;
+    json_array_foreach (list, i, entry)
+        if (json_is_string(entry) && fits(json_string_value(entry), subject))
+            return true;
+    return false;
+}
+
+bool repo_targets_matches(const json_t *delegation, const char *path) {
+    char sha256[KEYS_DIGEST_HEX];
+    if (any_of(json_object_get(delegation, "paths"), tuf_delegation_glob, path))
+        return true;
+    (void)keys_digest_sha256(path, strlen(path), sha256);
+    return any_of(json_object_get(delegation, "path_hash_prefixes"), is_prefix_of, sha256);
 }
 
 int repo_targets_allows(const json_t *delegation, const char *component, bool executable,

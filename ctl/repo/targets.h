@@ -65,6 +65,8 @@ int repo_targets_undelegate(json_t *targets, const char *name, struct err *e)
 // How many delegations; the name of the n-th, borrowed.
 size_t repo_targets_n_delegations(const json_t *targets) __attribute__((nonnull));
 const char *repo_targets_delegation_name(const json_t *targets, size_t n) __attribute__((nonnull));
+// Whether a delegation is for this path, by its patterns or its hash prefixes.
+bool repo_targets_matches(const json_t *delegation, const char *path) __attribute__((nonnull(2)));
 // Whether a delegation lets its role name bundles with this component, as keys/tuf/delegation.h has
 // it for devices. An image counts as executable. Kind delegation.
 int repo_targets_allows(const json_t *delegation, const char *component, bool executable,

@@ -177,6 +177,27 @@ Test(targets, a_limit_of_the_wrong_type_allows_nothing_as_on_devices) {
     }
 }
 
+Test(targets, a_delegation_is_for_paths_by_pattern_or_by_hash) {
+    // printf a/1/x.json | sha256sum
+    static const struct {
+        const char *delegation;
+        bool matches;
+    } cases[] = {
+        {"{\"paths\":[\"b/*/*\",\"a/*/*\"]}", true},
+        {"{\"paths\":[\"a/*\"]}", false},
+        {"{\"path_hash_prefixes\":[\"FE2DF4\"]}", true},
+        {"{\"path_hash_prefixes\":[\"ffffffff\"]}", false},
+        {"{\"path_hash_prefixes\":[\"\"]}", true},
+        {"{\"paths\":[7]}", false},
+        {"{}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        OWN(json) json_t *delegation = json_loads(cases[i].delegation, 0, NULL);
+        cr_assert_eq(repo_targets_matches(delegation, "a/1/x.json"), cases[i].matches, "%s",
+                     cases[i].delegation);
+    }
+}
+
 Test(targets, what_is_no_target_of_ours_is_refused) {
     static const struct {
         const char *member, *value;
