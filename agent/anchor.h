@@ -23,6 +23,10 @@
 // need that refresh anyway. A TPM that cannot be asked (unknown) refuses sticks alone: a broken
 // part must not keep a device from going back. Without a TPM configured there is no anchor, and a
 // restored copy is not noticed; SECURITY.md says so.
+//
+// Only a refresh that got everything counts, and none whose snapshot is older than what the
+// controller knows (agent/trust/run.c): a copy of the repository as old as that of the state has
+// old floors as well.
 #pragma once
 
 #include <stdbool.h>

@@ -5,8 +5,8 @@
 // In this order, so that a power cut anywhere leaves what the next refresh goes on from: the chain
 // of roots is verified once more, here, from what lies in the incoming directory; dates of keys
 // that it takes away are forgotten, durably; each file is hashed against the verdict and replaced,
-// in the order of the steps; then what it all says is learned: expiries, dates, floors. What a cut
-// keeps from being learned is in the next verdict again.
+// in the order of the steps; then what it all says is learned: expiries, dates, floors (one that
+// rose raises the anchor). What a cut keeps from being learned is in the next verdict again.
 #pragma once
 
 #include "agent/state.h"

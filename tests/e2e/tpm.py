@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import fleet
 from fleet import check, wait_for
@@ -47,7 +48,8 @@ class Tpm(contextlib.AbstractContextManager):
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def start(self):
-        for _ in range(10):  # another program may take a port first
+        again = self.port != 0  # the devices know the port by then
+        for _ in range(20):  # another program may take a port first
             self.port = self.port or free_pair()
             self.process = subprocess.Popen(
                 ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.dir}", "--server", f"type=tcp,port={self.port},bindaddr=127.0.0.1",
@@ -56,7 +58,10 @@ class Tpm(contextlib.AbstractContextManager):
             wait_for("the TPM to answer or to end", lambda: self.process.poll() is not None or self.run("read").returncode in (0, KINDS["not_found"]))
             if self.process.poll() is None:
                 return
-            self.port = 0
+            if again:
+                time.sleep(0.5)
+            else:
+                self.port = 0
         raise fleet.Failed("swtpm does not start")
 
     def stop(self):
