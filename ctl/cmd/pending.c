@@ -28,22 +28,34 @@ static void path_of(const char *name, char ret[static CMD_PENDING_NAME_BYTES + 1
     (void)snprintf(ret, CMD_PENDING_NAME_BYTES + 16, CMD_PENDING_DIR "/%s", name);
 }
 
+static int lock_within_time(int fd, const char *place, struct err *e) {
+    int locked = fs_lock(fd, e);
+    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
+        ctl_term_pause(LOCK_WAIT_MS);
+        locked = fs_lock(fd, e);
+    }
+    return locked == FS_LOCKED
+               ? err_set(e, &err_busy, "%s: another edgectl is at work there", place)
+               : locked;
+}
+
 int cmd_pending_lock(const char *workspace, int *ret, struct err *e) {
     OWN(fd) int dir = -1;
     OWN(fd) int lock = -1;
     if (open_workspace(workspace, &dir, e) < 0 ||
         fs_open_write(dir, LOCK_FILE, CMD_WORKSPACE_FILE_MODE, &lock, e) < 0)
         return err_prefix(e, "locking %s", workspace);
-    int locked = fs_lock(lock, e);
-    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
-        ctl_term_pause(LOCK_WAIT_MS);
-        locked = fs_lock(lock, e);
-    }
-    if (locked != 0)
-        return locked < 0
-                   ? -1
-                   : err_set(e, &err_busy, "%s: another edgectl is at work there", workspace);
+    if (lock_within_time(lock, workspace, e) < 0)
+        return -1;
     *ret = own_take_fd(&lock);
+    return 0;
+}
+
+int cmd_pending_lock_folder(const char *path, int *ret, struct err *e) {
+    OWN(fd) int dir = -1;
+    if (fs_open_dir(AT_FDCWD, path, &dir, e) < 0 || lock_within_time(dir, path, e) < 0)
+        return -1;
+    *ret = own_take_fd(&dir);
     return 0;
 }
 

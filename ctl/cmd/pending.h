@@ -21,6 +21,9 @@
 // Whoever changes what is pending holds DIR/.lock, by *ret, until that is closed: two commands at
 // once in one workspace would undo each other's changes. Waits a while. Kind busy.
 int cmd_pending_lock(const char *workspace, int *ret, struct err *e) __attribute__((nonnull));
+// The same for a folder that need be no workspace, into which a file to sign was carried: whoever
+// writes such a file holds its folder. Kind busy.
+int cmd_pending_lock_folder(const char *path, int *ret, struct err *e) __attribute__((nonnull));
 
 // Writes DIR/pending/NAME. Kinds: those of fs_replace.
 int cmd_pending_save(const char *workspace, const char *name, const struct cmd_document *document,

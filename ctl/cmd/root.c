@@ -57,10 +57,23 @@ static int keep(const char *workspace, const struct cmd_document *document, stru
                       CMD_WORKSPACE_FILE_MODE, e);
 }
 
-// What an earlier run may have left: a pending file of a root that is in force by now.
-static int sweep(const char *workspace, uint64_t version, struct err *e) {
+// What an earlier run may have left: the pending file of the root that is in force by now. One with
+// other contents was overtaken: to take it for published would lose what it was made for.
+static int sweep(const char *workspace, const struct cmd_document *current, struct err *e) {
+    OWN(document) struct cmd_document left = CMD_DOCUMENT_NONE;
     char name[CMD_PENDING_NAME_BYTES];
-    (void)snprintf(name, sizeof name, "%llu.root.json", (unsigned long long)version);
+    (void)snprintf(name, sizeof name, "%llu.root.json",
+                   (unsigned long long)current->header.version);
+    int r = cmd_pending_load(workspace, name, &left, e);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
+    struct slice mine = left.envelope.signed_part, theirs = current->envelope.signed_part;
+    if (mine.len != theirs.len || memcmp(mine.data, theirs.data, mine.len) != 0)
+        return err_set(e, &err_conflict,
+                       "another root than %s/" CMD_PENDING_DIR "/%s is in force as version %llu, "
+                       "and lacks what this one was to change: remove this file, and make its "
+                       "changes again",
+                       workspace, name, (unsigned long long)current->header.version);
     return cmd_pending_remove(workspace, name, e);
 }
 
@@ -156,7 +169,7 @@ static int publish_next(struct publishing *p, struct err *e) {
                                    chrono_wall_ms(p->context->clock) / 1000, e) < 0)
         return -1;
     if (cmd_source_put(p->source, "root", document, &same, e) < 0 ||
-        keep(p->workspace, document, e) < 0 || sweep(p->workspace, document->header.version, e) < 0)
+        keep(p->workspace, document, e) < 0 || sweep(p->workspace, document, e) < 0)
         return -1;
     return tell_published(p, document->header.version, same);
 }
@@ -170,7 +183,7 @@ static int publish(struct publishing *p, struct err *e) {
     // interrupted.
     cmd_pending_root_clear(&p->root);
     if (cmd_pending_root_open(p->workspace, &p->root, e) < 0 ||
-        sweep(p->workspace, p->root.current.header.version, e) < 0)
+        sweep(p->workspace, &p->root.current, e) < 0)
         return -1;
     return p->root.next.content ? publish_next(p, e) : publish_again(p, e);
 }

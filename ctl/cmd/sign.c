@@ -97,6 +97,10 @@ static int name_role(struct signing *s, struct err *e) {
                    given ? given : name);
     if (len >= sizeof s->role || !text_is_name(s->role, REPO_TARGETS_NAME_MAX))
         return err_set(e, &err_usage, "%s: for which role is it? Give --role NAME", s->path);
+    // A root key never signs what is no root, whatever the file is called.
+    if (strcmp(s->role, "root") == 0)
+        return err_set(e, &err_wrong_type, "%s: it is %s metadata, and no root", s->path,
+                       s->document.type);
     return 0;
 }
 
@@ -197,17 +201,38 @@ static int judge_targets(struct signing *s, struct err *e) {
     return cmd_quorum_of_role(&s->document, s->path, s->role, &role, &s->quorum, e);
 }
 
-static int merge(struct signing *s, size_t *ret_added, struct err *e) {
-    for (size_t i = 0; i < opt_count(s->args, "merge"); i++) {
-        OWN(document) struct cmd_document other = CMD_DOCUMENT_NONE;
-        const char *path = opt_get_at(s->args, "merge", i);
-        if (read_at(path, "taking over signatures", &other, e) < 0)
+static int merge_copy(struct signing *s, const char *path, size_t *ret_added, struct err *e) {
+    OWN(document) struct cmd_document other = CMD_DOCUMENT_NONE;
+    if (read_at(path, "taking over signatures", &other, e) < 0)
+        return -1;
+    for (size_t k = 0; k < s->quorum.n; k++)
+        if (cmd_document_merge(&s->document, &other, path, &s->quorum.parts[k].role, ret_added, e) <
+            0)
             return -1;
-        for (size_t k = 0; k < s->quorum.n; k++)
-            if (cmd_document_merge(&s->document, &other, path, &s->quorum.parts[k].role, ret_added,
-                                   e) < 0)
-                return -1;
-    }
+    return 0;
+}
+
+static int merge(struct signing *s, size_t *ret_added, struct err *e) {
+    for (size_t i = 0; i < opt_count(s->args, "merge"); i++)
+        if (merge_copy(s, opt_get_at(s->args, "merge", i), ret_added, e) < 0)
+            return -1;
+    return 0;
+}
+
+// What others added to the same file while it was being read stays: whoever signs holds its folder,
+// and looks again.
+static int hold(struct signing *s, int *ret_lock, struct err *e) {
+    char folder[FS_PATH_BYTES];
+    OWN(fd) int lock = -1;
+    size_t others = 0;
+    const char *slash = strrchr(s->path, '/');
+    size_t len = slash ? (size_t)(slash - s->path) + 1 : 0;
+    if (len >= sizeof folder)
+        return err_set(e, &err_limit, "its path is longer than %zu bytes", sizeof folder - 1);
+    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)len : 1, slash ? s->path : ".");
+    if (cmd_pending_lock_folder(folder, &lock, e) < 0 || merge_copy(s, s->path, &others, e) < 0)
+        return -1;
+    *ret_lock = own_take_fd(&lock);
     return 0;
 }
 
@@ -259,11 +284,13 @@ static int tell(const struct signing *s, const json_t *changes, size_t added, st
 
 static int sign(struct signing *s, struct err *e) {
     OWN(json) json_t *changes = NULL;
+    OWN(fd) int lock = -1;
     size_t merged = 0, added = 0;
     if (open_trust(s, e) < 0 || read_at(s->path, "signing", &s->document, e) < 0 ||
         name_role(s, e) < 0 ||
         (strcmp(s->role, "root") == 0 ? judge_root(s, e) : judge_targets(s, e)) < 0 ||
-        merge(s, &merged, e) < 0 || show(s, &changes, e) < 0 || confirm(s, e) < 0)
+        merge(s, &merged, e) < 0 || show(s, &changes, e) < 0 || confirm(s, e) < 0 ||
+        hold(s, &lock, e) < 0)
         return -1;
     const struct cmd_quorum_hand hand = {.context = s->context,
                                          .args = s->args,

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import subprocess
 
 import cli
 import people
@@ -50,6 +51,46 @@ def copies_signed_at_the_same_time_are_merged(box):
     other["signed"]["version"] = 4
     box.write("other.json", json.dumps(other, separators=(",", ":"), sort_keys=True))
     box.run("sign", "ws/pending/3.root.json", "--root", "ws/root.json", "--merge", "other.json", "--yes", kind="exists")
+
+
+def signatures_made_at_once_in_one_file_are_all_kept(box):
+    people = [box.person(name, None) for name in ("bob", "carol", "dan", "erin")]
+    box.init()
+    box.run("key", "add", "root", *people, "--threshold", "5", "--workspace", "ws")
+    pending = "ws/pending/2.root.json"
+    running = [subprocess.Popen([cli.EDGECTL, "sign", pending, "--root", "ws/root.json", "--key", public[:-3] + "key", "--yes"], cwd=box.dir,
+                                env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+               for public in people]
+    for process in running:
+        said = process.communicate(timeout=120)[1]
+        check(process.returncode == 0, f"exit status {process.returncode}: {said}")
+    check(len(box.load(pending)["signatures"]) == 5, f"{box.load(pending)['signatures']}")
+    box.run("root", "publish", "--workspace", "ws")
+
+
+def a_pending_root_that_was_overtaken_is_not_taken_for_published(box):
+    box.init()
+    shutil.copytree(box.path("ws"), box.path("other"))
+    other = ("--workspace", "other", "--repository", "ws/server/repository")
+    box.run("key", "rotate", "director", "--workspace", "ws")
+    box.run("key", "rotate", "bundle", "--workspace", "other", "--no-passphrase")
+    lost = box.role("bundle")["keyids"]
+    box.run("root", "publish", "--workspace", "ws")
+    for _ in range(2):
+        box.run("root", "publish", *other, kind="conflict", says="2.root.json")
+        check(os.listdir(box.path("other/pending")) == ["2.root.json"], "what was not published is gone")
+    os.remove(box.path("other/pending/2.root.json"))
+    box.run("key", "rotate", "bundle", "--workspace", "other", "--no-passphrase")
+    box.run("root", "publish", *other)
+    check(box.role("bundle", "other/root.json")["keyids"] != lost, "the key is still there")
+
+
+def a_root_key_signs_no_targets(box):
+    box.init()
+    box.run("release", "floor", "app=1", "--workspace", "ws")
+    shutil.copy(box.path("ws/seen/targets.json"), box.path("root.json"))
+    for more in ((), ("--role", "root")):
+        box.run("sign", "root.json", "--workspace", "ws", "--yes", *more, kind="wrong_type", says="no root")
 
 
 def whoever_signs_twice_signs_once(box):
