@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kinds of error that edgectl and the controller have (see base/err.h for what a row means). Exit
-// statuses 100 to 139.
+// statuses 100 to 123, and 16 to 19: from 124 on the numbers mean something to timeout(1) and to shells.
 #pragma once
 
 #include "base/err.h"
@@ -31,10 +31,10 @@
     X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
     X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
     X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")                \
-    X(expiring,               126, false, "a root or other metadata expires within the days that were asked for")        \
-    X(pending,                127, true,  "signatures of other people are missing")                                   \
-    X(conflict,               128, true,  "somebody else published in between")                                       \
-    X(not_published,          129, false, "the repository's targets do not name the release")
+    X(expiring,                16, false, "a root or other metadata expires within the days that were asked for")        \
+    X(pending,                 17, true,  "signatures of other people are missing")                                   \
+    X(conflict,                18, true,  "somebody else published in between")                                       \
+    X(not_published,           19, false, "the repository's targets do not name the release")
 // clang-format on
 
 CTL_KINDS(ERR_DECLARE)

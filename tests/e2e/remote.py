@@ -18,7 +18,7 @@ from fleet import EDGECTL, check
 STATUS = {"usage": 2, "config": 3, "not_found": 10, "exists": 11, "permission": 12, "controller_unreachable": 100,
           "controller_tls": 101, "unauthorized": 103, "rollout_state": 108, "rollout_stopped": 110, "cleartext": 113,
           "bad_request": 116, "offline_key": 112, "rollout_aborted": 121, "rollout_pending": 122, "bad_predicate": 53,
-          "truncated": 41, "not_published": 129}
+          "truncated": 41, "not_published": 19}
 
 
 def fails(f, kind, *argv, says="", **options):

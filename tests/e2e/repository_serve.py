@@ -157,7 +157,7 @@ def a_release_that_the_targets_do_not_name_is_not_rolled_out(f):
         with urllib.request.urlopen(request, timeout=60) as answer:
             check(answer.status == 201, str(answer.status))
     policy = f.policy("two", release="app 2.0", stages=[{"name": "all", "percent": 100}])
-    refused = f.run("rollout", "apply", "-f", policy, status=129)
+    refused = f.run("rollout", "apply", "-f", policy, status=19)
     check("targets do not name app 2.0" in refused.stderr, refused.stderr)
     f.edgectl("release", "publish", bundle, "--workspace", f.ws)
     f.edgectl("rollout", "apply", "-f", policy)
