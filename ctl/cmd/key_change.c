@@ -21,6 +21,7 @@
 #include "ctl/cmd/root_edit.h"
 #include "ctl/cmd/signers.h"
 #include "ctl/cmd/workspace.h"
+#include "ctl/repo/folder.h"
 #include "keys/kind.h"
 
 #define SHORT_ID_LEAST 8 // digits of a key id that may stand for the whole
@@ -134,7 +135,9 @@ static int renew(struct change *c, struct err *e) {
     if (cmd_workspace_issued(c->args, c->context->clock, &header.issued_s, e) < 0)
         return -1;
     // A clock that is behind must not make a root that seems older than the one before.
-    if (header.issued_s < c->root.current.header.issued_s)
+    if (header.issued_s < c->root.current.header.issued_s &&
+        c->root.current.header.issued_s <=
+            chrono_wall_ms(c->context->clock) / 1000 + REPO_FOLDER_AHEAD_MAX_S)
         header.issued_s = c->root.current.header.issued_s;
     if (cmd_workspace_expires(c->args, header.issued_s, KEYS_ROOT_EXPIRES_DEFAULT_S,
                               &header.expires_s, e) < 0 ||

@@ -14,6 +14,7 @@
 #include "ctl/cmd/release.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
+#include "ctl/repo/folder.h"
 #include "ctl/repo/targets.h"
 #include "ctl/term.h"
 #include "keys/kind.h"
@@ -103,10 +104,13 @@ static int make_next(const struct cmd_release_edit *edit, struct attempt *a, jso
     size_t lost = a->waited ? a->next.envelope.n_signatures : 0;
     if (cmd_workspace_issued(edit->args, edit->context->clock, &header.issued_s, e) < 0)
         return -1;
-    if (a->current.content && header.issued_s < a->current.header.issued_s)
+    int64_t clock_s = chrono_wall_ms(edit->context->clock) / 1000;
+    // Never older than the one before: but one that a clock gone wrong dated ahead must not make
+    // every later one as impossible.
+    if (a->current.content && header.issued_s < a->current.header.issued_s &&
+        a->current.header.issued_s <= clock_s + REPO_FOLDER_AHEAD_MAX_S)
         header.issued_s = a->current.header.issued_s;
     // The larger of the next one and the time, so that nothing restored from a backup goes back.
-    int64_t clock_s = chrono_wall_ms(edit->context->clock) / 1000;
     if (clock_s > 0 && (uint64_t)clock_s > header.version)
         header.version = (uint64_t)clock_s;
     if (cmd_workspace_expires(edit->args, header.issued_s, REPO_TARGETS_EXPIRES_DEFAULT_S,
