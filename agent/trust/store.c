@@ -195,6 +195,29 @@ int trust_store_save(int private_dir, struct trust_store *store, struct err *e) 
 
 // ── Opening
 
+// Only files of ours are made here: a directory, link or pipe in the place of one would stop every
+// refresh for good.
+static int drop_strange(void *context, const char *name, mode_t type, struct err *e) {
+    const int *dir = context;
+    if (S_ISREG(type))
+        return 0;
+    agent_log_line(AGENT_LOG_WARNING, "private/" TRUST_STORE_DIR "/%s is no file: removed", name);
+    return fs_remove_tree(*dir, name, e);
+}
+
+// A directory of ours; whatever else stands in its place goes.
+static int open_own(int private_dir, int *ret, struct err *e) {
+    struct stat status;
+    int found = fs_stat(private_dir, TRUST_STORE_DIR, &status, e);
+    if (found < 0 ||
+        (found == 0 && !S_ISDIR(status.st_mode) && fs_remove(private_dir, TRUST_STORE_DIR, e) < 0))
+        return -1;
+    if (fs_make_dir(private_dir, TRUST_STORE_DIR, 0755, e) < 0 ||
+        fs_open_dir(private_dir, TRUST_STORE_DIR, ret, e) < 0)
+        return -1;
+    return fs_list(*ret, ".", drop_strange, ret, e);
+}
+
 int trust_store_open(int private_dir, const char *provisioned, struct trust_store *ret,
                      struct keys_root **ret_root, struct fsm_trusted *trusted, struct buf *seed,
                      struct err *e) {
@@ -204,8 +227,7 @@ int trust_store_open(int private_dir, const char *provisioned, struct trust_stor
     // Nothing is decided by these numbers: damaged, they are learned again.
     if (trust_store_look(private_dir, &store, &why) < 0)
         agent_log_line(AGENT_LOG_WARNING, "%s; it is learned again", why.text);
-    if (fs_make_dir(private_dir, TRUST_STORE_DIR, 0755, e) < 0 ||
-        fs_open_dir(private_dir, TRUST_STORE_DIR, &dir, e) < 0 || agent_store_tidy(dir, e) < 0 ||
+    if (open_own(private_dir, &dir, e) < 0 || agent_store_tidy(dir, e) < 0 ||
         trust_store_drop_incoming(private_dir, e) < 0)
         return -1;
     int chosen = choose_root(dir, provisioned, ret_root, trusted, seed, e);

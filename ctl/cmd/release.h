@@ -55,7 +55,7 @@ int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct e
 
 // ctl/cmd/release_targets.c: floor, withdraw, delegate, undelegate, renew.
 extern const struct opt cmd_release_edit_options[], cmd_release_top_options[],
-    cmd_release_delegate_options[];
+    cmd_release_renew_options[], cmd_release_delegate_options[];
 int cmd_release_floor(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_release_withdraw(void *context, const struct opt_args *args, struct err *e)

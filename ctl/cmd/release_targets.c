@@ -19,6 +19,13 @@ const struct opt cmd_release_top_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_OPTI
                                               CMD_OPTION_END};
 const struct opt cmd_release_edit_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_RELEASE_ROLE_OPTION,
                                                CMD_OPTION_JSON, CMD_OPTION_END};
+const struct opt cmd_release_renew_options[] = {
+    CMD_RELEASE_EDIT_OPTIONS,
+    CMD_RELEASE_ROLE_OPTION,
+    {.name = "restore",
+     .help = "The repository was put back from a backup: publish again what was seen here last"},
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 const struct opt cmd_release_delegate_options[] = {
     CMD_SOURCE_OPTIONS,
     {.name = "sign-key", .repeat = true, .value = "FILE", .help = CMD_SIGNERS_KEY_HELP},

@@ -252,19 +252,32 @@ static bool is_absent(struct cmd_source *s, const char *name) {
     return cmd_source_fetch(s, name, &raw, &ignored) == FS_ABSENT;
 }
 
+// A repository that was put back from a backup shows less than was seen here. Only who says so gets
+// to publish on top of what was seen.
+static bool is_restore(const struct cmd_source *s) {
+    return opt_given(s->args, "restore");
+}
+
+static const char *hint_at(const struct err *why) {
+    if (err_is(why, &err_below_threshold))
+        return " (if a new root changed their keys: edgectl release renew, where the targets were "
+               "seen before)";
+    if (err_is(why, &err_rollback))
+        return " (if it was put back from a backup: edgectl release renew --restore)";
+    return "";
+}
+
 // The refresh broke at the targets: because their keys were changed, or for worse.
 static int unsigned_or(const struct cmd_source *s, const struct err *why, struct err *e) {
     OWN(document) struct cmd_document seen = CMD_DOCUMENT_NONE;
     uint64_t version = 0;
     struct err ignored = ERR_NONE;
+    if (err_is(why, &err_rollback) && is_restore(s))
+        return CMD_SOURCE_UNSIGNED;
     if (!err_is(why, &err_below_threshold) || load_seen(s, "targets", &seen, &ignored) != 0 ||
         version_in_snapshot(s, "targets", &version, &ignored) != 0 ||
         version != seen.header.version)
-        return err_set(e, why->kind, "%s: %s%s", s->name, why->text,
-                       err_is(why, &err_below_threshold)
-                           ? " (if a new root changed their keys: edgectl release renew, where the "
-                             "targets were seen before)"
-                           : "");
+        return err_set(e, why->kind, "%s: %s%s", s->name, why->text, hint_at(why));
     return CMD_SOURCE_UNSIGNED;
 }
 
@@ -335,6 +348,11 @@ static int current_delegated(struct cmd_source *s, const char *role, const struc
     if (load_seen(s, role, &seen, e) < 0)
         return -1;
     int r = version_in_snapshot(s, role, &version, e);
+    if (r == 0 && seen.content && is_restore(s)) {
+        *ret = seen;
+        seen = (struct cmd_document)CMD_DOCUMENT_NONE;
+        return 0;
+    }
     if (r != 0)
         return r;
     if (fetch_delegated(s, role, version, &there, e) < 0 ||

@@ -54,7 +54,8 @@ struct cmd_passphrase *cmd_source_passphrase(struct cmd_source *source) __attrib
 
 // Looks at what is there now. Outcomes: 0; CMD_SOURCE_EMPTY when no metadata is there yet;
 // CMD_SOURCE_UNSIGNED when the root has other keys for targets than those that signed the current
-// ones: what the workspace verified before stays in DIR/seen, to be signed anew. Kinds: those of
+// ones, or older ones than were seen are there and --restore says why: what the workspace verified
+// before stays in DIR/seen, to be signed anew. Kinds: those of
 // tuf_client_refresh, expired.
 enum { CMD_SOURCE_EMPTY = 1, CMD_SOURCE_UNSIGNED = 2 };
 int cmd_source_refresh(struct cmd_source *source, struct err *e) __attribute__((nonnull));

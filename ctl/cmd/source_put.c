@@ -26,23 +26,6 @@
 #define LOCK_TRIES   100 // whoever holds it writes a few small files
 #define LOCK_WAIT_MS 100
 
-static uint64_t previous_of(const struct cmd_document *document) {
-    json_int_t version = json_integer_value(json_object_get(document->content, "previous"));
-    return version > 0 ? (uint64_t)version : 0;
-}
-
-// Whoever publishes a version made from an older one would undo what came between.
-static int judge_previous(const char *role, const struct cmd_document *document, uint64_t now,
-                          struct err *e) {
-    if (strcmp(document->type, "root") == 0 || now == document->header.version ||
-        !json_object_get(document->content, "previous") || previous_of(document) == now)
-        return 0;
-    return err_set(e, &err_conflict,
-                   "%s was made from version %llu, and version %llu is current: somebody published "
-                   "in between; make the change again",
-                   role, (unsigned long long)previous_of(document), (unsigned long long)now);
-}
-
 // ── A folder ─────────────────────────────────────────────────────────────────────────────────────
 
 struct online {
@@ -107,9 +90,7 @@ static int put_into_folder(struct cmd_source *s, const char *role,
     // A root signs itself with its own keys; whether it may follow is the folder's to say.
     if (open_folder(s, &folder, &lock, e) < 0 || (is_root && keys_root_open(raw, &next, e) < 0))
         return -1;
-    const struct repo_folder_state *state = repo_folder_find(folder, role);
-    if (judge_previous(role, document, state ? state->header.version : 0, e) < 0 ||
-        open_online(s, is_root ? next : repo_folder_root(folder), &online, e) < 0)
+    if (open_online(s, is_root ? next : repo_folder_root(folder), &online, e) < 0)
         return -1;
     int r = repo_folder_accept(folder, role, raw, &online.to_sign, e);
     *ret_same = r == REPO_FOLDER_SAME;
@@ -118,28 +99,11 @@ static int put_into_folder(struct cmd_source *s, const char *role,
 
 // ── A controller ─────────────────────────────────────────────────────────────────────────────────
 
-// The version at the controller now; 0 when there is none.
-static int current_version(struct cmd_source *s, const char *role, uint64_t *ret, struct err *e) {
-    OWN(document) struct cmd_document current = CMD_DOCUMENT_NONE;
-    int r = cmd_source_refresh(s, e);
-    *ret = 0;
-    if (r < 0 || r == CMD_SOURCE_EMPTY)
-        return r < 0 ? -1 : 0;
-    r = cmd_source_current(s, role, &current, e);
-    if (r == 0)
-        *ret = current.header.version;
-    return r < 0 ? -1 : 0;
-}
-
 static int put_at_controller(struct cmd_source *s, const char *role,
                              const struct cmd_document *document, bool *ret_same, struct err *e) {
     OWN(buf) struct buf path;
     OWN(json) json_t *answer = NULL;
-    uint64_t now = 0;
     buf_init(&path, CMD_REMOTE_PATH_MAX);
-    if (strcmp(role, "root") != 0 &&
-        (current_version(s, role, &now, e) < 0 || judge_previous(role, document, now, e) < 0))
-        return -1;
     if (cmd_remote_path(&path, e, "repository/metadata/%", role) < 0)
         return -1;
     int r = net_client_put(s->client, buf_text(&path), buf_slice(&document->raw), &answer, e);

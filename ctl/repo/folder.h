@@ -125,3 +125,7 @@ int repo_folder_accept(struct repo_folder *folder, const char *role, struct slic
 // bad_key (a signer is missing, or not in the role), io.
 int repo_folder_renew(struct repo_folder *folder, const struct repo_folder_online *online,
                       struct err *e) __attribute__((nonnull));
+// The same whatever their age: for whoever cannot know whether the folder is the latest, or a
+// backup that was put back. Clients that saw later ones take these.
+int repo_folder_renew_all(struct repo_folder *folder, const struct repo_folder_online *online,
+                          struct err *e) __attribute__((nonnull));

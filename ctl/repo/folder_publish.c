@@ -190,15 +190,29 @@ static bool is_due(const struct folder_role *role, int64_t lifetime_s, int64_t n
            h->expires_s > now_s + lifetime_s;
 }
 
+static int check_targets(const struct repo_folder *folder, struct err *e) {
+    if (folder->roles[FOLDER_TARGETS].bytes > 0)
+        return 0;
+    return err_set(
+        e, &err_not_found,
+        "there are no targets to sign a snapshot of; the first are made by edgectl init, "
+        "or by edgectl release publish");
+}
+
 int repo_folder_renew(struct repo_folder *folder, const struct repo_folder_online *online,
                       struct err *e) {
-    if (folder->roles[FOLDER_TARGETS].bytes == 0)
-        return err_set(e, &err_not_found,
-                       "there are no targets to sign a snapshot of; the first "
-                       "are made by edgectl init, or by edgectl release publish");
+    if (check_targets(folder, e) < 0)
+        return -1;
     if (is_due(&folder->roles[FOLDER_SNAPSHOT], snapshot_s(online), online->now_s))
         return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
     if (is_due(&folder->roles[FOLDER_TIMESTAMP], timestamp_s(online), online->now_s))
         return repo_folder_publish(folder, REPO_FOLDER_TIMESTAMP_ALONE, online, e);
     return REPO_FOLDER_SAME;
+}
+
+int repo_folder_renew_all(struct repo_folder *folder, const struct repo_folder_online *online,
+                          struct err *e) {
+    if (check_targets(folder, e) < 0)
+        return -1;
+    return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
 }

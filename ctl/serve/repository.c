@@ -115,7 +115,8 @@ static int open_repository(struct serve_server *server, struct serve_repository 
         return -1;
     const struct repo_folder_online online =
         serve_repository_online(server, chrono_wall_ms(server->clock) / 1000);
-    if (repo_folder_renew(r->folder, &online, e) >= 0)
+    // What lies there may have been put back from a backup.
+    if (repo_folder_renew_all(r->folder, &online, e) == 0)
         return 0;
     if (!err_is(e, &err_not_found)) // of targets
         return -1;

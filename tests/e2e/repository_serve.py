@@ -17,6 +17,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -149,6 +150,32 @@ def a_restored_controller_does_not_go_back(f):
              lambda: signed(url)["meta"]["snapshot.json"]["version"] > seen["meta"]["snapshot.json"]["version"])
 
 
+def what_was_published_after_the_backup_is_published_again(f):
+    """The controller's whole folder is put back; what devices and the publisher saw since is newer than what it has."""
+    server, backup = os.path.join(f.ws, "server"), f.path("backup-of-all")
+    f.stop_server()
+    shutil.copytree(server, backup)
+    f.start_server()
+    f.edgectl("release", "floor", "later=7", "--workspace", f.ws)
+    seen = signed(f.controller() + "/repository/metadata/timestamp.json")
+    f.stop_server(signal.SIGKILL)
+    # Versions follow the clock, and what is published within one second runs ahead of it.
+    last = max(seen["version"], seen["meta"]["snapshot.json"]["version"])
+    wait_for("the clock to pass what was signed", lambda: time.time() > last + 1)
+    shutil.rmtree(server)
+    shutil.move(backup, server)
+    f.start_server()
+    for refused in (["release", "floor", "later=8"], ["release", "renew"]):
+        said = f.run(*refused, "--workspace", f.ws, status=27)
+        check("--restore" in said.stderr, f"{refused}: what to do: {said.stderr}")
+    f.edgectl("release", "renew", "--restore", "--workspace", f.ws)
+    f.edgectl("release", "floor", "other=1", "--workspace", f.ws)
+    meta = signed(f.controller() + "/repository/metadata/timestamp.json")["meta"]["snapshot.json"]["version"]
+    targets = signed(f"{f.controller()}/repository/metadata/{meta}.snapshot.json")["meta"]["targets.json"]["version"]
+    floors = signed(f"{f.controller()}/repository/metadata/{targets}.targets.json")["floors"]
+    check(floors.get("later") == 7 and floors.get("other") == 1, f"what was published is lost: {floors}")
+
+
 def a_release_that_the_targets_do_not_name_is_not_rolled_out(f):
     bundle = f.bundle("app", "2.0", {"app": f.component("app-2.0", {"version": "2.0"})})
     with open(bundle, "rb") as file:
@@ -198,7 +225,7 @@ def test(f):
     f.stop_server()
     f.start_server(*SHORT)
     fleet.each(f, what_the_online_keys_sign_is_signed_anew_in_time,
-               a_restored_controller_does_not_go_back)
+               a_restored_controller_does_not_go_back, what_was_published_after_the_backup_is_published_again)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,33 @@ Test(trust, a_damaged_stored_root_gives_way_to_the_provisioned_one) {
     device_drop(&d);
 }
 
+Test(trust, what_is_no_file_where_trusted_files_lie_is_removed) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_make(&d, NULL);
+    open_device(&d);
+    int dir = d.state.trust.dir;
+    cr_assert_eq(fs_remove(dir, "root.json", &e), 0, "%s", e.text);
+    cr_assert_eq(mkdirat(dir, "root.json", 0755), 0);
+    cr_assert_eq(mkdirat(dir, "root.json/deeper", 0755), 0);
+    cr_assert_eq(symlinkat("/etc/passwd", dir, "snapshot.json"), 0);
+    cr_assert_eq(mkfifoat(dir, "targets.json", 0644), 0);
+    open_again(&d);
+    cr_expect_eq(roots_version(&d), 1);
+    struct stat status;
+    dir = d.state.trust.dir;
+    cr_expect_eq(fs_stat(dir, "snapshot.json", &status, &e), FS_ABSENT);
+    cr_expect_eq(fs_stat(dir, "targets.json", &status, &e), FS_ABSENT);
+    cr_expect(fs_stat(dir, "root.json", &status, &e) == 0 && S_ISREG(status.st_mode));
+    // And the folder itself.
+    int private = d.state.private_dir;
+    cr_assert_eq(fs_remove_tree(private, "tuf", &e), 0, "%s", e.text);
+    cr_assert_eq(symlinkat("/nowhere", private, "tuf"), 0);
+    open_again(&d);
+    cr_expect_eq(roots_version(&d), 1);
+    device_drop(&d);
+}
+
 Test(trust, without_a_provisioned_root_nothing_starts) {
     struct device d;
     struct err e = ERR_NONE;
