@@ -122,7 +122,7 @@ int agent_loop_turn(struct agent_loop *loop, int64_t wait_ms, struct err *e) {
         wait = timer->at_ms > now ? timer->at_ms - now : 0;
     if (poll_watches(loop, false, (int)wait, e) < 0)
         return -1;
-    // Each due timer once: one that arms itself again for now waits for the next turn.
+    // Each due timer once: one that arms itself again, due at once, waits for the next turn.
     now = chrono_boot_ms(loop->clock);
     for (int i = 0; i < AGENT_LOOP_WATCHES_MAX; i++) {
         timer = earliest(loop);

@@ -95,7 +95,7 @@ static int32_t hex4(const struct scan *s, const uint8_t *at) {
     return value;
 }
 
-// \uXXXX, or two of them for a character beyond U+FFFF; s->at is on the backslash.
+// \u and four digits, or two of them for a character beyond U+FFFF; s->at is on the backslash.
 static int scan_unicode_escape(struct scan *s) {
     int32_t value = hex4(s, s->at + 2);
     if (value < 0)

@@ -11,7 +11,7 @@
 
 static const struct {
     const char *fact;
-    const char *library; // pattern of the file's name
+    const char *file_pattern;
 } runtimes[] = {
     {"runtime.tflite", "libtensorflow-lite.so*"},
     {"runtime.tflite", "libtensorflowlite*.so*"},
@@ -55,7 +55,7 @@ void facts_runtime_add(json_t *facts) {
     char pattern[512], version[64];
     for (size_t i = 0; i < sizeof runtimes / sizeof runtimes[0]; i++) {
         for (size_t k = 0; k < sizeof folders / sizeof folders[0]; k++) {
-            (void)snprintf(pattern, sizeof pattern, "%s/%s", folders[k], runtimes[i].library);
+            (void)snprintf(pattern, sizeof pattern, "%s/%s", folders[k], runtimes[i].file_pattern);
             look(facts, runtimes[i].fact, pattern);
         }
     }

@@ -22,7 +22,7 @@
     X(RESTARTED,   "the agent started and read its journal")                                       \
     X(OFFER,       "an update was taken: an instruction, or a file at hand")                       \
     X(FETCH_BEGUN, "the worker runs")                                                              \
-    X(HICCUP,      "the download broke for now; it is tried again later")                          \
+    X(HICCUP,      "the download broke; it is tried again later")                                  \
     X(FETCHED,     "all contents are written")                                                     \
     X(UNSEALED,    "some contents came from a damaged generation; they are taken from the bundle") \
     X(GATED,       "read back, sealed, and every probe before the swap passed")                    \

@@ -87,7 +87,7 @@ static int check_frames(struct bundle_index_reader *r, uint64_t frame_max, struc
 // The frame that the chunks seen for the first time have reached.
 struct place {
     uint64_t frame; // number of the next one
-    uint64_t raw;   // first position not yet described
+    uint64_t raw;   // first position that none of them described
     uint64_t end;   // of the frame reached
 };
 

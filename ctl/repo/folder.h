@@ -53,8 +53,9 @@ struct repo_folder_state {
     struct err why;            // when it does not
 };
 
-// Makes metadata/ and targets/ in a folder and puts the root there as N.root.json, where they are
-// not yet. Kinds: those of keys_root_open; exists when another root of that version lies there.
+// Makes metadata/ and targets/ in a folder and puts the root there as N.root.json; what is there
+// already stays. Kinds: those of keys_root_open; exists when another root of that version lies
+// there.
 int repo_folder_make(int dir, struct slice root, struct err *e) __attribute__((nonnull));
 // Opens a folder by a root that is trusted. dir is not needed afterwards. Kinds: those of
 // keys_root_open, root_chain (a later root in the folder does not follow), memory, io.

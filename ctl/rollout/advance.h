@@ -46,7 +46,7 @@ struct rollout_progress {
     uint64_t attempt;                             // from 1
     uint64_t stage;                               // the open one; n_stages when all are done
     uint32_t approved;                            // bit per stage
-    int64_t started_s[ROLLOUT_POLICY_STAGES_MAX]; // when the stage began to offer; 0 not yet
+    int64_t started_s[ROLLOUT_POLICY_STAGES_MAX]; // when the stage began to offer; 0 before
     int64_t complete_s;    // since when the open stage is complete; 0 when it is not
     int64_t ended_s;       // when the state became failed, reverting, aborted, finished; else 0
     uint64_t failed_stage; // whose gate failed; n_stages none

@@ -40,7 +40,7 @@ int tuf_client_file_load(struct tuf_client *client, const struct tuf_client_file
 // The stored file when it is the one that `meta` means and has not expired, else TUF_ABSENT.
 int tuf_client_file_stored(struct tuf_client *client, const struct tuf_client_file *file,
                            struct tuf_metadata **ret, struct err *e) __attribute__((nonnull));
-// The repository's, up to its version: not yet compared with the stored one, nor its expiry
+// The repository's, up to its version, before it is compared with the stored one and its expiry is
 // checked. Kinds: not_found, digest_mismatch, rollback, those of the metadata and of fetch.
 int tuf_client_file_fetch(struct tuf_client *client, const struct tuf_client_file *file,
                           struct buf *ret_raw, struct tuf_metadata **ret, struct err *e)

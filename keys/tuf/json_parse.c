@@ -95,7 +95,7 @@ static char *put_utf8(char *to, int32_t c) {
     return to;
 }
 
-// \uXXXX, or two of them for a character beyond U+FFFF; p->at is on the backslash.
+// \u and four digits, or two of them for a character beyond U+FFFF; p->at is on the backslash.
 static int read_unicode(struct parser *p, char **to) {
     int32_t c = hex4(p->at + 2);
     if (c < 0)

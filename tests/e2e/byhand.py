@@ -103,7 +103,7 @@ def going_back(f, name, devices):
 def a_rollout_that_goes_back_can_be_paused_and_goes_on(f):
     devices, rollout = going_back(f, "undone", 4)
     back(devices[0])
-    check(devices[1].check_in() == "revert", "is told to, and does not yet")
+    check(devices[1].check_in() == "revert", "is told to go back")
     f.edgectl("rollout", "pause", rollout)
     f.edgectl("rollout", "pause", rollout)
     devices[1].report("reverted")  # what was told before the pause is news all the same

@@ -64,8 +64,8 @@ struct tuf_repo {
     size_t fail_at;
     bool has_failed;
     bool for_ever;
-    struct tuf_client_options
-        options; // what tuf_repo_refresh opens a client with, but for now_s and timestamp_first
+    // What tuf_repo_refresh opens a client with; now_s and timestamp_first are those above.
+    struct tuf_client_options options;
 };
 
 void tuf_repo_make(struct tuf_repo *ret) __attribute__((nonnull));

@@ -160,7 +160,7 @@ Test(rollout_decide, a_baseline_fills_what_no_rollout_claims) {
     make(&w);
     w.in.baselines = &w.baseline;
     w.in.n_baselines = 1;
-    w.progress.started_s[0] = 0; // not yet its turn: the baseline in the meantime
+    w.progress.started_s[0] = 0; // before its turn: the baseline in the meantime
     struct rollout_decision d = decide(&w);
     cr_assert_eq(d.action, ROLLOUT_ACTION_INSTALL);
     cr_assert_eq(d.candidate, ROLLOUT_DECIDE_NO_CANDIDATE);

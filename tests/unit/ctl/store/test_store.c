@@ -324,7 +324,7 @@ struct deed {
     struct store_job job;
     char key[16];
     bool fails;
-    atomic_int result; // of done; 100: not yet
+    atomic_int result; // of done; 100 until then
 };
 
 static int put(struct store_db *db, void *context, struct err *e) {
