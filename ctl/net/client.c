@@ -247,6 +247,7 @@ struct request {
     struct supply *supply;     // or NULL
     const struct slice *bytes; // or NULL
     struct buf *file;          // GET: where the plain answer goes, and no token; or NULL
+    const char *range;         // with file: the only bytes wanted; or NULL
 };
 
 // A file as it is; 403 and 404 are how web servers say that there is none.
@@ -256,7 +257,7 @@ static int read_file(struct net_client *client, const struct request *request,
     curl_easy_getinfo(client->handle, CURLINFO_RESPONSE_CODE, &status);
     if (status == 404 || status == 403)
         return NET_CLIENT_ABSENT;
-    if (status != 200)
+    if (status != 200 && !(status == 206 && request->range))
         return net_failure_answer(status, buf_slice(&sink->body), e);
     return buf_add(request->file, sink->body.data, sink->body.len, e);
 }
@@ -307,6 +308,8 @@ static int perform(struct net_client *client, const char *url, const struct requ
     prepare(client, url);
     if (request->file) // public: whoever serves it need not see a token
         curl_easy_setopt(client->handle, CURLOPT_XOAUTH2_BEARER, NULL);
+    if (request->range)
+        curl_easy_setopt(client->handle, CURLOPT_RANGE, request->range);
     if (add_header(&headers, "Accept: application/json", e) < 0 ||
         set_body(client, request, &text, &headers, e) < 0)
         return -1;
@@ -374,6 +377,15 @@ int net_client_put(struct net_client *client, const char *path, struct slice bod
 int net_client_fetch(struct net_client *client, const char *path, struct buf *ret, struct err *e) {
     json_t *none = NULL;
     return ask(client, path, &(struct request){.method = "GET", .file = ret}, &none, e);
+}
+
+int net_client_fetch_head(struct net_client *client, const char *path, struct buf *ret,
+                          struct err *e) {
+    char range[48];
+    json_t *none = NULL;
+    (void)snprintf(range, sizeof range, "0-%zu", ret->ceiling - 1);
+    return ask(client, path, &(struct request){.method = "GET", .file = ret, .range = range}, &none,
+               e);
 }
 
 int net_client_upload(struct net_client *client, const char *path,

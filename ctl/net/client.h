@@ -63,6 +63,9 @@ int net_client_put(struct net_client *client, const char *path, struct slice bod
 enum { NET_CLIENT_ABSENT = 2 };
 int net_client_fetch(struct net_client *client, const char *path, struct buf *ret, struct err *e)
     __attribute__((nonnull));
+// The same of a file that may be long: its first bytes alone, as many as the ceiling of *ret takes.
+int net_client_fetch_head(struct net_client *client, const char *path, struct buf *ret,
+                          struct err *e) __attribute__((nonnull));
 
 // The body is the first `size` bytes of fd, read by position. progress may be NULL.
 struct net_client_upload {

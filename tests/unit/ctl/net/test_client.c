@@ -285,6 +285,39 @@ Test(client, a_file_of_exactly_the_ceiling_is_taken_and_one_byte_more_is_not) {
     cr_expect_eq(file.len, 0);
 }
 
+Test(client, of_a_long_file_the_head_is_asked_for) {
+    static const struct {
+        const char *answer;
+        int result;
+    } cases[] = {
+        {"HTTP/1.1 206 x\r\nContent-Range: bytes 0-3/9\r\nConnection: close\r\n\r\n1234", 0},
+        {OK_HEAD "\r\n12", 0}, // it is that short
+        {"HTTP/1.1 206 x\r\nConnection: close\r\n\r\n12345", -1},
+        {"HTTP/1.1 404 x\r\nConnection: close\r\n\r\n", NET_CLIENT_ABSENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static struct server s;
+        struct err e = ERR_NONE;
+        OWN(buf) struct buf file;
+        buf_init(&file, 4);
+        start(&s, cases[i].answer, 0);
+        OWN(net_client) struct net_client *client = open_client(s.url);
+        cr_expect_eq(net_client_fetch_head(client, "/bundles/x.edge", &file, &e), cases[i].result,
+                     "%zu: %s", i, e.text);
+        stop(&s);
+        cr_expect(strstr(s.request, "Range: bytes=0-3\r\n"), "%s", s.request);
+        cr_expect_null(strstr(s.request, "secret"), "%s", s.request);
+    }
+}
+
+Test(client, a_part_that_nobody_asked_for_is_refused) {
+    static struct server s;
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf file;
+    buf_init(&file, 16);
+    cr_expect_eq(fetch("HTTP/1.1 206 x\r\nConnection: close\r\n\r\n1234", &s, &file, &e), -1);
+    cr_expect_eq(file.len, 0);
+}
+
 Test(client, a_document_is_put_byte_for_byte) {
     static const char document[] = "{\"signatures\":[],\"signed\":{}}  ";
     static struct server s;
