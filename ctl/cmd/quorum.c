@@ -98,6 +98,19 @@ static int collect(const struct cmd_quorum *quorum, const char *what,
     return cmd_signers_add_roles(signers, hand->passphrase, hand->workspace, roles, quorum->n, e);
 }
 
+int cmd_quorum_check(const struct cmd_quorum *quorum, const char *what,
+                     const struct cmd_quorum_hand *hand, struct err *e) {
+    OWN(signers) struct cmd_signers signers = CMD_SIGNERS_NONE;
+    if (collect(quorum, what, hand, &signers, e) < 0)
+        return -1;
+    if (signers.n == 0)
+        return err_set(e, &err_usage,
+                       "nobody to sign %s: %s/" CMD_WORKSPACE_KEYS " holds no key of %s; give "
+                       "--key FILE or --signer COMMAND",
+                       what, hand->workspace ? hand->workspace : "DIR", quorum->parts[0].whose);
+    return 0;
+}
+
 int cmd_quorum_sign(struct cmd_quorum *quorum, struct cmd_document *document, const char *what,
                     const struct cmd_quorum_hand *hand, size_t *ret_added, struct err *e) {
     OWN(signers) struct cmd_signers signers = CMD_SIGNERS_NONE;

@@ -49,6 +49,12 @@ int cmd_quorum_sign(struct cmd_quorum *quorum, struct cmd_document *document, co
                     const struct cmd_quorum_hand *hand, size_t *ret_added, struct err *e)
     __attribute__((nonnull));
 
+// Whether cmd_quorum_sign can add a signature at all: opens what it would sign with, and signs
+// nothing. An external program (--signer) is not run. Kinds: usage (nobody is at hand), permission,
+// those of signers.
+int cmd_quorum_check(const struct cmd_quorum *quorum, const char *what,
+                     const struct cmd_quorum_hand *hand, struct err *e) __attribute__((nonnull));
+
 // For people, on standard output: a line for each part.
 void cmd_quorum_print(const struct cmd_quorum *quorum, const struct cmd_keyring *ring)
     __attribute__((nonnull));

@@ -140,33 +140,33 @@ static int publish_one(struct batch *b, const char *path, struct err *e) {
     b->n++;
     if (!opt_given(b->edit.args, "json"))
         print_published(bundle, created);
-    else if (json_array_append(b->edit.said, bundle) < 0)
+    else if (json_array_append(json_object_get(b->edit.said, "bundles"), bundle) < 0)
         return err_set(e, &err_memory, "publishing: no memory");
     return 0;
 }
 
-static int name_targets(void *data, json_t *content, struct err *e) {
-    const struct batch *b = data;
-    bool changed = false;
-    for (size_t i = 0; i < b->n; i++) {
-        int r = repo_targets_add(content, &b->targets[i], e);
-        if (r < 0)
-            return -1;
-        changed = changed || r == 0;
+static int name_targets(struct batch *b, struct err *e) {
+    int r = cmd_release_begin(&b->edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        for (size_t i = 0; i < b->n; i++) {
+            int added = repo_targets_add(b->edit.content, &b->targets[i], e);
+            if (added < 0)
+                return -1;
+            b->edit.changed = b->edit.changed || added == 0;
+        }
+        r = cmd_release_put(&b->edit, e);
     }
-    return changed ? 0 : CMD_RELEASE_SAME;
+    return r;
 }
 
 static int publish_all(struct batch *b, struct err *e) {
-    b->edit.change = name_targets;
-    b->edit.data = b;
-    b->edit.said = json_array();
+    b->edit.said = json_pack("{s:[]}", "bundles");
     if (cmd_source_refresh(b->edit.source, e) < 0)
         return -1;
     for (size_t i = 0; i < opt_operands(b->edit.args); i++)
         if (publish_one(b, opt_operand(b->edit.args, i), e) < 0)
             return err_prefix(e, "publishing %s", opt_operand(b->edit.args, i));
-    return cmd_release_run(&b->edit, e);
+    return name_targets(b, e);
 }
 
 // A workspace whose root knows no targets is from before there were any: its devices ask for none.

@@ -26,6 +26,7 @@
 #define CMD_RELEASE_ROLE_OPTION                                                                    \
     { .name = "role", .value = "NAME", .help = "Change the targets of this delegated role" }
 
+struct cmd_release_attempt;
 struct cmd_release_edit {
     const struct cmd_context *context;
     const struct opt_args *args;
@@ -33,22 +34,42 @@ struct cmd_release_edit {
     const char *role;       // "targets", or a delegated role
     const char *key_option; // as of cmd_quorum_hand
     struct cmd_source *source;
-    // Changes the content (ctl/repo/targets.h); 0, or CMD_RELEASE_SAME. May be called several
-    // times.
-    int (*change)(void *data, json_t *content, struct err *e);
-    void *data;
-    json_t *said; // what was published before, for --json: an array, or NULL
+    json_t *said;    // members that --json shows beside the others, or NULL
+    json_t **answer; // where the document of --json goes in place of standard output, or NULL
+    // While targets are changed:
+    json_t *content; // what to change (ctl/repo/targets.h); borrowed from the attempt
+    bool changed;    // to be set by who changed it: nothing new is made otherwise
+    struct cmd_release_attempt *attempt;
+    int lost; // attempts
 };
-enum { CMD_RELEASE_SAME = 1 };
 
 // Opens workspace, role and source from the options. Kind usage.
 int cmd_release_open(struct cmd_release_edit *edit, const struct cmd_context *context,
                      const struct opt_args *args, struct err *e) __attribute__((nonnull));
 void cmd_release_close(struct cmd_release_edit *edit) __attribute__((nonnull));
 #define own_drop_release_edit cmd_release_close
-// Makes the change and says what became of it. Kinds: pending (signatures of others are missing;
-// the document waits in DIR/pending), conflict, those of source and signers.
-int cmd_release_run(struct cmd_release_edit *edit, struct err *e) __attribute__((nonnull));
+// Whether there is a role, and who signs for it is at hand and permitted: their keys are opened,
+// nothing is signed. Kinds: not_found, usage (nobody to sign), permission, those of signers.
+int cmd_release_check(struct cmd_release_edit *edit, struct err *e) __attribute__((nonnull));
+
+// Changing targets, while others may do the same:
+//
+//     int r = cmd_release_begin(&edit, e);
+//     while (r == CMD_RELEASE_CHANGE) {
+//         …change edit.content, set edit.changed; on failure return -1…
+//         r = cmd_release_put(&edit, e);
+//     }
+//     return r;
+//
+// begin takes what is current, or what waits for signatures; put signs, publishes, and says what
+// became of it. CMD_RELEASE_CHANGE from put: others were faster, and the change is to be made again
+// on top of theirs. Kinds: pending (signatures of others are missing; the document waits in
+// DIR/pending), conflict, those of source and signers.
+enum { CMD_RELEASE_CHANGE = 1 };
+int cmd_release_begin(struct cmd_release_edit *edit, struct err *e) __attribute__((nonnull));
+int cmd_release_put(struct cmd_release_edit *edit, struct err *e) __attribute__((nonnull));
+// Prints the document of --json, or hands it out (edit->answer). Borrowed.
+void cmd_release_say(const struct cmd_release_edit *edit, json_t *said) __attribute__((nonnull));
 // Publishes a document that has all signatures.
 int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e)
     __attribute__((nonnull));

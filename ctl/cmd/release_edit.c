@@ -3,6 +3,7 @@
 // The one way in which targets change; see release.h.
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -33,16 +34,11 @@ int cmd_release_open(struct cmd_release_edit *edit, const struct cmd_context *co
     return cmd_source_open(context, args, edit->workspace, CMD_SOURCE_NEEDED, &edit->source, e);
 }
 
-void cmd_release_close(struct cmd_release_edit *edit) {
-    cmd_source_free(edit->source);
-    edit->source = NULL;
-    json_decref(edit->said);
-    edit->said = NULL;
-}
-
 // One attempt: what is current, what waits, and what comes next.
-struct attempt {
+struct cmd_release_attempt {
+    int lock;                          // of what is pending
     struct cmd_document current, next; // content NULL: there is none
+    json_t *content;                   // being changed
     struct keys_role keys;
     struct cmd_keyring ring;
     struct cmd_quorum quorum;
@@ -52,19 +48,37 @@ struct attempt {
     size_t added; // signatures made here
 };
 
-static void own_drop_attempt(struct attempt *a) {
+static void own_drop_attempt(struct cmd_release_attempt *a) {
     cmd_document_clear(&a->current);
     cmd_document_clear(&a->next);
     cmd_keyring_clear(&a->ring);
+    json_decref(a->content);
+    own_drop_fd(&a->lock);
 }
 
-static int find_keys(const struct cmd_release_edit *edit, struct attempt *a, struct err *e) {
+static void drop_attempt(struct cmd_release_edit *edit) {
+    if (edit->attempt)
+        own_drop_attempt(edit->attempt);
+    free(edit->attempt);
+    edit->attempt = NULL;
+    edit->content = NULL;
+}
+
+void cmd_release_close(struct cmd_release_edit *edit) {
+    drop_attempt(edit);
+    cmd_source_free(edit->source);
+    edit->source = NULL;
+    json_decref(edit->said);
+    edit->said = NULL;
+}
+
+static int find_keys(const struct cmd_release_edit *edit, struct keys_role *ret, struct err *e) {
     OWN(root) struct keys_root *root = NULL;
     OWN(document) struct cmd_document targets = CMD_DOCUMENT_NONE;
     if (cmd_workspace_root(edit->workspace, &root, e) < 0)
         return -1;
-    a->keys = *keys_root_role(root, KEYS_ROOT_ROLE_TARGETS);
-    if (a->keys.n_keys == 0)
+    *ret = *keys_root_role(root, KEYS_ROOT_ROLE_TARGETS);
+    if (ret->n_keys == 0)
         return err_set(e, &err_not_found,
                        "the root has no role targets; edgectl key rotate targets gives it a key, "
                        "and timestamp and snapshot need one each as well");
@@ -72,11 +86,12 @@ static int find_keys(const struct cmd_release_edit *edit, struct attempt *a, str
         return 0;
     if (cmd_source_current(edit->source, "targets", &targets, e) < 0)
         return -1;
-    return cmd_pending_role(targets.content, edit->role, &a->keys, e);
+    return cmd_pending_role(targets.content, edit->role, ret, e);
 }
 
 // What somebody began, unless others published since: then it could never follow.
-static int take_pending(const struct cmd_release_edit *edit, struct attempt *a, struct err *e) {
+static int take_pending(const struct cmd_release_edit *edit, struct cmd_release_attempt *a,
+                        struct err *e) {
     (void)snprintf(a->name, sizeof a->name, "%s.json", edit->role);
     if (cmd_pending_load(edit->workspace, a->name, &a->next, e) < 0)
         return -1;
@@ -96,7 +111,7 @@ static int take_pending(const struct cmd_release_edit *edit, struct attempt *a, 
     return cmd_pending_remove(edit->workspace, a->name, e);
 }
 
-static int make_next(const struct cmd_release_edit *edit, struct attempt *a, json_t *content,
+static int make_next(const struct cmd_release_edit *edit, struct cmd_release_attempt *a,
                      struct err *e) {
     uint64_t now = a->current.content ? a->current.header.version : 0;
     struct keys_header header = {.version = now + 1};
@@ -116,9 +131,9 @@ static int make_next(const struct cmd_release_edit *edit, struct attempt *a, jso
     if (cmd_workspace_expires(edit->args, header.issued_s, REPO_TARGETS_EXPIRES_DEFAULT_S,
                               &header.expires_s, e) < 0)
         return -1;
-    if (json_object_set_new(content, "previous", json_integer((json_int_t)now)) < 0)
+    if (json_object_set_new(a->content, "previous", json_integer((json_int_t)now)) < 0)
         return err_set(e, &err_memory, "changing targets: no memory");
-    if (cmd_document_make(content, &header, edit->role, &made, e) < 0)
+    if (cmd_document_make(a->content, &header, edit->role, &made, e) < 0)
         return -1;
     cmd_document_clear(&a->next);
     a->next = made;
@@ -131,60 +146,85 @@ static int make_next(const struct cmd_release_edit *edit, struct attempt *a, jso
     return 0;
 }
 
-// CMD_RELEASE_SAME: there is nothing to change, and nothing waits.
-static int change(const struct cmd_release_edit *edit, struct attempt *a, struct err *e) {
-    OWN(json) json_t *content = NULL;
-    const struct cmd_document *base = a->waited ? &a->next : &a->current;
+static int begin(const struct cmd_release_edit *edit, struct cmd_release_attempt *a,
+                 struct err *e) {
     struct keys_header header;
-    if ((base->content
-             ? repo_targets_parse(base->envelope.signed_part, edit->role, &content, &header, e)
-             : repo_targets_new(&content, e)) < 0)
-        return -1;
-    int r = edit->change(edit->data, content, e);
-    if (r < 0)
-        return -1;
-    if (r == CMD_RELEASE_SAME)
-        return a->waited ? 0 : CMD_RELEASE_SAME;
-    return make_next(edit, a, content, e);
-}
-
-static int prepare(const struct cmd_release_edit *edit, struct attempt *a, struct err *e) {
-    if (cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, a, e) < 0 ||
+    if (cmd_pending_lock(edit->workspace, &a->lock, e) < 0 ||
+        cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, &a->keys, e) < 0 ||
         cmd_source_current(edit->source, edit->role, &a->current, e) < 0 ||
         take_pending(edit, a, e) < 0 || cmd_keyring_open(edit->workspace, &a->ring, e) < 0)
         return -1;
-    int r = change(edit, a, e);
-    if (r != 0)
-        return r;
-    if (cmd_quorum_of_role(&a->next, a->name, edit->role, &a->keys, &a->quorum, e) < 0)
+    const struct cmd_document *base = a->waited ? &a->next : &a->current;
+    return base->content
+               ? repo_targets_parse(base->envelope.signed_part, edit->role, &a->content, &header, e)
+               : repo_targets_new(&a->content, e);
+}
+
+int cmd_release_begin(struct cmd_release_edit *edit, struct err *e) {
+    drop_attempt(edit);
+    edit->attempt = calloc(1, sizeof *edit->attempt);
+    if (!edit->attempt)
+        return err_set(e, &err_memory, "changing targets: no memory");
+    edit->attempt->lock = -1;
+    if (begin(edit, edit->attempt, e) < 0)
         return -1;
-    const struct cmd_quorum_hand hand = {.context = edit->context,
-                                         .args = edit->args,
-                                         .passphrase = cmd_source_passphrase(edit->source),
-                                         .workspace = edit->workspace,
-                                         .key_option = edit->key_option};
+    edit->content = edit->attempt->content;
+    edit->changed = false;
+    return CMD_RELEASE_CHANGE;
+}
+
+static struct cmd_quorum_hand hand_of(const struct cmd_release_edit *edit) {
+    return (struct cmd_quorum_hand){.context = edit->context,
+                                    .args = edit->args,
+                                    .passphrase = cmd_source_passphrase(edit->source),
+                                    .workspace = edit->workspace,
+                                    .key_option = edit->key_option};
+}
+
+static int sign(const struct cmd_release_edit *edit, struct cmd_release_attempt *a, struct err *e) {
+    const struct cmd_quorum_hand hand = hand_of(edit);
+    if ((edit->changed && make_next(edit, a, e) < 0) ||
+        cmd_quorum_of_role(&a->next, a->name, edit->role, &a->keys, &a->quorum, e) < 0)
+        return -1;
     return cmd_quorum_sign(&a->quorum, &a->next, a->name, &hand, &a->added, e);
+}
+
+int cmd_release_check(struct cmd_release_edit *edit, struct err *e) {
+    struct cmd_quorum quorum = {.n = 1};
+    const struct cmd_quorum_hand hand = hand_of(edit);
+    quorum.parts[0].whose = edit->role;
+    if (cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, &quorum.parts[0].role, e) < 0)
+        return -1;
+    return cmd_quorum_check(&quorum, edit->role, &hand, e);
 }
 
 // ── What became of it ────────────────────────────────────────────────────────────────────────────
 
-static int tell_json(const struct cmd_release_edit *edit, const struct attempt *a,
+void cmd_release_say(const struct cmd_release_edit *edit, json_t *said) {
+    if (!edit->answer) {
+        cmd_print_json(said);
+        return;
+    }
+    json_decref(*edit->answer);
+    *edit->answer = json_incref(said);
+}
+
+static int tell_json(const struct cmd_release_edit *edit, const struct cmd_release_attempt *a,
                      const char *outcome, const json_t *changes, struct err *e) {
     const struct cmd_document *document = a->next.content ? &a->next : &a->current;
     OWN(json)
-    json_t *said = json_pack("{s:s,s:s,s:I,s:O*,s:O*,s:o*}", "outcome", outcome, "role", edit->role,
-                             "metadata_version",
-                             (json_int_t)(document->content ? document->header.version : 0),
-                             "changes", changes, "bundles", edit->said, "signatures",
-                             a->next.content ? cmd_quorum_json(&a->quorum, &a->ring) : NULL);
-    if (!said)
+    json_t *said = json_pack(
+        "{s:s,s:s,s:I,s:O*,s:o*}", "outcome", outcome, "role", edit->role, "metadata_version",
+        (json_int_t)(document->content ? document->header.version : 0), "changes", changes,
+        "signatures", a->next.content ? cmd_quorum_json(&a->quorum, &a->ring) : NULL);
+    if (!said || (edit->said && json_object_update(said, edit->said) < 0))
         return err_set(e, &err_memory, "printing: no memory");
-    cmd_print_json(said);
+    cmd_release_say(edit, said);
     return 0;
 }
 
-static int tell(const struct cmd_release_edit *edit, const struct attempt *a, const char *outcome,
-                struct err *e) {
+static int tell(const struct cmd_release_edit *edit, const struct cmd_release_attempt *a,
+                const char *outcome, struct err *e) {
     OWN(json) json_t *changes = NULL;
     const struct cmd_document *before = a->current.content ? &a->current : NULL;
     if (a->next.content && cmd_describe_changes(before, &a->next, &a->ring, &changes, e) < 0)
@@ -202,7 +242,7 @@ static int tell(const struct cmd_release_edit *edit, const struct attempt *a, co
     return 0;
 }
 
-static int wait_for_others(const struct cmd_release_edit *edit, const struct attempt *a,
+static int wait_for_others(const struct cmd_release_edit *edit, const struct cmd_release_attempt *a,
                            struct err *e) {
     char text[256];
     if ((a->changed || a->added > 0) && cmd_pending_save(edit->workspace, a->name, &a->next, e) < 0)
@@ -222,61 +262,58 @@ static bool is_conflict(const struct err *why) {
 }
 
 enum { ATTEMPT_LOST = 2 };
-static int attempt(struct cmd_release_edit *edit, struct err *e) {
-    OWN(attempt) struct attempt a = {.changed = false};
-    OWN(fd) int lock = -1;
+static int publish(struct cmd_release_edit *edit, struct cmd_release_attempt *a, struct err *e) {
     struct err why = ERR_NONE;
     bool same = false;
-    int r = cmd_pending_lock(edit->workspace, &lock, e);
-    if (r == 0)
-        r = prepare(edit, &a, e);
-    if (r != 0)
-        return r < 0 ? -1 : tell(edit, &a, "unchanged", e);
-    if (!cmd_quorum_holds(&a.quorum))
-        return wait_for_others(edit, &a, e);
-    if (cmd_source_put(edit->source, edit->role, &a.next, &same, &why) < 0) {
+    if (!edit->changed && !a->waited)
+        return tell(edit, a, "unchanged", e);
+    if (sign(edit, a, e) < 0)
+        return -1;
+    if (!cmd_quorum_holds(&a->quorum))
+        return wait_for_others(edit, a, e);
+    if (cmd_source_put(edit->source, edit->role, &a->next, &same, &why) < 0) {
         if (is_conflict(&why)) {
             (void)err_set(e, &err_conflict, "%s", why.text);
             return ATTEMPT_LOST;
         }
         // Others' signatures are not to be lost for a controller that is away.
         struct err ignored = ERR_NONE;
-        if (a.waited)
-            (void)cmd_pending_save(edit->workspace, a.name, &a.next, &ignored);
+        if (a->waited)
+            (void)cmd_pending_save(edit->workspace, a->name, &a->next, &ignored);
         return err_set(e, why.kind, "%s", why.text);
     }
-    if (a.waited && cmd_pending_remove(edit->workspace, a.name, e) < 0)
+    if (a->waited && cmd_pending_remove(edit->workspace, a->name, e) < 0)
         return -1;
     // What was published counts as seen: nothing older is taken from now on.
     if (cmd_source_refresh(edit->source, e) < 0)
         return -1;
-    return tell(edit, &a, "published", e);
+    return tell(edit, a, "published", e);
 }
 
-int cmd_release_run(struct cmd_release_edit *edit, struct err *e) {
-    for (int i = 1; i < CMD_RELEASE_TRIES; i++) {
-        int r = attempt(edit, e);
-        if (r != ATTEMPT_LOST)
-            return r;
-        err_clear(e);
-        ctl_term_pause(100U * (unsigned)i);
-    }
-    return attempt(edit, e) == 0 ? 0 : -1;
+int cmd_release_put(struct cmd_release_edit *edit, struct err *e) {
+    int r = publish(edit, edit->attempt, e);
+    drop_attempt(edit);
+    if (r != ATTEMPT_LOST)
+        return r;
+    if (++edit->lost == CMD_RELEASE_TRIES)
+        return -1;
+    err_clear(e);
+    ctl_term_pause(100U * (unsigned)edit->lost);
+    return cmd_release_begin(edit, e);
 }
 
 // ── A document that has all signatures ───────────────────────────────────────────────────────────
 
 int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e) {
-    OWN(attempt) struct attempt a = {.changed = false};
-    OWN(json) json_t *content = NULL;
+    OWN(attempt) struct cmd_release_attempt a = {.lock = -1};
     struct keys_header header;
     bool same = false;
     char text[256];
     int r = cmd_document_read(AT_FDCWD, path, &a.next, e);
     if (r != 0)
         return r < 0 ? -1 : err_set(e, &err_not_found, "there is no file %s", path);
-    if (repo_targets_parse(a.next.envelope.signed_part, path, &content, &header, e) < 0 ||
-        cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, &a, e) < 0 ||
+    if (repo_targets_parse(a.next.envelope.signed_part, path, &a.content, &header, e) < 0 ||
+        cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, &a.keys, e) < 0 ||
         cmd_source_current(edit->source, edit->role, &a.current, e) < 0 ||
         cmd_keyring_open(edit->workspace, &a.ring, e) < 0 ||
         cmd_quorum_of_role(&a.next, path, edit->role, &a.keys, &a.quorum, e) < 0)

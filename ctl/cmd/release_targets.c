@@ -53,65 +53,71 @@ const struct opt cmd_release_delegate_options[] = {
     CMD_OPTION_JSON,
     CMD_OPTION_END};
 
-static int delegate(void *data, json_t *content, struct err *e);
-
-static int run(void *context, const struct opt_args *args,
-               int (*change)(void *data, json_t *content, struct err *e), void *data,
-               struct err *e) {
-    OWN(release_edit) struct cmd_release_edit edit = {.change = change, .data = data};
-    edit.key_option = change == delegate ? "sign-key" : NULL; // --key: whom to delegate to
-    if (cmd_release_open(&edit, context, args, e) < 0)
-        return -1;
-    return cmd_release_run(&edit, e);
-}
-
 // ── floor ────────────────────────────────────────────────────────────────────────────────────────
 
-static int raise_floors(void *data, json_t *content, struct err *e) {
-    const struct opt_args *args = data;
-    bool changed = false;
-    for (size_t i = 0; i < opt_operands(args); i++) {
-        const char *text = opt_operand(args, i);
-        char component[BUNDLE_NAME_MAX + 1];
-        size_t len = strcspn(text, "=");
-        uint64_t floor = 0;
-        if (!text[len] || len == 0 || len > BUNDLE_NAME_MAX)
-            return err_set(e, &err_usage, "expected COMPONENT=N, found \"%.80s\"", text);
-        (void)snprintf(component, sizeof component, "%.*s", (int)len, text);
-        if (!text_is_name(component, BUNDLE_NAME_MAX))
-            return err_set(e, &err_usage, "\"%s\" is no name of a component", component);
-        if (num_parse_u64(text + len + 1, component, 0, KEYS_VERSION_MAX, &floor, e) < 0)
-            return -1;
-        int r = repo_targets_floor(content, component, floor, e);
-        if (r < 0)
-            return -1;
-        changed = changed || r == 0;
+static int raise_floor(struct cmd_release_edit *edit, const char *text, struct err *e) {
+    char component[BUNDLE_NAME_MAX + 1];
+    size_t len = strcspn(text, "=");
+    uint64_t floor = 0;
+    if (!text[len] || len == 0 || len > BUNDLE_NAME_MAX)
+        return err_set(e, &err_usage, "expected COMPONENT=N, found \"%.80s\"", text);
+    (void)snprintf(component, sizeof component, "%.*s", (int)len, text);
+    if (!text_is_name(component, BUNDLE_NAME_MAX))
+        return err_set(e, &err_usage, "\"%s\" is no name of a component", component);
+    if (num_parse_u64(text + len + 1, component, 0, KEYS_VERSION_MAX, &floor, e) < 0)
+        return -1;
+    int r = repo_targets_floor(edit->content, component, floor, e);
+    edit->changed = edit->changed || r == 0;
+    return r < 0 ? -1 : 0;
+}
+
+static int raise_floors(struct cmd_release_edit *edit, struct err *e) {
+    int r = cmd_release_begin(edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        for (size_t i = 0; i < opt_operands(edit->args); i++)
+            if (raise_floor(edit, opt_operand(edit->args, i), e) < 0)
+                return -1;
+        r = cmd_release_put(edit, e);
     }
-    return changed ? 0 : CMD_RELEASE_SAME;
+    return r;
 }
 
 int cmd_release_floor(void *context, const struct opt_args *args, struct err *e) {
-    return run(context, args, raise_floors, (void *)args, e) < 0 ? err_prefix(e, "raising floors")
-                                                                 : 0;
+    OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
+    if (cmd_release_open(&edit, context, args, e) < 0 || raise_floors(&edit, e) < 0)
+        return err_prefix(e, "raising floors");
+    return 0;
 }
 
 // ── withdraw ─────────────────────────────────────────────────────────────────────────────────────
 
-static int withdraw(void *data, json_t *content, struct err *e) {
-    const struct opt_args *args = data;
-    size_t n = 0;
-    struct err why = ERR_NONE;
-    int r = repo_targets_withdraw(content, opt_operand(args, 0), opt_operand(args, 1), &n, &why);
-    // Withdrawn before, as far as one can tell: the command can be repeated.
-    if (r < 0 && err_is(&why, &err_not_found))
-        return CMD_RELEASE_SAME;
-    return r < 0 ? err_set(e, why.kind, "%s", why.text) : 0;
+// What is not there was withdrawn before, as far as one can tell: the command can be repeated.
+static int unless_gone(int r, const struct err *why, struct cmd_release_edit *edit, struct err *e) {
+    if (r < 0 && !err_is(why, &err_not_found))
+        return err_set(e, why->kind, "%s", why->text);
+    edit->changed = r >= 0;
+    return 0;
+}
+
+static int withdraw(struct cmd_release_edit *edit, struct err *e) {
+    int r = cmd_release_begin(edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        size_t n = 0;
+        struct err why = ERR_NONE;
+        int gone = repo_targets_withdraw(edit->content, opt_operand(edit->args, 0),
+                                         opt_operand(edit->args, 1), &n, &why);
+        if (unless_gone(gone, &why, edit, e) < 0)
+            return -1;
+        r = cmd_release_put(edit, e);
+    }
+    return r;
 }
 
 int cmd_release_withdraw(void *context, const struct opt_args *args, struct err *e) {
-    return run(context, args, withdraw, (void *)args, e) < 0
-               ? err_prefix(e, "withdrawing %s %s", opt_operand(args, 0), opt_operand(args, 1))
-               : 0;
+    OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
+    if (cmd_release_open(&edit, context, args, e) < 0 || withdraw(&edit, e) < 0)
+        return err_prefix(e, "withdrawing %s %s", opt_operand(args, 0), opt_operand(args, 1));
+    return 0;
 }
 
 // ── delegate and undelegate ──────────────────────────────────────────────────────────────────────
@@ -170,44 +176,63 @@ static int read_delegation(const struct opt_args *args, struct delegation *d, st
                      e);
 }
 
-static int delegate(void *data, json_t *content, struct err *e) {
-    const struct delegation *d = data;
-    int r = repo_targets_delegate(content, &d->to, e);
-    return r == REPO_TARGETS_SAME ? CMD_RELEASE_SAME : r;
+static int delegate(struct cmd_release_edit *edit, const struct repo_targets_delegation *to,
+                    struct err *e) {
+    int r = cmd_release_begin(edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        int done = repo_targets_delegate(edit->content, to, e);
+        if (done < 0)
+            return -1;
+        edit->changed = done == 0;
+        r = cmd_release_put(edit, e);
+    }
+    return r;
 }
 
 int cmd_release_delegate(void *context, const struct opt_args *args, struct err *e) {
+    // --key says whom to delegate to.
+    OWN(release_edit) struct cmd_release_edit edit = {.key_option = "sign-key"};
     struct delegation d = {.to = {.name = NULL}};
-    if (read_delegation(args, &d, e) < 0 || run(context, args, delegate, &d, e) < 0)
+    if (read_delegation(args, &d, e) < 0 || cmd_release_open(&edit, context, args, e) < 0 ||
+        delegate(&edit, &d.to, e) < 0)
         return err_prefix(e, "delegating to %s", opt_operand(args, 0));
     return 0;
 }
 
-static int undelegate(void *data, json_t *content, struct err *e) {
-    const struct opt_args *args = data;
-    struct err why = ERR_NONE;
-    int r = repo_targets_undelegate(content, opt_operand(args, 0), &why);
-    if (r < 0 && err_is(&why, &err_not_found))
-        return CMD_RELEASE_SAME;
-    return r < 0 ? err_set(e, why.kind, "%s", why.text) : 0;
+static int undelegate(struct cmd_release_edit *edit, struct err *e) {
+    int r = cmd_release_begin(edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        struct err why = ERR_NONE;
+        int gone = repo_targets_undelegate(edit->content, opt_operand(edit->args, 0), &why);
+        if (unless_gone(gone, &why, edit, e) < 0)
+            return -1;
+        r = cmd_release_put(edit, e);
+    }
+    return r;
 }
 
 int cmd_release_undelegate(void *context, const struct opt_args *args, struct err *e) {
-    return run(context, args, undelegate, (void *)args, e) < 0
-               ? err_prefix(e, "ending the delegation to %s", opt_operand(args, 0))
-               : 0;
+    OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
+    if (cmd_release_open(&edit, context, args, e) < 0 || undelegate(&edit, e) < 0)
+        return err_prefix(e, "ending the delegation to %s", opt_operand(args, 0));
+    return 0;
 }
 
 // ── renew ────────────────────────────────────────────────────────────────────────────────────────
 
 // Version and dates change, which is what it is for.
-static int nothing(void *data, json_t *content, struct err *e) {
-    (void)data;
-    (void)content;
-    (void)e;
-    return 0;
+static int renew(struct cmd_release_edit *edit, struct err *e) {
+    int r = cmd_release_begin(edit, e);
+    while (r == CMD_RELEASE_CHANGE) {
+        edit->changed = true;
+        r = cmd_release_put(edit, e);
+    }
+    return r;
 }
 
 int cmd_release_renew(void *context, const struct opt_args *args, struct err *e) {
-    return run(context, args, nothing, NULL, e) < 0 ? err_prefix(e, "renewing targets") : 0;
+    OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
+    if (cmd_release_open(&edit, context, args, e) < 0 || renew(&edit, e) < 0)
+        return err_prefix(e, "renewing targets");
+    return 0;
 }
