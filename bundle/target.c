@@ -12,6 +12,7 @@
 struct bundle_target *bundle_target_set(struct bundle_target *ret, const char *name,
                                         const char *release, const struct keys_digest *id) {
     assert(strlen(name) < sizeof ret->name && strlen(release) < sizeof ret->release);
+    *ret = (struct bundle_target){.name = ""};
     (void)snprintf(ret->name, sizeof ret->name, "%s", name);
     (void)snprintf(ret->release, sizeof ret->release, "%s", release);
     (void)keys_digest_hex(id, ret->id);
@@ -51,7 +52,7 @@ static bool take_id(const char *path, char ret[static KEYS_DIGEST_HEX]) {
 
 int bundle_target_parse(const char *path, struct bundle_target *ret, struct err *e) {
     char shown[128];
-    struct bundle_target target;
+    struct bundle_target target = {.name = ""};
     const char *at = path;
     if (!take_name(&at, target.name, BUNDLE_NAME_MAX) ||
         !take_name(&at, target.release, BUNDLE_RELEASE_MAX) || !take_id(at, target.id))

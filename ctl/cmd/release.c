@@ -88,8 +88,8 @@ struct batch {
 // What devices would refuse is not published: the limits of a delegation.
 static int judge(const json_t *delegation, const struct bundle_manifest_view *view,
                  const struct repo_target *target, const char *role, struct err *e) {
-    char path[REPO_TARGET_PATH_BYTES];
-    if (!repo_targets_matches(delegation, repo_target_path(target, path)))
+    char path[BUNDLE_TARGET_PATH_BYTES];
+    if (!repo_targets_matches(delegation, bundle_target_path(&target->bundle, path)))
         return err_set(e, &err_delegation, "the role %s is not trusted for %s", role, path);
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *component = &view->components[i];

@@ -154,8 +154,9 @@ static int put_target(struct cmd_source *s, const struct cmd_bundle_file *file,
     if (r < 0)
         return -1;
     *ret_created = r == 0;
-    *ret = json_pack("{s:s,s:s,s:I,s:s}", "name", target->name, "version", target->release, "size",
-                     (json_int_t)file->state.size, "id", target->id);
+    *ret = json_pack("{s:s,s:s,s:I,s:s}", "name", target->bundle.name, "version",
+                     target->bundle.release, "size", (json_int_t)file->state.size, "id",
+                     target->bundle.id);
     return *ret ? 0 : err_set(e, &err_memory, "publishing: no memory");
 }
 

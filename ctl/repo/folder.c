@@ -195,7 +195,7 @@ static int has_file(const struct repo_folder *folder, const struct repo_target *
                     const char *hash, struct err *e) {
     char file[REPO_TARGET_FILE_BYTES];
     struct stat st;
-    int found = fs_stat(folder->targets, repo_target_file(target, hash, file), &st, e);
+    int found = fs_stat(folder->targets, repo_target_file(&target->bundle, hash, file), &st, e);
     if (found < 0 && err_is(e, &err_not_found)) { // a folder on the way is missing
         err_clear(e);
         found = FS_ABSENT;
@@ -207,7 +207,7 @@ static int has_file(const struct repo_folder *folder, const struct repo_target *
 
 int repo_folder_has_target(const struct repo_folder *folder, const struct repo_target *target,
                            struct err *e) {
-    int found = has_file(folder, target, target->id, e);
+    int found = has_file(folder, target, target->bundle.id, e);
     return found == 0 ? has_file(folder, target, target->sha256, e) : found;
 }
 
@@ -215,25 +215,25 @@ static int make_dirs(const struct repo_folder *folder, const struct repo_target 
                      struct err *e) {
     char path[REPO_TARGET_FILE_BYTES];
     OWN(fd) int parent = -1;
-    (void)snprintf(path, sizeof path, "%s/%s", target->name, target->release);
-    if (fs_make_dir(folder->targets, target->name, REPO_FOLDER_DIR_MODE, e) < 0 ||
+    (void)snprintf(path, sizeof path, "%s/%s", target->bundle.name, target->bundle.release);
+    if (fs_make_dir(folder->targets, target->bundle.name, REPO_FOLDER_DIR_MODE, e) < 0 ||
         fs_sync(folder->targets, e) < 0 ||
         fs_make_dir(folder->targets, path, REPO_FOLDER_DIR_MODE, e) < 0 ||
-        fs_open_dir(folder->targets, target->name, &parent, e) < 0)
+        fs_open_dir(folder->targets, target->bundle.name, &parent, e) < 0)
         return -1;
     return fs_sync(parent, e);
 }
 
 int repo_folder_put_target(const struct repo_folder *folder, const struct repo_target *target,
                            struct slice part, struct err *e) {
-    const char *const hashes[] = {target->id, target->sha256};
+    const char *const hashes[] = {target->bundle.id, target->sha256};
     struct keys_digest id;
     char hex[KEYS_DIGEST_HEX];
     keys_digest_of(part.data, part.len, &id);
-    if (part.len != target->length || strcmp(keys_digest_hex(&id, hex), target->id) != 0 ||
+    if (part.len != target->length || strcmp(keys_digest_hex(&id, hex), target->bundle.id) != 0 ||
         strcmp(keys_digest_sha256(part.data, part.len, hex), target->sha256) != 0)
-        return err_set(e, &err_digest_mismatch, "%s %s: not the bytes of this target", target->name,
-                       target->release);
+        return err_set(e, &err_digest_mismatch, "%s %s: not the bytes of this target",
+                       target->bundle.name, target->bundle.release);
     int there = repo_folder_has_target(folder, target, e);
     if (there <= 0)
         return there < 0 ? -1 : REPO_FOLDER_SAME;
@@ -241,8 +241,8 @@ int repo_folder_put_target(const struct repo_folder *folder, const struct repo_t
         return -1;
     for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++) {
         char path[REPO_TARGET_FILE_BYTES];
-        if (fs_replace(folder->targets, repo_target_file(target, hashes[i], path), part.data,
-                       part.len, REPO_FOLDER_FILE_MODE, e) < 0)
+        if (fs_replace(folder->targets, repo_target_file(&target->bundle, hashes[i], path),
+                       part.data, part.len, REPO_FOLDER_FILE_MODE, e) < 0)
             return -1;
     }
     return 0;

@@ -90,15 +90,11 @@ int repo_folder_read(const struct repo_folder *folder, const char *role, struct 
 const json_t *repo_folder_targets(const struct repo_folder *folder, const char *role)
     __attribute__((nonnull));
 
-// Whether a device that takes the current metadata finds this target: top-level targets, then
-// delegations in order, as far as their patterns match. By its path, in which the id stands; hash
-// and length are not looked at.
-bool repo_folder_names(const struct repo_folder *folder, const struct repo_target *target)
-    __attribute__((nonnull));
-// Whether the delegations on the way to a target that repo_folder_names let it have the components
-// it has: its file is read for that. Kinds: delegation, not_found (nobody names it), those of
-// keys_canon_parse, io.
-int repo_folder_allows(const struct repo_folder *folder, const struct repo_target *target,
+// Whether a device that takes the current metadata finds this target, and may install the
+// components it has: the search of keys/tuf/client.h, and every delegation on its way. Dates are
+// not looked at. 0, or REPO_FOLDER_ABSENT when nobody names it. Kinds: delegation (found, and not
+// allowed); those of tuf_client_refresh, tuf_client_find and keys_canon_parse, io.
+int repo_folder_admits(const struct repo_folder *folder, const struct bundle_target *target,
                        struct err *e) __attribute__((nonnull));
 // Puts a target's file into its place, durably. REPO_FOLDER_SAME when it is there. Kind
 // digest_mismatch when the bytes are not that target.

@@ -109,7 +109,7 @@ static int check_at_hand(const struct repo_folder *folder, const json_t *before,
             return err_set(e, &err_not_found,
                            "the targets name %s %s (%.8s), which was not uploaded; publish the "
                            "bundle first",
-                           target.name, target.release, target.id);
+                           target.bundle.name, target.bundle.release, target.bundle.id);
         if (found < 0)
             return -1;
     }

@@ -3,7 +3,7 @@
 // What a target of this repository is: the canonical signed part of one bundle's manifest, so that
 // signatures which are added, and other packings of the same contents, change nothing.
 //
-//     path    NAME/RELEASE/ID.json        bundle name, release, manifest id
+//     path    NAME/RELEASE/ID.json        bundle/target.h
 //     files   NAME/RELEASE/HASH.ID.json   below targets/, once by each hash: consistent snapshots
 //                                         put one in front, and the client chooses which
 //     entry   {"hashes":{"blake2b-256":ID,"sha256":…},"length":…}
@@ -11,17 +11,13 @@
 
 #include <jansson.h>
 
-#include "bundle/limits.h"
 #include "bundle/manifest.h"
-#include "keys/digest.h"
+#include "bundle/target.h"
 
-#define REPO_TARGET_PATH_BYTES (BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + KEYS_DIGEST_HEX + 8)
-#define REPO_TARGET_FILE_BYTES (REPO_TARGET_PATH_BYTES + KEYS_DIGEST_HEX)
+#define REPO_TARGET_FILE_BYTES (BUNDLE_TARGET_PATH_BYTES + KEYS_DIGEST_HEX)
 
 struct repo_target {
-    char name[BUNDLE_NAME_MAX + 1];
-    char release[BUNDLE_RELEASE_MAX + 1];
-    char id[KEYS_DIGEST_HEX];
+    struct bundle_target bundle;
     char sha256[KEYS_DIGEST_HEX];
     uint64_t length;
 };
@@ -32,12 +28,8 @@ struct repo_target {
 int repo_target_of(struct slice raw, const struct bundle_manifest_view *view,
                    struct repo_target *ret, struct slice *ret_part, struct err *e)
     __attribute__((nonnull));
-// Takes a path apart; ret->sha256 and length are not touched. Kind syntax.
-int repo_target_parse_path(const char *path, struct repo_target *ret, struct err *e)
-    __attribute__((nonnull));
-// Each returns ret. hash is the target's id or sha256.
-char *repo_target_path(const struct repo_target *target, char ret[static REPO_TARGET_PATH_BYTES]);
-char *repo_target_file(const struct repo_target *target, const char *hash,
+// The file below targets/ by one hash, the target's id or its sha256. Returns ret.
+char *repo_target_file(const struct bundle_target *target, const char *hash,
                        char ret[static REPO_TARGET_FILE_BYTES]) __attribute__((nonnull));
 // The entry of a targets file; the caller's, NULL without memory.
 json_t *repo_target_entry(const struct repo_target *target) __attribute__((nonnull));

@@ -125,12 +125,12 @@ int repo_targets_parse(struct slice signed_part, const char *what, json_t **ret,
 // ── Targets ──────────────────────────────────────────────────────────────────────────────────────
 
 int repo_targets_add(json_t *targets, const struct repo_target *target, struct err *e) {
-    char path[REPO_TARGET_PATH_BYTES];
+    char path[BUNDLE_TARGET_PATH_BYTES];
     OWN(json) json_t *entry = repo_target_entry(target);
     json_t *all = member(targets, "targets", json_object);
     if (!entry || !all)
         return no_memory(e);
-    const json_t *there = json_object_get(all, repo_target_path(target, path));
+    const json_t *there = json_object_get(all, bundle_target_path(&target->bundle, path));
     if (there) {
         struct repo_target same;
         if (repo_target_read(path, there, &same, e) < 0)
@@ -150,10 +150,10 @@ int repo_targets_withdraw(json_t *targets, const char *name, const char *release
     json_t *entry = NULL;
     size_t n = 0;
     json_object_foreach (before, path, entry) {
-        struct repo_target target;
+        struct bundle_target target;
         struct err ignored = ERR_NONE;
-        if (repo_target_parse_path(path, &target, &ignored) == 0 &&
-            strcmp(target.name, name) == 0 && strcmp(target.release, release) == 0)
+        if (bundle_target_parse(path, &target, &ignored) == 0 && strcmp(target.name, name) == 0 &&
+            strcmp(target.release, release) == 0)
             n += json_object_del(all, path) == 0;
     }
     if (n == 0)

@@ -14,6 +14,7 @@
 #include "ctl/serve/engine.h"
 #include "ctl/serve/repository_parts.h"
 #include "ctl/store/audit.h"
+#include "keys/kind.h"
 #include "keys/sign/signer.h"
 
 static void say(const struct serve_server *server, enum serve_say what, const char *line) {
@@ -226,29 +227,47 @@ int serve_repository_take(const struct serve_server *server, const struct bundle
                                      bundle_manifest_view(manifest), e);
 }
 
+// What devices would answer to one bundle of a release.
+static int check_bundle(const struct serve_server *server, const struct store_bundle *row,
+                        const char *policy, struct err *e) {
+    struct bundle_target target;
+    struct keys_digest id;
+    struct err why = ERR_NONE;
+    if (keys_digest_parse(row->id, "a bundle's id", &id, e) < 0)
+        return -1;
+    int found = repo_folder_admits(server->repository->folder,
+                                   bundle_target_set(&target, row->name, row->version, &id), &why);
+    if (found == 0)
+        return 0;
+    if (found == REPO_FOLDER_ABSENT)
+        return err_set(e, &err_not_published,
+                       "applying %s: the repository's targets do not name %s %s%s%s (%.8s), so "
+                       "devices would refuse it; sign them with edgectl release publish",
+                       policy, row->name, row->version, *row->variant ? " " : "", row->variant,
+                       row->id);
+    if (err_is(&why, &err_delegation))
+        return err_set(e, why.kind, "applying %s: devices would refuse %s %s (%.8s): %s", policy,
+                       row->name, row->version, row->id, why.text);
+    // What passes by itself, like want of memory, says nothing about the release.
+    if (why.kind->retry)
+        return err_set(e, why.kind, "applying %s: looking for %s %s in the repository: %s", policy,
+                       row->name, row->version, why.text);
+    return err_set(e, &err_not_published,
+                   "applying %s: the repository does not hold, so devices would not find %s %s "
+                   "(%.8s) in it: %s (edgectl root status says which file has to be signed anew)",
+                   policy, row->name, row->version, row->id, why.text);
+}
+
 int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
                            struct err *e) {
     const struct serve_engine *engine = server->engine;
     for (size_t i = 0; serve_repository_is_meant(server->repository) && i < engine->n_bundles;
          i++) {
         const struct store_bundle *row = &engine->bundles[i].row;
-        struct repo_target target = {.length = 0};
-        if (strcmp(row->name, policy->release_name) != 0 ||
-            strcmp(row->version, policy->release_version) != 0)
-            continue;
-        (void)snprintf(target.name, sizeof target.name, "%s", row->name);
-        (void)snprintf(target.release, sizeof target.release, "%s", row->version);
-        (void)snprintf(target.id, sizeof target.id, "%s", row->id);
-        if (!repo_folder_names(server->repository->folder, &target))
-            return err_set(e, &err_not_published,
-                           "applying %s: the repository's targets do not name %s %s%s%s (%.8s), so "
-                           "devices would refuse it; sign them with edgectl release publish",
-                           policy->name, row->name, row->version, *row->variant ? " " : "",
-                           row->variant, row->id);
-        struct err why = ERR_NONE;
-        if (repo_folder_allows(server->repository->folder, &target, &why) < 0)
-            return err_set(e, why.kind, "applying %s: devices would refuse %s %s (%.8s): %s",
-                           policy->name, row->name, row->version, row->id, why.text);
+        if (strcmp(row->name, policy->release_name) == 0 &&
+            strcmp(row->version, policy->release_version) == 0 &&
+            check_bundle(server, row, policy->name, e) < 0)
+            return -1;
     }
     return 0;
 }

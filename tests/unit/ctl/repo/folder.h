@@ -134,10 +134,10 @@ static inline struct repo_target place_target_of(struct place *p, const char *na
     struct err e = ERR_NONE;
     struct repo_target t = {.length = strlen(text)};
     struct keys_digest id;
-    (void)snprintf(t.name, sizeof t.name, "%s", name);
-    (void)snprintf(t.release, sizeof t.release, "%s", release);
+    (void)snprintf(t.bundle.name, sizeof t.bundle.name, "%s", name);
+    (void)snprintf(t.bundle.release, sizeof t.bundle.release, "%s", release);
     keys_digest_of(text, t.length, &id);
-    (void)keys_digest_hex(&id, t.id);
+    (void)keys_digest_hex(&id, t.bundle.id);
     (void)keys_digest_sha256(text, t.length, t.sha256);
     struct slice part = {(const uint8_t *)text, t.length};
     must(repo_folder_put_target(p->folder, &t, part, &e));
@@ -197,6 +197,11 @@ static inline uint64_t version_of(const struct place *p, const char *role) {
 static inline bool is_valid(const struct place *p, const char *role) {
     const struct repo_folder_state *state = repo_folder_find(p->folder, role);
     return state && state->valid;
+}
+
+static inline bool is_named(const struct place *p, const struct repo_target *target) {
+    struct err e = ERR_NONE;
+    return repo_folder_admits(p->folder, &target->bundle, &e) == 0;
 }
 
 // Targets of one release, published.

@@ -13,12 +13,12 @@ Test(folder, what_was_published_is_whole_and_found_by_who_opens_it) {
         for (size_t k = 0; k < 4; k++)
             cr_assert(is_valid(&p, roles[k]), "%s: %s", roles[k],
                       repo_folder_find(p.folder, roles[k])->why.text);
-        cr_assert(repo_folder_names(p.folder, &t));
+        cr_assert(is_named(&p, &t));
         cr_assert_eq(version_of(&p, "snapshot"), NOW);
         place_reopen(&p);
     }
-    t.id[0] = t.id[0] == '0' ? '1' : '0';
-    cr_assert_not(repo_folder_names(p.folder, &t));
+    t.bundle.id[0] = t.bundle.id[0] == '0' ? '1' : '0';
+    cr_assert_not(is_named(&p, &t));
 }
 
 Test(folder, a_timestamp_leads_to_bytes_and_they_to_all_others) {
@@ -83,7 +83,7 @@ Test(folder, what_was_made_from_a_version_that_is_not_current_would_undo_another
     (void)json_object_set_new(second, "previous", json_string("5"));
     cr_assert_eq(place_targets(&p, "targets", second, 6, 1 << 2), &err_conflict);
     cr_assert_eq(version_of(&p, "targets"), 5);
-    cr_assert(repo_folder_names(p.folder, &list[1]), "what came first is still there");
+    cr_assert(is_named(&p, &list[1]), "what came first is still there");
     (void)json_object_set_new(second, "previous", json_integer(5));
     cr_assert_null(place_targets(&p, "targets", second, 6, 1 << 2));
     // The folder is older than what people have: a backup was put back.
@@ -95,7 +95,7 @@ Test(folder, a_target_that_nobody_uploaded_is_not_named) {
     OWN(place) struct place p;
     struct repo_target t = begin(&p);
     struct repo_target list[] = {t, t};
-    memset(list[1].id, 'a', KEYS_DIGEST_HEX - 1);
+    memset(list[1].bundle.id, 'a', KEYS_DIGEST_HEX - 1);
     OWN(json) json_t *targets = targets_of(list, 2);
     cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_not_found);
     cr_assert_eq(version_of(&p, "targets"), 1);
@@ -105,11 +105,12 @@ Test(folder, the_bytes_of_a_target_are_its_own) {
     OWN(place) struct place p;
     struct err e = ERR_NONE;
     struct repo_target t = begin(&p);
-    const char *const hashes[] = {t.id, t.sha256};
+    const char *const hashes[] = {t.bundle.id, t.sha256};
     for (size_t i = 0; i < 2; i++) { // clients ask by either: one is not enough
         char file[REPO_TARGET_FILE_BYTES], path[REPO_TARGET_FILE_BYTES + 16];
         cr_assert_eq(repo_folder_has_target(p.folder, &t, &e), 0);
-        (void)snprintf(path, sizeof path, "targets/%s", repo_target_file(&t, hashes[i], file));
+        (void)snprintf(path, sizeof path, "targets/%s",
+                       repo_target_file(&t.bundle, hashes[i], file));
         must(fs_remove(p.dir.fd, path, &e));
         cr_assert_eq(repo_folder_has_target(p.folder, &t, &e), REPO_FOLDER_ABSENT);
         (void)place_target(&p, "app", "1.0");
@@ -202,7 +203,7 @@ Test(folder, a_lost_or_damaged_timestamp_is_made_again_from_what_lies_there) {
     must(repo_folder_renew(p.folder, &p.online, &e));
     place_reopen(&p);
     cr_assert(is_valid(&p, "timestamp") && is_valid(&p, "snapshot"));
-    cr_assert(repo_folder_names(p.folder, &t));
+    cr_assert(is_named(&p, &t));
 }
 
 Test(folder, damaged_targets_are_not_believed_and_their_version_still_counts) {
@@ -219,7 +220,7 @@ Test(folder, damaged_targets_are_not_believed_and_their_version_still_counts) {
     cr_assert_not(is_valid(&p, "targets"));
     cr_assert(err_is(&repo_folder_find(p.folder, "targets")->why, &err_bad_signature));
     cr_assert_null(repo_folder_targets(p.folder, "targets"));
-    cr_assert_not(repo_folder_names(p.folder, &t));
+    cr_assert_not(is_named(&p, &t));
     cr_assert_eq(repo_folder_next_version(p.folder, "targets", 0), 2);
 }
 
@@ -296,12 +297,12 @@ Test(folder, after_a_rotation_of_targets_the_old_ones_do_not_hold_until_they_are
     content.roles[KEYS_ROOT_ROLE_TARGETS] = role_of(8, 1, 1);
     cr_assert_null(put_root(&p, &content, 1 << 1));
     cr_assert_not(is_valid(&p, "targets"));
-    cr_assert_not(repo_folder_names(p.folder, &t));
+    cr_assert_not(is_named(&p, &t));
     OWN(json) json_t *targets = targets_of(&t, 1);
     cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_below_threshold);
     cr_assert_null(place_targets(&p, "targets", targets, 2, 1 << 8));
     cr_assert(is_valid(&p, "targets"));
-    cr_assert(repo_folder_names(p.folder, &t));
+    cr_assert(is_named(&p, &t));
 }
 
 Test(folder, what_is_made_here_is_not_taken_in_and_what_nobody_delegates_does_not_exist) {

@@ -3,6 +3,7 @@
 // Delegations of a repository in a folder: who signs a role, which target is found through which
 // role, and what a role may name.
 #include "ctl/kind.h"
+#include "keys/tuf/client.h"
 #include "tests/unit/ctl/repo/folder.h"
 
 // Top-level targets that name t and delegate by each of these, in order: name, pattern, key,
@@ -45,9 +46,9 @@ Test(folder_delegation, a_delegated_role_is_signed_by_its_keys_and_found_through
     cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
     place_reopen(&p);
     cr_assert(is_valid(&p, "models"));
-    cr_assert(repo_folder_names(p.folder, &m));
-    cr_assert(repo_folder_names(p.folder, &t));
-    cr_assert_not(repo_folder_names(p.folder, &out), "a role is trusted for its pattern only");
+    cr_assert(is_named(&p, &m));
+    cr_assert(is_named(&p, &t));
+    cr_assert_not(is_named(&p, &out), "a role is trusted for its pattern only");
 }
 
 Test(folder_delegation, what_devices_would_refuse_is_not_published) {
@@ -96,9 +97,9 @@ Test(folder_delegation, delegations_of_delegations_are_walked_from_the_top) {
     cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
     cr_assert_eq(place_targets(&p, "inner", named, 1, 1 << 9), &err_below_threshold);
     cr_assert_null(place_targets(&p, "inner", named, 1, 1 << 10));
-    cr_assert(repo_folder_names(p.folder, &m));
+    cr_assert(is_named(&p, &m));
     place_reopen(&p);
-    cr_assert(is_valid(&p, "inner") && repo_folder_names(p.folder, &m));
+    cr_assert(is_valid(&p, "inner") && is_named(&p, &m));
 }
 
 // Publishes a target with these components by the role models; what its delegations say to it.
@@ -109,8 +110,7 @@ static const struct err_kind *allowed(struct place *p, uint64_t version, const c
     struct repo_target m = place_target_of(p, "m", "1", text);
     OWN(json) json_t *named = targets_of(&m, 1);
     cr_assert_null(place_targets(p, "models", named, version, 1 << 9));
-    cr_assert(repo_folder_names(p->folder, &m));
-    return repo_folder_allows(p->folder, &m, &e) < 0 ? e.kind : NULL;
+    return repo_folder_admits(p->folder, &m.bundle, &e) < 0 ? e.kind : NULL;
 }
 
 Test(folder_delegation, a_delegation_allows_its_components_and_programs_only_when_it_says_so) {
@@ -143,27 +143,29 @@ Test(folder_delegation, a_delegation_allows_its_components_and_programs_only_whe
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         cr_assert_eq(allowed(&p, i + 1, rows[i].components), rows[i].kind, "row %zu", i);
     // The top level names what it likes; and what nobody names nobody allows.
-    must(repo_folder_allows(p.folder, &t, &e));
-    t.id[0] = t.id[0] == '0' ? '1' : '0';
-    cr_assert_lt(repo_folder_allows(p.folder, &t, &e), 0);
-    cr_assert(err_is(&e, &err_not_found));
+    must(repo_folder_admits(p.folder, &t.bundle, &e));
+    t.bundle.id[0] = t.bundle.id[0] == '0' ? '1' : '0';
+    cr_assert_eq(repo_folder_admits(p.folder, &t.bundle, &e), REPO_FOLDER_ABSENT);
 }
 
 Test(folder_delegation, a_terminating_delegation_ends_the_search_and_an_absent_role_does_too) {
     OWN(place) struct place p;
     const struct wish wishes[] = {{"first", "m/*/*", 9, true}, {"second", "m/*/*", 10, false}};
+    struct err e = ERR_NONE;
     struct repo_target t = begin(&p);
     struct repo_target m = place_target(&p, "m", "1");
     delegate(&p, &t, 2, wishes, 2);
     OWN(json) json_t *named = targets_of(&m, 1);
     OWN(json) json_t *none = targets_of(NULL, 0);
     cr_assert_null(place_targets(&p, "second", named, 1, 1 << 10));
-    cr_assert_not(repo_folder_names(p.folder, &m), "first is not there yet");
+    cr_assert_lt(repo_folder_admits(p.folder, &m.bundle, &e), 0);
+    cr_assert(err_is(&e, &err_not_found), "first is not there yet: %s", e.text);
+    err_clear(&e);
     cr_assert_null(place_targets(&p, "first", none, 1, 1 << 9));
-    cr_assert_not(repo_folder_names(p.folder, &m), "first terminates");
+    cr_assert_eq(repo_folder_admits(p.folder, &m.bundle, &e), REPO_FOLDER_ABSENT);
     const struct wish open[] = {{"first", "m/*/*", 9, false}, {"second", "m/*/*", 10, false}};
     delegate(&p, &t, 3, open, 2);
-    cr_assert(repo_folder_names(p.folder, &m));
+    cr_assert(is_named(&p, &m));
 }
 
 Test(folder_delegation,
@@ -176,7 +178,7 @@ Test(folder_delegation,
     OWN(json) json_t *models = targets_of(&m, 1);
     cr_assert_null(place_targets(&p, "models", models, 1, 1 << 9));
     delegate(&p, &t, 3, NULL, 0);
-    cr_assert_not(repo_folder_names(p.folder, &m));
+    cr_assert_not(is_named(&p, &m));
     cr_assert_null(repo_folder_find(p.folder, "models"));
     char file[64];
     (void)snprintf(file, sizeof file, "%llu.snapshot.json",
@@ -184,4 +186,49 @@ Test(folder_delegation,
     OWN(json) json_t *snapshot = place_json(&p, file);
     cr_assert_not_null(json_object_get(json_object_get(json_object_get(snapshot, "signed"), "meta"),
                                        "models.json"));
+}
+
+// TUF_ROLES_PER_SEARCH_MAX roles for one pattern, each signed and empty but for the last.
+static struct repo_target search_through(struct place *p, size_t roles) {
+    struct wish wishes[TUF_ROLES_PER_SEARCH_MAX + 1];
+    char names[TUF_ROLES_PER_SEARCH_MAX + 1][24];
+    struct repo_target t = begin(p);
+    struct repo_target m = place_target(p, "m", "1");
+    OWN(json) json_t *none = targets_of(NULL, 0);
+    OWN(json) json_t *named = targets_of(&m, 1);
+    for (size_t i = 0; i < roles; i++) {
+        (void)snprintf(names[i], sizeof names[i], "r%zu", i);
+        wishes[i] = (struct wish){names[i], "m/*/*", 9, false};
+    }
+    delegate(p, &t, 2, wishes, roles);
+    for (size_t i = 0; i < roles; i++)
+        cr_assert_null(place_targets(p, names[i], i + 1 < roles ? none : named, 1, 1 << 9));
+    return m;
+}
+
+Test(folder_delegation, as_many_roles_are_searched_as_a_device_searches) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct repo_target m = search_through(&p, TUF_ROLES_PER_SEARCH_MAX);
+    cr_assert_eq(repo_folder_admits(p.folder, &m.bundle, &e), 0, "%s", e.text);
+}
+
+Test(folder_delegation, a_search_that_a_device_gives_up_is_no_answer) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct repo_target m = search_through(&p, TUF_ROLES_PER_SEARCH_MAX + 1);
+    cr_assert_lt(repo_folder_admits(p.folder, &m.bundle, &e), 0);
+    cr_assert(err_is(&e, &err_limit), "%s", e.text);
+}
+
+Test(folder_delegation, a_target_whose_file_was_changed_is_not_admitted) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    struct repo_target t = begin(&p);
+    char file[REPO_TARGET_FILE_BYTES], path[REPO_TARGET_FILE_BYTES + 10];
+    must(repo_folder_admits(p.folder, &t.bundle, &e));
+    (void)snprintf(path, sizeof path, "targets/%s", repo_target_file(&t.bundle, t.bundle.id, file));
+    must(fs_replace(p.dir.fd, path, "{\"of\":\"app 9.0\"}", t.length, 0644, &e));
+    cr_assert_lt(repo_folder_admits(p.folder, &t.bundle, &e), 0);
+    cr_assert(err_is(&e, &err_digest_mismatch), "%s", e.text);
 }

@@ -4,6 +4,7 @@
 // afterwards finds one whole state, the old one or the new, and trying again succeeds.
 #include <errno.h>
 
+#include "tests/support/alloc_fault.h"
 #include "tests/support/fs_fault.h"
 #include "tests/unit/ctl/repo/folder.h"
 
@@ -57,4 +58,19 @@ Test(folder_fault, a_disk_that_refuses_leaves_one_whole_state) {
 
 Test(folder_fault, a_disk_that_loses_acknowledgements_leaves_one_whole_state) {
     fail_each(FS_FAULT_AFTERWARDS);
+}
+
+Test(folder_fault, want_of_memory_is_no_answer_to_whether_a_target_is_named) {
+    OWN(place) struct place p;
+    struct repo_target t = begin(&p);
+    bool refused = true;
+    for (size_t n = 0; refused; n++) {
+        struct err e = ERR_NONE;
+        cr_assert_lt(n, 5000);
+        alloc_fault_begin(n, true);
+        int found = repo_folder_admits(p.folder, &t.bundle, &e);
+        refused = alloc_fault_end();
+        cr_assert_eq(found, refused ? -1 : 0, "allocation %zu: %d", n, found);
+        cr_assert(!refused || err_is(&e, &err_memory), "allocation %zu: %s", n, e.text);
+    }
 }

@@ -6,9 +6,9 @@
 
 static struct repo_target target(const char *name, const char *release, char digit) {
     struct repo_target t = {.length = 10};
-    (void)snprintf(t.name, sizeof t.name, "%s", name);
-    (void)snprintf(t.release, sizeof t.release, "%s", release);
-    memset(t.id, digit, KEYS_DIGEST_HEX - 1);
+    (void)snprintf(t.bundle.name, sizeof t.bundle.name, "%s", name);
+    (void)snprintf(t.bundle.release, sizeof t.bundle.release, "%s", release);
+    memset(t.bundle.id, digit, KEYS_DIGEST_HEX - 1);
     memset(t.sha256, digit == 'f' ? '0' : digit + 1, KEYS_DIGEST_HEX - 1);
     return t;
 }
@@ -36,10 +36,10 @@ Test(targets, what_is_added_is_read_again_and_can_be_withdrawn) {
     OWN(json) json_t *again = NULL;
     cr_assert_eq(repo_targets_add(targets, &list[0], &e), REPO_TARGETS_SAME);
     cr_assert_null(round_trip(targets, &again));
-    char path[REPO_TARGET_PATH_BYTES];
+    char path[BUNDLE_TARGET_PATH_BYTES];
     struct repo_target found;
-    const json_t *entry =
-        json_object_get(json_object_get(again, "targets"), repo_target_path(&list[2], path));
+    const json_t *entry = json_object_get(json_object_get(again, "targets"),
+                                          bundle_target_path(&list[2].bundle, path));
     must(repo_target_read(path, entry, &found, &e));
     cr_assert_eq(memcmp(&found, &list[2], sizeof found), 0);
     size_t n = 0;

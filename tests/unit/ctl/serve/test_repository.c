@@ -144,10 +144,10 @@ Test(serve_repository, a_release_is_offered_when_the_targets_name_it) {
     // What a device will fetch is the signed part.
     char path[REPO_TARGET_FILE_BYTES + 32], name[REPO_TARGET_FILE_BYTES];
     struct reply r;
-    const char *const hashes[] = {target.id, target.sha256};
+    const char *const hashes[] = {target.bundle.id, target.sha256};
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(path, sizeof path, "/repository/targets/%s",
-                       repo_target_file(&target, hashes[i], name));
+                       repo_target_file(&target.bundle, hashes[i], name));
         cr_assert_eq(http_send(&k.c, "GET", path, NULL, "", (struct slice){NULL, 0}, &r), 200);
         cr_assert_eq(r.body_len, target.length);
         http_clear(&r);
