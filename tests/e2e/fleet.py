@@ -5,6 +5,7 @@ For the end-to-end tests beside this file. Everything started here is ended here
 """
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -19,7 +20,8 @@ SOURCE = os.environ.get("EDGE_SOURCE", os.path.dirname(os.path.dirname(os.path.d
 BIN = os.path.dirname(os.environ.get("EDGECTL", os.path.join(SOURCE, "build/dev/bin/edgectl")))
 EDGECTL = os.path.join(BIN, "edgectl")
 AGENT = os.path.join(BIN, "edge-agent")
-PATIENCE_S = 300  # only a net: whoever waits for an event goes on when it comes, and a busy machine is no failure
+# Only a net: whoever waits for an event goes on when it comes, and a busy machine is no failure.
+PATIENCE_S = int(os.environ.get("PATIENCE_S", "300"))
 
 
 class Failed(Exception):
@@ -43,6 +45,20 @@ def wait_for(what, condition, patience_s=PATIENCE_S):
             raise Failed(f"waited {patience_s} s for {what}")
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.3, 0.3)
+
+
+def installed(found, package):
+    """What tests/deps.sh installs is there, or the test fails: nothing is left out because a package is missing."""
+    check(found, f"the package {package} is not installed: tests/deps.sh test")
+    return found
+
+
+def other_time(jump):
+    """The environment of a program that sees another wall clock: "-20y", "@1970-01-02 00:00:00"."""
+    [library] = installed(glob.glob("/usr/lib/*/faketime/libfaketime.so.1"), "faketime")[:1]
+    # It is preloaded and so comes before the sanitizer's library, which does not mind when told.
+    asan = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return {"LD_PRELOAD": library, "FAKETIME": jump, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "ASAN_OPTIONS": asan}
 
 
 class Device:

@@ -3,16 +3,16 @@
 # ctest: release
 """Keys on tokens: workspaces whose root and targets are signed by a token, SoftHSM2, made anew for each test.
 
-Needs softhsm2-util (Debian: softhsm2) and pkcs11-tool (opensc), and says so where they are absent.
+Needs softhsm2-util (Debian: softhsm2) and pkcs11-tool (opensc).
 """
 
 import os
 import pty
 import shutil
 import subprocess
-import sys
 
 import cli
+import fleet
 import people
 from fleet import check
 
@@ -192,8 +192,6 @@ def a_token_signs_bundles(box):
 
 
 if __name__ == "__main__":
-    missing = [name for name in ("softhsm2-util", "pkcs11-tool") if not shutil.which(name)] + ([] if MODULE else ["libsofthsm2.so"])
-    if missing:
-        print(f"skipped: {', '.join(missing)} is not installed")
-        sys.exit(77)
+    fleet.installed(MODULE and shutil.which("softhsm2-util"), "softhsm2")
+    fleet.installed(shutil.which("pkcs11-tool"), "opensc")
     people.main(globals())

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
+# ctest: release needs-edge-agent-counter
 """A state directory that is put back is noticed by a counter in a TPM (agent/anchor.h): agent, worker and edge-agent-counter over a
 TPM 2.0 in software, and a repository whose every key the test holds (repository.py)."""
 
@@ -217,9 +217,8 @@ def check_says_what_is_missing():
 
 
 def main():
-    if not shutil.which("swtpm") or not os.path.exists(COUNTER):
-        print("tpm.py: skipped: needs swtpm, and edge-agent-counter beside edge-agent")
-        sys.exit(77)
+    fleet.installed(shutil.which("swtpm"), "swtpm")
+    check(os.path.exists(COUNTER), f"{COUNTER} is not built: the build has EDGE_TPM off")
     scenarios = [the_counter_counts, a_state_that_was_put_back_admits_nothing_old, a_tpm_that_is_gone_keeps_nobody_from_going_back,
                  check_says_what_is_missing]
     fleet.each(None, *[named(s) for s in scenarios])

@@ -175,7 +175,7 @@ def an_older_repository_is_not_signed_on_top_of(box):
 def what_a_wrong_clock_dated_ahead_is_not_for_ever(box):
     """One publication by a machine whose clock was ahead: the next one has honest dates again, of targets and of the root."""
     box.init()
-    later = {"LD_PRELOAD": FAKETIME, "FAKETIME": "+800d", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    later = fleet.other_time("+800d")
     box.run("release", "floor", "app=1", "--workspace", "ws", **later)
     box.run("key", "rotate", "bundle", "--workspace", "ws", "--no-passphrase", **later)
     box.run("root", "publish", "--workspace", "ws", **later)
@@ -185,10 +185,6 @@ def what_a_wrong_clock_dated_ahead_is_not_for_ever(box):
     box.run("root", "publish", "--workspace", "ws")
     check(box.published()["issued"] < ahead[0] and box.published()["floors"] == {"app": 2}, f"{ahead}: {box.published()}")
     check(box.load("ws/root.json")["signed"]["issued"] < ahead[1], f"{ahead}: {box.load('ws/root.json')['signed']}")
-
-
-FAKETIME = next((p for p in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1")
-                 if os.path.exists(p)), "libfaketime.so.1")
 
 
 def ci_learns_what_expires(box):
