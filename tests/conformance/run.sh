@@ -7,13 +7,12 @@
 #
 # DIR is a checkout of theupdateframework/tuf-conformance. PYTHON (default python3) is used when it has what the suite
 # imports; else pip installs the checkout into an environment of its own in the build folder. TUF_CLIENT is
-# the client to test, by default the release build's. Without a checkout, Python modules or faketime this is no
-# failure: it says so and exits with 77.
+# the client to test, by default the release build's. Without TUF_CONFORMANCE it says so and exits with 77.
 set -euo pipefail
 
-skip() {
-    printf 'conformance: skipped: %s\n' "$1"
-    exit 77
+die() {
+    printf 'conformance: %s\n' "$1" >&2
+    exit 1
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,10 +21,14 @@ client=${TUF_CLIENT:-$build/bin/tuf_client}
 suite=${TUF_CONFORMANCE:-}
 python=${PYTHON:-python3}
 
-[[ -n $suite ]] || skip 'TUF_CONFORMANCE names no checkout of theupdateframework/tuf-conformance'
-[[ -f $suite/tuf_conformance/conftest.py ]] || skip "$suite is no checkout of tuf-conformance"
-[[ -x $client ]] || skip "$client is not built"
-command -v faketime >/dev/null || skip 'faketime is not installed'
+if [[ -z $suite ]]; then
+    printf 'conformance: skipped: TUF_CONFORMANCE names no checkout of theupdateframework/tuf-conformance\n'
+    exit 77
+fi
+[[ -f $suite/tuf_conformance/conftest.py ]] ||
+    die "TUF_CONFORMANCE: $suite is no checkout of theupdateframework/tuf-conformance"
+[[ -x $client ]] || die "$client is not there: build the target tuf_client, or name another with TUF_CLIENT"
+command -v faketime >/dev/null || die 'the package faketime is not installed: tests/deps.sh test'
 
 # faketime is preloaded and so comes before the sanitizer's library, which does not mind when told.
 export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0"
@@ -33,10 +36,11 @@ export PYTHONDONTWRITEBYTECODE=1
 
 imports='import pytest, tuf.api.metadata, securesystemslib.signer, cryptography'
 if ! "$python" -c "$imports" 2>/dev/null; then
-    "$python" -m venv "$build/tuf-conformance" || skip 'no virtual environment can be made'
+    "$python" -m venv "$build/tuf-conformance" ||
+        die 'no virtual environment can be made: install python3-venv, or name with PYTHON one that has what the suite imports'
     python=$build/tuf-conformance/bin/python3
     "$python" -c "$imports" 2>/dev/null || "$python" -m pip install --quiet "$suite" ||
-        skip 'pip cannot have what the suite imports'
+        die "pip did not install what the suite imports: $imports"
 fi
 
 cd "$suite"
