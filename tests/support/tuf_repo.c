@@ -309,6 +309,20 @@ void tuf_repo_publish(struct tuf_repo *repo, const char *name) {
     serve_next(repo, "timestamp");
 }
 
+static bool is_top_level(const char *role) {
+    return strcmp(role, "root") == 0 || strcmp(role, "timestamp") == 0 ||
+           strcmp(role, "snapshot") == 0 || strcmp(role, "targets") == 0;
+}
+
+void tuf_repo_publish_all(struct tuf_repo *repo) {
+    const char *name;
+    json_t *part;
+    json_object_foreach (repo->parts, name, part)
+        if (!is_top_level(name))
+            tuf_repo_publish(repo, name);
+    tuf_repo_publish(repo, "targets");
+}
+
 void tuf_repo_trust(struct tuf_repo *repo, const char *role, const char *keys, unsigned threshold) {
     json_t *root = tuf_repo_role(repo, "root");
     json_t *ids = json_array();

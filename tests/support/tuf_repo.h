@@ -94,6 +94,8 @@ void tuf_repo_name_in(struct tuf_repo *repo, const char *list, const char *name)
 // The next version of a role and of all that leads to it: of targets and delegated roles the
 // snapshot and the timestamp too.
 void tuf_repo_publish(struct tuf_repo *repo, const char *name) __attribute__((nonnull));
+// The next version of every delegated role, then of the targets.
+void tuf_repo_publish_all(struct tuf_repo *repo) __attribute__((nonnull));
 
 // Adds a target by its content. role: "targets" or a delegated one.
 void tuf_repo_add_target(struct tuf_repo *repo, const char *role, const char *path,

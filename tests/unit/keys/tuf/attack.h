@@ -56,12 +56,11 @@ static inline void attack_begin(struct attack *a) {
 }
 
 static inline void attack_make(struct attack *a) {
-    static const struct slice content = {(const uint8_t *)"hello", 5};
     *a = (struct attack){.parts = NULL};
     tuf_repo_make(&a->repo);
     (void)tuf_repo_delegate(&a->repo, "targets", "d", 5, "d/*");
-    tuf_repo_add_target(&a->repo, "d", "d/x", content);
-    tuf_repo_add_target(&a->repo, "targets", "top", content);
+    tuf_repo_add_target(&a->repo, "d", "d/x", device_content);
+    tuf_repo_add_target(&a->repo, "targets", "top", device_content);
     attack_publish(a);
     attack_begin(a);
 }

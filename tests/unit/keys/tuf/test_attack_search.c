@@ -4,7 +4,6 @@
 // somebody can do with any set of stolen keys.
 #include "tests/unit/keys/tuf/attack.h"
 
-static const struct slice content = {(const uint8_t *)"hello", 5};
 static const struct slice evil = {(const uint8_t *)"evil!", 5};
 
 // The content that a device would take for this path: NULL for none.
@@ -15,7 +14,7 @@ static const char *content_of(struct tuf_repo *repo, const char *path) {
     if (tuf_repo_open(repo, &client, &e) < 0 || tuf_client_refresh(client, &e) < 0 ||
         tuf_client_find(client, path, &target, &e) != 0)
         return NULL;
-    if (tuf_target_check(&target, content, path, &e) == 0)
+    if (tuf_target_check(&target, device_content, path, &e) == 0)
         return "honest";
     err_clear(&e);
     return tuf_target_check(&target, evil, path, &e) == 0 ? "evil" : NULL;
@@ -27,41 +26,30 @@ static void must_be(struct tuf_repo *repo, const char *path, const char *expecte
               "%s: %s, not %s", path, found ? found : "nothing", expected ? expected : "nothing");
 }
 
-static void publish(struct tuf_repo *repo, const char *roles) {
-    char words[128];
-    (void)snprintf(words, sizeof words, "%s", roles);
-    char *rest = words;
-    for (char *word = strsep(&rest, " "); word; word = strsep(&rest, " "))
-        tuf_repo_publish(repo, word);
-}
-
 // ── U07 ────────────────────────────────────────────────────────────────────────────────────────
 //
 // The conformance suite has 21 graphs more (tests/conformance).
 
 Test(attack, u07_nothing_is_searched_behind_a_terminating_delegation) {
-    // targets → a, b; a → aa (terminating or not), ab. Only what comes later lists x.
+    // Only one role lists x: those before it, terminating or not, are asked first.
     static const struct {
-        const char *lister;
-        bool a_terminates, aa_terminates;
-        const char *expected;
+        const char *graph, *lister, *expected;
     } rows[] = {
-        {"b", false, false, "honest"},  {"b", true, false, NULL},
-        {"b", false, true, NULL},       {"ab", false, true, NULL},
-        {"ab", false, false, "honest"}, {"ab", true, false, "honest"},
-        {"aa", true, true, "honest"},   {"a", true, true, "honest"},
+        {"targets>a targets>b a>aa a>ab", "b", "honest"},
+        {"targets>!a targets>b a>aa a>ab", "b", NULL},
+        {"targets>a targets>b a>!aa a>ab", "b", NULL},
+        {"targets>a targets>b a>!aa a>ab", "ab", NULL},
+        {"targets>a targets>b a>aa a>ab", "ab", "honest"},
+        {"targets>!a targets>b a>aa a>ab", "ab", "honest"},
+        {"targets>!a targets>b a>!aa a>ab", "aa", "honest"},
+        {"targets>!a targets>b a>!aa a>ab", "a", "honest"},
     };
     for (size_t i = 0; i < ATTACK_COUNT(rows); i++) {
         OWN(tuf_repo) struct tuf_repo repo;
         tuf_repo_make(&repo);
-        json_t *a = tuf_repo_delegate(&repo, "targets", "a", 5, "*");
-        (void)tuf_repo_delegate(&repo, "targets", "b", 6, "*");
-        json_t *aa = tuf_repo_delegate(&repo, "a", "aa", 7, "*");
-        (void)tuf_repo_delegate(&repo, "a", "ab", 8, "*");
-        (void)json_object_set_new(a, "terminating", json_boolean(rows[i].a_terminates));
-        (void)json_object_set_new(aa, "terminating", json_boolean(rows[i].aa_terminates));
-        tuf_repo_add_target(&repo, rows[i].lister, "x", content);
-        publish(&repo, "aa ab a b targets");
+        device_delegate(&repo, rows[i].graph);
+        tuf_repo_add_target(&repo, rows[i].lister, "x", device_content);
+        tuf_repo_publish_all(&repo);
         must_be(&repo, "x", rows[i].expected);
     }
 }
@@ -72,13 +60,10 @@ Test(attack, u07_the_first_role_in_order_decides_depth_first) {
     for (size_t first = 0; first < ATTACK_COUNT(order); first++) {
         OWN(tuf_repo) struct tuf_repo repo;
         tuf_repo_make(&repo);
-        (void)tuf_repo_delegate(&repo, "targets", "a", 5, "*");
-        (void)tuf_repo_delegate(&repo, "targets", "b", 6, "*");
-        (void)tuf_repo_delegate(&repo, "a", "aa", 7, "*");
-        (void)tuf_repo_delegate(&repo, "a", "ab", 8, "*");
+        device_delegate(&repo, "targets>a targets>b a>aa a>ab");
         for (size_t i = first; i < ATTACK_COUNT(order); i++)
-            tuf_repo_add_target(&repo, order[i], "x", i == first ? content : evil);
-        publish(&repo, "aa ab a b targets");
+            tuf_repo_add_target(&repo, order[i], "x", i == first ? device_content : evil);
+        tuf_repo_publish_all(&repo);
         must_be(&repo, "x", "honest");
     }
 }
@@ -88,20 +73,15 @@ Test(attack, u07_the_first_role_in_order_decides_depth_first) {
 Test(attack, u12_a_cached_role_is_trusted_by_the_keys_of_this_delegator_alone) {
     // a and b mean another c each. The file is that of a's c, and it lists what only b's may.
     OWN(tuf_repo) struct tuf_repo repo;
-    OWN(tuf_client) struct tuf_client *client = NULL;
     struct tuf_target target;
     struct err e = ERR_NONE;
     tuf_repo_make(&repo);
-    (void)tuf_repo_delegate(&repo, "targets", "a", 5, "a/*");
-    (void)tuf_repo_delegate(&repo, "targets", "b", 6, "b/*");
-    (void)tuf_repo_delegate(&repo, "a", "c", 7, "a/*");
-    (void)tuf_repo_delegate(&repo, "b", "c", 8, "b/*");
-    tuf_repo_add_target(&repo, "c", "a/x", content);
+    device_delegate_two_ways(&repo, "a/*", "b/*");
+    tuf_repo_add_target(&repo, "c", "a/x", device_content);
     tuf_repo_add_target(&repo, "c", "b/x", evil);
     tuf_repo_set_signers(&repo, "c", "7");
-    publish(&repo, "c a b targets");
-    cr_assert_eq(tuf_repo_open(&repo, &client, &e), 0);
-    cr_assert_eq(tuf_client_refresh(client, &e), 0);
+    tuf_repo_publish_all(&repo);
+    OWN(tuf_client) struct tuf_client *client = device_open(&repo);
     for (int round = 0; round < 2; round++) {
         cr_assert_eq(tuf_client_find(client, "a/x", &target, &e), 0, "%s", e.text);
         cr_assert_lt(tuf_client_find(client, "b/x", &target, &e), 0, "found in another's c");
@@ -117,14 +97,11 @@ Test(attack, u12_a_role_that_was_visited_is_visited_again_for_another_delegator)
     // second.
     OWN(tuf_repo) struct tuf_repo repo;
     tuf_repo_make(&repo);
-    (void)tuf_repo_delegate(&repo, "targets", "a", 5, "x");
-    (void)tuf_repo_delegate(&repo, "targets", "b", 6, "x");
-    (void)tuf_repo_delegate(&repo, "a", "c", 7, "x");
-    (void)tuf_repo_delegate(&repo, "b", "c", 8, "x");
+    device_delegate_two_ways(&repo, "x", "x");
     for (int round = 0; round < 2; round++) {
         struct err e = ERR_NONE;
         tuf_repo_set_signers(&repo, "c", round ? "78" : "7");
-        publish(&repo, "c a b targets");
+        tuf_repo_publish_all(&repo);
         cr_assert_eq(tuf_repo_find(&repo, "x", &e), round ? TUF_ABSENT : -1, "%s", e.text);
         cr_assert_eq(e.kind, round ? NULL : &err_below_threshold);
     }
@@ -148,21 +125,20 @@ Test(attack, wrong_software_a_role_is_believed_for_its_paths_alone) {
 
 Test(attack, wrong_software_one_target_is_not_another) {
     OWN(attack) struct attack a;
-    OWN(tuf_client) struct tuf_client *client = NULL;
     struct tuf_target target;
     struct err e = ERR_NONE;
     attack_make(&a);
     tuf_repo_add_target(&a.repo, "targets", "other", evil);
     attack_publish(&a);
-    cr_assert_eq(tuf_repo_open(&a.repo, &client, &e), 0);
-    cr_assert_eq(tuf_client_refresh(client, &e), 0);
+    OWN(tuf_client) struct tuf_client *client = device_open(&a.repo);
     cr_assert_eq(tuf_client_find(client, "top", &target, &e), 0);
     cr_assert_lt(tuf_target_check(&target, evil, "top", &e), 0);
     cr_assert_eq(e.kind, &err_digest_mismatch);
     // Longer by a byte, shorter by a byte, and nothing.
     for (size_t len = 0; len < 5; len += 4) {
         err_clear(&e);
-        cr_assert_lt(tuf_target_check(&target, (struct slice){content.data, len}, "top", &e), 0);
+        cr_assert_lt(tuf_target_check(&target, (struct slice){device_content.data, len}, "top", &e),
+                     0);
     }
     err_clear(&e);
     cr_assert_lt(tuf_target_check(&target, (struct slice){(const uint8_t *)"hello!", 6}, "top", &e),

@@ -168,15 +168,12 @@ Test(client, a_timestamp_of_a_lower_version_is_refused_even_when_the_own_has_exp
     device_must_refresh(&repo);
     repo.now_s += 30 * 86400;
     parts_put(tuf_repo_role(&repo, "timestamp"), "expires", "\"" TUF_REPO_EXPIRES "\"");
-    device_set_number(&repo, "timestamp", "version", 1);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", 1);
     device_must_refuse(&repo, &err_rollback);
     device_check_stored(&repo, 2, 1, 1);
-    device_set_number(&repo, "timestamp", "version", 2);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", 2);
     device_must_refuse(&repo, &err_expired); // the own one stays, and is too old
-    device_set_number(&repo, "timestamp", "version", 3);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", 3);
     device_must_refresh(&repo);
     device_check_stored(&repo, 3, 1, 1);
 }
@@ -203,8 +200,7 @@ Test(client, a_timestamp_that_names_an_older_snapshot_is_refused) {
     tuf_repo_make(&repo);
     tuf_repo_publish(&repo, "snapshot");
     device_must_refresh(&repo);
-    device_set_number(&repo, "snapshot", "version", 1);
-    tuf_repo_serve(&repo, "snapshot");
+    device_serve_version(&repo, "snapshot", 1);
     tuf_repo_name_in(&repo, "timestamp", "snapshot");
     tuf_repo_publish(&repo, "timestamp");
     device_must_refuse(&repo, &err_rollback);

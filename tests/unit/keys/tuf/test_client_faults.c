@@ -10,23 +10,19 @@
 #include "tests/support/alloc_fault.h"
 #include "tests/unit/keys/tuf/device.h"
 
-static const struct slice content = {(const uint8_t *)"hello", 5};
-
 // A device that has version 1 of everything and a repository that has version 2, with new keys for
 // each role on the way and a target in a delegated role.
 static void make(struct tuf_repo *repo) {
     tuf_repo_make(repo);
     (void)tuf_repo_delegate(repo, "targets", "bob", 5, "bob/*");
-    tuf_repo_add_target(repo, "bob", "bob/x", content);
-    tuf_repo_publish(repo, "bob");
-    tuf_repo_publish(repo, "targets");
+    tuf_repo_add_target(repo, "bob", "bob/x", device_content);
+    tuf_repo_publish_all(repo);
     device_must_refresh(repo);
     tuf_repo_trust(repo, "timestamp", "28", 1);
     tuf_repo_publish(repo, "root");
     tuf_repo_trust(repo, "root", "17", 2);
     tuf_repo_publish(repo, "root");
-    tuf_repo_publish(repo, "bob");
-    tuf_repo_publish(repo, "targets");
+    tuf_repo_publish_all(repo);
 }
 
 // Every stored file is one that the repository served, byte for byte.
@@ -116,16 +112,21 @@ Test(client_faults, after_any_allocation_that_fails_too) {
     }
 }
 
+// A device that has version 2 of everything, to which version 1 is served again.
+static void make_rollback(struct tuf_repo *repo) {
+    tuf_repo_make(repo);
+    struct tuf_repo_files old = tuf_repo_copy_files(&repo->served);
+    tuf_repo_publish(repo, "targets");
+    device_must_refresh(repo);
+    tuf_repo_clear_files(&repo->served);
+    repo->served = old;
+}
+
 Test(client_faults, no_allocation_that_fails_lets_a_rollback_through) {
     for (size_t at = 0, refused = 1; refused; at++) {
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
-        tuf_repo_make(&repo);
-        struct tuf_repo_files old = tuf_repo_copy_files(&repo.served);
-        tuf_repo_publish(&repo, "targets");
-        device_must_refresh(&repo);
-        tuf_repo_clear_files(&repo.served);
-        repo.served = old;
+        make_rollback(&repo);
         alloc_fault_begin(at, false);
         int done = tuf_repo_refresh(&repo, &e);
         refused = alloc_fault_end();
@@ -138,12 +139,7 @@ Test(client_faults, no_read_that_fails_lets_a_rollback_through) {
     for (size_t at = 0, failed = 1; failed; at++) {
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
-        tuf_repo_make(&repo);
-        struct tuf_repo_files old = tuf_repo_copy_files(&repo.served);
-        tuf_repo_publish(&repo, "targets");
-        device_must_refresh(&repo);
-        tuf_repo_clear_files(&repo.served);
-        repo.served = old;
+        make_rollback(&repo);
         repo.fail_ops = TUF_REPO_LOAD;
         repo.fail_at = at;
         cr_assert_lt(tuf_repo_refresh(&repo, &e), 0, "%zu", at);
@@ -158,8 +154,7 @@ Test(client_faults, recovery_from_a_version_too_high_survives_a_crash_at_any_wri
         OWN(tuf_repo) struct tuf_repo repo;
         struct err e = ERR_NONE;
         tuf_repo_make(&repo);
-        device_set_number(&repo, "timestamp", "version", 1000);
-        tuf_repo_serve(&repo, "timestamp");
+        device_serve_version(&repo, "timestamp", 1000);
         device_must_refresh(&repo);
         device_set_number(&repo, "timestamp", "version", 1);
         tuf_repo_trust(&repo, "timestamp", "28", 1); // the old key signs as well

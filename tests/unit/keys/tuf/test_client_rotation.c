@@ -22,8 +22,7 @@ Test(client, a_version_at_the_end_of_numbers_is_undone_by_rotating_the_key) {
         OWN(tuf_repo) struct tuf_repo repo;
         tuf_repo_make(&repo);
         // A thief of the keys.
-        device_set_number(&repo, cases[i].role, "version", FAR);
-        tuf_repo_serve(&repo, cases[i].role);
+        device_serve_version(&repo, cases[i].role, FAR);
         if (strcmp(cases[i].role, "targets") == 0) {
             tuf_repo_name_in(&repo, "snapshot", "targets");
             tuf_repo_publish(&repo, "snapshot");
@@ -55,8 +54,7 @@ Test(client, rotating_other_keys_forgets_nothing) {
     tuf_repo_trust(&repo, "targets", "49", 1);
     tuf_repo_trust(&repo, "root", "17", 1);
     tuf_repo_publish(&repo, "root");
-    device_set_number(&repo, "timestamp", "version", 1);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", 1);
     device_must_refuse(&repo, &err_rollback);
     device_check_stored(&repo, 2, 2, 2);
 }
@@ -64,16 +62,14 @@ Test(client, rotating_other_keys_forgets_nothing) {
 Test(client, a_rotation_in_the_middle_of_several_roots_counts) {
     OWN(tuf_repo) struct tuf_repo repo;
     tuf_repo_make(&repo);
-    device_set_number(&repo, "timestamp", "version", FAR);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", FAR);
     device_must_refresh(&repo);
     tuf_repo_trust(&repo, "timestamp", "8", 1);
     tuf_repo_publish(&repo, "root");
     tuf_repo_publish(&repo, "root");
     tuf_repo_trust(&repo, "timestamp", "2", 1);
     tuf_repo_publish(&repo, "root");
-    device_set_number(&repo, "timestamp", "version", 1);
-    tuf_repo_serve(&repo, "timestamp");
+    device_serve_version(&repo, "timestamp", 1);
     device_must_refresh(&repo);
     device_check_stored(&repo, 1, 1, 1);
 }
