@@ -258,16 +258,21 @@ static int check_bundle(const struct serve_server *server, const struct store_bu
                    policy, row->name, row->version, row->id, why.text);
 }
 
-int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
+int serve_repository_check(struct serve_call *call, const struct rollout_policy *policy,
                            struct err *e) {
+    const struct serve_server *server = call->server;
     const struct serve_engine *engine = server->engine;
     for (size_t i = 0; serve_repository_is_meant(server->repository) && i < engine->n_bundles;
          i++) {
         const struct store_bundle *row = &engine->bundles[i].row;
         if (strcmp(row->name, policy->release_name) == 0 &&
             strcmp(row->version, policy->release_version) == 0 &&
-            check_bundle(server, row, policy->name, e) < 0)
+            check_bundle(server, row, policy->name, e) < 0) {
+            // Elsewhere it is about what was sent; here about what was published.
+            if (err_is(e, &err_delegation))
+                call->status = 409;
             return -1;
+        }
     }
     return 0;
 }

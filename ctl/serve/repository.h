@@ -48,7 +48,8 @@ void serve_repository_hint(const struct serve_server *server, struct bundle_answ
 int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
                           struct err *e) __attribute__((nonnull));
 // Whether devices would take the bundles of the release. Kinds: not_published when one is not named
-// by the targets, or the metadata that would say so does not hold; delegation; memory, io. Nothing
-// to check while the root names no keys for the repository. The store's thread.
-int serve_repository_check(const struct serve_server *server, const struct rollout_policy *policy,
+// by the targets, or the metadata that would say so does not hold; delegation, then answered with
+// 409 as well; memory, io. Nothing to check while the root names no keys for the repository. The
+// store's thread.
+int serve_repository_check(struct serve_call *call, const struct rollout_policy *policy,
                            struct err *e) __attribute__((nonnull));

@@ -98,7 +98,7 @@ static int apply(struct store_db *db, struct serve_call *call, struct store_roll
         return err_set(e, &err_not_found,
                        "applying %s: the release %s %s was not published; publish it first",
                        row->policy.name, row->policy.release_name, row->policy.release_version);
-    if (serve_repository_check(call->server, &row->policy, e) < 0)
+    if (serve_repository_check(call, &row->policy, e) < 0)
         return -1;
     (void)snprintf(row->scope, sizeof row->scope, "%s", call->who.selector);
     (void)snprintf(row->actor, sizeof row->actor, "%s", call->who.name);

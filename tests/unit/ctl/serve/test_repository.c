@@ -182,7 +182,7 @@ Test(serve_repository, what_a_delegation_does_not_allow_is_not_offered) {
     must(repo_targets_add(named, &target, &e));
     cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
     cr_assert_eq(put_role(&k.c, "line", named, 1, 8), 201);
-    apply(&k.c, 400, "delegation");
+    apply(&k.c, 409, "delegation");
     d.any_component = true;
     d.n_components = 0;
     must(repo_targets_delegate(targets, &d, &e));
