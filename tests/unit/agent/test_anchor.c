@@ -22,6 +22,7 @@ struct bench {
     char copy[100];
     int dir;
     struct agent_anchor_config config;
+    struct agent_anchor anchor; // of the last start
 };
 
 static void write_text(const char *path, mode_t mode, const char *text) {
@@ -49,22 +50,27 @@ static void set_up(struct bench *b) {
     cr_assert_geq(b->dir, 0);
 }
 
-static void tear_down(struct bench *b) {
+static void own_drop_bench(struct bench *b) {
     close(b->dir);
     tmp_dir_remove(&b->tmp);
 }
 
-static struct agent_anchor start(const struct bench *b) {
-    struct agent_anchor a;
+static void start(struct bench *b, enum agent_anchor_verdict expected, const char *when) {
     struct err why = ERR_NONE, e = ERR_NONE;
-    cr_assert_eq(agent_anchor_open(&b->config, b->dir, chrono_system(), &a, &why, &e), 0, "%s",
-                 e.text);
-    return a;
+    cr_assert_eq(agent_anchor_open(&b->config, b->dir, chrono_system(), &b->anchor, &why, &e), 0,
+                 "%s: %s", when, e.text);
+    cr_assert_eq(b->anchor.verdict, expected, "%s", when);
 }
 
-static void raise_it(const struct bench *b, struct agent_anchor *a) {
+static void raise_it(struct bench *b) {
     struct err e = ERR_NONE;
-    cr_assert_eq(agent_anchor_raise(a, b->dir, &e), 0, "%s", e.text);
+    cr_assert_eq(agent_anchor_raise(&b->anchor, b->dir, &e), 0, "%s", e.text);
+}
+
+static void renew(struct bench *b, enum agent_anchor_verdict expected) {
+    struct err e = ERR_NONE;
+    cr_assert_eq(agent_anchor_renew(&b->anchor, b->dir, &e), 0, "%s", e.text);
+    cr_assert_eq(b->anchor.verdict, expected);
 }
 
 // The anchor's two copies as an attacker keeps and puts back.
@@ -74,13 +80,18 @@ static void shell(const struct bench *b, const char *what) {
     cr_assert_eq(system(line), 0, "%s", line);
 }
 
-static bool admits(int (*which)(const struct agent_anchor *, struct err *),
-                   const struct agent_anchor *a) {
+static bool is_admitted(int (*which)(const struct agent_anchor *, struct err *),
+                        const struct agent_anchor *a) {
     struct err e = ERR_NONE;
     if (which(a, &e) == 0)
         return true;
     cr_assert(err_is(&e, &err_state_restored), "%s", e.text);
     return false;
+}
+
+static void admits(const struct bench *b, bool revert, bool stick) {
+    cr_assert_eq(is_admitted(agent_anchor_admits_revert, &b->anchor), revert);
+    cr_assert_eq(is_admitted(agent_anchor_admits_stick, &b->anchor), stick);
 }
 
 Test(anchor, every_pair_of_numbers_is_judged) {
@@ -106,98 +117,89 @@ Test(anchor, every_pair_of_numbers_is_judged) {
 }
 
 Test(anchor, without_a_tpm_there_is_none_and_all_is_admitted) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
     b.config.tcti[0] = 0;
-    struct agent_anchor a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_NONE);
-    cr_assert(admits(agent_anchor_admits_revert, &a) && admits(agent_anchor_admits_stick, &a));
-    tear_down(&b);
+    start(&b, AGENT_ANCHOR_NONE, "without a TPM");
+    admits(&b, true, true);
 }
 
 Test(anchor, a_state_that_is_put_back_is_noticed_until_the_repository_was_asked) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
-    struct agent_anchor a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD, "the first start begins both");
+    start(&b, AGENT_ANCHOR_HELD, "the first start begins both");
     shell(&b, "mkdir old && cp anchor anchor.2 old/");
-    raise_it(&b, &a);
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD);
+    raise_it(&b);
+    start(&b, AGENT_ANCHOR_HELD, "after a commit");
     for (int again = 0; again < 2; again++) {
         shell(&b, "cp old/* .");
-        a = start(&b);
-        cr_assert_eq(a.verdict, AGENT_ANCHOR_RESTORED);
-        cr_assert(!admits(agent_anchor_admits_revert, &a) &&
-                  !admits(agent_anchor_admits_stick, &a));
-        raise_it(&b, &a); // a commit meanwhile does not hide it
-        a = start(&b);
-        cr_assert_eq(a.verdict, AGENT_ANCHOR_RESTORED);
-        struct err e = ERR_NONE;
-        cr_assert_eq(agent_anchor_renew(&a, b.dir, &e), 0);
-        cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD);
-        cr_assert(admits(agent_anchor_admits_revert, &a) && admits(agent_anchor_admits_stick, &a));
-        a = start(&b);
-        cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD);
+        start(&b, AGENT_ANCHOR_RESTORED, "the copy");
+        admits(&b, false, false);
+        raise_it(&b);
+        start(&b, AGENT_ANCHOR_RESTORED, "a commit meanwhile does not hide it");
+        renew(&b, AGENT_ANCHOR_HELD);
+        admits(&b, true, true);
+        start(&b, AGENT_ANCHOR_HELD, "renewed");
     }
     shell(&b, "rm anchor anchor.2");
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_RESTORED, "a copy without its anchor");
-    tear_down(&b);
+    start(&b, AGENT_ANCHOR_RESTORED, "a copy without its anchor");
+}
+
+// Not the latest copy of before it either: what was renewed has higher floors than that.
+Test(anchor, no_copy_made_before_it_was_renewed_is_the_latest_afterwards) {
+    OWN(bench) struct bench b;
+    set_up(&b);
+    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    shell(&b, "mkdir old last && cp anchor anchor.2 old/");
+    raise_it(&b);
+    shell(&b, "cp anchor anchor.2 last/ && cp old/* .");
+    start(&b, AGENT_ANCHOR_RESTORED, "the older copy");
+    renew(&b, AGENT_ANCHOR_HELD);
+    shell(&b, "cp last/* .");
+    start(&b, AGENT_ANCHOR_RESTORED, "the latest copy");
 }
 
 Test(anchor, another_tpm_is_noticed) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
-    struct agent_anchor a = start(&b);
-    raise_it(&b, &a);
+    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    raise_it(&b);
     cr_assert_eq(unlink(b.counter), 0);
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_RESTORED, "its counter is absent");
+    start(&b, AGENT_ANCHOR_RESTORED, "its counter is absent");
     write_text(b.counter, 0600, "1\n");
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_RESTORED, "its counter is lower");
-    tear_down(&b);
+    start(&b, AGENT_ANCHOR_RESTORED, "its counter is lower");
 }
 
 Test(anchor, a_power_cut_before_the_counter_rose_is_mended) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
-    struct agent_anchor a = start(&b);
+    start(&b, AGENT_ANCHOR_HELD, "the first start");
     shell(&b, "cp counter before");
-    raise_it(&b, &a);
+    raise_it(&b);
     shell(&b, "cp before counter");
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD);
-    cr_assert_eq(a.number, 43);
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD);
-    tear_down(&b);
+    start(&b, AGENT_ANCHOR_HELD, "one ahead");
+    cr_assert_eq(b.anchor.number, 43);
+    start(&b, AGENT_ANCHOR_HELD, "mended");
 }
 
 Test(anchor, a_tpm_that_does_not_answer_keeps_no_device_from_going_back) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
-    struct agent_anchor a = start(&b);
+    start(&b, AGENT_ANCHOR_HELD, "the first start");
     shell(&b, "touch counter.broken");
-    raise_it(&b, &a);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_UNKNOWN);
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_UNKNOWN);
-    cr_assert(admits(agent_anchor_admits_revert, &a) && !admits(agent_anchor_admits_stick, &a));
-    struct err e = ERR_NONE;
-    cr_assert_eq(agent_anchor_renew(&a, b.dir, &e), 0);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_UNKNOWN);
+    raise_it(&b);
+    cr_assert_eq(b.anchor.verdict, AGENT_ANCHOR_UNKNOWN);
+    start(&b, AGENT_ANCHOR_UNKNOWN, "no answer");
+    admits(&b, true, false);
+    renew(&b, AGENT_ANCHOR_UNKNOWN);
     shell(&b, "rm counter.broken");
-    a = start(&b);
-    cr_assert_eq(a.verdict, AGENT_ANCHOR_HELD, "one ahead, as after a power cut");
-    tear_down(&b);
+    start(&b, AGENT_ANCHOR_HELD, "one ahead, as after a power cut");
 }
 
 Test(anchor, nonsense_from_the_program_is_unknown) {
-    struct bench b;
+    OWN(bench) struct bench b;
     set_up(&b);
-    (void)start(&b);
+    start(&b, AGENT_ANCHOR_HELD, "the first start");
     const char *const answers[] = {"",
                                    "x\n",
                                    "-1\n",
@@ -206,8 +208,6 @@ Test(anchor, nonsense_from_the_program_is_unknown) {
                                    "00000000000000000000000000000000000000000000000000000000001\n"};
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         write_text(b.counter, 0600, answers[i]);
-        struct agent_anchor a = start(&b);
-        cr_assert_eq(a.verdict, AGENT_ANCHOR_UNKNOWN, "%s", answers[i]);
+        start(&b, AGENT_ANCHOR_UNKNOWN, answers[i]);
     }
-    tear_down(&b);
 }
