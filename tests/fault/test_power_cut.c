@@ -169,38 +169,17 @@ static bool of_record(size_t index) {
     return is_sync(index, "generations/") && strstr(fs_record_at(index)->path, "/.generation.json");
 }
 
-Test(power_cut_proof, without_the_journals_fsync, .timeout = 1200) {
-    is_noticed(&update_plan, of_journal);
-}
+#define NOTICED(name, plan, leave_out)                                                             \
+    Test(power_cut_proof, name, .timeout = 1200) {                                                 \
+        is_noticed(&plan, leave_out);                                                              \
+    }
 
-Test(power_cut_proof, without_the_floors_fsync, .timeout = 1200) {
-    is_noticed(&update_plan, of_floors);
-}
-
-Test(power_cut_proof, without_the_queues_fsync, .timeout = 1200) {
-    is_noticed(&update_plan, of_queue);
-}
-
-Test(power_cut_proof, without_the_fsync_of_private, .timeout = 1200) {
-    is_noticed(&update_plan, of_private);
-}
-
-Test(power_cut_proof, without_the_fsync_behind_the_swap, .timeout = 1200) {
-    is_noticed(&update_plan, of_current);
-}
-
-Test(power_cut_proof, without_the_fsync_behind_the_swap_back, .timeout = 1200) {
-    is_noticed(&rollback_plan, of_current);
-}
-
-Test(power_cut_proof, without_the_fsync_behind_the_promotion, .timeout = 1200) {
-    is_noticed(&update_plan, of_promotion);
-}
-
-Test(power_cut_proof, without_the_syncfs_of_the_seal, .timeout = 1200) {
-    is_noticed(&update_plan, of_seal);
-}
-
-Test(power_cut_proof, without_the_fsync_of_the_generations_record, .timeout = 1200) {
-    is_noticed(&update_plan, of_record);
-}
+NOTICED(without_the_journals_fsync, update_plan, of_journal)
+NOTICED(without_the_floors_fsync, update_plan, of_floors)
+NOTICED(without_the_queues_fsync, update_plan, of_queue)
+NOTICED(without_the_fsync_of_private, update_plan, of_private)
+NOTICED(without_the_fsync_behind_the_swap, update_plan, of_current)
+NOTICED(without_the_fsync_behind_the_swap_back, rollback_plan, of_current)
+NOTICED(without_the_fsync_behind_the_promotion, update_plan, of_promotion)
+NOTICED(without_the_syncfs_of_the_seal, update_plan, of_seal)
+NOTICED(without_the_fsync_of_the_generations_record, update_plan, of_record)
