@@ -40,12 +40,13 @@ enum effect {
 
 #define NO_REPORT (-1)
 
+// As small as its members allow: there is one for every pair.
 struct row {
     bool exists;
-    enum fsm_state next;
-    enum effect effect;
-    uint32_t work;
-    int report; // enum bundle_event, or NO_REPORT
+    uint8_t next;   // enum fsm_state
+    uint8_t effect; // enum effect
+    int8_t report;  // enum bundle_event, or NO_REPORT
+    uint16_t work;
 };
 
 #define ROW(next_, effect_, work_, report_)                                                        \
@@ -308,8 +309,8 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
         assert_probation_over(record);
     struct fsm_record after = *record;
     after.why = why_after(record, in);
-    apply(&after, row->effect, in);
-    after.state = row->next;
+    apply(&after, (enum effect)row->effect, in);
+    after.state = (enum fsm_state)row->next;
     fsm_machine_assert(&after);
     assert((!ends_badly(row->report) || has_reason(&after)) &&
            "I10: an update that ends without success says why");
