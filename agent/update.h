@@ -7,7 +7,7 @@
 //   trust.c     what the repository says, before a download
 //   fetch.c     the worker, the manifest and what is judged by it before the first byte
 //   gate.c      sealing, probes before the swap
-//   wait.c      inhibit, window, last look
+//   wait.c      inhibit, window, last look at the controller and at the targets
 //   activate.c  re-verify, swap, tell the application; and the same on the way back
 //   watch.c     probation
 //
@@ -39,6 +39,8 @@ struct agent_update_host {
     void *context;
     // Tests only: stands in for the download; fires FSM_FETCHED or fails itself. NULL: the worker.
     void (*fetch)(void *context);
+    // Tests only: stands in for the repository; see update_trust_ask. NULL: `trust`.
+    void (*ask)(void *context, const char *path);
 };
 
 int agent_update_open(const struct agent_update_host *host, struct agent_update **ret,
@@ -51,7 +53,8 @@ void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, failed_before, queue_full, busy (hashing), state_restored (agent/anchor.h).
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) __attribute__((nonnull));
-// The last look said yes for this rollout and attempt (I11).
+// The last look said yes for this rollout and attempt (I11). The targets have to name the bundle
+// still, or again.
 void agent_update_looked(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, no_previous, below_floor, busy (hashing), state_restored.
 int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,

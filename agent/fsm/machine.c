@@ -155,6 +155,7 @@ static void take(struct fsm_record *r, const struct fsm_update *offer) {
     r->update = *offer;
     r->update.target = r->next++;
     r->update.looked = false;
+    r->update.named = (struct fsm_named){.root = 0};
     r->update.tries = 0;
     r->update.restarts = 0;
     r->update.probation_done_s = 0;

@@ -31,7 +31,6 @@ struct agent_trust {
     char path[AGENT_JOB_TARGET_MAX + 1];
     struct err failed; // the refresh
     uint64_t retry_after_s;
-    uint64_t hinted_snapshot; // 0: none
     void (*done)(void *context, struct agent_trust_outcome *outcome);
     void *context;
 };
@@ -92,7 +91,7 @@ static void as_stale(struct err *e) {
     err_set(e, &err_stale_repository, "the repository has nothing current: %s", cause.text);
 }
 
-static int check_current(const struct agent_state *state, struct err *e) {
+int agent_trust_check_current(const struct agent_state *state, struct err *e) {
     int64_t now_s = agent_state_trusted_s(state);
     int64_t expires_s = keys_root_header(state->root)->expires_s;
     const char *name = "root";
@@ -109,23 +108,30 @@ static int check_current(const struct agent_state *state, struct err *e) {
                    chrono_format(expires_s, at), chrono_format(now_s, now));
 }
 
+int agent_trust_check_newest(const struct agent_state *state, struct err *e) {
+    const struct fsm_named *hinted = &state->trust.hinted;
+    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
+    if (!fsm_named_is_old(&trusted, hinted))
+        return 0;
+    return err_set(e, &err_stale_repository,
+                   "the repository's copy here has root %" PRIu64 " and snapshot %" PRIu64
+                   ", the controller knows %" PRIu64 " and %" PRIu64 ": waiting for the newer ones",
+                   trusted.root, trusted.snapshot, hinted->root, hinted->snapshot);
+}
+
 // Only by a run that got everything, and nothing older than the controller knows: an old copy of
 // the repository has old floors as well.
 static int renew(struct agent_trust *t, struct err *e) {
     struct agent_state *state = t->host.state;
-    bool older = t->hinted_snapshot > state->trust.files[TRUST_STORE_SNAPSHOT].version;
-    return older ? 0 : agent_state_renew(state, e);
+    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
+    return fsm_named_is_old(&trusted, &state->trust.hinted) ? 0 : agent_state_renew(state, e);
 }
 
 static int check_named(const struct agent_trust *t, const struct trust_verdict *v, struct err *e) {
-    uint64_t snapshot = t->host.state->trust.files[TRUST_STORE_SNAPSHOT].version;
     if (t->path[0] == '\0' || v->found)
         return 0;
-    if (t->hinted_snapshot > snapshot)
-        return err_set(e, &err_stale_repository,
-                       "the repository's copy here has snapshot %" PRIu64
-                       ", the controller knows %" PRIu64 ": waiting for the newer one",
-                       snapshot, t->hinted_snapshot);
+    if (agent_trust_check_newest(t->host.state, e) < 0)
+        return -1;
     return err_set(e, &err_not_in_targets,
                    "the repository's targets do not name %s: it was never published there, or was "
                    "withdrawn",
@@ -174,7 +180,7 @@ static void on_judged(void *context, const struct agent_job_message *message) {
             e = t->failed;
         else if (judged.kind)
             e = judged;
-        else if (check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
+        else if (agent_trust_check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
             (void)check_named(t, &verdict, &e);
     } else if (read < 0 && (t->failed.kind || judged.kind)) {
         e = t->failed.kind ? t->failed : judged;
@@ -297,13 +303,13 @@ static void on_soon(void *context) {
 }
 
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot) {
-    const struct agent_state *state = trust->host.state;
-    trust->hinted_snapshot = snapshot;
+    struct agent_state *state = trust->host.state;
+    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
+    state->trust.hinted = (struct fsm_named){.root = root, .snapshot = snapshot};
     // What failed half-way may have left the versions of the newest; so may a copy put back.
     bool again = state->trust.why.code[0] != '\0' || state->anchor.verdict == AGENT_ANCHOR_RESTORED;
-    bool other = (again && (root > 0 || snapshot > 0)) ||
-                 (root > 0 && root != keys_root_header(state->root)->version) ||
-                 (snapshot > 0 && snapshot != state->trust.files[TRUST_STORE_SNAPSHOT].version);
+    bool other = (again && (root > 0 || snapshot > 0)) || (root > 0 && root != trusted.root) ||
+                 (snapshot > 0 && snapshot != trusted.snapshot);
     if (other && !trust->hire)
         agent_loop_arm(trust->host.loop, &trust->soon, 0);
 }

@@ -129,6 +129,11 @@ struct fsm_trusted_bounds trust_store_bounds(const struct trust_store *store,
     };
 }
 
+struct fsm_named trust_store_named(const struct trust_store *store, const struct keys_root *root) {
+    return (struct fsm_named){.root = keys_root_header(root)->version,
+                              .snapshot = store->files[TRUST_STORE_SNAPSHOT].version};
+}
+
 // ── What the judge said
 
 static int read_file_of(const struct doc_at *at, const char *name, struct trust_store_file *ret,

@@ -48,7 +48,8 @@ struct trust_store {
     int dir; // private/tuf
     uint64_t serial;
     struct trust_store_file files[TRUST_STORE_ROLES];
-    struct fsm_why why; // of the last refresh; "" all is well
+    struct fsm_why why;      // of the last refresh; "" all is well
+    struct fsm_named hinted; // what the controller said last; in memory only
 };
 
 // Opens below private/, made where absent. *ret_root is the root that counts, the caller's. Where
@@ -76,6 +77,9 @@ bool trust_store_forget(const struct keys_root *before, const struct keys_root *
 // What dates are cut to now.
 struct fsm_trusted_bounds trust_store_bounds(const struct trust_store *store,
                                              const struct keys_root *root) __attribute__((nonnull));
+// The versions that say what the targets are.
+struct fsm_named trust_store_named(const struct trust_store *store, const struct keys_root *root)
+    __attribute__((nonnull));
 
 // An empty private/incoming that belongs to uid and gid when they are not (uid_t)-1.
 int trust_store_open_incoming(int private_dir, uid_t uid, gid_t gid, int *ret, struct err *e)

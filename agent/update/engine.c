@@ -12,6 +12,7 @@
 #include "agent/kind.h"
 #include "agent/log.h"
 #include "base/fs.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "bundle/kind.h"
 
@@ -41,13 +42,21 @@ void update_engine_stop(struct agent_update *u, const struct err *why) {
         u->fatal = *why;
 }
 
+int64_t update_engine_back_off(struct agent_update *u) {
+    const struct agent_config *config = u->host.state->config;
+    u->backoff_ms = fsm_pace_backoff_ms(u->backoff_ms, (int64_t)config->backoff_base_s * 1000,
+                                        (int64_t)config->backoff_max_s * 1000,
+                                        (uint32_t)random_below(1ULL << 32));
+    return u->backoff_ms;
+}
+
 void update_engine_forget(struct agent_update *u) {
     bundle_manifest_free(u->manifest);
     u->manifest = NULL;
     own_drop_fd(&u->file);
     own_drop_fd(&u->announce);
     u->file = u->announce = -1;
-    u->has_progress = u->untried = u->alone = false;
+    u->has_progress = u->untried = u->alone = u->asked = u->unanswered = false;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
     u->inhibit_until_ms = 0;

@@ -7,7 +7,7 @@
 #include "agent/hire.h"
 #include "agent/probe/run.h"
 #include "agent/task.h"
-#include "agent/trust/verdict.h"
+#include "agent/trust.h"
 #include "agent/update.h"
 #include "bundle/manifest.h"
 
@@ -15,8 +15,9 @@
 // process made it and it is no older than this.
 #define UPDATE_ENGINE_FRESH_MS 60000
 // The last look's yes must be used within this time, else the agent looks again (I11).
-#define UPDATE_ENGINE_LOOK_MS   600000
-#define UPDATE_ENGINE_LOOK_TEXT "ready; asks the controller once more before activating"
+#define UPDATE_ENGINE_LOOK_MS 600000
+#define UPDATE_ENGINE_LOOK_TEXT                                                                    \
+    "ready; asks the controller and the repository once more before activating"
 // How often what is waited for is looked at.
 #define UPDATE_ENGINE_RECHECK_MS 30000
 // How often probation's powered-on time is made durable: what a power cut can cost.
@@ -63,6 +64,9 @@ struct agent_update {
     int64_t inhibit_until_ms;
     char inhibit_reason[128];
     bool look_wanted;
+    bool asking;     // the repository
+    bool asked;      // it named the bundle since the last look's yes
+    bool unanswered; // what is said now is why it could not
 
     // activate, revert
     struct agent_task *tell;
@@ -92,6 +96,8 @@ void update_engine_refuse(struct agent_update *u, const struct err *why) __attri
 bool update_engine_blames(const struct err_kind *kind) __attribute__((nonnull));
 // Ends the agent's present run: its own state cannot be written.
 void update_engine_stop(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// How long to wait after one failure more; longer each time.
+int64_t update_engine_back_off(struct agent_update *u) __attribute__((nonnull));
 // Drops what an ended update leaves in memory.
 void update_engine_forget(struct agent_update *u) __attribute__((nonnull));
 // The update's manifest: in memory, or read again from private/ and verified. Kinds bad_manifest, …
@@ -104,6 +110,10 @@ int update_engine_breathe(void *update, uint64_t bytes, struct err *e);
 
 // The stretches; each begins its work and comes back by update_engine_fire.
 void update_trust_begin(struct agent_update *u) __attribute__((nonnull));
+// Asks whether the targets name the bundle; update_trust_answered hears it, maybe from within.
+void update_trust_ask(struct agent_update *u) __attribute__((nonnull));
+void update_trust_answered(void *update, struct agent_trust_outcome *outcome)
+    __attribute__((nonnull));
 void update_trust_stop(struct agent_update *u) __attribute__((nonnull));
 // What the targets allow, for a bundle from the network. Kind not_in_targets.
 int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
@@ -118,6 +128,8 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
 void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
+// What the repository said before the swap; kind NULL when it names the bundle.
+void update_wait_answered(struct agent_update *u, const struct err *why) __attribute__((nonnull));
 void update_activate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_activate_revert(struct agent_update *u) __attribute__((nonnull));
 void update_watch_begin(struct agent_update *u) __attribute__((nonnull));

@@ -331,9 +331,5 @@ void update_fetch_begin(struct agent_update *u) {
 }
 
 void update_fetch_later(struct agent_update *u) {
-    const struct agent_config *config = u->host.state->config;
-    u->backoff_ms = fsm_pace_backoff_ms(u->backoff_ms, (int64_t)config->backoff_base_s * 1000,
-                                        (int64_t)config->backoff_max_s * 1000,
-                                        (uint32_t)random_below(1ULL << 32));
-    agent_loop_arm(u->host.loop, &u->again, u->backoff_ms);
+    agent_loop_arm(u->host.loop, &u->again, update_engine_back_off(u));
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Before a download: what the repository says now (agent/trust.h), and whether its targets name the
-// bundle. Who sent the instruction does not matter here: a stolen controller can offer only what
-// people published (I9). A bundle from a file at hand needs its manifest's signature, the floor and
-// its expiry, and comes past this.
+// bundle; and the same once more before the swap, where the targets may be others by then. Who sent
+// the instruction does not matter here: a stolen controller can offer only what people published
+// (I9). A bundle from a file at hand needs its manifest's signature, the floor and its expiry, and
+// comes past this.
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,14 +14,10 @@
 #include "agent/trust.h"
 #include "agent/update/engine.h"
 #include "base/random.h"
+#include "bundle/target.h"
 #include "keys/envelope.h"
 
-// NAME/RELEASE/<manifest id>.json
-static void describe_path(const struct fsm_update *update, char *ret, size_t ret_bytes) {
-    char hex[KEYS_DIGEST_HEX];
-    (void)snprintf(ret, ret_bytes, "%s/%s/%s.json", update->name, update->release,
-                   keys_digest_hex(&update->bundle, hex));
-}
+_Static_assert(BUNDLE_TARGET_PATH_BYTES <= AGENT_JOB_TARGET_MAX + 1, "paths of targets");
 
 // Nothing that is wrong with the repository is held against the bundle (I4), and none of it ends
 // the update before its tries are used up; what has expired costs none of these.
@@ -44,39 +41,56 @@ static void not_now(struct agent_update *u, const struct err *why) {
     update_engine_fire(u, FSM_HICCUP, why);
 }
 
-static void on_outcome(void *context, struct agent_trust_outcome *outcome) {
-    struct agent_update *u = context;
+void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
+    struct agent_update *u = update;
+    struct agent_state *state = u->host.state;
+    const struct err *why = &outcome->why;
+    bool waits = update_engine_record(u)->state == FSM_WAITING;
     if (outcome->retry_after_s > 0)
         u->backoff_ms =
             fsm_pace_retry_after_ms(outcome->retry_after_s, (uint32_t)random_below(1ULL << 32));
-    if (outcome->why.kind) {
-        not_now(u, &outcome->why);
-        return;
+    if (!why->kind) {
+        trust_verdict_clear(&u->verdict);
+        u->verdict = *outcome->verdict;
+        *outcome->verdict = (struct trust_verdict){.document = NULL};
+        // Durable with the manifest that is admitted by it, or with FSM_GO.
+        state->journal.record.update.named = trust_store_named(&state->trust, state->root);
     }
-    u->verdict = *outcome->verdict;
-    *outcome->verdict = (struct trust_verdict){.document = NULL};
-    update_fetch_begin(u);
+    if (waits)
+        update_wait_answered(u, why);
+    else if (why->kind)
+        not_now(u, why);
+    else
+        update_fetch_begin(u);
+}
+
+void update_trust_ask(struct agent_update *u) {
+    const struct fsm_update *update = &update_engine_record(u)->update;
+    struct bundle_target target;
+    char path[BUNDLE_TARGET_PATH_BYTES];
+    assert(!update->local && update->has_bundle && "an instruction names its bundle");
+    bundle_target_path(bundle_target_set(&target, update->name, update->release, &update->bundle),
+                       path);
+    if (u->host.ask) {
+        u->host.ask(u->host.context, path);
+    } else if (u->host.trust) {
+        agent_trust_begin(u->host.trust, path, update_trust_answered, u);
+    } else {
+        struct agent_trust_outcome none = {.verdict = NULL};
+        err_set(&none.why, &err_not_in_targets, "there is no repository to ask for this bundle");
+        update_trust_answered(u, &none);
+    }
 }
 
 void update_trust_begin(struct agent_update *u) {
-    char path[AGENT_JOB_TARGET_MAX + 1];
-    const struct fsm_update *update = &update_engine_record(u)->update;
-    assert(!update->local && update->has_bundle && "an instruction names its bundle");
     trust_verdict_clear(&u->verdict);
     update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
-    if (u->fatal.kind)
-        return;
-    if (!u->host.trust) {
-        struct err e = ERR_NONE;
-        err_set(&e, &err_not_in_targets, "there is no repository to ask for this bundle");
-        not_now(u, &e);
-        return;
-    }
-    describe_path(update, path, sizeof path);
-    agent_trust_begin(u->host.trust, path, on_outcome, u);
+    if (!u->fatal.kind)
+        update_trust_ask(u);
 }
 
 void update_trust_stop(struct agent_update *u) {
+    u->asking = false;
     if (u->host.trust)
         agent_trust_stop(u->host.trust, u);
 }

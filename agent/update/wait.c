@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between sealed and activated: the application's inhibit, the maintenance window, and last of all
-// the look at the controller (I11), in this order, so that its yes is fresh when it is used. What
-// is waited for is always said (I10). An update from a file at hand is the operator's word and
-// waits for nothing.
+// the look at the controller (I11) and at what the targets say by then (agent/fsm/named.h), in this
+// order, so that a yes is fresh when it is used. What is waited for is always said (I10). An update
+// from a file at hand is the operator's word and waits for nothing.
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -14,6 +14,7 @@
 static void say(struct agent_update *u, const struct err_kind *kind, const char *text,
                 int64_t again_ms) {
     struct err e = ERR_NONE;
+    u->unanswered = false;
     if (agent_state_wait(u->host.state, kind, text, &e) < 0) {
         update_engine_stop(u, &e);
         return;
@@ -49,9 +50,56 @@ static bool outside_window(struct agent_update *u) {
     return true;
 }
 
+// What was read of the targets counts as long as nobody knows of others and none of it expired.
+static bool is_named(const struct agent_update *u) {
+    const struct agent_state *state = u->host.state;
+    struct err expired = ERR_NONE;
+    struct fsm_named_facts facts = {
+        .found = update_engine_record(u)->update.named,
+        .trusted = trust_store_named(&state->trust, state->root),
+        .hinted = state->trust.hinted,
+        .asked = u->asked,
+    };
+    return fsm_named_holds(&facts) && agent_trust_check_current(state, &expired) == 0;
+}
+
+// As after a look that failed: it waits, and looks again later.
+static void not_answered(struct agent_update *u, const struct err *why) {
+    u->looked_ms = -1;
+    say(u, why->kind, why->text, update_engine_back_off(u));
+    u->unanswered = true;
+}
+
+// Withdrawn, or not to be published any more by those who did: no fault of the bundle (I4). What
+// was staged goes with the update (I8).
+static void no_more(struct agent_update *u, const struct err *why) {
+    u->untried = true;
+    update_engine_refuse(u, why);
+    u->untried = false;
+}
+
+void update_wait_answered(struct agent_update *u, const struct err *answer) {
+    struct err why = *answer;
+    u->asking = false;
+    bool answered = !why.kind && agent_trust_check_newest(u->host.state, &why) == 0;
+    if (!answered && !err_is(&why, &err_not_in_targets)) {
+        not_answered(u, &why);
+        return;
+    }
+    if (!answered || update_engine_manifest(u, &why) < 0 ||
+        update_trust_admits(u, u->manifest, &why) < 0) {
+        no_more(u, &why);
+        return;
+    }
+    u->asked = true;
+    u->unanswered = false;
+    u->backoff_ms = 0;
+    update_wait_begin(u);
+}
+
 void update_wait_begin(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
-    if (r->state != FSM_WAITING)
+    if (r->state != FSM_WAITING || u->asking)
         return;
     if (r->update.local) {
         update_engine_fire(u, FSM_GO, NULL);
@@ -62,10 +110,20 @@ void update_wait_begin(struct agent_update *u) {
     int64_t now = chrono_boot_ms(u->host.loop->clock);
     if (u->looked_ms >= 0 && now - u->looked_ms <= UPDATE_ENGINE_LOOK_MS) {
         u->look_wanted = false;
-        update_engine_fire(u, FSM_GO, NULL);
+        if (is_named(u)) {
+            update_engine_fire(u, FSM_GO, NULL);
+            return;
+        }
+        u->asking = true;
+        u->asked = false;
+        update_trust_ask(u);
         return;
     }
-    say(u, &err_last_look, UPDATE_ENGINE_LOOK_TEXT, UPDATE_ENGINE_RECHECK_MS);
+    // What the repository could not say stays the reason until it can.
+    if (u->unanswered)
+        agent_loop_arm(u->host.loop, &u->look_again, UPDATE_ENGINE_RECHECK_MS);
+    else
+        say(u, &err_last_look, UPDATE_ENGINE_LOOK_TEXT, UPDATE_ENGINE_RECHECK_MS);
     if (!u->look_wanted) {
         u->look_wanted = true;
         u->host.checkin_soon(u->host.context);

@@ -96,6 +96,114 @@ def what_was_withdrawn_is_not_installed():
         check(two.version() is None, "nothing was installed")
 
 
+def delayed(device, seconds):
+    device.agent("inhibit", "--config", device.config, "--reason", "a recording runs", str(seconds))
+
+
+def staged(world, name, *bundles, **config):
+    """A device that runs the first of two bundles and holds the second, sealed, before the swap."""
+    device = started(world, name, **config)
+    world.order(device, bundles[0])
+    comes_to(device, bundles[0].signed["release"])
+    delayed(device, 3600)
+    world.order(device, bundles[1])
+    wait_for(f"{name} to hold it", lambda: device.status()["state"] == "waiting" and device.status()["why"]["code"] == "inhibited")
+    return device
+
+
+def generations(device):
+    return sorted(os.listdir(os.path.join(device.state, "generations")))
+
+
+def never_activated(world, device, release, bundle, code="not_in_targets"):
+    """I8, I10: idle, where it was before, and it says why."""
+    check(not [r for r in reports(world, device, "activated") if r["bundle"] == forge.digest(bundle.signed_bytes())], "it was activated")
+    status = device.status()
+    check(device.version() == release and status["state"] == "idle" and status["why"]["code"] == code, f"{status}")
+    wait_for("what was staged to go", lambda: len(generations(device)) == 2)
+
+
+def what_is_withdrawn_while_it_waits_is_never_activated():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        repo.add(second)
+        # With the controller's hint and without it, held by an inhibit, and by being off: the director says "activate" to all.
+        devices = {name: staged(world, name, first, second) for name in ("hinted", "silent", "off")}
+        devices["off"].kill()
+        with world.lock:
+            repo.withdraw(second)
+        for name, device in devices.items():
+            world.hint = name != "silent"
+            if name == "off":
+                device.start()
+            else:
+                delayed(device, 0)
+            told = refuses(world, device, "not_in_targets")
+            check("1.1" in told["text"], f"{told}")
+            never_activated(world, device, "1.0", second)
+        # Published again, the same attempt goes (I4).
+        with world.lock:
+            repo.add(second)
+            world.reports.clear()
+        for device in devices.values():
+            comes_to(device, "1.1")
+
+
+def what_its_publishers_may_not_publish_any_more_is_never_activated():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = (world.bundle(release, name="line") for release in ("1.0", "1.1"))
+        repo.delegate("line", ["line/*/*"], [first, second])
+        device = staged(world, "d1", first, second)
+        with world.lock:
+            repo.roles[0]["components"] = ["detector"]
+            repo.publish()
+        delayed(device, 0)
+        check("component app" in refuses(world, device, "not_in_targets")["text"], "why")
+        never_activated(world, device, "1.0", second)
+
+
+def what_falls_below_a_floor_while_it_waits_is_never_activated():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        repo.add(second)
+        device = staged(world, "d1", first, second)
+        with world.lock:
+            repo.floors = {"app": 2}
+            repo.publish()
+        delayed(device, 0)
+        refuses(world, device, "below_floor")
+        never_activated(world, device, "1.0", second, "below_floor")
+
+
+def a_repository_that_cannot_say_before_the_swap_is_waited_for():
+    repo = Repository()
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        repo.add(second)
+        device = staged(world, "d1", first, second)
+        with world.lock:
+            repo.now += 1
+            repo.publish()
+            world.spoil = {"timestamp.json": SPOILS["missing"]}
+        delayed(device, 0)
+        told = wait_for("a report that it waits", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "stale_repository"])
+        check("timestamp" in told[0]["text"], f"{told}")
+        with world.lock:
+            world.asked.clear()
+        wait_for("it to ask again", lambda: len(world.asked) > 2)
+        status = device.status()
+        check(status["state"] == "waiting" and status["why"]["code"] == "stale_repository" and device.version() == "1.0", f"{status}")
+        with world.lock:
+            world.spoil = {}
+        comes_to(device, "1.1")
+
+
 def nothing_new_is_one_small_request():
     repo = Repository()
     with World(repo) as world:
@@ -416,7 +524,9 @@ def floors_of_the_targets_are_kept():
 
 
 def main():
-    scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed, nothing_new_is_one_small_request,
+    scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed,
+                 what_is_withdrawn_while_it_waits_is_never_activated, what_its_publishers_may_not_publish_any_more_is_never_activated,
+                 what_falls_below_a_floor_while_it_waits_is_never_activated, a_repository_that_cannot_say_before_the_swap_is_waited_for, nothing_new_is_one_small_request,
                  a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,

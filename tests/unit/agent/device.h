@@ -16,6 +16,7 @@
 #include "agent/update/engine.h"
 #include "base/fs.h"
 #include "bundle/seal.h"
+#include "bundle/target.h"
 #include "bundle/tree.h"
 #include "keys/canon.h"
 #include "tests/support/fake_clock.h"
@@ -48,7 +49,42 @@ struct device {
     uint64_t broken_bytes; // what lies there by then
     bool leave_out;        // the model's file is left to the generation before, if that may be used
     const char *lie;       // contents in place of the release
+    bool executable;       // as the next manifest says
+    // What the repository answers before a swap.
+    struct err says;             // kind NULL: it names the bundle
+    const json_t *may_component; // as the targets limit it; NULL any
+    bool may_not_execute, other_length;
+    unsigned asked;
+    char asked_path[BUNDLE_TARGET_PATH_BYTES];
 };
+
+// What is trusted of the repository, and what the controller says that it has.
+static inline void device_trusts(struct device *d, uint64_t snapshot, uint64_t hinted) {
+    for (size_t i = 0; i < TRUST_STORE_ROLES; i++)
+        d->state.trust.files[i] =
+            (struct trust_store_file){.version = snapshot, .expires_s = FORGE_EXPIRES_S};
+    d->state.trust.hinted = trust_store_named(&d->state.trust, d->state.root);
+    d->state.trust.hinted.snapshot = hinted;
+}
+
+// Stands in for agent/trust.h.
+static inline void device_repository(void *context, const char *path) {
+    struct device *d = context;
+    struct keys_envelope_candidate envelope;
+    struct trust_verdict verdict = {.document = NULL};
+    struct agent_trust_outcome outcome = {.why = d->says, .verdict = &verdict};
+    struct err e = ERR_NONE;
+    d->asked++;
+    (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", path);
+    cr_assert_eq(keys_envelope_split(buf_slice(&d->manifest), "it", &envelope, &e), 0);
+    verdict.found = d->says.kind == NULL;
+    verdict.target = (struct trust_verdict_target){.id = d->bundle,
+                                                   .length = envelope.signed_part.len +
+                                                             (d->other_length ? 1 : 0),
+                                                   .components = d->may_component,
+                                                   .executable = !d->may_not_execute};
+    update_trust_answered(d->update, &outcome);
+}
 
 static inline void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
     struct bundle_tree_entry entry = {
@@ -71,10 +107,10 @@ static inline void device_release(struct device *d, const char *release, json_t 
     for (size_t i = 0; i < DEVICE_COMPONENTS; i++)
         json_array_append_new(components,
                               json_pack("{si sb ss si si s{ss sI} ss}", "entries", 1, "executable",
-                                        0, "name", device_components[i], "security_version", 5,
-                                        "stream_bytes", (int)strlen(release), "tree", "digest",
-                                        keys_digest_hex(&digest, hex), "size", (json_int_t)tree.len,
-                                        "type", "files"));
+                                        d->executable, "name", device_components[i],
+                                        "security_version", 5, "stream_bytes", (int)strlen(release),
+                                        "tree", "digest", keys_digest_hex(&digest, hex), "size",
+                                        (json_int_t)tree.len, "type", "files"));
     json_t *all = json_pack(
         "{ss so ss ss ss s{si si s{ss si si}} s{si si} ss ss si}", "_type", "bundle", "components",
         components, "expires", "2090-01-01T00:00:00Z", "issued", "2026-01-01T00:00:00Z", "name",
@@ -142,6 +178,7 @@ static inline void device_fetch(void *context) {
         return;
     d->state.journal.record.update.probation_s = 60;
     d->state.journal.record.update.tries++;
+    d->state.journal.record.update.named = trust_store_named(&d->state.trust, d->state.root);
     if (d->breaks_left > 0) {
         d->breaks_left--;
         if (d->after_manifest) {
@@ -198,7 +235,10 @@ static inline int device_open(struct device *d, struct err *e) {
         .token = device_token,
         .context = d,
         .fetch = d->hires ? NULL : device_fetch,
+        .ask = d->hires ? NULL : device_repository,
     };
+    if (d->state.trust.files[TRUST_STORE_SNAPSHOT].version == 0)
+        device_trusts(d, 7, 7);
     cr_assert_eq(agent_update_open(&host, &d->update, e), 0);
     d->is_open = true;
     agent_update_resume(d->update);
@@ -391,6 +431,11 @@ static inline void device_obey(struct device *d, enum fsm_event ask) {
 static inline void device_damage(struct device *d, const char *path) {
     struct err e = ERR_NONE;
     OWN(fd) int file = -1;
+    OWN(fd) int sealed = -1;
+    // Who is not root may not write into what is sealed; its mode is not what is to be found.
+    cr_assert_eq(fs_open_read(d->state.store.generations, path, &sealed, &e), 0, "%s", e.text);
+    cr_assert_eq(fs_chmod(sealed, 0644, &e), 0, "%s", e.text);
     cr_assert_eq(fs_open_write(d->state.store.generations, path, 0444, &file, &e), 0, "%s", e.text);
     cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
+    cr_assert_eq(fs_chmod(sealed, 0444, &e), 0, "%s", e.text);
 }

@@ -122,6 +122,7 @@ static struct agent_journal full_journal(void) {
                                     .release = "1.0~rc1",
                                     .url = "/b",
                                     .size = 1ULL << 40,
+                                    .named = {.root = 2, .snapshot = 1790000001},
                                     .looked = true,
                                     .tries = 3,
                                     .restarts = 1,
