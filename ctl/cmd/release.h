@@ -15,10 +15,11 @@
 #define CMD_RELEASE_TRIES 8 // times that a change is made anew because others were faster
 
 #define CMD_RELEASE_EDIT_OPTIONS                                                                   \
-    CMD_SOURCE_OPTIONS, CMD_SIGNERS_OPTIONS, CMD_PASSPHRASE_OPTION,                                \
-        {.name = "issued",                                                                         \
-         .value = "TIME",                                                                          \
-         .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},                              \
+    CMD_SOURCE_OPTIONS, CMD_SIGNERS_OPTIONS, CMD_PASSPHRASE_OPTION, CMD_RELEASE_DATES_OPTIONS
+#define CMD_RELEASE_DATES_OPTIONS                                                                  \
+    {.name = "issued",                                                                             \
+     .value = "TIME",                                                                              \
+     .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},                                  \
     {                                                                                              \
         .name = "expires", .value = "TIME",                                                        \
         .help = "When the targets expire: a time, or a duration (default 365d)"                    \
@@ -76,7 +77,7 @@ int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct e
 
 // ctl/cmd/release_targets.c: floor, withdraw, delegate, undelegate, renew.
 extern const struct opt cmd_release_edit_options[], cmd_release_top_options[],
-    cmd_release_renew_options[], cmd_release_delegate_options[];
+    cmd_release_floor_options[], cmd_release_renew_options[], cmd_release_delegate_options[];
 int cmd_release_floor(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_release_withdraw(void *context, const struct opt_args *args, struct err *e)

@@ -11,12 +11,20 @@
 #include "base/text.h"
 #include "bundle/limits.h"
 #include "ctl/cmd/release.h"
+#include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/repo/targets.h"
 #include "keys/kind.h"
 
 const struct opt cmd_release_top_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_OPTION_JSON,
                                               CMD_OPTION_END};
+const struct opt cmd_release_floor_options[] = {
+    CMD_RELEASE_EDIT_OPTIONS,
+    {.name = "rollout",
+     .value = "NAME",
+     .help = "Those that the release of this rollout declares; it has to have finished"},
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 const struct opt cmd_release_edit_options[] = {CMD_RELEASE_EDIT_OPTIONS, CMD_RELEASE_ROLE_OPTION,
                                                CMD_OPTION_JSON, CMD_OPTION_END};
 const struct opt cmd_release_renew_options[] = {
@@ -84,6 +92,14 @@ static int raise_floors(struct cmd_release_edit *edit, struct err *e) {
 
 int cmd_release_floor(void *context, const struct opt_args *args, struct err *e) {
     OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
+    const char *rollout = opt_get(args, "rollout");
+    if (rollout ? opt_operands(args) > 0 : opt_operands(args) == 0)
+        return err_set(e, &err_usage,
+                       "release floor: which? Give COMPONENT=N, or --rollout NAME alone");
+    if (rollout)
+        return cmd_release_floors_of_rollout(context, args, rollout, e) < 0
+                   ? err_prefix(e, "raising the floors of rollout %.80s", rollout)
+                   : 0;
     if (cmd_release_open(&edit, context, args, e) < 0 || raise_floors(&edit, e) < 0)
         return err_prefix(e, "raising floors");
     return 0;

@@ -13,7 +13,9 @@
 #include "base/num.h"
 #include "base/own.h"
 #include "ctl/cmd/print.h"
+#include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/kind.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/term.h"
 #include "ctl/yaml.h"
@@ -23,9 +25,17 @@ static const struct opt apply_options[] = {
     {.name = "wait", .help = "Follow it to its end; the exit status says how it ended"},
     {.name = "timeout", .value = "TIME", .help = "With --wait: for how long (90, 15m, 2h)"},
     {.name = "check", .help = "Only say whether the policy is right; asks no controller"},
+    {.name = "raise-floors",
+     .help = "With --wait: when it has finished, raise the floors that its release declares"},
+    CMD_SIGNERS_OPTIONS,
+    CMD_PASSPHRASE_OPTION,
+    CMD_RELEASE_DATES_OPTIONS,
     CMD_REMOTE_OPTIONS,
     CMD_OPTION_JSON,
     CMD_OPTION_END};
+// Those that say how floors are raised.
+static const char *const floor_options[] = {"raise-floors",    "key",    "signer", "signer-key",
+                                            "passphrase-file", "issued", "expires"};
 static const struct opt plain_options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
 static const struct opt approve_options[] = {
     {.name = "stage", .value = "NAME", .help = "Only if this stage is the one that waits"},
@@ -101,39 +111,100 @@ static void print_one(const struct opt_args *args, const json_t *rollout) {
                                isatty(STDOUT_FILENO) ? ctl_term_width(STDOUT_FILENO) : 4096);
 }
 
-static int apply(const struct opt_args *args, const json_t *document, const char *name,
-                 struct cmd_rollout_follow *follow, struct err *e) {
-    OWN(net_client) struct net_client *client = NULL;
-    OWN(json) json_t *answer = NULL;
-    if (cmd_remote_open(args, &client, e) < 0)
-        return -1;
-    int r = net_client_post(client, "/api/v1/rollouts", document, &answer, e);
+// One application, with what was checked before it.
+struct application {
+    const struct opt_args *args;
+    const struct rollout_policy *policy;
+    const json_t *document;
+    struct cmd_rollout_follow follow;
+};
+
+// The rollout has finished, whatever becomes of this, and whoever branches on the exit status is to
+// know that. What is left to do can be done later.
+static int raise_floors(const struct application *a, struct cmd_release_floors *floors,
+                        json_t *last, struct err *e) {
+    const struct rollout_policy *policy = a->policy;
+    struct err why = ERR_NONE;
+    OWN(json) json_t *said = NULL;
+    if (a->follow.json)
+        floors->edit.answer = &said;
+    int r = cmd_release_floors_raise(floors, policy->name, policy->release_name,
+                                     policy->release_version, &why);
+    if (said && json_object_set(last, "raise_floors", said) < 0)
+        return no_memory(e);
+    if (r < 0 && err_is(&why, &err_pending))
+        return err_set(e, why.kind, "the rollout %s finished; of its floors: %s", policy->name,
+                       why.text);
     if (r < 0)
-        return err_prefix(e, "starting the rollout %s", name);
-    if (!opt_given(args, "wait")) {
-        print_one(args, answer);
+        return err_set(e, &err_floors_not_raised,
+                       "the rollout %s finished, but its floors are not raised; edgectl release "
+                       "floor --rollout %s does that: %s",
+                       policy->name, policy->name, why.text);
+    return 0;
+}
+
+static int follow(const struct application *a, struct cmd_release_floors *floors, struct err *e) {
+    OWN(json) json_t *last = NULL;
+    int r = cmd_rollout_follow(&a->follow, &last, e);
+    if (r == 0 && opt_given(a->args, "raise-floors"))
+        r = raise_floors(a, floors, last, e);
+    if (a->follow.json && last)
+        cmd_print_json(last);
+    return r;
+}
+
+static int apply(struct application *a, struct err *e) {
+    const struct rollout_policy *policy = a->policy;
+    OWN(net_client) struct net_client *client = NULL;
+    OWN(release_floors) struct cmd_release_floors floors = CMD_RELEASE_FLOORS_NONE;
+    OWN(json) json_t *answer = NULL;
+    if (cmd_remote_open(a->args, &client, e) < 0)
+        return -1;
+    // Nobody is to learn at the end of a long rollout that a key was missing.
+    if (opt_given(a->args, "raise-floors") &&
+        (cmd_release_floors_open(&floors, a->follow.context, a->args, e) < 0 ||
+         cmd_release_floors_check(&floors, policy->release_name, policy->release_version, e) < 0))
+        return err_prefix(e, "the rollout %s is not started: its floors could not be raised",
+                          policy->name);
+    if (net_client_post(client, "/api/v1/rollouts", a->document, &answer, e) < 0)
+        return err_prefix(e, "starting the rollout %s", policy->name);
+    if (!opt_given(a->args, "wait")) {
+        print_one(a->args, answer);
         return 0;
     }
-    follow->client = client;
-    return cmd_rollout_follow(follow, e);
+    a->follow.client = client;
+    return follow(a, &floors, e);
+}
+
+static int check_options(const struct opt_args *args, struct err *e) {
+    if (!opt_get(args, "file"))
+        return err_set(e, &err_usage, "rollout apply: what? Give -f POLICY");
+    if (opt_given(args, "timeout") && !opt_given(args, "wait"))
+        return err_set(e, &err_usage, "--timeout goes with --wait");
+    for (size_t i = 0; i < sizeof floor_options / sizeof floor_options[0]; i++)
+        if (opt_given(args, floor_options[i]) &&
+            !(opt_given(args, "wait") && opt_given(args, "raise-floors")))
+            return err_set(e, &err_usage, "--%s goes with --wait%s", floor_options[i],
+                           i == 0 ? "" : " --raise-floors");
+    return 0;
 }
 
 static int run_apply(void *context, const struct opt_args *args, struct err *e) {
     const char *path = opt_get(args, "file");
-    struct cmd_rollout_follow follow = {.context = context, .json = opt_given(args, "json")};
     OWN(json) json_t *document = NULL;
     OWN(mem) struct rollout_policy *policy = calloc(1, sizeof *policy);
     if (!policy)
         return no_memory(e);
-    if (!path)
-        return err_set(e, &err_usage, "rollout apply: what? Give -f POLICY");
-    if (opt_given(args, "timeout") && !opt_given(args, "wait"))
-        return err_set(e, &err_usage, "--timeout goes with --wait");
-    if (read_timeout(args, &follow.timeout_s, e) < 0 || read_policy(path, policy, &document, e) < 0)
+    struct application a = {.args = args,
+                            .policy = policy,
+                            .follow = {.context = context, .json = opt_given(args, "json")}};
+    if (check_options(args, e) < 0 || read_timeout(args, &a.follow.timeout_s, e) < 0 ||
+        read_policy(path, policy, &document, e) < 0)
         return -1;
-    follow.name = policy->name;
+    a.follow.name = policy->name;
+    a.document = document;
     if (!opt_given(args, "check"))
-        return apply(args, document, policy->name, &follow, e);
+        return apply(&a, e);
     if (opt_given(args, "json"))
         cmd_print_json(document);
     else

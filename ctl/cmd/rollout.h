@@ -40,11 +40,12 @@ struct cmd_rollout_follow {
     struct net_client *client;
     const char *name;
     uint64_t timeout_s; // 0: none
-    bool json;          // nothing is printed while it goes on, the rollout in the end
-    bool each_change;   // with json: each change on one line, too
+    bool json;          // no lines for people
+    bool each_change;   // with json: each change on one line
 };
 // Follows it, showing how it goes, until it ends. 0 when it finished; else a kind says how it
 // ended: rollout_failed, rollout_stopped (paused), rollout_reverted, rollout_aborted,
-// rollout_pending (the timeout passed), or why it could not be followed.
-int cmd_rollout_follow(const struct cmd_rollout_follow *how, struct err *e)
+// rollout_pending (the timeout passed), or why it could not be followed. *ret_last, NULL before, is
+// the rollout as it was seen last, on failure too, if it was seen at all; the caller's.
+int cmd_rollout_follow(const struct cmd_rollout_follow *how, json_t **ret_last, struct err *e)
     __attribute__((nonnull));

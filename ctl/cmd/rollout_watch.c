@@ -228,7 +228,7 @@ static int follow(struct watch *w, struct err *e) {
     }
 }
 
-int cmd_rollout_follow(const struct cmd_rollout_follow *how, struct err *e) {
+int cmd_rollout_follow(const struct cmd_rollout_follow *how, json_t **ret_last, struct err *e) {
     OWN(mem) struct watch *w = calloc(1, sizeof *w);
     if (!w)
         return err_set(e, &err_memory, "following a rollout: no memory");
@@ -238,14 +238,13 @@ int cmd_rollout_follow(const struct cmd_rollout_follow *how, struct err *e) {
     w->after = -1;
     w->began_ms = w->answered_ms = chrono_boot_ms(w->clock);
     int r = follow(w, e);
-    if (how->json && !how->each_change && w->rollout)
-        cmd_print_json(w->rollout);
-    json_decref(w->rollout);
+    *ret_last = w->rollout;
     return r;
 }
 
 int cmd_rollout_watch(void *context, const struct opt_args *args, struct err *e) {
     OWN(net_client) struct net_client *client = NULL;
+    OWN(json) json_t *last = NULL;
     bool json = opt_given(args, "json");
     const char *timeout = opt_get(args, "timeout");
     struct cmd_rollout_follow how = {
@@ -256,5 +255,5 @@ int cmd_rollout_watch(void *context, const struct opt_args *args, struct err *e)
     if (cmd_remote_open(args, &client, e) < 0)
         return -1;
     how.client = client;
-    return cmd_rollout_follow(&how, e);
+    return cmd_rollout_follow(&how, &last, e);
 }
