@@ -245,10 +245,13 @@ static int write_pair(int dir, const struct content *content, const struct keys_
     if (failed)
         return -1;
     if (sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) < 0) {
+        // Nobody has used it, and the next attempt shall not find half a pair. The public half may
+        // have come into place and only its durability failed; first, since a .key alone is whole.
         struct err ignored = ERR_NONE;
-        (void)fs_remove(
-            dir, key,
-            &ignored); // nobody has used it, and the next attempt shall not find half a pair
+        if (!err_is(e, &err_exists))
+            (void)fs_remove(dir, pub, &ignored);
+        err_clear(&ignored);
+        (void)fs_remove(dir, key, &ignored);
         return -1;
     }
     return 0;

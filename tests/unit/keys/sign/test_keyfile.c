@@ -3,6 +3,7 @@
 // Key files: made, opened, damaged.
 #include <criterion/criterion.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "base/own.h"
 #include "keys/kind.h"
 #include "keys/sign/keyfile.h"
+#include "tests/support/fs_fault.h"
 #include "tests/unit/keys/keyring.h"
 
 static char folder[64];
@@ -447,4 +449,23 @@ Test(keyfile, a_file_above_the_ceiling_is_refused) {
     memset(big, ' ', sizeof big);
     write_text("big.key", big, sizeof big, 0600);
     cr_assert_eq(open_kind("big.key", NULL, &e), &err_limit, "%s", e.text);
+}
+
+// A call that was made and then reported as failed is the one that leaves something behind.
+Test(keyfile, a_disk_that_fails_leaves_no_half_of_a_pair_in_the_way) {
+    bool hit = true;
+    for (size_t at = 0; hit; at++) {
+        struct err e = ERR_NONE;
+        struct keys_pub pub;
+        const struct fs_fault fault = {.at = at, .effect = FS_FAULT_AFTERWARDS, .error = EIO};
+        cr_assert_lt(at, 100);
+        fs_fault_begin(&fault);
+        int made = sign_keyfile_create(dir, "ann", NULL, &sign_keyfile_kdf_least, &pub, &e);
+        hit = fs_fault_end(NULL);
+        cr_assert(hit || made == 0, "%s", e.text);
+        if (made < 0)
+            (void)must_create("ann", NULL);
+        cr_assert_eq(fs_remove(dir, "ann.key", &e), 0, "%s", e.text);
+        cr_assert_eq(fs_remove(dir, "ann.pub", &e), 0, "%s", e.text);
+    }
 }
