@@ -240,21 +240,20 @@ static int write_pair(int dir, const struct content *content, const struct keys_
     (void)snprintf(pub, sizeof pub, "%s.pub", content->info.name);
     if (refuse_existing(dir, key, e) < 0 || refuse_existing(dir, pub, e) < 0)
         return -1;
-    int failed = content->info.sealed ? write_sealed(dir, key, content, e)
-                                      : write_unsealed(dir, key, content, seed, e);
-    if (failed)
-        return -1;
-    if (sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) < 0) {
-        // Nobody has used it, and the next attempt shall not find half a pair. The public half may
-        // have come into place and only its durability failed; first, since a .key alone is whole.
+    if ((content->info.sealed ? write_sealed(dir, key, content, e)
+                              : write_unsealed(dir, key, content, seed, e)) == 0 &&
+        sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) == 0)
+        return 0;
+    // Nobody has used it, and the next attempt shall not find half a pair. A file may have come
+    // into place and only its durability failed. What somebody else made meanwhile stays. The
+    // public half goes first: a .key alone is whole.
+    if (!err_is(e, &err_exists)) {
         struct err ignored = ERR_NONE;
-        if (!err_is(e, &err_exists))
-            (void)fs_remove(dir, pub, &ignored);
+        (void)fs_remove(dir, pub, &ignored);
         err_clear(&ignored);
         (void)fs_remove(dir, key, &ignored);
-        return -1;
     }
-    return 0;
+    return -1;
 }
 
 int sign_keyfile_create(int dir, const char *name, const struct keys_secret *passphrase,
