@@ -3,6 +3,7 @@
 // Whole updates on a device in a temporary directory: installed, committed, reverted, refused; and
 // each of these killed at every call to the file system and recovered.
 #include <errno.h>
+#include <fcntl.h>
 
 #include "tests/unit/agent/device.h"
 
@@ -243,6 +244,22 @@ static void check_reports(struct device *d) {
     free(reports);
 }
 
+// What applications see when nobody is there to repair anything: `current` leads to a whole
+// release.
+static void check_seen(const struct device *d, const char *before, const char *after, size_t n) {
+    for (size_t i = 0; i < DEVICE_COMPONENTS; i++) {
+        char path[64], release[16] = "";
+        struct err e = ERR_NONE;
+        size_t len = 0;
+        (void)snprintf(path, sizeof path, "state/current/%s/release", device_components[i]);
+        OWN(fd) int fd = openat(d->dir.fd, path, O_RDONLY | O_CLOEXEC);
+        cr_assert_geq(fd, 0, "I1: after call %zu there is no %s", n, path);
+        cr_assert_eq(fs_read(fd, release, sizeof release - 1, &len, &e), 0, "%s", e.text);
+        cr_assert(strcmp(release, before) == 0 || strcmp(release, after) == 0,
+                  "I1: after call %zu %s is '%s'", n, path, release);
+    }
+}
+
 static void check_recovered(struct device *d, const char *before, const char *after) {
     const struct fsm_record *r = &d->state.journal.record;
     struct bundle_generation g;
@@ -326,6 +343,7 @@ static bool killed_at(const struct plan *plan, size_t n) {
         drive(&d);
     device_close(&d);
     bool hit = fs_fault_end(NULL);
+    check_seen(&d, plan->before, plan->after, n);
     cr_assert_eq(device_open(&d, &e), 0, "after call %zu: %s", n, e.text);
     check_recovered(&d, plan->before, plan->after);
     drive(&d);

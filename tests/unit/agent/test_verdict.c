@@ -128,7 +128,15 @@ Test(verdict, ceilings_hold_at_and_above) {
 
 Test(verdict, file_names) {
     char name[TRUST_VERDICT_FILE_MAX + 2];
+    static const char *const wrong[] = {
+        "../a.json",     "a/b.json",  "/a.json",  "a\\b.json", ".json",
+        ".a.json",       "..json",    "a\n.json", "a b.json",  "\x1b[2J.json",
+        "\xc3\xa4.json", "\xff.json", "a.json/",  "a.json.",   "a.jso",
+        "a.JSON",        "a",         "",
+    };
     cr_expect(trust_verdict_is_file("4.root.json") && trust_verdict_is_file("a%2F~b-C_d.json"));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_expect_not(trust_verdict_is_file(wrong[i]), "%zu", i);
     memset(name, 'a', sizeof name);
     memcpy(name + TRUST_VERDICT_FILE_MAX - 5, ".json", 6);
     cr_expect(trust_verdict_is_file(name));

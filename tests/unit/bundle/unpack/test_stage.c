@@ -91,6 +91,16 @@ Test(stage, a_link_in_the_way_is_not_followed) {
     cr_assert_eq(symlinkat("../outside", tmp.fd, "c/d"), 0);
     cr_expect_lt(stage(buf_slice(&bytes), tmp.fd, -1, true, 0, &result, &e), 0);
     cr_expect_lt(fstatat(tmp.fd, "outside/one", &status, 0), 0, "nothing was written through it");
+    // In place of a file, to one that is there.
+    OWN(fd) int outside = openat(tmp.fd, "outside/one", O_CREAT | O_EXCL | O_WRONLY, 0644);
+    cr_assert(outside >= 0 && write(outside, "mine", 4) == 4);
+    cr_assert_eq(unlinkat(tmp.fd, "c/d", 0), 0);
+    cr_assert_eq(mkdirat(tmp.fd, "c/d", 0755), 0);
+    cr_assert_eq(symlinkat("../../outside/one", tmp.fd, "c/d/one"), 0);
+    err_clear(&e);
+    cr_expect_lt(stage(buf_slice(&bytes), tmp.fd, -1, true, 0, &result, &e), 0);
+    cr_assert_eq(fstat(outside, &status), 0);
+    cr_expect(status.st_size == 4, "nor through this one");
     buf_clear(&bytes);
 }
 

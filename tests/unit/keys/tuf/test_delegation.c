@@ -251,7 +251,7 @@ Test(delegation, a_pattern_matches_part_by_part) {
                      "'%s' and '%s'", globs[i].pattern, globs[i].path);
 }
 
-Test(delegation, a_pattern_made_to_be_slow_is_not) {
+Test(delegation, a_pattern_made_to_be_slow_is_not, .timeout = 60) {
     char pattern[TUF_PATH_MAX + 1];
     char path[TUF_PATH_MAX + 1];
     for (size_t i = 0; i < TUF_PATH_MAX; i++)
