@@ -27,8 +27,11 @@
 #include "bundle/limits.h"
 #include "keys/digest.h"
 
-#define TRUST_VERDICT_MAX_BYTES      (256 * 1024)
-#define TRUST_VERDICT_STEPS_MAX      512 // 256 roots, 3 roles, 32 delegated ones, each forgotten once
+#define TRUST_VERDICT_MAX_BYTES (256 * 1024)
+// The most that one refresh accepts (keys/tuf/client.h): 256 roots; timestamp and snapshot,
+// forgotten once however many of the roots take their keys away; those two and the targets; 32
+// delegated roles.
+#define TRUST_VERDICT_STEPS_MAX      (256 + 2 + 3 + 32)
 #define TRUST_VERDICT_FLOORS_MAX     1024
 #define TRUST_VERDICT_COMPONENTS_MAX 1024
 #define TRUST_VERDICT_FILE_MAX       255 // bytes of a file's name

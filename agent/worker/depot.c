@@ -11,6 +11,9 @@
 #include "base/own.h"
 #include "keys/tuf/client.h"
 
+_Static_assert(TRUST_VERDICT_STEPS_MAX ==
+                   TUF_ROOTS_PER_REFRESH_MAX + 2 + 3 + TUF_ROLES_PER_SEARCH_MAX,
+               "the longest list of steps that a refresh can make");
 // More than any refresh needs: each file may be asked for twice.
 #define SERVED_MAX (2 * TRUST_VERDICT_STEPS_MAX)
 
@@ -50,19 +53,25 @@ int worker_depot_read(int dir, const char *name, size_t max_bytes, struct buf *r
     return fs_read_file(dir, name, max_bytes, ret, e);
 }
 
+// The last of a trusted name; NULL when this run changed nothing there.
+static const struct worker_depot_step *find_step(const struct worker_depot *depot,
+                                                 const char *name) {
+    for (size_t i = depot->n_steps; i > 0; i--)
+        if (strcmp(depot->steps[i - 1].to, name) == 0)
+            return &depot->steps[i - 1];
+    return NULL;
+}
+
 int worker_depot_load(void *context, const char *name, size_t max_bytes, struct buf *ret,
                       struct err *e) {
     struct worker_depot *depot = context;
     if (check_name(name, e) < 0)
         return -1;
-    for (size_t i = depot->n_steps; i > 0; i--) {
-        const struct worker_depot_step *step = &depot->steps[i - 1];
-        if (strcmp(step->to, name) != 0)
-            continue;
-        return step->from[0] ? worker_depot_read(depot->incoming, step->from, max_bytes, ret, e)
-                             : TUF_ABSENT;
-    }
-    return worker_depot_read(depot->trusted, name, max_bytes, ret, e);
+    const struct worker_depot_step *step = find_step(depot, name);
+    if (!step)
+        return worker_depot_read(depot->trusted, name, max_bytes, ret, e);
+    return step->from[0] ? worker_depot_read(depot->incoming, step->from, max_bytes, ret, e)
+                         : TUF_ABSENT;
 }
 
 // "4.snapshot.json" is served for snapshot.json, and so is snapshot.json.
@@ -121,6 +130,9 @@ int worker_depot_forget(void *context, const char *name, struct err *e) {
     struct worker_depot_step step = {.bytes = 0};
     if (check_name(name, e) < 0)
         return -1;
+    const struct worker_depot_step *before = find_step(depot, name);
+    if (before && !before->from[0])
+        return 0;
     memcpy(step.to, name, strlen(name) + 1);
     return add_step(depot, &step, e);
 }
