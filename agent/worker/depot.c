@@ -20,6 +20,8 @@ _Static_assert(TRUST_VERDICT_STEPS_MAX ==
 void worker_depot_clear(struct worker_depot *depot) {
     free(depot->steps);
     free(depot->served);
+    keys_root_free(depot->root);
+    depot->root = NULL;
     depot->steps = NULL;
     depot->served = NULL;
     depot->n_steps = depot->n_served = 0;
@@ -109,6 +111,31 @@ static int write_file(int dir, const char *name, struct slice bytes, struct err 
     return fs_pwrite(fd, bytes.data, bytes.len, 0, e);
 }
 
+static int read_root(struct worker_depot *depot, struct err *e) {
+    OWN(buf) struct buf raw;
+    buf_init(&raw, KEYS_ROOT_MAX_BYTES);
+    if (depot->root)
+        return 0;
+    if (fs_read_file(depot->trusted, TRUST_STORE_ROOT, KEYS_ROOT_MAX_BYTES, &raw, e) < 0)
+        return -1;
+    return keys_root_open(buf_slice(&raw), &depot->root, e);
+}
+
+// What the client forgets because of a root comes before it: a root that is refused here takes
+// nothing from what is trusted.
+static int advance_root(struct worker_depot *depot, const char *from, struct slice bytes,
+                        struct err *e) {
+    struct keys_root *next = NULL;
+    if (read_root(depot, e) < 0 || keys_root_advance(depot->root, bytes, &next, e) < 0) {
+        while (depot->n_steps > 0 && depot->steps[depot->n_steps - 1].from[0] == '\0')
+            depot->n_steps--;
+        return err_prefix(e, "%s", from);
+    }
+    keys_root_free(depot->root);
+    depot->root = next;
+    return 0;
+}
+
 int worker_depot_store(void *context, const char *name, struct slice bytes, struct err *e) {
     struct worker_depot *depot = context;
     struct worker_depot_step step = {.bytes = bytes.len};
@@ -120,6 +147,8 @@ int worker_depot_store(void *context, const char *name, struct slice bytes, stru
     memcpy(step.to, name, strlen(name) + 1);
     memcpy(step.from, from, strlen(from) + 1);
     keys_digest_of(bytes.data, bytes.len, &step.digest);
+    if (strcmp(name, TRUST_STORE_ROOT) == 0 && advance_root(depot, from, bytes, e) < 0)
+        return -1;
     if (depot->writes && write_file(depot->incoming, step.from, bytes, e) < 0)
         return err_prefix(e, "keeping %s", step.from);
     return add_step(depot, &step, e);

@@ -6,6 +6,10 @@
 // An accepted file lies in the incoming directory under the name by which it was served
 // ("4.snapshot.json"), so that the same directory is the judge's repository. What was accepted, in
 // order, is the list of steps that the verdict hands to the agent (agent/trust/verdict.h).
+//
+// A root is accepted only when the agent would advance to it as well (keys/root.h), which is
+// stricter than TUF's specification: canonical, Ed25519 alone, smaller. So what the agent would
+// refuse after all the work is refused before it, by its own reason.
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +32,7 @@ struct worker_depot {
     struct worker_depot_step *steps; // owned
     size_t n_served;
     char (*served)[TRUST_VERDICT_FILE_MAX + 1]; // owned: every name that was fetched
+    struct keys_root *root; // owned: the last one that was accepted; NULL: the trusted one
 };
 
 void worker_depot_clear(struct worker_depot *depot) __attribute__((nonnull));

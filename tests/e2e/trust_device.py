@@ -489,6 +489,30 @@ def a_stolen_timestamp_key_is_undone_by_rotation():
         check(trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{trust(device)}")
 
 
+def a_root_that_devices_do_not_read_is_refused_whole():
+    """The Update Framework takes any spelling and size of a root; a device takes what its own reader of roots does."""
+    repo = Repository()
+    with World(repo) as world:
+        bundle = world.bundle("1.0")
+        repo.add(bundle)
+        device = started(world, "d1")
+        wait_for("the first refresh", lambda: trust(device)["snapshot"])
+        before = stored(device)
+        with world.lock:
+            repo.rotate("timestamp")  # whose old file would be forgotten with it
+            repo.publish()
+            good = repo.files["2.root.json"]
+        for name, bad in (("spelled", json.dumps(json.loads(good), indent=1).encode()), ("long", good + b" " * (65537 - len(good)))):
+            repo.files["2.root.json"] = bad
+            asked = len(world.asked)
+            why = wait_for(f"the {name} root to be refused", lambda: trust(device)["why"] if trust(device)["why"]["code"] and len(world.asked) > asked + 3 else None)
+            check("2.root.json" in why["text"] and why["code"] in ("syntax", "not_canonical", "limit"), f"{name}: {why}")
+            check(stored(device) == before and trust(device)["root"]["version"] == 1, f"{name}: nothing of it is taken over")
+        repo.files["2.root.json"] = good
+        world.order(device, bundle)
+        comes_to(device, "1.0")
+
+
 def a_wall_clock_twenty_years_off_changes_nothing():
     repo = Repository()
     with World(repo) as world:
@@ -530,7 +554,7 @@ def main():
                  a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,
-                 a_stolen_timestamp_key_is_undone_by_rotation, a_wall_clock_twenty_years_off_changes_nothing, floors_of_the_targets_are_kept]
+                 a_stolen_timestamp_key_is_undone_by_rotation, a_root_that_devices_do_not_read_is_refused_whole, a_wall_clock_twenty_years_off_changes_nothing, floors_of_the_targets_are_kept]
     fleet.each(None, *[named(s) for s in scenarios])
     print(f"{os.path.basename(sys.argv[0])}: ok")
 

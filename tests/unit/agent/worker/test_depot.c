@@ -91,3 +91,43 @@ Test(depot, the_longest_refresh_there_can_be_fits_and_one_file_more_does_not, .t
     cr_expect_eq(depot.n_steps, TRUST_VERDICT_STEPS_MAX);
     finish(&depot);
 }
+
+// TUF takes any spelling, size and kind of key; the agent would refuse these after all.
+Test(depot, a_root_that_the_agent_would_not_take_is_refused_and_takes_nothing_along) {
+    static const struct {
+        const char *what;
+        uint64_t version;
+        const struct err_kind *kind;
+    } cases[] = {
+        {"spelling", 3, &err_not_canonical},
+        {"size", 3, &err_limit},
+        {"version", 4, &err_root_chain},
+        {"nobody's", 3, &err_syntax},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker_depot depot = start();
+        struct err e = ERR_NONE;
+        OWN(buf) struct buf second;
+        OWN(buf) struct buf raw;
+        make_root(2, &second);
+        cr_assert_eq(accept_as(&depot, "2.root.json", "root.json", buf_slice(&second), &e), 0, "%s",
+                     e.text);
+        make_root(cases[i].version, &raw);
+        if (i == 0) { // a blank behind the first brace changes nothing that was signed
+            cr_assert_eq(buf_add(&raw, " ", 1, &e), 0);
+            memmove(raw.data + 2, raw.data + 1, raw.len - 2);
+            raw.data[1] = ' ';
+        }
+        if (i == 1)
+            while (raw.len <= KEYS_ROOT_MAX_BYTES)
+                cr_assert_eq(buf_add(&raw, " ", 1, &e), 0);
+        if (i == 3)
+            raw.len = 2;
+        cr_expect_lt(accept_root(&depot, cases[i].version, buf_slice(&raw), &e), 0);
+        cr_expect_eq(e.kind, cases[i].kind, "%s: %s", cases[i].what, e.text);
+        cr_expect(strstr(e.text, "root.json"), "%s", e.text);
+        cr_expect_eq(depot.n_steps, 1, "%s: the root before alone, and nothing forgotten",
+                     cases[i].what);
+        finish(&depot);
+    }
+}
