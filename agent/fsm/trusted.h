@@ -8,7 +8,8 @@
 // gives the source's role to other keys:
 //
 //   source    dates of                              at most the expiry of       forgotten with
-//   ROOT      root.json                             –                           –
+//   ROOT      root.json                             –                           a next root that
+//                                                                               is dated earlier
 //   TARGETS   top-level targets                     root                        role targets
 //   BUNDLE    manifests of bundles                  root, targets               role bundle
 //   ONLINE    timestamp, snapshot, instructions     root, targets, snapshot     timestamp, snapshot
@@ -16,7 +17,9 @@
 //
 // So a stolen online key that dates 2099 moves the time to the snapshot's expiry and no further:
 // what expires before that is refused until then, and a root that takes the key away undoes it at
-// once. What is durable is the dates; a restart begins from them.
+// once. A root that was signed by a clock ahead is undone by the next one, whose signers say
+// otherwise: it is followed although by that clock it may have expired. What is durable is the
+// dates; a restart begins from them.
 #pragma once
 
 #include <stdbool.h>

@@ -108,7 +108,8 @@ bool trust_store_forget(const struct keys_root *before, const struct keys_root *
         {KEYS_ROOT_ROLE_SNAPSHOT, FSM_TRUSTED_ONLINE},
         {KEYS_ROOT_ROLE_DIRECTOR, FSM_TRUSTED_ONLINE},
     };
-    bool changed = false;
+    bool changed = keys_root_header(after)->issued_s < keys_root_header(before)->issued_s &&
+                   fsm_trusted_forget(trusted, FSM_TRUSTED_ROOT);
     for (size_t i = 0; i < sizeof dates / sizeof dates[0]; i++) {
         bool same =
             same_role(keys_root_role(before, dates[i].role), keys_root_role(after, dates[i].role));

@@ -71,7 +71,8 @@ int trust_store_save(int private_dir, struct trust_store *store, struct err *e)
     __attribute__((nonnull));
 
 // Forgets the dates of every source that `after` gives to other keys or another threshold than
-// `before`. True when something durable changed.
+// `before`, and that of `before` itself where `after` is dated earlier. True when something durable
+// changed.
 bool trust_store_forget(const struct keys_root *before, const struct keys_root *after,
                         struct fsm_trusted *trusted) __attribute__((nonnull));
 // What dates are cut to now.

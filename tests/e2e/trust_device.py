@@ -489,6 +489,40 @@ def a_stolen_timestamp_key_is_undone_by_rotation():
         check(trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{trust(device)}")
 
 
+def roots_and_targets_dated_ahead_are_undone():
+    """By people whose clock was wrong: the next root undoes its own date, and a rotation of targets that of the targets."""
+    repo, far = Repository(), 2713910400  # 2056
+    with World(repo) as world:
+        first, second = world.bundle("1.0"), world.bundle("1.1")
+        repo.add(first)
+        device = started(world, "d1")
+        wait_for("the first refresh", lambda: trust(device)["snapshot"])
+        with world.lock:
+            repo.publish_root(issued=far)
+            repo.publish_snapshot()
+        world.order(device, first)
+        wait_for("the date to be believed", lambda: trust(device)["trusted_time"] >= stamp(far))
+        wait_for("it to wait", lambda: device.status()["why"]["code"] == "stale_repository")
+        with world.lock:
+            repo.publish_root()
+            repo.publish_snapshot()
+        comes_to(device, "1.0")
+        check(trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{trust(device)}")
+        with world.lock:
+            honest, repo.now = repo.now, far
+            repo.add(second)
+            repo.now = honest
+        world.order(device, second)
+        wait_for("time to stop at the root's expiry", lambda: trust(device)["trusted_time"] == trust(device)["root"]["expires"])
+        with world.lock:
+            repo.version.update(targets=honest, snapshot=honest, timestamp=honest)
+            for role in ("targets", "snapshot", "timestamp"):
+                repo.rotate(role)
+            repo.publish()
+        comes_to(device, "1.1")
+        check(trust(device)["trusted_time"] < stamp(repo.now + DAY), f"{trust(device)}")
+
+
 def a_root_that_devices_do_not_read_is_refused_whole():
     """The Update Framework takes any spelling and size of a root; a device takes what its own reader of roots does."""
     repo = Repository()
@@ -554,7 +588,8 @@ def main():
                  a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,
-                 a_stolen_timestamp_key_is_undone_by_rotation, a_root_that_devices_do_not_read_is_refused_whole, a_wall_clock_twenty_years_off_changes_nothing, floors_of_the_targets_are_kept]
+                 a_stolen_timestamp_key_is_undone_by_rotation, roots_and_targets_dated_ahead_are_undone,
+                 a_root_that_devices_do_not_read_is_refused_whole, a_wall_clock_twenty_years_off_changes_nothing, floors_of_the_targets_are_kept]
     fleet.each(None, *[named(s) for s in scenarios])
     print(f"{os.path.basename(sys.argv[0])}: ok")
 

@@ -8,12 +8,13 @@
 
 #define ROOTS_ISSUED_S 1780000000LL
 
-// A root of that version whose role `other` (KEYS_ROOT_ROLES: none) has key 7 and not key 0. Signed
-// by key 0.
-static inline void roots_make(uint64_t version, enum keys_root_role other, struct buf *ret) {
+// A root of that version and date whose role `other` (KEYS_ROOT_ROLES: none) has key 7 and not key
+// 0. Signed by key 0.
+static inline void roots_make_at(uint64_t version, int64_t issued_s, enum keys_root_role other,
+                                 struct buf *ret) {
     struct err e = ERR_NONE;
     struct keys_role roles[KEYS_ROOT_ROLES];
-    struct keys_header header = {version, ROOTS_ISSUED_S + (int64_t)version, FORGE_EXPIRES_S};
+    struct keys_header header = {version, issued_s, FORGE_EXPIRES_S};
     struct buf part;
     for (int i = 0; i < KEYS_ROOT_ROLES; i++)
         forge_role(1, 1, &roles[i]);
@@ -24,6 +25,10 @@ static inline void roots_make(uint64_t version, enum keys_root_role other, struc
     cr_assert_eq(keys_root_format(roles, &header, &part, &e), 0, "%s", e.text);
     forge_envelope(buf_slice(&part), ret);
     buf_clear(&part);
+}
+
+static inline void roots_make(uint64_t version, enum keys_root_role other, struct buf *ret) {
+    roots_make_at(version, ROOTS_ISSUED_S + (int64_t)version, other, ret);
 }
 
 static inline void roots_provision(struct device *d, uint64_t version, enum keys_root_role other) {

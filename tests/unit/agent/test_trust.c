@@ -118,6 +118,44 @@ Test(trust, a_provisioned_root_with_other_online_keys_undoes_what_they_dated) {
     device_drop(&d);
 }
 
+static void judged_root_at(struct judged *j, uint64_t version, int64_t issued_s) {
+    OWN(buf) struct buf raw;
+    char name[32];
+    roots_make_at(version, issued_s, KEYS_ROOT_ROLES, &raw);
+    (void)snprintf(name, sizeof name, "%" PRIu64 ".root.json", version);
+    judged_file(j, name, "root.json", buf_slice(&raw));
+}
+
+static void adopt_root_at(struct device *d, uint64_t version, int64_t issued_s) {
+    struct judged j;
+    struct trust_verdict v;
+    struct err e = ERR_NONE;
+    judged_begin(d, &j);
+    judged_root_at(&j, version, issued_s);
+    judged_verdict(&j, &v);
+    cr_assert_eq(trust_adopt(&d->state, j.incoming, &v, &e), 0, "%s", e.text);
+    judged_end(&j);
+    trust_verdict_clear(&v);
+}
+
+Test(trust, a_root_signed_by_a_clock_ahead_is_undone_by_the_next_one) {
+    struct device d;
+    device_make(&d, NULL);
+    roots_provision(&d, 1, KEYS_ROOT_ROLES);
+    open_device(&d);
+    adopt_root_at(&d, 2, 2713910400); // 2056
+    cr_expect_eq(agent_state_trusted_s(&d.state), 2713910400);
+    open_again(&d);
+    cr_expect_eq(agent_state_trusted_s(&d.state), 2713910400);
+    adopt_root_at(&d, 3, ROOTS_ISSUED_S + 50);
+    cr_expect_eq(agent_state_trusted_s(&d.state), ROOTS_ISSUED_S + 50);
+    open_again(&d);
+    cr_expect_eq(agent_state_trusted_s(&d.state), ROOTS_ISSUED_S + 50, "durably");
+    adopt_root_at(&d, 4, ROOTS_ISSUED_S + 60);
+    cr_expect_eq(agent_state_trusted_s(&d.state), ROOTS_ISSUED_S + 60);
+    device_drop(&d);
+}
+
 // Every call to the file system fails once while a new root is taken over: the next start has
 // either the old root and the old dates, or the new root without them.
 Test(trust, a_cut_while_a_root_is_provisioned_leaves_root_and_dates_together) {
