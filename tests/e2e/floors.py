@@ -37,6 +37,19 @@ def bundle(f, version, *more, name="thing", security=0, floor=None, component="a
     return out
 
 
+def made_first(f, other, *argv, **options):
+    """A bundle whose id, and so its place in the targets, is before that of the other one."""
+    for hour in range(64):
+        path = bundle(f, *argv, "--issued", f"2026-01-{1 + hour // 24:02}T{hour % 24:02}:00:00Z", "--expires", "2040-01-01T00:00:00Z", **options)
+        if identity(f, path) < identity(f, other):
+            return path
+    raise fleet.Failed("64 ids are all higher than another one")
+
+
+def identity(f, path):
+    return f.json("bundle", "inspect", path)["id"]
+
+
 def apply(f, name, *more, release=None, stages=None, **document):
     """The arguments of a rollout of a release of the same name."""
     policy = f.policy(name, release=release or f"thing {name}", stages=stages or ALL, timeout_s=60, on_failure="revert", **document)
@@ -147,13 +160,16 @@ def a_rollout_that_did_not_finish_raises_nothing(f):
 def variants_are_merged_and_must_agree(f):
     started(f, facts={"camera": "a"})
     a, b = (("--variant", name, "--requires", f'camera == "{name}"') for name in "ab")
-    f.publish(bundle(f, "1.0", *a, security=3, floor=2), bundle(f, "1.0", *b, security=3, floor=3))
+    # What is read last is in no case what counts.
+    low = bundle(f, "1.0", *a, security=3, floor=2)
+    f.publish(low, made_first(f, low, "1.0", *b, security=3, floor=3))
     f.run(*wait_and_raise(f, "1.0"))
     check(floors(f) == {"app": 3}, f"the highest that any variant declares: {floors(f)}")
     f.publish(bundle(f, "1.1", *a, security=4, floor=4), bundle(f, "1.1", *b, security=4))
     f.run(*wait_and_raise(f, "1.1"))
     check(floors(f) == {"app": 4}, f"one that declares nothing takes nothing away: {floors(f)}")
-    f.publish(bundle(f, "1.2", *a, security=6, floor=6), bundle(f, "1.2", *b, security=5))
+    strong = bundle(f, "1.2", *a, security=6, floor=6)
+    f.publish(strong, made_first(f, strong, "1.2", *b, security=5))
     fails(f, "below_floor", *wait_and_raise(f, "1.2"), says="the variant b of the same release has security version 5")
     is_not_there(f, "1.2")
     f.run(*apply(f, "1.2", "--wait"))
@@ -205,18 +221,19 @@ def the_controller_is_not_believed(f):
     other = bundle(f, "1.1", *times, security=9, floor=9)
     f.publish(good, other)
     f.run(*apply(f, "1.0", "--wait"))
-    ids = {b["version"]: b["bundles"][0]["id"] for b in f.json("release", "list")["releases"]}
-    there = os.path.join(f.ws, "server/bundles", ids["1.0"] + ".edge")
+    there = os.path.join(f.ws, "server/bundles", identity(f, good) + ".edge")
 
     def gives(path):
         os.unlink(there)
         shutil.copy(path, there)
     gives(other)
     fails(f, "digest_mismatch", *later(f, "1.0"), says="another bundle, thing 1.1")
+    gives(bundle(f, "1.0", *times, security=9, floor=9))  # signed, of the release, and never published
+    fails(f, "digest_mismatch", *later(f, "1.0"), says="another bundle, thing 1.0")
     # The same contents, and so the same id, signed by somebody else.
     f.run("init", f.path("evil"))
     forged = bundle(f, "1.0", *times, security=1, floor=1, workspace=f.path("evil"))
-    check(ids["1.0"] in f.edgectl("bundle", "inspect", forged), "the id is another one: nothing would be tried")
+    check(identity(f, forged) == identity(f, good), "the id is another one: nothing would be tried")
     gives(forged)
     fails(f, "below_threshold", *later(f, "1.0"))
     os.unlink(there)
