@@ -427,15 +427,22 @@ static inline void device_obey(struct device *d, enum fsm_event ask) {
     cr_assert_eq(device_ask(d, ask, &e), 0, "%s", e.text);
 }
 
-// Changes what lies below generations/, behind everybody's back.
-static inline void device_damage(struct device *d, const char *path) {
+// Opens what is sealed for writing, as who owns it can. Its mode stays: that is not what is to be
+// found.
+static inline int device_open_sealed(struct device *d, const char *path) {
     struct err e = ERR_NONE;
-    OWN(fd) int file = -1;
     OWN(fd) int sealed = -1;
-    // Who is not root may not write into what is sealed; its mode is not what is to be found.
+    int file = -1;
     cr_assert_eq(fs_open_read(d->state.store.generations, path, &sealed, &e), 0, "%s", e.text);
     cr_assert_eq(fs_chmod(sealed, 0644, &e), 0, "%s", e.text);
     cr_assert_eq(fs_open_write(d->state.store.generations, path, 0444, &file, &e), 0, "%s", e.text);
-    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
     cr_assert_eq(fs_chmod(sealed, 0444, &e), 0, "%s", e.text);
+    return file;
+}
+
+// Changes what lies below generations/, behind everybody's back.
+static inline void device_damage(struct device *d, const char *path) {
+    struct err e = ERR_NONE;
+    OWN(fd) int file = device_open_sealed(d, path);
+    cr_assert_eq(fs_pwrite(file, "6.6", 3, 0, &e), 0);
 }

@@ -39,13 +39,12 @@ Test(damage, i6_a_record_that_says_other_than_the_kept_manifest_is_not_gone_back
         struct err e = ERR_NONE;
         struct bundle_generation record;
         OWN(buf) struct buf text;
-        OWN(fd) int file = -1;
         device_start_with(&d, "1.0", "");
         buf_init(&text, 65536);
         cr_assert_eq(fs_read_file(d.state.store.generations, rows[i].path, 65536, &text, &e), 0);
         const char *at = strstr(buf_text(&text), rows[i].from);
         cr_assert(at, "row %zu", i);
-        cr_assert_eq(fs_open_write(d.state.store.generations, rows[i].path, 0444, &file, &e), 0);
+        OWN(fd) int file = device_open_sealed(&d, rows[i].path);
         cr_assert_eq(
             fs_pwrite(file, rows[i].to, strlen(rows[i].to), (uint64_t)(at - buf_text(&text)), &e),
             0);
