@@ -47,14 +47,19 @@ static void online_key(const struct controller *c, const char *name, struct keys
     must(sign_keyfile_create(keys, name, NULL, &sign_keyfile_kdf_least, &ret->keys[0], &e));
 }
 
-static void make(struct keyed *k) {
-    controller_make(&k->c);
+// A root that names the keys of a repository, which k->c.root does not.
+static void name_keys(struct keyed *k) {
     k->content = *keys_root_content(k->c.root);
     k->content.header.expires_s = CHRONO_MAX_S;
     k->content.roles[KEYS_ROOT_ROLE_TARGETS] = key_of(2);
     online_key(&k->c, "snapshot", &k->content.roles[KEYS_ROOT_ROLE_SNAPSHOT]);
     online_key(&k->c, "timestamp", &k->content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
+}
+
+static void make(struct keyed *k) {
     OWN(buf) struct buf raw;
+    controller_make(&k->c);
+    name_keys(k);
     root_of(k, &raw);
     controller_write(&k->c, "server/root.json", buf_slice(&raw));
 }
@@ -101,17 +106,34 @@ static json_int_t version_of(const struct controller *c, const char *name) {
     return json_integer_value(json_object_get(json_object_get(json, "signed"), "version"));
 }
 
-// The bundle's manifest as a target.
-static struct repo_target target_of(struct slice bundle) {
+// The manifest of app 1.0 as a target.
+static struct repo_target target_of_app(void) {
     struct err e = ERR_NONE;
     struct bundle_manifest_unverified *m = NULL;
     struct repo_target target;
     struct slice part;
-    struct slice raw = forge_manifest_of(bundle);
+    OWN(buf) struct buf bundle;
+    bundle_make("1.0", "", "", &bundle);
+    struct slice raw = forge_manifest_of(buf_slice(&bundle));
     must(bundle_manifest_peek(raw, &m, &e));
     must(repo_target_of(raw, bundle_manifest_peek_view(m), &target, &part, &e));
     bundle_manifest_peek_free(m);
     return target;
+}
+
+static json_t *no_targets(void) {
+    struct err e = ERR_NONE;
+    json_t *targets = NULL;
+    must(repo_targets_new(&targets, &e));
+    return targets;
+}
+
+static json_t *targets_with_app(void) {
+    struct err e = ERR_NONE;
+    struct repo_target target = target_of_app();
+    json_t *targets = no_targets();
+    must(repo_targets_add(targets, &target, &e));
+    return targets;
 }
 
 static void apply(const struct controller *c, unsigned status, const char *code) {
@@ -125,17 +147,12 @@ static void apply(const struct controller *c, unsigned status, const char *code)
 
 Test(serve_repository, a_release_is_offered_when_the_targets_name_it) {
     struct keyed k;
-    struct err e = ERR_NONE;
     struct keys_digest id;
-    OWN(buf) struct buf bundle;
-    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *none = no_targets();
+    OWN(json) json_t *targets = targets_with_app();
     make(&k);
     controller_start(&k.c);
-    must(repo_targets_new(&targets, &e));
-    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
-    bundle_make("1.0", "", "", &bundle);
-    struct repo_target target = target_of(buf_slice(&bundle));
-    must(repo_targets_add(targets, &target, &e));
+    cr_assert_eq(put_targets(&k.c, none, 1, 2), 201);
     cr_assert_eq(put_targets(&k.c, targets, 2, 2), 404, "not uploaded yet");
     bundle_publish(&k.c, "1.0", &id);
     apply(&k.c, 409, "not_published");
@@ -144,6 +161,7 @@ Test(serve_repository, a_release_is_offered_when_the_targets_name_it) {
     // What a device will fetch is the signed part.
     char path[REPO_TARGET_FILE_BYTES + 32], name[REPO_TARGET_FILE_BYTES];
     struct reply r;
+    struct repo_target target = target_of_app();
     const char *const hashes[] = {target.bundle.id, target.sha256};
     for (size_t i = 0; i < 2; i++) {
         (void)snprintf(path, sizeof path, "/repository/targets/%s",
@@ -159,14 +177,11 @@ Test(serve_repository, what_a_delegation_does_not_allow_is_not_offered) {
     struct keyed k;
     struct err e = ERR_NONE;
     struct keys_digest id;
-    OWN(buf) struct buf bundle;
-    OWN(json) json_t *targets = NULL;
-    OWN(json) json_t *named = NULL;
+    OWN(json) json_t *targets = no_targets();
+    OWN(json) json_t *named = targets_with_app();
     make(&k);
     controller_start(&k.c);
     bundle_publish(&k.c, "1.0", &id);
-    bundle_make("1.0", "", "", &bundle);
-    struct repo_target target = target_of(buf_slice(&bundle));
     struct keys_role role = key_of(8);
     const char *pattern = "*/*/*", *other = "another";
     struct repo_targets_delegation d = {.name = "line",
@@ -176,10 +191,7 @@ Test(serve_repository, what_a_delegation_does_not_allow_is_not_offered) {
                                         .n_components = 1,
                                         .components = &other,
                                         .executable = true};
-    must(repo_targets_new(&targets, &e));
-    must(repo_targets_new(&named, &e));
     must(repo_targets_delegate(targets, &d, &e));
-    must(repo_targets_add(named, &target, &e));
     cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
     cr_assert_eq(put_role(&k.c, "line", named, 1, 8), 201);
     apply(&k.c, 409, "delegation");
@@ -193,13 +205,11 @@ Test(serve_repository, what_a_delegation_does_not_allow_is_not_offered) {
 
 Test(serve_repository, what_does_not_hold_is_not_taken_in_and_a_token_is_no_signature) {
     struct keyed k;
-    struct err e = ERR_NONE;
     struct reply r;
-    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *targets = no_targets();
     OWN(buf) struct buf root;
     make(&k);
     controller_start(&k.c);
-    must(repo_targets_new(&targets, &e));
     cr_assert_eq(put_targets(&k.c, targets, 5, 0), 400);
     cr_assert_eq(put_targets(&k.c, targets, 5, 2), 201);
     cr_assert_eq(put_targets(&k.c, targets, 5, 2), 200);
@@ -225,11 +235,10 @@ Test(serve_repository, what_does_not_hold_is_not_taken_in_and_a_token_is_no_sign
 Test(serve_repository, of_two_who_publish_from_one_version_the_later_one_begins_anew) {
     struct keyed k;
     struct err e = ERR_NONE;
-    OWN(json) json_t *first = NULL;
+    OWN(json) json_t *first = no_targets();
     OWN(json) json_t *second = NULL;
     make(&k);
     controller_start(&k.c);
-    must(repo_targets_new(&first, &e));
     cr_assert_eq(put_targets(&k.c, first, 1, 2), 201);
     cr_assert_eq(json_object_set_new(first, "previous", json_integer(1)), 0);
     second = json_deep_copy(first);
@@ -270,12 +279,11 @@ Test(serve_repository, a_new_root_is_taken_up_with_its_keys_and_outlives_a_resta
     struct keyed k;
     struct err e = ERR_NONE;
     struct reply r;
-    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *targets = no_targets();
     OWN(buf) struct buf root;
     OWN(buf) struct buf kept;
     make(&k);
     controller_start(&k.c);
-    must(repo_targets_new(&targets, &e));
     cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
     json_int_t before = version_of(&k.c, "timestamp.json");
     // New keys for all online roles: refused while they are not there.
@@ -328,29 +336,19 @@ Test(serve_repository, a_workspace_made_before_works_as_it_did) {
 // What the man page says under UPGRADING.
 Test(serve_repository, a_workspace_made_before_gets_one_while_it_runs) {
     struct keyed k;
-    struct err e = ERR_NONE;
     struct keys_digest id;
     struct reply r;
-    OWN(buf) struct buf bundle;
-    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *targets = targets_with_app();
     controller_make(&k.c);
     controller_start(&k.c);
     bundle_publish(&k.c, "1.0", &id);
-    k.content = *keys_root_content(k.c.root);
+    name_keys(&k);
     k.content.header.version = 2;
-    k.content.header.expires_s = CHRONO_MAX_S;
-    k.content.roles[KEYS_ROOT_ROLE_TARGETS] = key_of(2);
-    online_key(&k.c, "snapshot", &k.content.roles[KEYS_ROOT_ROLE_SNAPSHOT]);
-    online_key(&k.c, "timestamp", &k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
     OWN(buf) struct buf raw;
     root_of(&k, &raw);
     cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&raw), &r), 201, "%s", r.body);
     http_clear(&r);
     apply(&k.c, 409, "not_published");
-    bundle_make("1.0", "", "", &bundle);
-    struct repo_target target = target_of(buf_slice(&bundle));
-    must(repo_targets_new(&targets, &e));
-    must(repo_targets_add(targets, &target, &e));
     cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
     apply(&k.c, 201, NULL);
     cr_assert_gt(version_of(&k.c, "timestamp.json"), 0);
@@ -362,18 +360,13 @@ Test(serve_repository, a_start_makes_the_files_of_targets_that_are_missing) {
     struct keyed k;
     struct err e = ERR_NONE;
     struct keys_digest id;
-    OWN(buf) struct buf bundle;
-    OWN(json) json_t *targets = NULL;
+    OWN(json) json_t *targets = targets_with_app();
     make(&k);
     controller_start(&k.c);
     bundle_publish(&k.c, "1.0", &id);
     controller_stop(&k.c);
     must(fs_remove_tree(k.c.dir.fd, "server/repository", &e));
     controller_start(&k.c);
-    bundle_make("1.0", "", "", &bundle);
-    struct repo_target target = target_of(buf_slice(&bundle));
-    must(repo_targets_new(&targets, &e));
-    must(repo_targets_add(targets, &target, &e));
     cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
     controller_free(&k.c);
 }
