@@ -16,16 +16,16 @@
 #   package   the .deb packages
 #   all       the above
 #   bench     tests/bench/main, not part of all
-#   attack    each defence of tests/attack/table.py taken out of a copy: its test must fail (minutes), not part of all
+#   attack    each defence of tests/attack/table taken out of a copy: its test must fail (half an hour), not part of all
 #
 # Environment: JOBS (default: processors), EDGE_SKIP_DEPS=1 leaves the packages alone.
-# Builds in build/. The last line is `N passed, N failed`, over all tests; the exit status is 0 when at
-# least one passed and none failed.
+# Builds in build/. The last line is `N passed, N failed`, over all tests, and behind it what was skipped and
+# how many attacks of SECURITY.md were tried; the exit status is 0 when at least one passed and none failed.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 jobs=${JOBS:-$(nproc)}
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 attacks=
 summary=()
 cd "$top"
 
@@ -46,6 +46,7 @@ finish() {
     [[ $failed -eq 0 && $passed -gt 0 ]] || status=1
     printf '%d passed, %d failed' "$passed" "$failed"
     [[ $skipped -eq 0 ]] || printf ', %d skipped' "$skipped"
+    [[ -z $attacks ]] || printf '; %s' "$attacks"
     printf '\n'
     exit "$status"
 }
@@ -125,12 +126,13 @@ bench() {
     EDGE_BUILD=$top/build/release tests/bench/main
 }
 
-# Counts each defence.
+# Counts each defence. Its last line says how many mutants and rows there were.
 attack() {
     local log=$top/build/attack.log result=0
     mkdir -p build
     tests/attack/mutants.py 2>&1 | tee "$log" || result=1
     passed=$((passed + $(grep -c '^killed' "$log" || true)))
+    attacks=$(tail -n 1 "$log")
     return "$result"
 }
 

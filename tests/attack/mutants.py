@@ -7,28 +7,40 @@
 The copy lies in a temporary folder and is thrown away. What runs there is broken on purpose, so started as root
 all of it runs as nobody. A table in which something does not fit any more is a failure as well (and one of
 tests/lint/mutants.py, at once).
+
+A test is SUITE/TEST, one of Criterion's, or e2e_NAME/FUNCTION, a scenario of tests/e2e/NAME.py alone, which has to
+say that it went well: one that was left out is no test. The last line says how many rows of the two tables of
+SECURITY.md about metadata were tried (rows.py).
 """
 
 import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import rows
 
 TOP = Path(__file__).resolve().parents[2]
 COPIED = ("CMakeLists.txt", "CMakePresets.json", ".clang-format", "LICENSE", "README.md", "CHANGELOG.md",
           "base", "keys", "bundle", "agent", "ctl", "man", "tests")
 BUILD_S = 900
 TEST_S = 300
+SCENARIO_S = 900  # a net: scenarios give up by themselves
+PATIENCE_S = 120  # what a scenario waits for, in all of them far longer than it takes
 NOBODY = 65534
+SCENARIO = "e2e_"
 
 
 def read_table():
-    tree = ast.parse((TOP / "tests/attack/table.py").read_text(encoding="utf-8"))
-    return ast.literal_eval(tree.body[0].value)
+    found = []
+    for path in sorted((TOP / "tests/attack/table").glob("*.py")):
+        found += ast.literal_eval(ast.parse(path.read_text(encoding="utf-8")).body[0].value)
+    return found
 
 
 def programs():
@@ -54,24 +66,35 @@ class Copy:
         self.source.mkdir()
         for name in COPIED:
             if (TOP / name).is_dir():
-                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("build", "__pycache__"))
+                shutil.copytree(TOP / name, self.source / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif (TOP / name).exists():
                 shutil.copy2(TOP / name, self.source / name)
         if os.geteuid() == 0:
             for path in (Path(folder), *Path(folder).rglob("*")):
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         self.folder, self.programs = folder, programs()
-        self.environment = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8"}
+        binaries = {"EDGECTL": "edgectl", "EDGE_AGENT": "edge-agent", "EDGE_AGENT_WORKER": "edge-agent-worker"}
+        self.environment = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8",
+                            "EDGE_SOURCE": str(self.source), "EDGE_BUILD": str(self.build), "PYTHONDONTWRITEBYTECODE": "1",
+                            "PATIENCE_S": str(PATIENCE_S),
+                            **{name: str(self.build / "bin" / program) for name, program in binaries.items()}}
 
-    def run(self, seconds, *command):
-        return subprocess.run(command, cwd=self.folder, env=self.environment, timeout=seconds, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, **privileges())
+    def run(self, seconds, *command, **more):
+        """Its exit status and output; TimeoutExpired when there was no end, and then nothing of it goes on."""
+        with subprocess.Popen(command, cwd=self.folder, env={**self.environment, **more}, text=True, errors="replace",
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              start_new_session=True, **privileges()) as process:
+            try:
+                said, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return process.returncode, said
 
     def must(self, *command):
-        done = self.run(BUILD_S, *command)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}")
+        status, said = self.run(BUILD_S, *command)
+        if status != 0:
+            sys.exit(f"{' '.join(command)} failed:\n{said[-4000:]}")
 
     def configure(self):
         # Not optimised and without sanitizers: what counts is what a test itself notices.
@@ -79,15 +102,27 @@ class Copy:
                   "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS=-O0", "-DEDGE_WERROR=OFF")
 
     def compile(self, tests):
-        self.must("ninja", "-C", str(self.build), *sorted({self.programs[test] for test in tests}))
+        targets = {"edge-agent-worker"}  # which tests of the agent's rooms start
+        for test in tests:
+            targets |= {"edge-agent", "edgectl"} if test.startswith(SCENARIO) else {self.programs[test]}
+        self.must("ninja", "-C", str(self.build), *sorted(targets))
 
     def test(self, name):
         """What the test says: None when it passes. Crashes and endless loops are failures."""
         try:
-            done = self.run(TEST_S, str(self.build / "bin" / self.programs[name]), "--filter", name, "-j1")
-        except subprocess.TimeoutExpired:
-            return f"no end within {TEST_S} s"
-        counts = re.search(r"Tested: .*?(\d+) .*Passing: .*?(\d+) .*Failing: .*?(\d+) .*Crashing: .*?(\d+)", done.stdout)
+            return self.scenario(name) if name.startswith(SCENARIO) else self.criterion(name)
+        except subprocess.TimeoutExpired as late:
+            return f"no end within {late.timeout} s"
+
+    def scenario(self, name):
+        script, function = name.removeprefix(SCENARIO).split("/")
+        status, said = self.run(SCENARIO_S, str(self.source / "tests/e2e" / f"{script}.py"), ONLY=function)
+        went_well = f"ok      {function.replace('_', ' ')}\n" in said
+        return None if status == 0 and went_well else "failed"
+
+    def criterion(self, name):
+        _, said = self.run(TEST_S, str(self.build / "bin" / self.programs[name]), "--filter", name, "-j1")
+        counts = re.search(r"Tested: .*?(\d+) .*Passing: .*?(\d+) .*Failing: .*?(\d+) .*Crashing: .*?(\d+)", said)
         if not counts:
             return "died"
         tested, passing, failing, crashing = (int(n) for n in counts.groups())
@@ -132,7 +167,10 @@ def main():
             wrong = [line for line in (judge(copy, row) for row in sorted(chosen, key=lambda row: row[1])) if line]
     for line in wrong:
         print(line)
-    print(f"{len(chosen) - len(wrong)} mutants killed, {len(wrong)} not")
+    tried = {row[4] for row in chosen}
+    claims = rows.of((TOP / "SECURITY.md").read_text(encoding="utf-8"))
+    shown = sum(1 for claim in claims if tried & set(claim.tests))
+    print(f"{len(chosen) - len(wrong)} mutants killed, {len(wrong)} not; they try {shown} of {len(claims)} rows of SECURITY.md")
     sys.exit(1 if wrong else 0)
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The defences of the verification core and of what stands on it, each taken out: read by tests/attack/mutants.py, which builds and
-# runs them, and by tests/lint/mutants.py, which sees that they still fit the source. Nothing but one literal.
+# The defences of the verification core, keys/tuf, each taken out: read by tests/attack/mutants.py, which
+# builds and runs them, and by tests/lint/mutants.py, which sees that they still fit the source and leave out no
+# row of SECURITY.md. Nothing but one literal.
 #
 # (id, file, the exact source, which stands there once, what stands there without the defence, a test that
-# fails then: suite/test)
+# fails then: suite/test, or a scenario of the real programs: e2e_script/function)
 MUTANTS = (
     # ── U01: stored before it was verified ──
     ("u01-root", "keys/tuf/client.c",
@@ -31,6 +32,11 @@ MUTANTS = (
     ("u01-format", "keys/tuf/form.c",
      "if (strncmp(text, \"1.\", 2) != 0)", "if (false)",
      "attack/u01_only_verified_files_are_ever_stored_wherever_it_stops"),
+    ("u01-fails-silently", "keys/tuf/client_file.c",
+     "    return o->ops->store(o->context, name, buf_slice(raw), e);",
+     "    (void)o->ops->store(o->context, name, buf_slice(raw), e);\n"
+     "    return 0;",
+     "client_faults/after_any_operation_that_fails_once_or_for_ever_the_next_refresh_succeeds"),
 
     # ── U02: one key counted twice ──
     ("u02-two-ids", "keys/tuf/role.c",
@@ -42,6 +48,9 @@ MUTANTS = (
     ("u02-one-id-twice", "keys/tuf/role.c",
      "if (is_among(id, labels, n))", "if (false)",
      "attack/u02_one_key_counts_once_in_four_ways_for_six_roles"),
+    ("u02-two-ids-in-a-role", "keys/tuf/role.c",
+     "while (same < n && !tuf_key_same(counted[same], key, ops))", "while (same < n)",
+     "tuf_role/one_key_under_two_ids_counts_once"),
     ("u02-nothing-counts", "keys/tuf/role.c",
      "while (same < n && !tuf_key_same(counted[same], key, ops))", "while (same < (n ? 0 : n))",
      "attack/u02_two_keys_count_twice_for_the_same_six_roles"),
@@ -143,7 +152,6 @@ MUTANTS = (
     ("same-version", "keys/tuf/client.c",
      "if (stored && tuf_metadata_version(stored) == tuf_metadata_version(fetched))", "if (false)",
      "attack/same_version_with_other_content_is_not_taken"),
-
     ("same-version-other-hash", "keys/tuf/metadata.c",
      "if (role && tuf_role_verify(", "if (m->type == TUF_ROOT && role && tuf_role_verify(",
      "attack/same_version_with_another_hash_signed_for_it_is_not_what_was_trusted_by_itself"),
@@ -160,6 +168,10 @@ MUTANTS = (
      "tuf_delegation_get(here(s), (*next)++, ret);",
      "tuf_delegation_get(here(s), tuf_delegation_count(here(s)) - ++(*next), ret);",
      "attack/u07_the_first_role_in_order_decides_depth_first"),
+    ("u07-order-of-graphs", "keys/tuf/client_search.c",
+     "tuf_delegation_get(here(s), (*next)++, ret);",
+     "tuf_delegation_get(here(s), tuf_delegation_count(here(s)) - ++(*next), ret);",
+     "client_search/goes_through_every_graph_in_order"),
 
     # ── U08: always able to recover ──
     ("u08-stuck", "keys/tuf/client.c",
@@ -170,6 +182,14 @@ MUTANTS = (
      "        return err_set(e, &err_rollback,\n"
      "                       \"timestamp.json: it has version",
      "attack/u04_no_swapped_type_is_believed_or_does_harm_before_the_signatures"),
+    ("u08-stuck-after-damage", "keys/tuf/client.c",
+     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
+     "        return err_set(e, &err_rollback,\n"
+     "                       \"timestamp.json: it has version",
+     "if (tuf_metadata_version(new) <= tuf_metadata_version(stored))\n"
+     "        return err_set(e, &err_rollback,\n"
+     "                       \"timestamp.json: it has version",
+     "client_faults/after_every_damaged_set_the_next_honest_one_is_taken"),
     ("u08-no-newer-root", "keys/tuf/client.c",
      "    if (done < 0)\n        return -1;\n    return tuf_client_file_check_expiry",
      "    if (done != 0)\n        return -1;\n    return tuf_client_file_check_expiry",
@@ -300,6 +320,15 @@ MUTANTS = (
     ("u11-circle", "keys/tuf/client_search.c",
      "if (keys_digest_equal(&s->visited[i], &digest))", "if (false)",
      "attack/u11_roles_that_delegate_to_each_other_are_left"),
+    ("u11-slow-pattern", "keys/tuf/delegation.c",
+     "            star = ++pattern;\n"
+     "            taken = path;\n",
+     "            do\n"
+     "                if (tuf_delegation_glob(pattern + 1, path))\n"
+     "                    return true;\n"
+     "            while (*path != '/' && *path++ != '\\0');\n"
+     "            return false;\n",
+     "delegation/a_pattern_made_to_be_slow_is_not"),
 
     # ── U12: cached by name ──
     ("u12-stored-by-name", "keys/tuf/metadata.c",
@@ -366,6 +395,12 @@ MUTANTS = (
     ("wrong-software-target", "keys/tuf/hashes.c",
      "if (strcmp(hex, tuf_json_string(at, NULL)) != 0)", "if (false)",
      "attack/wrong_software_one_target_is_not_another"),
+    ("wrong-software-component", "keys/tuf/delegation.c",
+     "tuf_json_type(list) == TUF_JSON_ARRAY && any(list, is_equal, component);", "true;",
+     "delegation/further_members_limit_what_its_keys_may_ship"),
+    ("wrong-software-executable", "keys/tuf/delegation.c",
+     "           tuf_json_type(at) == TUF_JSON_TRUE;", "           true;",
+     "delegation/further_members_limit_what_its_keys_may_ship"),
     ("mix-and-match", "keys/tuf/client_file.c",
      "if (meta && tuf_metadata_version(m) != meta->version)", "if (false)",
      "attack/mix_and_match_no_files_of_two_days_are_believed_together"),
@@ -375,18 +410,4 @@ MUTANTS = (
     ("key-compromise-any-role", "keys/tuf/role.c",
      "        if (strcmp(tuf_json_string(at, NULL), keyid) == 0)\n", "        if (true)\n",
      "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
-
-    # ── The device: time, and what it takes over ──
-    ("clock-online-date", "agent/fsm/trusted.c",
-     "        value = lower(value, bounds->snapshot_s);", "        value = lower(value, 0);",
-     "trusted/frozen_at_most_until_the_snapshot_expires"),
-    ("clock-voucher", "agent/fsm/trusted.c",
-     "        value = lower(value, bounds->root_s);", "        value = lower(value, 0);",
-     "trusted/a_date_counts_up_to_what_vouches_for_its_signer"),
-    ("clock-rotation", "agent/fsm/trusted.c",
-     "    trusted->dates[source] = (struct fsm_trusted_date){.signed_s = 0};\n", "",
-     "trusted/a_rotation_undoes_a_stolen_key_and_only_that"),
-    ("swap-after-judgement", "agent/trust/adopt.c",
-     "if (ret->len != step->bytes || !keys_digest_equal(&digest, &step->digest))", "if (false)",
-     "trust/what_was_changed_after_the_judgement_is_not_taken_over"),
 )
