@@ -174,13 +174,17 @@ int cmd_document_sign(struct cmd_document *document, const struct sign_signer *s
     return add(document, &made, e);
 }
 
+bool cmd_document_is_same(const struct cmd_document *a, const struct cmd_document *b) {
+    struct slice x = a->envelope.signed_part, y = b->envelope.signed_part;
+    return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+}
+
 int cmd_document_merge(struct cmd_document *document, const struct cmd_document *other,
                        const char *what, const struct keys_role *role, size_t *ret_added,
                        struct err *e) {
-    struct slice mine = document->envelope.signed_part, theirs = other->envelope.signed_part;
     struct cmd_document_tally tally;
     size_t added = 0;
-    if (mine.len != theirs.len || memcmp(mine.data, theirs.data, mine.len) != 0)
+    if (!cmd_document_is_same(document, other))
         return err_set(e, &err_exists,
                        "%s is not a copy of the same document: its contents differ, so its "
                        "signatures are worth nothing here",

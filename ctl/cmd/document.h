@@ -55,6 +55,10 @@ int cmd_document_tally(const struct cmd_document *document, const char *what,
 bool cmd_document_has(const struct cmd_document *document, const char *keyid)
     __attribute__((nonnull));
 
+// Whether both sign the same bytes, whoever has signed them.
+bool cmd_document_is_same(const struct cmd_document *a, const struct cmd_document *b)
+    __attribute__((nonnull));
+
 // Adds the signer's signature; CMD_DOCUMENT_SIGNED when its key has signed before (then nothing
 // changes). Kinds: those of sign_signer_sign, limit.
 enum { CMD_DOCUMENT_SIGNED = 1 };

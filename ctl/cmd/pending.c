@@ -11,13 +11,9 @@
 #include "base/own.h"
 #include "base/text.h"
 #include "ctl/cmd/workspace.h"
+#include "ctl/lock.h"
 #include "ctl/repo/targets.h"
-#include "ctl/term.h"
 #include "keys/kind.h"
-
-#define LOCK_FILE    ".lock"
-#define LOCK_TRIES   200 // whoever holds it signs, at most asks for a passphrase
-#define LOCK_WAIT_MS 100
 
 static int open_workspace(const char *workspace, int *ret, struct err *e) {
     return fs_open_dir(AT_FDCWD, workspace, ret, e) < 0 ? err_prefix(e, "opening the workspace")
@@ -28,35 +24,27 @@ static void path_of(const char *name, char ret[static CMD_PENDING_NAME_BYTES + 1
     (void)snprintf(ret, CMD_PENDING_NAME_BYTES + 16, CMD_PENDING_DIR "/%s", name);
 }
 
-static int lock_within_time(int fd, const char *place, struct err *e) {
-    int locked = fs_lock(fd, e);
-    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
-        ctl_term_pause(LOCK_WAIT_MS);
-        locked = fs_lock(fd, e);
-    }
-    return locked == FS_LOCKED
-               ? err_set(e, &err_busy, "%s: another edgectl is at work there", place)
-               : locked;
-}
-
 int cmd_pending_lock(const char *workspace, int *ret, struct err *e) {
     OWN(fd) int dir = -1;
-    OWN(fd) int lock = -1;
-    if (open_workspace(workspace, &dir, e) < 0 ||
-        fs_open_write(dir, LOCK_FILE, CMD_WORKSPACE_FILE_MODE, &lock, e) < 0)
-        return err_prefix(e, "locking %s", workspace);
-    if (lock_within_time(lock, workspace, e) < 0)
+    OWN(root) struct keys_root *root = NULL;
+    // Nothing is made in a folder that is no workspace.
+    if (cmd_workspace_root(workspace, &root, e) < 0)
         return -1;
-    *ret = own_take_fd(&lock);
+    if (open_workspace(workspace, &dir, e) < 0 ||
+        fs_make_dir(dir, CMD_PENDING_DIR, CMD_WORKSPACE_DIR_MODE, e) < 0 ||
+        ctl_lock_folder(dir, CMD_PENDING_DIR, ret, e) < 0)
+        return err_prefix(e, "%s/" CMD_PENDING_DIR, workspace);
     return 0;
 }
 
-int cmd_pending_lock_folder(const char *path, int *ret, struct err *e) {
-    OWN(fd) int dir = -1;
-    if (fs_open_dir(AT_FDCWD, path, &dir, e) < 0 || lock_within_time(dir, path, e) < 0)
-        return -1;
-    *ret = own_take_fd(&dir);
-    return 0;
+int cmd_pending_lock_beside(const char *file, int *ret, struct err *e) {
+    char folder[FS_PATH_BYTES];
+    const char *slash = strrchr(file, '/');
+    size_t len = slash ? (size_t)(slash - file) + 1 : 0;
+    if (len >= sizeof folder)
+        return err_set(e, &err_limit, "its path is longer than %zu bytes", sizeof folder - 1);
+    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)len : 1, slash ? file : ".");
+    return ctl_lock_folder(AT_FDCWD, folder, ret, e) < 0 ? err_prefix(e, "%s", folder) : 0;
 }
 
 int cmd_pending_save(const char *workspace, const char *name, const struct cmd_document *document,

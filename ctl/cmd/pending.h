@@ -18,12 +18,11 @@
 #define CMD_PENDING_DIR        "pending"
 #define CMD_PENDING_NAME_BYTES 224
 
-// Whoever changes what is pending holds DIR/.lock, by *ret, until that is closed: two commands at
-// once in one workspace would undo each other's changes. Waits a while. Kind busy.
+// Holds DIR/pending by *ret, until that is closed, as ctl/lock.h says; the folder is made. Kinds:
+// busy, wrong_workspace, those of keys_root_open and fs_make_dir.
 int cmd_pending_lock(const char *workspace, int *ret, struct err *e) __attribute__((nonnull));
-// The same for a folder that need be no workspace, into which a file to sign was carried: whoever
-// writes such a file holds its folder. Kind busy.
-int cmd_pending_lock_folder(const char *path, int *ret, struct err *e) __attribute__((nonnull));
+// The same for the folder of a file to sign, which need be in no workspace.
+int cmd_pending_lock_beside(const char *file, int *ret, struct err *e) __attribute__((nonnull));
 
 // Writes DIR/pending/NAME. Kinds: those of fs_replace.
 int cmd_pending_save(const char *workspace, const char *name, const struct cmd_document *document,

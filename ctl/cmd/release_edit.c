@@ -258,7 +258,7 @@ static int wait_for_others(const struct cmd_release_edit *edit, const struct cmd
 
 // The version is there, or others were faster.
 static bool is_conflict(const struct err *why) {
-    return err_is(why, &err_conflict) || err_is(why, &err_rollback) || err_is(why, &err_busy);
+    return err_is(why, &err_conflict) || err_is(why, &err_rollback);
 }
 
 enum { ATTEMPT_LOST = 2 };
@@ -304,6 +304,19 @@ int cmd_release_put(struct cmd_release_edit *edit, struct err *e) {
 
 // ── A document that has all signatures ───────────────────────────────────────────────────────────
 
+// The same document, waiting here, has come to its end. Another one stays: whoever takes it up is
+// told what became of it.
+static int sweep(const struct cmd_release_edit *edit, struct cmd_release_attempt *a,
+                 struct err *e) {
+    OWN(document) struct cmd_document pending = CMD_DOCUMENT_NONE;
+    (void)snprintf(a->name, sizeof a->name, "%s.json", edit->role);
+    if (cmd_pending_load(edit->workspace, a->name, &pending, e) < 0)
+        return -1;
+    return pending.content && cmd_document_is_same(&pending, &a->next)
+               ? cmd_pending_remove(edit->workspace, a->name, e)
+               : 0;
+}
+
 int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e) {
     OWN(attempt) struct cmd_release_attempt a = {.lock = -1};
     struct keys_header header;
@@ -313,6 +326,7 @@ int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct e
     if (r != 0)
         return r < 0 ? -1 : err_set(e, &err_not_found, "there is no file %s", path);
     if (repo_targets_parse(a.next.envelope.signed_part, path, &a.content, &header, e) < 0 ||
+        cmd_pending_lock(edit->workspace, &a.lock, e) < 0 ||
         cmd_source_refresh(edit->source, e) < 0 || find_keys(edit, &a.keys, e) < 0 ||
         cmd_source_current(edit->source, edit->role, &a.current, e) < 0 ||
         cmd_keyring_open(edit->workspace, &a.ring, e) < 0 ||
@@ -321,16 +335,8 @@ int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct e
     if (!cmd_quorum_holds(&a.quorum))
         return err_set(e, &err_pending, "%s waits for %s", path,
                        cmd_quorum_missing(&a.quorum, &a.ring, text, sizeof text));
-    if (cmd_source_put(edit->source, edit->role, &a.next, &same, e) < 0)
-        return -1;
-    OWN(document) struct cmd_document pending = CMD_DOCUMENT_NONE;
-    (void)snprintf(a.name, sizeof a.name, "%s.json", edit->role);
-    if (cmd_pending_load(edit->workspace, a.name, &pending, e) < 0)
-        return -1;
-    if (pending.content && pending.header.version <= a.next.header.version &&
-        cmd_pending_remove(edit->workspace, a.name, e) < 0)
-        return -1;
-    if (cmd_source_refresh(edit->source, e) < 0)
+    if (cmd_source_put(edit->source, edit->role, &a.next, &same, e) < 0 || sweep(edit, &a, e) < 0 ||
+        cmd_source_refresh(edit->source, e) < 0)
         return -1;
     return tell(edit, &a, "published", e);
 }

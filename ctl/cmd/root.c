@@ -67,8 +67,7 @@ static int sweep(const char *workspace, const struct cmd_document *current, stru
     int r = cmd_pending_load(workspace, name, &left, e);
     if (r != 0)
         return r < 0 ? -1 : 0;
-    struct slice mine = left.envelope.signed_part, theirs = current->envelope.signed_part;
-    if (mine.len != theirs.len || memcmp(mine.data, theirs.data, mine.len) != 0)
+    if (!cmd_document_is_same(&left, current))
         return err_set(e, &err_conflict,
                        "another root than %s/" CMD_PENDING_DIR "/%s is in force as version %llu, "
                        "and lacks what this one was to change: remove this file, and make its "
@@ -175,7 +174,9 @@ static int publish_next(struct publishing *p, struct err *e) {
 }
 
 static int publish(struct publishing *p, struct err *e) {
+    OWN(fd) int lock = -1;
     if (need_workspace(p->args, &p->workspace, e) < 0 ||
+        cmd_pending_lock(p->workspace, &lock, e) < 0 ||
         cmd_source_open(p->context, p->args, p->workspace, CMD_SOURCE_NEEDED, &p->source, e) < 0 ||
         cmd_pending_root_open(p->workspace, &p->root, e) < 0 || look_before(p, e) < 0)
         return -1;
@@ -201,9 +202,11 @@ static int run_publish(void *context, const struct opt_args *args, struct err *e
 static int run_update(void *context, const struct opt_args *args, struct err *e) {
     OWN(source) struct cmd_source *source = NULL;
     OWN(root) struct keys_root *before = NULL;
+    OWN(fd) int lock = -1;
     const char *workspace = NULL;
     uint64_t version = 0;
     if (need_workspace(args, &workspace, e) < 0 || cmd_workspace_root(workspace, &before, e) < 0 ||
+        cmd_pending_lock(workspace, &lock, e) < 0 ||
         cmd_source_open(context, args, workspace, CMD_SOURCE_NEEDED, &source, e) < 0 ||
         cmd_source_update_root(source, &version, e) < 0)
         return err_prefix(e, "updating the root");

@@ -222,15 +222,9 @@ static int merge(struct signing *s, size_t *ret_added, struct err *e) {
 // What others added to the same file while it was being read stays: whoever signs holds its folder,
 // and looks again.
 static int hold(struct signing *s, int *ret_lock, struct err *e) {
-    char folder[FS_PATH_BYTES];
     OWN(fd) int lock = -1;
     size_t others = 0;
-    const char *slash = strrchr(s->path, '/');
-    size_t len = slash ? (size_t)(slash - s->path) + 1 : 0;
-    if (len >= sizeof folder)
-        return err_set(e, &err_limit, "its path is longer than %zu bytes", sizeof folder - 1);
-    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)len : 1, slash ? s->path : ".");
-    if (cmd_pending_lock_folder(folder, &lock, e) < 0 || merge_copy(s, s->path, &others, e) < 0)
+    if (cmd_pending_lock_beside(s->path, &lock, e) < 0 || merge_copy(s, s->path, &others, e) < 0)
         return -1;
     *ret_lock = own_take_fd(&lock);
     return 0;

@@ -18,13 +18,10 @@
 #include "ctl/cmd/source_private.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
+#include "ctl/lock.h"
 #include "ctl/repo/folder.h"
 #include "ctl/term.h"
 #include "keys/kind.h"
-
-#define LOCK_FILE    ".lock"
-#define LOCK_TRIES   100 // whoever holds it writes a few small files
-#define LOCK_WAIT_MS 100
 
 // ── A folder ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -54,6 +51,17 @@ static int open_online(struct cmd_source *s, const struct keys_root *root, struc
     return 0;
 }
 
+// A controller holds its repository for as long as it runs: only it may change it then.
+static int lock_folder(const struct cmd_source *s, int *ret, struct err *e) {
+    struct err why = ERR_NONE;
+    if (ctl_lock_folder(s->folder, ".", ret, &why) == 0)
+        return 0;
+    return err_set(e, why.kind, "%s%s", why.text,
+                   err_is(&why, &err_busy)
+                       ? ", or where a controller runs on it, publish there (--controller URL)"
+                       : "");
+}
+
 // The folder, locked while *ret_lock is open.
 static int open_folder(const struct cmd_source *s, struct repo_folder **ret, int *ret_lock,
                        struct err *e) {
@@ -61,17 +69,8 @@ static int open_folder(const struct cmd_source *s, struct repo_folder **ret, int
     OWN(fd) int lock = -1;
     buf_init(&root, KEYS_ROOT_MAX_BYTES);
     if (fs_read_file(s->home, CMD_WORKSPACE_ROOT, KEYS_ROOT_MAX_BYTES, &root, e) < 0 ||
-        fs_open_write(s->folder, LOCK_FILE, 0600, &lock, e) < 0)
+        lock_folder(s, &lock, e) < 0)
         return err_prefix(e, "%s", s->name);
-    int locked = fs_lock(lock, e);
-    for (int i = 0; locked == FS_LOCKED && i < LOCK_TRIES; i++) {
-        ctl_term_pause(LOCK_WAIT_MS);
-        locked = fs_lock(lock, e);
-    }
-    if (locked != 0)
-        return locked < 0
-                   ? -1
-                   : err_set(e, &err_busy, "%s: another edgectl is publishing there", s->name);
     if (repo_folder_make(s->folder, buf_slice(&root), e) < 0 ||
         repo_folder_open(s->folder, buf_slice(&root), ret, e) < 0)
         return err_prefix(e, "%s", s->name);

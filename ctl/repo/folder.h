@@ -18,7 +18,7 @@
 // failure (a key was rotated, a file is gone): repo_folder_state says what and why, and the role's
 // version still counts for the next. Nothing that does not hold is named in a new snapshot as held.
 //
-// Not thread-safe. No locks either: one process at a time writes.
+// Not thread-safe. One process at a time writes: whoever does holds the folder (ctl/lock.h).
 #pragma once
 
 #include "ctl/repo/targets.h"

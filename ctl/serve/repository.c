@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "bundle/unpack/open.h"
 #include "ctl/kind.h"
+#include "ctl/lock.h"
 #include "ctl/serve/engine.h"
 #include "ctl/serve/repository_parts.h"
 #include "ctl/store/audit.h"
@@ -33,7 +34,7 @@ static int open_folder(const struct serve_server *server, struct serve_repositor
     OWN(buf) struct buf root;
     if (read_root(server, &root, e) < 0 ||
         fs_make_dir(server->workspace, SERVE_REPOSITORY_DIR, 0755, e) < 0 ||
-        fs_open_dir(server->workspace, SERVE_REPOSITORY_DIR, &r->dir, e) < 0 ||
+        ctl_lock_folder(server->workspace, SERVE_REPOSITORY_DIR, &r->dir, e) < 0 ||
         repo_folder_make(r->dir, buf_slice(&root), e) < 0)
         return -1;
     return repo_folder_open(r->dir, buf_slice(&root), &r->folder, e);

@@ -10,7 +10,7 @@
 #define SERVE_REPOSITORY_ROOTS_MAX 256 // new roots between two starts
 
 struct serve_repository {
-    int dir;
+    int dir;                                  // held (ctl/lock.h)
     struct repo_folder *folder;               // but for put_target, the store's thread only
     struct sign_signer *snapshot, *timestamp; // NULL while the root names no keys for them
     int64_t retry_ms;                         // on the boot clock: no renewal before

@@ -14,7 +14,7 @@ import tempfile
 import cli
 from fleet import Failed
 
-KINDS = {"usage": 2, "syntax": 4, "not_found": 10, "exists": 11, "permission": 12, "not_canonical": 20, "below_threshold": 21,
+KINDS = {"usage": 2, "syntax": 4, "not_found": 10, "exists": 11, "permission": 12, "busy": 13, "not_canonical": 20, "below_threshold": 21,
          "bad_signature": 22, "wrong_type": 23, "bad_key": 24, "expired": 25, "rollback": 27, "bad_passphrase": 28, "root_chain": 30,
          "delegation": 31, "wrong_workspace": 117, "expiring": 16, "pending": 17, "conflict": 18}
 cli.STATUS.update(KINDS)

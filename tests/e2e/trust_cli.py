@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import cli
+import fleet
 import people
 from fleet import check
 
@@ -66,6 +67,52 @@ def signatures_made_at_once_in_one_file_are_all_kept(box):
         check(process.returncode == 0, f"exit status {process.returncode}: {said}")
     check(len(box.load(pending)["signatures"]) == 5, f"{box.load(pending)['signatures']}")
     box.run("root", "publish", "--workspace", "ws")
+
+
+def at_once(box, *commands):
+    """Each (words, kinds that may come beside 0) at the same time; the exit status of each."""
+    running = [subprocess.Popen([cli.EDGECTL, *words], cwd=box.dir, env=box.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True) for words, _ in commands]
+    for process, (words, kinds) in zip(running, commands):
+        said = process.communicate(timeout=300)[1]
+        check(process.returncode in {0, *(people.KINDS[k] for k in kinds)}, f"{words}: exit status {process.returncode}: {said}")
+    return [process.returncode for process in running]
+
+
+def what_is_done_at_once_in_one_workspace_is_all_kept(box):
+    box.three()
+    added = []
+    for turn in range(6):
+        publics = [box.person(f"online{turn}{i}", None) for i in range(2)]
+        box.run("key", "add", "director", publics[0], "--workspace", "ws")
+        (pending,) = (name for name in os.listdir(box.path("ws/pending")) if name.endswith(".root.json"))
+        # Whoever signs may find that its document was changed (exists), or was published, meanwhile.
+        at_once(box,
+                (("sign", f"ws/pending/{pending}", "--root", "bob/root.json", "--key", "bob/offline/keys/bob.key", "--yes"),
+                 ("exists", "not_found", "rollback")),
+                (("key", "add", "director", publics[1], "--workspace", "ws"), ()),
+                (("root", "publish", "--workspace", "ws"), ("pending",)),
+                (("release", "floor", f"app={turn + 1}", "--workspace", "ws"), ()))
+        added += [box.keyid(public) for public in publics]
+        for name in os.listdir(box.path("ws/pending")):
+            box.run("root", "update", "--workspace", "bob", "--repository", "ws/server/repository")
+            box.sign("bob", f"ws/pending/{name}")
+            box.run("root", "publish", "--workspace", "ws")
+        box.run("root", "update", "--workspace", "bob", "--repository", "ws/server/repository")
+        lost = set(added) - set(box.role("director")["keyids"])
+        check(not lost, f"turn {turn}: keys that were added are not in the root: {lost}")
+        check(not os.listdir(box.path("ws/pending")), f"turn {turn}: {os.listdir(box.path('ws/pending'))}")
+    check(box.json("root", "status", "--workspace", "ws")["version"] >= 8, "not every turn made a root")
+
+
+def nobody_publishes_beneath_a_controller(box):
+    with fleet.Fleet() as f:
+        f.start_server()
+        floor = ("release", "floor", "app=1", "--workspace", f.ws, "--repository", os.path.join(f.ws, "server/repository"))
+        said = f.run(*floor, status=people.KINDS["busy"])
+        check("--controller" in said.stderr, said.stderr)
+        f.stop_server()
+        f.edgectl(*floor)
 
 
 def a_pending_root_that_was_overtaken_is_not_taken_for_published(box):
