@@ -166,6 +166,20 @@ Test(refresh, a_drip_ends_with_the_deadline_of_the_whole) {
     (void)refused(&err_too_slow);
 }
 
+// Each of them in time: what would be the next request's time is what the first one left of it.
+Test(refresh, answers_that_are_slow_one_by_one_share_one_deadline) {
+    const struct faultd_scene scene = {.head =
+                                           "HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n",
+                                       .body = "none",
+                                       .body_len = 4,
+                                       .cut = FAULTD_WHOLE,
+                                       .stall_ms = 700};
+    job.timeout_s = 1;
+    job.net.rate_min_bytes_s = 0;
+    serve(&scene);
+    (void)refused(&err_too_slow);
+}
+
 Test(refresh, silence_ends_with_the_least_rate) {
     static const char body[] = "{}";
     const struct faultd_scene scene = {
