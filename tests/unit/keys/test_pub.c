@@ -74,26 +74,20 @@ Test(pub, other_types_lengths_and_members_are_bad_keys) {
 }
 
 Test(pub, points_that_make_forging_easy_are_bad_keys) {
+#define POINT(hex) WITH("ed25519", hex, "ed25519")
     // Neutral element, order 2, order 4, order 8, a coordinate above the prime, and no point at
     // all.
-    assert_bad(WITH("ed25519", "0100000000000000000000000000000000000000000000000000000000000000",
-                    "ed25519"),
-               &err_bad_key);
-    assert_bad(WITH("ed25519", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-                    "ed25519"),
-               &err_bad_key);
-    assert_bad(WITH("ed25519", "0000000000000000000000000000000000000000000000000000000000000000",
-                    "ed25519"),
-               &err_bad_key);
-    assert_bad(WITH("ed25519", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-                    "ed25519"),
-               &err_bad_key);
-    assert_bad(WITH("ed25519", "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-                    "ed25519"),
-               &err_bad_key);
-    assert_bad(WITH("ed25519", "0200000000000000000000000000000000000000000000000000000000000000",
-                    "ed25519"),
-               &err_bad_key);
+    static const char *const keys[] = {
+        POINT("0100000000000000000000000000000000000000000000000000000000000000"),
+        POINT("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        POINT("0000000000000000000000000000000000000000000000000000000000000000"),
+        POINT("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        POINT("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        POINT("0200000000000000000000000000000000000000000000000000000000000000"),
+    };
+#undef POINT
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        assert_bad(keys[i], &err_bad_key);
 }
 
 Test(pub, members_of_another_shape_are_syntax_errors) {
