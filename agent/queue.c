@@ -152,6 +152,7 @@ struct keep {
     struct buf aside; // refused ones
     struct agent_queue *queue;
     uint64_t acked;
+    uint64_t anew; // 0, or the id from which on all are numbered anew
     const uint64_t *refused;
     size_t n_refused;
     size_t drop_heartbeats;
@@ -176,7 +177,10 @@ static int keep_report(void *context, const struct bundle_report *report, struct
     }
     k->queue->n++;
     k->queue->n_transitions += !heartbeat;
-    return add_report(&k->out, report, e);
+    struct bundle_report kept = *report;
+    if (k->anew > 0)
+        kept.id = k->queue->next++;
+    return add_report(&k->out, &kept, e);
 }
 
 static int set_aside(const struct agent_queue *q, const struct buf *aside, struct err *e) {
@@ -199,6 +203,7 @@ static int rewrite(struct agent_queue *q, struct keep *k, struct err *e) {
     OWN(buf) struct buf whole;
     struct agent_queue after = *q;
     after.n = after.n_transitions = 0;
+    after.next = k->anew > 0 ? k->anew : q->next;
     k->queue = &after;
     buf_init(&k->out, AGENT_QUEUE_FILE_MAX);
     buf_init(&k->aside, AGENT_QUEUE_FILE_MAX);
@@ -319,9 +324,13 @@ int agent_queue_peek(const struct agent_queue *queue, size_t max, struct bundle_
 int agent_queue_settle(struct agent_queue *queue, uint64_t acked, const uint64_t *refused,
                        size_t n_refused, struct err *e) {
     struct keep k = {.acked = acked, .refused = refused, .n_refused = n_refused};
-    if (queue->n == 0)
+    bool behind = acked >= queue->next && acked - queue->next < AGENT_QUEUE_LEAP_MAX;
+    if (behind || queue->unsure)
+        k = (struct keep){.anew = behind ? acked + 1 : queue->next};
+    else if (queue->n == 0)
         return 0;
     if (rewrite(queue, &k, e) < 0)
         return err_prefix(e, "settling the report queue");
+    queue->unsure = false;
     return 0;
 }

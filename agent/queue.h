@@ -19,6 +19,12 @@
 //
 // What the controller refuses for good is moved to private/refused (the
 // last ones) and counted.
+//
+// The controller takes an id once. Where it acknowledges ids that this queue never gave out, the
+// queue is older than what was sent: the state directory was put back. Then what waits is numbered
+// anew, above those, and sent; a report that had come through before comes twice, which is better
+// than that what happened since is taken for what is known. Where a TPM says so before the first
+// check-in (agent/anchor.h), nothing is sent until the controller said where it is (`unsure`).
 #pragma once
 
 #include <stdbool.h>
@@ -32,6 +38,9 @@
 #define AGENT_QUEUE_RING_MAX     64 // kept where nobody takes them
 #define AGENT_QUEUE_FILE_MAX     (2 * 1024 * 1024)
 #define AGENT_QUEUE_REFUSED_MAX  (64 * 1024) // bytes of private/refused
+// What no device gave out between two copies of its state: a controller that acknowledges further
+// ahead is not followed, or it could use up all ids there are.
+#define AGENT_QUEUE_LEAP_MAX (1ULL << 32)
 
 struct agent_queue {
     int private_dir; // borrowed
@@ -41,6 +50,7 @@ struct agent_queue {
     uint64_t damaged; // records skipped when the file was read
     size_t n;         // reports waiting
     bool ring;        // no controller takes them: the last ones are kept
+    bool unsure;      // the state was put back; until the next settling nothing is sent
     size_t n_transitions;
 };
 
@@ -60,6 +70,6 @@ bool agent_queue_has_room(const struct agent_queue *queue) __attribute__((nonnul
 int agent_queue_peek(const struct agent_queue *queue, size_t max, struct bundle_report **ret,
                      size_t *ret_n, struct err *e) __attribute__((nonnull));
 // Forgets what the controller has: every report up to `acked`, and the refused ones, which are set
-// aside.
+// aside; or numbers anew what waits, see above.
 int agent_queue_settle(struct agent_queue *queue, uint64_t acked, const uint64_t *refused,
                        size_t n_refused, struct err *e) __attribute__((nonnull(1, 5)));

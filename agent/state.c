@@ -171,7 +171,8 @@ static int open_anchor(struct agent_state *s, struct err *e) {
         return -1;
     if (why.kind)
         agent_log_line(AGENT_LOG_WARNING, "%s", why.text);
-    return s->anchor.verdict == AGENT_ANCHOR_RESTORED ? note_restored(s, e) : 0;
+    s->queue.unsure = s->anchor.verdict == AGENT_ANCHOR_RESTORED;
+    return s->queue.unsure ? note_restored(s, e) : 0;
 }
 
 int agent_state_renew(struct agent_state *state, struct err *e) {

@@ -103,8 +103,8 @@ static int fill(const struct checkin_body *what, struct bundle_checkin *m, struc
     add_metrics(state->config, m);
     if (add_components(state, m, e) < 0)
         return -1;
-    return agent_queue_peek(&state->queue, BUNDLE_REPORTS_PER_CHECKIN_MAX, &m->reports,
-                            &m->n_reports, e);
+    size_t most = state->queue.unsure ? 0 : BUNDLE_REPORTS_PER_CHECKIN_MAX;
+    return agent_queue_peek(&state->queue, most, &m->reports, &m->n_reports, e);
 }
 
 int checkin_body_format(const struct checkin_body *what, struct buf *ret, struct err *e) {

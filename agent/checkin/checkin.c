@@ -168,6 +168,8 @@ static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m)
     text_safe(m->why_text, c->last.text, sizeof c->last.text);
     (void)snprintf(state->identity.nonce, sizeof state->identity.nonce, "%s", m->nonce);
     (void)snprintf(state->identity.state, sizeof state->identity.state, "accepted");
+    // What waited for this answer follows at once.
+    c->soon_again = c->soon_again || state->queue.unsure || m->acked >= state->queue.next;
     if (agent_identity_save(state->private_dir, &state->identity, &e) < 0 ||
         agent_queue_settle(&state->queue, m->acked, m->refused, (size_t)m->n_refused, &e) < 0) {
         finish(c, &e);

@@ -275,6 +275,6 @@ class World:
             instruction = self.instruct(name, "activate", bundle, attempt)
         elif bundle and not done and not refused and not body["update"]:
             instruction = self.instruct(name, "install", bundle, attempt)
-        return {"acked": max((r["id"] for r in body["reports"]), default=0), "facts_wanted": False, "instruction": instruction,
+        return {"acked": max((r["id"] for r in reports), default=0), "facts_wanted": False, "instruction": instruction,
                 "nonce": secrets.token_hex(16), "now": stamp(self.repository.now), "poll_s": 1, "protocol": 1, "refused": [], "why": None,
                 **({"repository": {"root": self.repository.version["root"], "snapshot": self.repository.version["snapshot"]}} if self.hint else {})}

@@ -136,6 +136,9 @@ def a_state_that_was_put_back_admits_nothing_old():
         keep(device, world.path("copy"))  # runs 1.1, could go back to 1.0, no floor
         restart(device)
         check(anchor(device) == "held", "nothing happened in between")
+        world.order(device, world.bundle("6.6"))  # in no targets: it reports under ids that the copy has not given out
+        wait_for("the refusal", lambda: [r for r in reports(world, device, "refused") if r["code"] == "not_in_targets"])
+        used = max(r["id"] for r in world.reports[device.name])
         with world.lock:
             repo.floors = {"app": 5}
             repo.publish()
@@ -150,7 +153,8 @@ def a_state_that_was_put_back_admits_nothing_old():
         restart(device)
         said = device.status()
         check(said["anchor"] == "restored" and said["why"]["code"] == "state_restored", f"{said}")
-        wait_for("the controller to hear of it", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "state_restored"])
+        told = wait_for("the controller to hear of it", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "state_restored"])
+        check(told[0]["id"] > used, f"{told} after {used}")  # an id that was used would be taken for what is known
         check("restored" in device.agent("status", "--config", device.config).stdout, "for people")
         for argv in (("install", old.path), ("install", best.path), ("rollback",)):
             done = device.agent(argv[0], "--config", device.config, "--quiet", *argv[1:], status=None)

@@ -3,6 +3,7 @@
 // What survives power cuts and flipped bits: the pair of copies, the journal, the report queue.
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -278,6 +279,50 @@ Test(queue, where_nobody_takes_them_the_last_reports_are_kept_and_the_dropped_co
     cr_expect_eq(reports[n - 1].id, 3 * AGENT_QUEUE_REPORTS_MAX, "the last one is there");
     cr_expect_eq(q.n + q.dropped, 3 * AGENT_QUEUE_REPORTS_MAX, "counted durably");
     free(reports);
+}
+
+// The copy of a state that was put back does not know which ids were used since.
+Test(queue, i5_what_waits_in_a_queue_that_was_put_back_is_numbered_above_what_is_acknowledged) {
+    static const struct {
+        uint64_t acked;
+        bool unsure;
+        uint64_t first, n; // of what waits afterwards
+    } cases[] = {
+        {2, false, 3, 1},  // as ever
+        {3, false, 0, 0},  // all of it
+        {4, false, 5, 3},  // id 4 was never given out here
+        {9, false, 10, 3}, // nor was 9
+        {9, true, 10, 3},  // which the TPM said before
+        {3, true, 4, 3},   // ids that may be those of others
+        {0, true, 4, 3},   // a controller that knows nothing
+        {4 + AGENT_QUEUE_LEAP_MAX - 1, false, 4 + AGENT_QUEUE_LEAP_MAX, 3},
+        {4 + AGENT_QUEUE_LEAP_MAX, false, 0, 0}, // no device was there: as ever
+        {UINT64_MAX, false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+        struct err e = ERR_NONE;
+        struct agent_queue q;
+        struct bundle_report *got = NULL;
+        size_t n;
+        cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0, "%s", e.text);
+        for (int k = 0; k < 3; k++) {
+            struct bundle_report r = report(&q, BUNDLE_EVENT_OFFERED);
+            cr_assert_eq(agent_queue_add(&q, &r, &e), 0, "%s", e.text);
+        }
+        q.unsure = cases[i].unsure;
+        cr_assert_eq(agent_queue_settle(&q, cases[i].acked, NULL, 0, &e), 0, "%s", e.text);
+        cr_expect_not(q.unsure);
+        for (int reopened = 0; reopened < 2; reopened++) {
+            cr_assert_eq(agent_queue_peek(&q, 10, &got, &n, &e), 0, "%s", e.text);
+            cr_expect_eq(n, cases[i].n, "case %zu: %zu", i, n);
+            for (size_t k = 0; k < n; k++)
+                cr_expect_eq(got[k].id, cases[i].first + k, "case %zu: %" PRIu64, i, got[k].id);
+            cr_expect_eq(q.next, n > 0 ? cases[i].first + n : 4, "case %zu: %" PRIu64, i, q.next);
+            free(got);
+            cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0, "%s", e.text);
+        }
+    }
 }
 
 Test(queue, what_the_controller_refuses_is_set_aside_and_counted) {
