@@ -302,7 +302,7 @@ static int hire(struct agent_update *u, const struct descriptors *d, struct err 
 void update_fetch_begin(struct agent_update *u) {
     struct fsm_update *update = &u->host.state->journal.record.update;
     struct descriptors d = {-1, -1, -1, -1};
-    struct err e = ERR_NONE;
+    struct err e = ERR_NONE, saved = ERR_NONE;
     assert(!u->hire);
     if (update->local && u->file < 0) {
         err_set(&e, &err_interrupted,
@@ -325,7 +325,11 @@ void update_fetch_begin(struct agent_update *u) {
     own_drop_fd(&d.previous);
     own_drop_fd(&d.root);
     own_drop_fd(&d.bundle);
-    update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    // One from the network began when the repository was asked.
+    if (update_engine_record(u)->state != FSM_FETCHING)
+        update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    else if (agent_state_save(u->host.state, &saved) < 0)
+        update_engine_stop(u, &saved);
     if (!begun)
         update_fetch_failed(u, &e, false);
 }
