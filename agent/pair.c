@@ -47,6 +47,8 @@ int agent_pair_write(int dir, const char *name, uint64_t serial, struct slice te
     if (buf_add_format(&whole, e, "%s%s\n", head, keys_digest_hex(&digest, hex)) < 0 ||
         buf_add(&whole, text.data, text.len, e) < 0)
         return err_prefix(e, "writing %s", name);
+    // Each with its own sync of the directory: the second is begun when the first is durable, so that
+    // a power cut meets one of them half done at most, even where a rename is no atom.
     for (int copy = 0; copy < COPIES; copy++) {
         copy_name(name, copy, file);
         if (fs_replace(dir, file, whole.data, whole.len, 0600, e) < 0)
