@@ -282,6 +282,13 @@ int net_handle_fail(CURL *handle, CURLcode code, struct err *e) {
     // A query may carry somebody's password; it goes into no log.
     snprintf(plain, sizeof plain, "%.*s", url ? (int)strcspn(url, "?#") : 0, url ? url : "");
     text_safe(plain, shown, sizeof shown);
+    const struct err_kind *kind = kind_of(handle, code);
+    // What libcurl says of it is that it was told not to speak this protocol.
+    if (kind == &err_redirected && code == CURLE_UNSUPPORTED_PROTOCOL)
+        return err_set(e, kind,
+                       "the server redirects to %s, and only https is followed: name an https "
+                       "address in the configuration, or let the server redirect to one",
+                       shown);
     text_safe(notes->error[0] ? notes->error : curl_easy_strerror(code), plain, sizeof plain);
-    return err_set(e, kind_of(handle, code), "%s: %s", shown, plain);
+    return err_set(e, kind, "%s: %s", shown, plain);
 }

@@ -134,6 +134,8 @@ Test(tls, https_never_leads_to_plain_http) {
     net.allow_http = true;
     cr_assert_lt(fetch(tls_server_url(server), tls_server_authority(server), &e), 0);
     cr_assert_eq(e.kind, &err_redirected, "%s", e.text);
+    cr_assert(strstr(e.text, "redirects to") && strstr(e.text, "only https"), "%s", e.text);
+    cr_assert(strstr(e.text, faultd_url(plain)), "where to: %s", e.text);
     cr_assert_eq(faultd_played(plain), 0);
     faultd_close(plain);
     tls_server_close(server);
