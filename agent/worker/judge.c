@@ -122,19 +122,17 @@ static json_t *describe_steps(const struct worker_depot *depot) {
     return all;
 }
 
-static int say(const struct worker_depot *depot, const struct tuf_client *client, bool held,
+// Takes floors and target over; NULL is want of memory.
+static int say(const struct worker_depot *depot, const struct tuf_client *client, json_t *floors,
                json_t *target, struct err *e) {
     OWN(json) json_t *verdict = json_object();
-    bool ok = verdict;
-    if (!ok)
-        json_decref(target);
-    else
-        set(verdict, "target", target, &ok);
+    bool ok = true;
+    set(verdict, "target", target, &ok);
+    set(verdict, "floors", floors, &ok);
     if (ok) {
         set(verdict, "timestamp", describe_role(client, TUF_TIMESTAMP), &ok);
         set(verdict, "snapshot", describe_role(client, TUF_SNAPSHOT), &ok);
         set(verdict, "targets", describe_role(client, TUF_TARGETS), &ok);
-        set(verdict, "floors", held ? describe_floors(client) : json_null(), &ok);
         set(verdict, "steps", describe_steps(depot), &ok);
     }
     OWN(mem) char *text = ok ? json_dumps(verdict, JSON_COMPACT) : NULL;
@@ -159,7 +157,8 @@ static int judge(const struct worker_voice *v, struct worker_depot *depot, struc
     if (held && v->job->target[0] && tuf_client_find(client, v->job->target, &found, e) == 0)
         target = describe_target(&found, e);
     struct err why = ERR_NONE;
-    int said = say(depot, client, held, target ? target : json_null(), &why);
+    int said = say(depot, client, held ? describe_floors(client) : json_null(),
+                   target ? target : json_null(), &why);
     if (said < 0 && !e->kind)
         *e = why;
     return e->kind ? -1 : 0;

@@ -98,35 +98,39 @@ static bool is_sound_rsa(EVP_PKEY *key) {
     return BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= RSA_E_BITS_MAX;
 }
 
-static bool verify(EVP_PKEY *key, bool pss, struct slice message, struct slice signature) {
+enum scheme { ECDSA_P256, RSA_PSS };
+
+static bool verify(EVP_PKEY *key, enum scheme scheme, struct slice message,
+                   struct slice signature) {
     OWN(digest) EVP_MD_CTX *digest = EVP_MD_CTX_new();
     EVP_PKEY_CTX *context = NULL; // the digest's
     if (!digest || EVP_DigestVerifyInit(digest, &context, EVP_sha256(), NULL, key) != 1)
         return false;
-    if (pss && (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) != 1 ||
-                EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) != 1 ||
-                EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_AUTO) != 1))
+    if (scheme == RSA_PSS && (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) != 1 ||
+                              EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) != 1 ||
+                              EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_AUTO) != 1))
         return false;
     return EVP_DigestVerify(digest, signature.data, signature.len, message.data, message.len) == 1;
 }
 
-static bool check_signature(const char *pem, bool (*is_sound)(EVP_PKEY *key), bool pss,
-                            struct slice message, struct slice signature) {
+static bool check_signature(const char *pem, enum scheme scheme, struct slice message,
+                            struct slice signature) {
     OWN(pkey) EVP_PKEY *key = read_pem(pem);
-    return key && is_sound(key) && verify(key, pss, message, signature);
+    bool sound = key && (scheme == RSA_PSS ? is_sound_rsa(key) : is_p256(key));
+    return sound && verify(key, scheme, message, signature);
 }
 
 // The mark keeps what other code of this thread left in the error queue, and drops what is ours.
 static bool ops_ecdsa_p256(const char *pem, struct slice message, struct slice signature) {
     (void)ERR_set_mark();
-    bool valid = check_signature(pem, is_p256, false, message, signature);
+    bool valid = check_signature(pem, ECDSA_P256, message, signature);
     (void)ERR_pop_to_mark();
     return valid;
 }
 
 static bool ops_rsa_pss(const char *pem, struct slice message, struct slice signature) {
     (void)ERR_set_mark();
-    bool valid = check_signature(pem, is_sound_rsa, true, message, signature);
+    bool valid = check_signature(pem, RSA_PSS, message, signature);
     (void)ERR_pop_to_mark();
     return valid;
 }
