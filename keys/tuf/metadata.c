@@ -123,10 +123,6 @@ void tuf_metadata_candidate_free(struct tuf_metadata_candidate *candidate) {
 
 // ── What it says ───────────────────────────────────────────────────────────────────────────────
 
-enum tuf_type tuf_metadata_type(const struct tuf_metadata *m) {
-    return m->type;
-}
-
 uint64_t tuf_metadata_version(const struct tuf_metadata *m) {
     return m->form.version;
 }

@@ -50,7 +50,6 @@ static inline void own_drop_tuf_metadata(struct tuf_metadata **metadata) {
     *metadata = NULL;
 }
 
-enum tuf_type tuf_metadata_type(const struct tuf_metadata *m) __attribute__((nonnull));
 uint64_t tuf_metadata_version(const struct tuf_metadata *m) __attribute__((nonnull)); // 1…2^53-1
 int64_t tuf_metadata_expires_s(const struct tuf_metadata *m) __attribute__((nonnull));
 // The member `issued` where the signer wrote one, else 0.

@@ -69,7 +69,6 @@ Test(metadata, a_root_says_who_may_sign_what) {
     make(&repo);
     tuf_repo_trust(&repo, "targets", "456", 2);
     OWN(tuf_metadata) struct tuf_metadata *root = verified_root(&repo);
-    cr_assert_eq(tuf_metadata_type(root), TUF_ROOT);
     cr_assert_eq(tuf_metadata_version(root), 1);
     cr_assert_eq(tuf_metadata_expires_s(root), TUF_REPO_EXPIRES_S);
     cr_assert_eq(tuf_metadata_issued_s(root), 0);
