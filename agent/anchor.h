@@ -36,7 +36,6 @@
 #include "base/chrono.h"
 #include "base/err.h"
 
-#define AGENT_ANCHOR_TCTI_MAX   AGENT_CONFIG_TCTI_MAX
 #define AGENT_ANCHOR_TIMEOUT_MS 30000
 #define AGENT_ANCHOR_PROGRAM    "edge-agent-counter"
 
@@ -51,7 +50,7 @@ enum agent_anchor_verdict {
 extern const char *const agent_anchor_names[AGENT_ANCHOR_VERDICTS]; // "none", "held", …
 
 struct agent_anchor_config {
-    char tcti[AGENT_ANCHOR_TCTI_MAX + 1]; // "": no anchor
+    char tcti[AGENT_CONFIG_TCTI_MAX + 1]; // "": no anchor
     uint32_t index;
     const char *program; // edge-agent-counter; borrowed
 };
