@@ -119,12 +119,16 @@ int agent_trust_check_newest(const struct agent_state *state, struct err *e) {
                    trusted.root, trusted.snapshot, hinted->root, hinted->snapshot);
 }
 
-// Only by a run that got everything, and nothing older than the controller knows: an old copy of
-// the repository has old floors as well.
+// Only by a run that got everything, and nothing older than the controller says that there is: an
+// old copy of the repository has old floors as well. A controller that says nothing vouches for
+// nothing.
 static int renew(struct agent_trust *t, struct err *e) {
     struct agent_state *state = t->host.state;
     struct fsm_named trusted = trust_store_named(&state->trust, state->root);
-    return fsm_named_is_old(&trusted, &state->trust.hinted) ? 0 : agent_state_renew(state, e);
+    const struct fsm_named *hinted = &state->trust.hinted;
+    if (hinted->root == 0 || hinted->snapshot == 0 || fsm_named_is_old(&trusted, hinted))
+        return 0;
+    return agent_state_renew(state, e);
 }
 
 static int check_named(const struct agent_trust *t, const struct trust_verdict *v, struct err *e) {

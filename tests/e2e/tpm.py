@@ -181,6 +181,12 @@ def a_state_that_was_put_back_admits_nothing_old():
         world.hint = False
         restart(device)
         check(anchor(device) == "restored", "again")
+        # A repository alone does not make it good, which may be as old as the copy: the controller has to say what there is.
+        world.order(device, best)
+        comes_to(device, "1.2")
+        check(anchor(device) == "restored", "nobody said that this is all there is")
+        world.hint = True
+        wait_for("the controller to say so", lambda: anchor(device) == "held")
 
 
 def a_tpm_that_is_gone_keeps_nobody_from_going_back():
