@@ -24,9 +24,16 @@
 // part must not keep a device from going back. Without a TPM configured there is no anchor, and a
 // restored copy is not noticed; SECURITY.md says so.
 //
-// Only a refresh that got everything counts, and none whose snapshot is older than what the
-// controller knows (agent/trust/run.c): a copy of the repository as old as that of the state has
-// old floors as well.
+// Only a refresh that got everything counts, and none that is older than what the controller said
+// since the start that there is (agent/trust/run.c): a copy of the repository as old as that of the
+// state has old floors as well. That word is as good as the way it came: over TLS the controller's.
+// Whoever can speak for the controller can renew an anchor by a repository as old as the copy;
+// SECURITY.md says so.
+//
+// The program is waited for, and the loop with it: what follows a raise relies on the counter, and
+// a file that is ahead of it for longer than an instant would be a third thing for everybody to
+// know. A TPM takes a fraction of a second; one that takes longer than AGENT_ANCHOR_TIMEOUT_MS
+// counts as one that cannot be asked, as it would if it were broken.
 #pragma once
 
 #include <stdbool.h>
@@ -36,7 +43,7 @@
 #include "base/chrono.h"
 #include "base/err.h"
 
-#define AGENT_ANCHOR_TIMEOUT_MS 30000
+#define AGENT_ANCHOR_TIMEOUT_MS 10000
 #define AGENT_ANCHOR_PROGRAM    "edge-agent-counter"
 
 enum agent_anchor_verdict {
