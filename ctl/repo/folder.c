@@ -104,7 +104,8 @@ static int open_into(struct repo_folder *folder, int dir, struct slice root, str
     if (keys_root_open(root, &folder->root, e) < 0 ||
         buf_add(&folder->root_raw, root.data, root.len, e) < 0 ||
         fs_open_dir(dir, "metadata", &folder->metadata, e) < 0 ||
-        fs_open_dir(dir, "targets", &folder->targets, e) < 0 || follow(folder, e) < 0)
+        fs_open_dir(dir, "targets", &folder->targets, e) < 0 || repo_folder_tidy(folder, e) < 0 ||
+        follow(folder, e) < 0)
         return -1;
     return repo_folder_load(folder, e);
 }

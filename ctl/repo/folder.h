@@ -57,8 +57,8 @@ struct repo_folder_state {
 // already stays. Kinds: those of keys_root_open; exists when another root of that version lies
 // there.
 int repo_folder_make(int dir, struct slice root, struct err *e) __attribute__((nonnull));
-// Opens a folder by a root that is trusted. dir is not needed afterwards. Kinds: those of
-// keys_root_open, root_chain (a later root in the folder does not follow), memory, io.
+// Opens a folder by a root that is trusted, to write in it: temporaries of writers that were killed
+// are removed. dir is not needed afterwards. Kinds: those of keys_root_open, root_chain (a later root in the folder does not follow), memory, io.
 int repo_folder_open(int dir, struct slice root, struct repo_folder **ret, struct err *e)
     __attribute__((nonnull));
 void repo_folder_free(struct repo_folder *folder);
@@ -108,8 +108,10 @@ int repo_folder_has_target(const struct repo_folder *folder, const struct repo_t
 // Takes a signed file of `role` ("root", "targets" or delegated): verified by the keys that may
 // sign it, not expired, its version the next (targets: at most a day ahead of the clock), every
 // target it adds at hand; then written, and new snapshot and timestamp with it. REPO_FOLDER_SAME
-// when it is the current one already. A new root may leave other files without enough signatures:
-// they are to be signed anew, and repo_folder_state tells which. Kinds: those of envelope, root and
+// when it is the current one already; then a root gets a new snapshot and timestamp all the same, for
+// whoever was killed before it could write these: they are how devices notice a root. A new root
+// may leave other files without enough signatures: they are to be signed anew, and
+// repo_folder_state tells which. Kinds: those of envelope, root and
 // repo_targets_parse, rollback (version), conflict (made from a version before the current one),
 // expired, not_found (a target's file, the role), usage (a role that is made here), those of
 // repo_folder_renew.

@@ -30,6 +30,25 @@ static int check_dates(const char *what, const struct keys_header *header, int64
 
 // ── Root ─────────────────────────────────────────────────────────────────────────────────────────
 
+// A new timestamp even where the old one holds: it is how devices notice.
+static int announce_root(struct repo_folder *folder, const struct repo_folder_online *online,
+                         struct err *e) {
+    if (folder->roles[FOLDER_TARGETS].bytes == 0)
+        return 0;
+    return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
+}
+
+// Whoever wrote the root may have been killed before its timestamp. Who has not the online keys
+// could not have written it, and leaves the timestamp to those who have.
+static int announce_again(struct repo_folder *folder, const struct repo_folder_online *online,
+                          struct err *e) {
+    struct err ignored = ERR_NONE;
+    if (repo_folder_check_online(folder->root, online, &ignored) == 0 &&
+        announce_root(folder, online, e) < 0)
+        return -1;
+    return REPO_FOLDER_SAME;
+}
+
 static int accept_root(struct repo_folder *folder, struct slice raw,
                        const struct repo_folder_online *online, struct err *e) {
     char file[REPO_FOLDER_FILE_BYTES];
@@ -37,7 +56,7 @@ static int accept_root(struct repo_folder *folder, struct slice raw,
     OWN(buf) struct buf kept;
     buf_init(&kept, KEYS_ROOT_MAX_BYTES);
     if (is_same(raw, &folder->root_raw))
-        return REPO_FOLDER_SAME;
+        return announce_again(folder, online, e);
     if (keys_root_advance(folder->root, raw, &next, e) < 0 ||
         check_dates("the root", keys_root_header(next), online->now_s, e) < 0 ||
         repo_folder_rehearse(folder, &folder->roles[FOLDER_ROOT], raw, e) < 0 ||
@@ -53,10 +72,7 @@ static int accept_root(struct repo_folder *folder, struct slice raw,
     buf_init(&kept, KEYS_ROOT_MAX_BYTES); // handed over
     if (repo_folder_load(folder, e) < 0)
         return -1;
-    // A new timestamp even where the old one holds: it is how devices notice.
-    if (folder->roles[FOLDER_TARGETS].bytes == 0)
-        return 0;
-    return repo_folder_publish(folder, REPO_FOLDER_SNAPSHOT_TOO, online, e);
+    return announce_root(folder, online, e);
 }
 
 // ── Targets ──────────────────────────────────────────────────────────────────────────────────────

@@ -195,12 +195,25 @@ static int load_top(struct repo_folder *folder, struct err *e) {
     return load_named(folder, &role[FOLDER_SNAPSHOT], "targets", &role[FOLDER_TARGETS], e);
 }
 
-int repo_folder_load(struct repo_folder *folder, struct err *e) {
-    clear(folder);
+static int load(struct repo_folder *folder, struct err *e) {
     if (load_top(folder, e) < 0)
         return -1;
     for (size_t i = FOLDER_TARGETS; i < folder->n_roles; i++)
         if (add_delegations(folder, i, e) < 0)
             return -1;
+    return 0;
+}
+
+int repo_folder_load(struct repo_folder *folder, struct err *e) {
+    struct repo_folder fresh = *folder;
+    fresh.roles = NULL;
+    fresh.n_roles = 0;
+    if (load(&fresh, e) < 0) {
+        clear(&fresh);
+        return -1;
+    }
+    clear(folder);
+    folder->roles = fresh.roles;
+    folder->n_roles = fresh.n_roles;
     return 0;
 }

@@ -37,7 +37,7 @@ bool repo_folder_parse_file(const char *file, char ret_role[static REPO_TARGETS_
 struct folder_role *repo_folder_at(const struct repo_folder *folder, const char *role)
     __attribute__((nonnull));
 
-// Reads everything anew, from the timestamp on.
+// Reads everything anew, from the timestamp on. A failure leaves what was read before.
 int repo_folder_load(struct repo_folder *folder, struct err *e) __attribute__((nonnull));
 // Writes a new snapshot and a new timestamp over what lies there, removes old versions, and loads.
 enum repo_folder_extent { REPO_FOLDER_TIMESTAMP_ALONE, REPO_FOLDER_SNAPSHOT_TOO };
@@ -51,5 +51,7 @@ int repo_folder_check_online(const struct keys_root *root, const struct repo_fol
 // limit.
 int repo_folder_rehearse(const struct repo_folder *folder, const struct folder_role *role,
                          struct slice raw, struct err *e) __attribute__((nonnull));
+// Removes the temporaries of writers that were killed, below metadata/ and targets/NAME/RELEASE/.
+int repo_folder_tidy(const struct repo_folder *folder, struct err *e) __attribute__((nonnull));
 // Removes all but the last REPO_FOLDER_KEPT versions of each role but root.
 int repo_folder_prune(const struct repo_folder *folder, struct err *e) __attribute__((nonnull));

@@ -104,29 +104,44 @@ static void change_director(struct serve_server *server, struct serve_repository
     set->director = NULL;
 }
 
+// From now on these sign; what was in force stays with the server until its end.
+static int take_root(struct serve_server *server, struct keyset *set, struct err *e) {
+    struct serve_repository *r = server->repository;
+    swap(&r->snapshot, &set->snapshot);
+    swap(&r->timestamp, &set->timestamp);
+    change_director(server, r, set);
+    return serve_repository_keep_root(server, r, e);
+}
+
 static int put_root(struct serve_call *call, struct slice raw, int64_t now_s, struct err *e) {
     struct serve_server *server = call->server;
     struct serve_repository *r = server->repository;
     OWN(root) struct keys_root *next = NULL;
     __attribute__((cleanup(drop_keyset))) struct keyset set = {.snapshot = NULL};
     const struct slice now = repo_folder_root_raw(r->folder);
-    if (raw.len == now.len && memcmp(raw.data, now.data, now.len) == 0)
-        return REPO_FOLDER_SAME;
+    bool same = raw.len == now.len && memcmp(raw.data, now.data, now.len) == 0;
     if (r->n_directors == SERVE_REPOSITORY_ROOTS_MAX || r->n_retired == SERVE_REPOSITORY_ROOTS_MAX)
         return err_set(e, &err_limit, "%d roots since the start: start the controller again",
                        SERVE_REPOSITORY_ROOTS_MAX);
-    if (keys_root_advance(repo_folder_root(r->folder), raw, &next, e) < 0 ||
-        open_keyset(server, next, &set, e) < 0)
+    if (same && !serve_repository_is_meant(r))
+        return REPO_FOLDER_SAME;
+    if (!same && keys_root_advance(repo_folder_root(r->folder), raw, &next, e) < 0)
+        return -1;
+    if (open_keyset(server, same ? repo_folder_root(r->folder) : next, &set, e) < 0)
         return -1;
     struct repo_folder_online online = serve_repository_online(server, now_s);
     online.snapshot = set.snapshot;
     online.timestamp = set.timestamp;
-    if (repo_folder_accept(r->folder, "root", raw, &online, e) < 0)
+    int done = repo_folder_accept(r->folder, "root", raw, &online, e);
+    // A root that came into force while its timestamp could not be written: its keys are those that
+    // sign, and the same root again brings the timestamp.
+    const struct slice in_force = repo_folder_root_raw(r->folder);
+    struct err ignored = ERR_NONE;
+    if (done < 0 && in_force.len == raw.len && memcmp(in_force.data, raw.data, raw.len) == 0)
+        (void)take_root(server, &set, &ignored);
+    if (done < 0)
         return -1;
-    swap(&r->snapshot, &set.snapshot);
-    swap(&r->timestamp, &set.timestamp);
-    change_director(server, r, &set);
-    return serve_repository_keep_root(server, r, e);
+    return take_root(server, &set, e) < 0 ? -1 : done;
 }
 
 // ── All ──────────────────────────────────────────────────────────────────────────────────────────

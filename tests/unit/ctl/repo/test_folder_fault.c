@@ -74,3 +74,58 @@ Test(folder_fault, want_of_memory_is_no_answer_to_whether_a_target_is_named) {
         cr_assert(!refused || err_is(&e, &err_memory), "allocation %zu: %s", n, e.text);
     }
 }
+
+// The timestamp of before holds by root 2 as well: a new one is the only thing that shows.
+Test(folder_fault, a_root_that_was_interrupted_gets_its_timestamp_from_the_same_root_again) {
+    bool hit = true;
+    for (size_t n = 0; hit; n++) {
+        OWN(place) struct place p;
+        OWN(buf) struct buf raw;
+        struct keys_root_content content;
+        struct err e = ERR_NONE;
+        const struct fs_fault fault = {.at = n, .error = ENOSPC, .for_ever = true};
+        (void)begin(&p);
+        cr_assert_lt(n, 200);
+        uint64_t before = version_of(&p, "timestamp");
+        root_content(2, &content);
+        root_sign(&content, 1 << 1, &raw);
+        fs_fault_begin(&fault);
+        int done = repo_folder_accept(p.folder, "root", buf_slice(&raw), &p.online, &e);
+        hit = fs_fault_end(NULL);
+        cr_assert(hit || done == 0, "%s", e.text);
+        place_reopen(&p);
+        err_clear(&e);
+        must(repo_folder_accept(p.folder, "root", buf_slice(&raw), &p.online, &e));
+        check_whole(&p, n);
+        cr_assert_eq(version_of(&p, "root"), 2);
+        cr_assert_gt(version_of(&p, "timestamp"), before, "call %zu: devices do not notice", n);
+    }
+}
+
+static int count(void *context, const char *name, mode_t type, struct err *e) {
+    (void)type;
+    (void)e;
+    *(size_t *)context += fs_is_temporary(name);
+    return 0;
+}
+
+Test(folder_fault, what_a_killed_writer_left_goes_when_the_folder_is_opened) {
+    OWN(place) struct place p;
+    struct err e = ERR_NONE;
+    size_t n = 0;
+    (void)begin(&p);
+    static const char *const places[] = {"metadata", "targets", "targets/app", "targets/app/1.0"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char path[100];
+        (void)snprintf(path, sizeof path, "%s/.timestamp.json.tmp-0123456789abcdef", places[i]);
+        must(fs_replace(p.dir.fd, path, "x", 1, 0644, &e));
+        must(fs_list(p.dir.fd, places[i], count, &n, &e));
+    }
+    cr_assert_eq(n, 4);
+    place_reopen(&p);
+    n = 0;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        must(fs_list(p.dir.fd, places[i], count, &n, &e));
+    cr_assert_eq(n, 0);
+    check_whole(&p, 0);
+}

@@ -275,6 +275,35 @@ Test(serve_repository, more_than_a_targets_file_can_be_is_refused_unread) {
     controller_free(&k.c);
 }
 
+// The root is written, and nothing after it.
+Test(serve_repository, a_root_whose_timestamp_could_not_be_written_gets_it_from_the_same_again) {
+    static const char timestamp_file[] = "server/repository/metadata/timestamp.json";
+    struct keyed k;
+    struct err e = ERR_NONE;
+    struct reply r;
+    OWN(json) json_t *targets = no_targets();
+    OWN(buf) struct buf root;
+    make(&k);
+    controller_start(&k.c);
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    k.content.header.version = 2;
+    online_key(&k.c, "timestamp-2", &k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP]);
+    root_of(&k, &root);
+    // What stands in its place cannot be replaced.
+    must(fs_remove(k.c.dir.fd, timestamp_file, &e));
+    must(fs_make_dir(k.c.dir.fd, timestamp_file, 0755, &e));
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 503, "%s", r.body);
+    http_clear(&r);
+    must(fs_remove_tree(k.c.dir.fd, timestamp_file, &e));
+    cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 200, "%s", r.body);
+    http_clear(&r);
+    OWN(json) json_t *timestamp = file(&k.c, "timestamp.json");
+    const json_t *signature = json_array_get(json_object_get(timestamp, "signatures"), 0);
+    cr_assert_str_eq(text_at(signature, "keyid"),
+                     k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP].keys[0].id);
+    controller_free(&k.c);
+}
+
 Test(serve_repository, a_new_root_is_taken_up_with_its_keys_and_outlives_a_restart) {
     struct keyed k;
     struct err e = ERR_NONE;
