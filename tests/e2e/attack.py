@@ -4,12 +4,11 @@
 of the bundle keys, in every combination; and what two releases that belong together come to when an attacker takes them apart."""
 
 import os
-import sys
 
 import fleet
 import forge
 from fleet import check, wait_for
-from repository import Repository, World
+from repository import Repository, World, comes_to, started
 
 PARTS = ("director", "repository", "bundle")
 
@@ -24,17 +23,6 @@ class Watched(World):
     def check_in(self, body):
         self.beats += 1
         return super().check_in(body)
-
-
-def started(world):
-    device = world.device("d1")
-    device.start()
-    wait_for("the device to answer", lambda: device.agent("status", "--config", device.config, status=None).returncode == 0)
-    return device
-
-
-def runs(device, release):
-    wait_for(f"{device.name} to run {release}", lambda: device.version() == release and device.status()["state"] == "idle")
 
 
 def steal(world, repo, stolen, release):
@@ -54,15 +42,15 @@ def every_set_of_compromised_parts_but_the_whole_installs_nothing():
     with Watched(repo) as world:
         honest = world.bundle("1.0")
         repo.add(honest)
-        device = started(world)
+        device = started(world, "d1")
         world.order(device, honest)
-        runs(device, "1.0")
+        comes_to(device, "1.0")
         for subset in range(1 << len(PARTS)):
             stolen = {part for at, part in enumerate(PARTS) if subset >> at & 1}
             evil = steal(world, repo, stolen, f"evil-{subset}")
             world.order(device, evil)
             if len(stolen) == len(PARTS):
-                runs(device, f"evil-{subset}")  # the thief does try: this is what all of them together can do
+                comes_to(device, f"evil-{subset}")  # the thief does try: this is what all of them together can do
                 break
             beats = world.beats
             wait_for(f"the device to have met {stolen or 'nobody'}", lambda beats=beats: world.beats > beats + 4)
@@ -79,7 +67,7 @@ def every_set_of_compromised_parts_but_the_whole_installs_nothing():
 def after_all_of_it_the_next_honest_release_is_installed():
     repo = Repository()
     with Watched(repo) as world:
-        device = started(world)
+        device = started(world, "d1")
         for subset in range((1 << len(PARTS)) - 1):
             stolen = {part for at, part in enumerate(PARTS) if subset >> at & 1}
             evil = steal(world, repo, stolen, f"evil-{subset}")
@@ -93,7 +81,7 @@ def after_all_of_it_the_next_honest_release_is_installed():
                 good = world.bundle(release)
                 repo.add(good)
             world.order(device, good)
-            runs(device, release)
+            comes_to(device, release)
 
 
 def parts_of_two_releases_are_never_together():
@@ -104,7 +92,7 @@ def parts_of_two_releases_are_never_together():
         old, new = (pair(world, release) for release in ("4.0", "5.0"))
         repo.add(old)
         repo.add(new)
-        device = started(world)
+        device = started(world, "d1")
         world.order(device, old)
         wait_for("4.0", lambda: both(device) == ("4.0", "4.0"))
         # The manifest of the one with the contents of the other, both ways, and half of each.
@@ -154,19 +142,6 @@ def mixtures(old, new):
             yield mixed
 
 
-def main():
-    fleet.each(None, *[named(s) for s in (every_set_of_compromised_parts_but_the_whole_installs_nothing,
-                                          after_all_of_it_the_next_honest_release_is_installed,
-                                          parts_of_two_releases_are_never_together)])
-    print(f"{os.path.basename(sys.argv[0])}: ok")
-
-
-def named(scenario):
-    def run(_):
-        scenario()
-    run.__name__ = scenario.__name__
-    return run
-
-
 if __name__ == "__main__":
-    main()
+    fleet.alone(every_set_of_compromised_parts_but_the_whole_installs_nothing, after_all_of_it_the_next_honest_release_is_installed,
+                parts_of_two_releases_are_never_together)

@@ -18,7 +18,7 @@ import time
 import fleet
 import forge
 from fleet import check
-from lone import Lone, edge_agent
+from lone import Lone, edge_agent, read, write
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
 FLIPS = os.environ.get("FLIPS", "")
@@ -32,17 +32,6 @@ DAMAGE = {"header of manifest.json": ("bad_skeleton",), "header of index": ("bad
 
 KEY = {name: forge.Key(name) for name in ("root", "bundle", "second", "director", "stranger")}
 ROLES = {"root": [KEY["root"]], "bundle": [KEY["bundle"], KEY["second"]], "director": [KEY["director"]]}
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def write(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
 
 
 class Bench:
@@ -477,13 +466,7 @@ def test(f):
              ("paths", lambda: test_paths(b)), ("trees", lambda: test_trees(b)), ("sizes", lambda: test_sizes(b)),
              ("indices", lambda: test_indices(b)), ("manifests", lambda: test_manifests(b)),
              ("special files", lambda: test_special_files(b)), ("not for us", lambda: test_not_for_us(b))]
-    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-    for name, step in steps:
-        if only and name not in only:
-            continue
-        begin = time.monotonic()
-        step()
-        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    fleet.steps(steps)
     # After all that, both devices take the next honest bundle.
     device.install(real).ok()
     check(device.check_clean()["components"]["model"]["version"] == "2.0", "the honest bundle is installed")

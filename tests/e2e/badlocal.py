@@ -16,20 +16,9 @@ import time
 
 import fleet
 from fleet import check
-from lone import KINDS, Lone, edge_agent
+from lone import KINDS, Lone, edge_agent, read, write
 
 SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def write(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
 
 
 # ── Configuration ───────────────────────────────────────────────────────────────────────────────────
@@ -264,13 +253,7 @@ def test(f):
     first, second = (f.bundle("small", v, {"app": f.component(f"small-{v}", {"version": v, "etc/conf": "a" * 3000})}) for v in ("1.0", "1.1"))
     steps = [("configuration", lambda: test_configuration(f)), ("socket", lambda: test_socket(f, first, rng)),
              ("order", lambda: test_order(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
-    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-    for name, step in steps:
-        if only and name not in only:
-            continue
-        begin = time.monotonic()
-        step()
-        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    fleet.steps(steps)
 
 
 fleet.main(test)

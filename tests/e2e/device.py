@@ -378,13 +378,7 @@ def test(f):
     steps += [(f"hooks {tag}", lambda: test_hooks(f, device, sticks)), (f"metric {tag}", lambda: test_metric(f, device, tag)), (f"golden {tag}", lambda: test_golden(f, device, tag)),
               (f"http {tag}", lambda: test_http(f, device, tag)), ("restarts", lambda: test_restarts(f, sticks)),
               ("seed", lambda: test_seed(f)), ("fleet", lambda: test_fleet(f))]
-    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-    for name, step in steps:
-        if only and name not in only:
-            continue
-        begin = time.monotonic()
-        step()
-        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    fleet.steps(steps)
 
 
 fleet.main(test)

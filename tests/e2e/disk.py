@@ -302,13 +302,7 @@ def test(f):
                   ("read-only", lambda: test_read_only(f, sticks)), ("other file system", lambda: test_other_file_system(f, sticks))]
     else:
         print("no mount namespace may be made here: small file systems are not tried", flush=True)
-    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-    for name, step in steps:
-        if only and name not in only:
-            continue
-        begin = time.monotonic()
-        step()
-        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    fleet.steps(steps)
 
 
 private_mounts()

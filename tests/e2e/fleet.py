@@ -5,6 +5,7 @@ For the end-to-end tests beside this file. Everything started here is ended here
 """
 
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -264,6 +265,25 @@ def each(f, *scenarios):
             failed.append(scenario.__name__)
             print(f"FAILED  {scenario.__name__.replace('_', ' ')}: {type(error).__name__}: {error}", flush=True)
     check(not failed, f"{len(failed)} failed: {', '.join(failed)}")
+
+
+def alone(*scenarios):
+    """The same for scenarios that need no fleet; and the script is over."""
+    def without(scenario):
+        return functools.wraps(scenario)(lambda _: scenario())
+    each(None, *map(without, scenarios))
+    print(f"{os.path.basename(sys.argv[0])}: ok")
+
+
+def steps(rows):
+    """Runs each (name, step) and says how long it took. ONLY=NAME,NAME picks some."""
+    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
+    for name, step in rows:
+        if only and name not in only:
+            continue
+        begin = time.monotonic()
+        step()
+        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
 
 
 def main(test):

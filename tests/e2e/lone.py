@@ -97,6 +97,17 @@ def edge_agent(env, *argv, timeout_s=fleet.PATIENCE_S, prefix=(), program=fleet.
     return Run(argv, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
 def picture(folder):
     """{path: what is there} of everything below a folder."""
     seen = {}

@@ -5,6 +5,7 @@ own code: so that a test can hold every key, honest or stolen, and publish what 
 Served by one HTTP server on loopback, as a plain web server would serve files; the director beside it accepts every device.
 """
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -278,3 +279,51 @@ class World:
         return {"acked": max((r["id"] for r in reports), default=0), "facts_wanted": False, "instruction": instruction,
                 "nonce": secrets.token_hex(16), "now": stamp(self.repository.now), "poll_s": 1, "protocol": 1, "refused": [], "why": None,
                 **({"repository": {"root": self.repository.version["root"], "snapshot": self.repository.version["snapshot"]}} if self.hint else {})}
+
+
+# ── Devices that follow it
+
+
+def started(world, name, env=None, **config):
+    device = world.device(name, **config)
+    world.env = {**os.environ, **(env or {})}
+    device.start()
+    world.env = dict(os.environ)
+    fleet.wait_for(f"{name} to answer", lambda: device.agent("status", "--config", device.config, status=None).returncode == 0)
+    return device
+
+
+def trust(device):
+    return device.status()["trust"]
+
+
+def reports(world, device, event):
+    with world.lock:
+        return [r for r in world.reports.get(device.name, []) if r["event"] == event]
+
+
+def comes_to(device, release):
+    fleet.wait_for(f"{device.name} to run {release}", lambda: device.version() == release and device.status()["state"] == "idle")
+
+
+def refuses(world, device, kind, attempt=1):
+    return fleet.wait_for(f"{device.name} to refuse with {kind}",
+                          lambda: [r for r in reports(world, device, "refused") if r["code"] == kind and r["attempt"] == attempt])[-1]
+
+
+@contextlib.contextmanager
+def published(*releases, now=None):
+    """A repository that names bundles of these releases, the world around it, and the bundles."""
+    repository = Repository(now)
+    with World(repository) as world:
+        bundles = [world.bundle(release) for release in releases]
+        for bundle in bundles:
+            repository.add(bundle)
+        yield (repository, world, *bundles)
+
+
+@contextlib.contextmanager
+def ground(*releases, now=None, **config):
+    """The same with a device that follows it, before the bundles."""
+    with published(*releases, now=now) as (repository, world, *bundles):
+        yield (repository, world, started(world, "d1", **config), *bundles)

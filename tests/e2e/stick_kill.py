@@ -293,13 +293,7 @@ def test(f):
     steps = [("kills", lambda: test_kills(f, sticks, rng)), ("probation", lambda: test_probation_kills(f, sticks)),
              ("journal", lambda: test_journal(f, sticks, rng)), ("notes", lambda: test_notes(f, sticks, rng)),
              ("contents", lambda: test_contents(f, sticks, rng))]
-    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
-    for name, step in steps:
-        if only and name not in only:
-            continue
-        begin = time.monotonic()
-        step()
-        print(f"{name}: {time.monotonic() - begin:.1f} s", flush=True)
+    fleet.steps(steps)
 
 
 fleet.main(test)

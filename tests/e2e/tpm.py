@@ -10,15 +10,13 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
 import fleet
 from fleet import check, wait_for
 from lone import KINDS
-from repository import Repository, World
-from trust_device import comes_to, named, reports
+from repository import Repository, World, comes_to, reports
 
 INDEX = 25165825
 COUNTER = os.path.join(os.path.dirname(os.path.abspath(fleet.AGENT)), "edge-agent-counter")
@@ -229,10 +227,8 @@ def check_says_what_is_missing():
 def main():
     fleet.installed(shutil.which("swtpm"), "swtpm")
     check(os.path.exists(COUNTER), f"{COUNTER} is not built: the build has EDGE_TPM off")
-    scenarios = [the_counter_counts, a_state_that_was_put_back_admits_nothing_old, a_tpm_that_is_gone_keeps_nobody_from_going_back,
-                 check_says_what_is_missing]
-    fleet.each(None, *[named(s) for s in scenarios])
-    print(f"{os.path.basename(sys.argv[0])}: ok")
+    fleet.alone(the_counter_counts, a_state_that_was_put_back_admits_nothing_old, a_tpm_that_is_gone_keeps_nobody_from_going_back,
+                check_says_what_is_missing)
 
 
 if __name__ == "__main__":

@@ -3,45 +3,14 @@
 # ctest: release
 """What a device believes of a repository: real agents and workers against one whose every key the test holds (repository.py)."""
 
-import functools
-import http.server
 import json
 import os
-import sys
-import threading
 
 import fleet
 import forge
 from fleet import check, wait_for
 from lone import KINDS
-from repository import DAY, Repository, World, stamp
-
-
-def started(world, name, env=None, **config):
-    device = world.device(name, **config)
-    world.env = {**os.environ, **(env or {})}
-    device.start()
-    world.env = dict(os.environ)
-    wait_for(f"{name} to answer", lambda: device.agent("status", "--config", device.config, status=None).returncode == 0)
-    return device
-
-
-def trust(device):
-    return device.status()["trust"]
-
-
-def reports(world, device, event):
-    with world.lock:
-        return [r for r in world.reports.get(device.name, []) if r["event"] == event]
-
-
-def comes_to(device, release):
-    wait_for(f"{device.name} to run {release}", lambda: device.version() == release and device.status()["state"] == "idle")
-
-
-def refuses(world, device, kind, attempt=1):
-    return wait_for(f"{device.name} to refuse with {kind}",
-                    lambda: [r for r in reports(world, device, "refused") if r["code"] == kind and r["attempt"] == attempt])[-1]
+from repository import DAY, Repository, World, comes_to, ground, published, refuses, reports, stamp, started, trust
 
 
 def stored(device):
@@ -58,11 +27,8 @@ def stored(device):
 
 
 def a_bundle_is_installed_only_when_the_targets_name_it():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        device = started(world, "d1")
+    with ground("1.0") as (repo, world, device, first):
+        second = world.bundle("1.1")
         world.order(device, first)
         comes_to(device, "1.0")
         said = trust(device)
@@ -82,11 +48,7 @@ def a_bundle_is_installed_only_when_the_targets_name_it():
 
 
 def what_was_withdrawn_is_not_installed():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        repo.add(second)
+    with published("1.0", "1.1") as (repo, world, first, second):
         one, two = started(world, "d1"), started(world, "d2")
         world.order(one, second)
         comes_to(one, "1.1")
@@ -124,11 +86,7 @@ def never_activated(world, device, release, bundle, code="not_in_targets"):
 
 
 def what_is_withdrawn_while_it_waits_is_never_activated():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        repo.add(second)
+    with published("1.0", "1.1") as (repo, world, first, second):
         # With the controller's hint and without it, held by an inhibit, and by being off: the director says "activate" to all.
         devices = {name: staged(world, name, first, second) for name in ("hinted", "silent", "off")}
         devices["off"].kill()
@@ -166,11 +124,7 @@ def what_its_publishers_may_not_publish_any_more_is_never_activated():
 
 
 def what_falls_below_a_floor_while_it_waits_is_never_activated():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        repo.add(second)
+    with published("1.0", "1.1") as (repo, world, first, second):
         device = staged(world, "d1", first, second)
         with world.lock:
             repo.floors = {"app": 2}
@@ -181,11 +135,7 @@ def what_falls_below_a_floor_while_it_waits_is_never_activated():
 
 
 def a_repository_that_cannot_say_before_the_swap_is_waited_for():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        repo.add(second)
+    with published("1.0", "1.1") as (repo, world, first, second):
         device = staged(world, "d1", first, second)
         with world.lock:
             repo.now += 1
@@ -202,31 +152,6 @@ def a_repository_that_cannot_say_before_the_swap_is_waited_for():
         with world.lock:
             world.spoil = {}
         comes_to(device, "1.1")
-
-
-def nothing_new_is_one_small_request():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
-        device = started(world, "d1")
-        wait_for("the hint to be followed", lambda: trust(device)["snapshot"])
-        with world.lock:
-            world.asked.clear()
-        world.order(device, bundle)
-        comes_to(device, "1.0")
-        check(world.asked == ["timestamp.json"], f"{world.asked}")
-
-
-def a_stick_needs_no_repository():
-    repo = Repository()
-    with World(repo) as world:
-        bundle, foreign = world.bundle("1.0"), world.bundle("9.9", keys=[forge.Key("somebody")])
-        device = world.device("d1", controller="")
-        device.agent("install", "--config", device.config, "--quiet", bundle.path)
-        check(device.version() == "1.0" and not world.asked, f"{world.asked}")
-        check(device.agent("install", "--config", device.config, "--quiet", foreign.path, status=None).returncode == KINDS["below_threshold"], "not ours")
-        check(device.version() == "1.0", "and stays")
 
 
 def delegated_keys_sign_what_they_may():
@@ -255,31 +180,6 @@ def delegated_keys_sign_what_they_may():
         check("executable" in refuses(world, device, "not_in_targets", attempt=2)["text"], "executable")
         world.order(device, fine, attempt=3)
         wait_for("the model", lambda: device.version("detector") == "1")
-
-
-def any_web_server_can_hold_the_repository():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
-        os.makedirs(world.path("www/there/metadata"))
-        for name, data in repo.files.items():
-            with open(world.path("www/there/metadata", name), "wb") as f:
-                f.write(data)
-        repo.files = {}  # not at the controller
-        plain = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=world.path("www")))
-        threading.Thread(target=plain.serve_forever, daemon=True).start()
-        device = started(world, "d1", repository=f"http://127.0.0.1:{plain.server_port}/there/")
-        world.order(device, bundle)
-        comes_to(device, "1.0")
-        check(not world.asked, f"{world.asked}")
-        plain.shutdown()
-        plain.server_close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 # ── Repositories that are wrong
@@ -319,11 +219,7 @@ SPOILS = {
 
 def after_every_hostile_answer_the_next_honest_one_works():
     """Each file of each role spoiled in each way; nothing of it may lie where trusted metadata lies, and nothing may stick."""
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
-        device = started(world, "d1")
+    with ground("1.0") as (repo, world, device, bundle):
         wait_for("the first refresh", lambda: trust(device)["snapshot"])
         for role in ("timestamp", "snapshot", "targets", "root"):
             for how, spoil in SPOILS.items():
@@ -350,10 +246,7 @@ def after_every_hostile_answer_the_next_honest_one_works():
 
 
 def an_install_waits_for_a_repository_that_is_down():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
+    with published("1.0") as (repo, world, bundle):
         world.hint = False
         world.spoil = {"timestamp.json": SPOILS["missing"]}
         device = started(world, "d1", fetch_tries=3)
@@ -368,10 +261,7 @@ def an_install_waits_for_a_repository_that_is_down():
 
 
 def expired_metadata_is_waited_for_and_never_blames_the_bundle():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
+    with published("1.0") as (repo, world, bundle):
         repo.now += 4 * DAY  # the director's clock goes on; nobody renews the timestamp
         world.hint = False
         device = started(world, "d1")
@@ -385,12 +275,7 @@ def expired_metadata_is_waited_for_and_never_blames_the_bundle():
 
 
 def expiry_stops_new_installs_and_nothing_else():
-    repo = Repository()
-    with World(repo) as world:
-        first, second, third = world.bundle("1.0"), world.bundle("1.1"), world.bundle("1.2")
-        for bundle in (first, second, third):
-            repo.add(bundle)
-        device = started(world, "d1")
+    with ground("1.0", "1.1", "1.2") as (repo, world, device, first, second, third):
         for bundle in (first, second):
             world.order(device, bundle)
             comes_to(device, bundle.signed["release"])
@@ -414,11 +299,7 @@ def expiry_stops_new_installs_and_nothing_else():
 
 
 def back_after_a_year_through_many_rotations():
-    repo = Repository(1700000000)
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        device = started(world, "d1")
+    with ground("1.0", now=1700000000) as (repo, world, device, first):
         world.order(device, first)
         comes_to(device, "1.0")
         device.kill()
@@ -439,12 +320,7 @@ def back_after_a_year_through_many_rotations():
 
 
 def an_update_in_probation_outlives_a_rotation_of_the_bundle_keys():
-    repo = Repository()
-    with World(repo) as world:
-        first, second = world.bundle("1.0"), world.bundle("1.1")
-        repo.add(first)
-        repo.add(second)
-        device = started(world, "d1", probation_s=86400)
+    with ground("1.0", "1.1", probation_s=86400) as (repo, world, device, first, second):
         world.order(device, first)
         wait_for("probation", lambda: device.status()["state"] == "probation")
         with world.lock:
@@ -465,11 +341,7 @@ def an_update_in_probation_outlives_a_rotation_of_the_bundle_keys():
 
 
 def a_stolen_timestamp_key_is_undone_by_rotation():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
-        device = started(world, "d1")
+    with ground("1.0") as (repo, world, device, bundle):
         wait_for("the first refresh", lambda: trust(device)["snapshot"])
         far = 4070908800  # 2099
         with world.lock:
@@ -525,11 +397,7 @@ def roots_and_targets_dated_ahead_are_undone():
 
 def a_root_that_devices_do_not_read_is_refused_whole():
     """The Update Framework takes any spelling and size of a root; a device takes what its own reader of roots does."""
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
-        device = started(world, "d1")
+    with ground("1.0") as (repo, world, device, bundle):
         wait_for("the first refresh", lambda: trust(device)["snapshot"])
         before = stored(device)
         with world.lock:
@@ -548,10 +416,7 @@ def a_root_that_devices_do_not_read_is_refused_whole():
 
 
 def a_wall_clock_twenty_years_off_changes_nothing():
-    repo = Repository()
-    with World(repo) as world:
-        bundle = world.bundle("1.0")
-        repo.add(bundle)
+    with published("1.0") as (repo, world, bundle):
         for name, jump in (("past", "-20y"), ("future", "+20y"), ("epoch", "@1970-01-02 00:00:00")):
             device = started(world, name, fleet.other_time(jump))
             with open(f"/proc/{device.process.pid}/maps", encoding="utf-8") as f:
@@ -584,21 +449,13 @@ def floors_of_the_targets_are_kept():
 def main():
     scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed,
                  what_is_withdrawn_while_it_waits_is_never_activated, what_its_publishers_may_not_publish_any_more_is_never_activated,
-                 what_falls_below_a_floor_while_it_waits_is_never_activated, a_repository_that_cannot_say_before_the_swap_is_waited_for, nothing_new_is_one_small_request,
-                 a_stick_needs_no_repository, any_web_server_can_hold_the_repository, expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
+                 what_falls_below_a_floor_while_it_waits_is_never_activated, a_repository_that_cannot_say_before_the_swap_is_waited_for,
+                 expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,
                  a_stolen_timestamp_key_is_undone_by_rotation, roots_and_targets_dated_ahead_are_undone,
                  a_root_that_devices_do_not_read_is_refused_whole, a_wall_clock_twenty_years_off_changes_nothing, floors_of_the_targets_are_kept]
-    fleet.each(None, *[named(s) for s in scenarios])
-    print(f"{os.path.basename(sys.argv[0])}: ok")
-
-
-def named(scenario):
-    def run(_):
-        scenario()
-    run.__name__ = scenario.__name__
-    return run
+    fleet.alone(*scenarios)
 
 
 if __name__ == "__main__":
