@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "base/text.h"
 #include "ctl/cmd/describe.h"
+#include "ctl/cmd/expiry.h"
 #include "ctl/cmd/pending.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release.h"
@@ -209,14 +210,25 @@ void cmd_release_say(const struct cmd_release_edit *edit, json_t *said) {
     *edit->answer = json_incref(said);
 }
 
+// What was published is worth nothing under a root that devices do not take any more.
+static int warn(const struct cmd_release_edit *edit, json_t **ret_expiring, struct err *e) {
+    OWN(root) struct keys_root *root = NULL;
+    if (cmd_workspace_root(edit->workspace, &root, e) < 0)
+        return -1;
+    return cmd_expiry_tell_root(keys_root_header(root), chrono_wall_ms(edit->context->clock) / 1000,
+                                ret_expiring, e);
+}
+
 static int tell_json(const struct cmd_release_edit *edit, const struct cmd_release_attempt *a,
-                     const char *outcome, const json_t *changes, struct err *e) {
+                     const char *outcome, const json_t *changes, const json_t *expiring,
+                     struct err *e) {
     const struct cmd_document *document = a->next.content ? &a->next : &a->current;
     OWN(json)
     json_t *said = json_pack(
-        "{s:s,s:s,s:I,s:O*,s:o*}", "outcome", outcome, "role", edit->role, "metadata_version",
+        "{s:s,s:s,s:I,s:O*,s:o*,s:O}", "outcome", outcome, "role", edit->role, "metadata_version",
         (json_int_t)(document->content ? document->header.version : 0), "changes", changes,
-        "signatures", a->next.content ? cmd_quorum_json(&a->quorum, &a->ring) : NULL);
+        "signatures", a->next.content ? cmd_quorum_json(&a->quorum, &a->ring) : NULL, "expiring",
+        expiring);
     if (!said || (edit->said && json_object_update(said, edit->said) < 0))
         return err_set(e, &err_memory, "printing: no memory");
     cmd_release_say(edit, said);
@@ -226,11 +238,14 @@ static int tell_json(const struct cmd_release_edit *edit, const struct cmd_relea
 static int tell(const struct cmd_release_edit *edit, const struct cmd_release_attempt *a,
                 const char *outcome, struct err *e) {
     OWN(json) json_t *changes = NULL;
+    OWN(json) json_t *expiring = NULL;
     const struct cmd_document *before = a->current.content ? &a->current : NULL;
+    if (warn(edit, &expiring, e) < 0)
+        return -1;
     if (a->next.content && cmd_describe_changes(before, &a->next, &a->ring, &changes, e) < 0)
         return -1;
     if (opt_given(edit->args, "json"))
-        return tell_json(edit, a, outcome, changes, e);
+        return tell_json(edit, a, outcome, changes, expiring, e);
     if (!a->next.content) {
         (void)printf("%s: that is so already. Nothing was changed.\n", edit->role);
         return 0;

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "ctl/cmd/describe.h"
+#include "ctl/cmd/expiry.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/pending.h"
 #include "ctl/cmd/print.h"
@@ -123,19 +124,27 @@ static bool other_targets(const struct publishing *p) {
            !cmd_quorum_holds(&quorum);
 }
 
-static int tell_published(const struct publishing *p, uint64_t version, bool same) {
+// What became of a root: it came into force now, or it was before.
+enum outcome { OUTCOME_PUBLISHED, OUTCOME_SAME };
+static int tell_published(const struct publishing *p, const struct keys_header *root,
+                          enum outcome outcome, struct err *e) {
+    OWN(json) json_t *expiring = NULL;
     bool anew = other_targets(p);
+    if (cmd_expiry_tell_root(root, chrono_wall_ms(p->context->clock) / 1000, &expiring, e) < 0)
+        return -1;
     if (opt_given(p->args, "json")) {
         OWN(json)
         json_t *said =
-            json_pack("{s:I,s:b,s:s,s:b}", "version", (json_int_t)version, "published", !same,
-                      "repository", cmd_source_name(p->source), "targets_to_sign", anew);
-        if (said)
-            cmd_print_json(said);
+            json_pack("{s:I,s:b,s:s,s:b,s:O}", "version", (json_int_t)root->version, "published",
+                      outcome == OUTCOME_PUBLISHED, "repository", cmd_source_name(p->source),
+                      "targets_to_sign", anew, "expiring", expiring);
+        if (!said)
+            return err_set(e, &err_memory, "printing: no memory");
+        cmd_print_json(said);
         return 0;
     }
-    (void)printf("root version %llu %s in force at %s\n", (unsigned long long)version,
-                 same ? "was" : "is", cmd_source_name(p->source));
+    (void)printf("root version %llu %s in force at %s\n", (unsigned long long)root->version,
+                 outcome == OUTCOME_SAME ? "was" : "is", cmd_source_name(p->source));
     if (anew)
         (void)printf("Its keys for targets are others than those that signed the current ones: "
                      "edgectl release renew --workspace %s\n",
@@ -146,11 +155,10 @@ static int tell_published(const struct publishing *p, uint64_t version, bool sam
 // Nothing is pending: the root that is here may still be missing there.
 static int publish_again(struct publishing *p, struct err *e) {
     bool same = false;
-    uint64_t version = p->root.current.header.version;
     if (cmd_source_put(p->source, "root", &p->root.current, &same, e) < 0 ||
         keep(p->workspace, &p->root.current, e) < 0)
         return -1;
-    return tell_published(p, version, same);
+    return tell_published(p, &p->root.current.header, same ? OUTCOME_SAME : OUTCOME_PUBLISHED, e);
 }
 
 static int publish_next(struct publishing *p, struct err *e) {
@@ -170,7 +178,7 @@ static int publish_next(struct publishing *p, struct err *e) {
     if (cmd_source_put(p->source, "root", document, &same, e) < 0 ||
         keep(p->workspace, document, e) < 0 || sweep(p->workspace, document, e) < 0)
         return -1;
-    return tell_published(p, document->header.version, same);
+    return tell_published(p, &document->header, same ? OUTCOME_SAME : OUTCOME_PUBLISHED, e);
 }
 
 static int publish(struct publishing *p, struct err *e) {

@@ -3,6 +3,7 @@
 # ctest: release
 """Targets published, withdrawn, delegated and renewed, into a folder and at a controller."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -200,6 +201,21 @@ def ci_learns_what_expires(box):
 
 
 # ── A controller ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def whoever_publishes_under_an_expired_root_is_told(box):
+    box.init()
+    check(box.json("release", "floor", "app=1", "--workspace", "ws")["expiring"] == [], "ten years are not soon")
+    box.run("key", "rotate", "director", "--workspace", "ws", "--expires", "20d")
+    box.run("root", "publish", "--workspace", "ws")
+    for days, expired in (("19", False), ("21", True)):
+        later = {**box.env, **fleet.other_time(f"+{days}d")}
+        for command in (("root", "publish"), ("release", "renew"), ("release", "floor", "app=1")):
+            said = subprocess.run([cli.EDGECTL, *command, "--workspace", "ws", "--json"], cwd=box.dir, env=later, capture_output=True,
+                                  stdin=subprocess.DEVNULL, text=True, timeout=fleet.PATIENCE_S, check=False)
+            check(said.returncode == 0 and "WARNING: version 2 of the root expire" in said.stderr, f"{command}: {said}")
+            (row,) = json.loads(said.stdout)["expiring"]
+            check((row["name"], row["version"], row["expired"]) == ("root", 2, expired), f"{command}: {row}")
 
 
 def a_controller_takes_what_people_signed(box):
