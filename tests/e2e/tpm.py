@@ -116,6 +116,23 @@ def the_counter_counts():
             check(subprocess.run([COUNTER, *argv], capture_output=True, check=False).returncode not in (0, -6, -11), f"{argv}")
 
 
+def restored_admits_nothing(world, device, used, old, good, best):
+    """It says so, under no id that was used, and takes no file, no rollback and no instruction to go back."""
+    said = device.status()
+    check(said["anchor"] == "restored" and said["why"]["code"] == "state_restored", f"{said}")
+    told = wait_for("the controller to hear of it", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "state_restored"])
+    check(told[0]["id"] > used, f"{told} after {used}")  # an id that was used would be taken for what is known
+    check("restored" in device.agent("status", "--config", device.config).stdout, "for people")
+    for argv in (("install", old.path), ("install", best.path), ("rollback",)):
+        done = device.agent(argv[0], "--config", device.config, "--quiet", *argv[1:], status=None)
+        check(done.returncode == KINDS["state_restored"], f"{argv}: {done}")
+    with world.lock:
+        world.once[device.name] = ("revert", good)
+    wait_for("the instruction to be heard", lambda: world.once.get(device.name) is None)
+    wait_for("it to be refused", lambda: "instruction: the state directory is an older copy" in device.log())
+    check(device.version() == "1.1" and device.status()["state"] == "idle", f"{device.status()}")
+
+
 def a_state_that_was_put_back_admits_nothing_old():
     repo = Repository()
     with Tpm() as tpm, World(repo) as world:
@@ -149,19 +166,7 @@ def a_state_that_was_put_back_admits_nothing_old():
             hint, world.hint = world.hint, False
         put_back(device, world.path("copy"))
         restart(device)
-        said = device.status()
-        check(said["anchor"] == "restored" and said["why"]["code"] == "state_restored", f"{said}")
-        told = wait_for("the controller to hear of it", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "state_restored"])
-        check(told[0]["id"] > used, f"{told} after {used}")  # an id that was used would be taken for what is known
-        check("restored" in device.agent("status", "--config", device.config).stdout, "for people")
-        for argv in (("install", old.path), ("install", best.path), ("rollback",)):
-            done = device.agent(argv[0], "--config", device.config, "--quiet", *argv[1:], status=None)
-            check(done.returncode == KINDS["state_restored"], f"{argv}: {done}")
-        with world.lock:
-            world.once[device.name] = ("revert", good)
-        wait_for("the instruction to be heard", lambda: world.once.get(device.name) is None)
-        wait_for("it to be refused", lambda: "instruction: the state directory is an older copy" in device.log())
-        check(device.version() == "1.1" and device.status()["state"] == "idle", f"{device.status()}")
+        restored_admits_nothing(world, device, used, old, good, best)
         # Nor does another start make it good.
         device.kill()
         restart(device)
