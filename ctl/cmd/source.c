@@ -52,10 +52,15 @@ static const char *controller_of(const struct opt_args *args) {
 }
 
 static int open_folder(struct cmd_source *s, const char *path, struct err *e) {
+    struct err why = ERR_NONE;
     (void)snprintf(s->name, sizeof s->name, "%s", path);
-    if (fs_open_dir(AT_FDCWD, path, &s->folder, e) < 0)
-        return err_prefix(e, "opening the repository");
-    return 0;
+    if (fs_open_dir(AT_FDCWD, path, &s->folder, &why) == 0)
+        return 0;
+    return err_set(e, why.kind, "opening the repository: %s%s", why.text,
+                   err_is(&why, &err_not_found)
+                       ? "; give the folder that holds its metadata/ and targets/, or make an "
+                         "empty one (mkdir) to begin a repository in"
+                       : "");
 }
 
 static int open_place(struct cmd_source *s, enum cmd_source_need need, struct err *e) {
@@ -297,6 +302,21 @@ static int judge_timestamp(const struct cmd_source *s, struct err *e) {
     return 0;
 }
 
+// A folder in which nobody began, though this workspace has published elsewhere: the root alone
+// would make a repository there that no device can follow, without the roots before and the
+// targets.
+static int check_begun(const struct cmd_source *s, struct err *e) {
+    struct stat st;
+    struct err ignored = ERR_NONE;
+    if (s->folder < 0 || fs_stat(s->folder, "metadata", &st, &ignored) != FS_ABSENT)
+        return 0;
+    return err_set(e, &err_usage,
+                   "%s holds no repository, and this workspace knows one: for a second copy, copy "
+                   "that whole folder (cp -r); for one that was lost, put its backup there; to "
+                   "begin anew without what was published, remove %s/" CMD_WORKSPACE_SEEN,
+                   s->name, s->workspace);
+}
+
 int cmd_source_refresh(struct cmd_source *source, struct err *e) {
     OWN(tuf_client) struct tuf_client *client = NULL;
     struct stat st;
@@ -309,6 +329,8 @@ int cmd_source_refresh(struct cmd_source *source, struct err *e) {
     if (seen < 0)
         return -1;
     // Once something was seen, nothing there is an attack or a loss, not a beginning.
+    if (seen == 0 && check_begun(source, e) < 0)
+        return -1;
     if (seen == FS_ABSENT && is_absent(source, "timestamp.json"))
         return CMD_SOURCE_EMPTY;
     if (tuf_client_open(&options, &client, e) < 0)

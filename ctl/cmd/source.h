@@ -56,7 +56,7 @@ struct cmd_passphrase *cmd_source_passphrase(struct cmd_source *source) __attrib
 // CMD_SOURCE_UNSIGNED when the root has other keys for targets than those that signed the current
 // ones, or older ones than were seen are there and --restore says why: what the workspace verified
 // before stays in DIR/seen, to be signed anew. Kinds: those of
-// tuf_client_refresh, expired.
+// tuf_client_refresh, expired; usage for an empty folder, when something was seen before.
 enum { CMD_SOURCE_EMPTY = 1, CMD_SOURCE_UNSIGNED = 2 };
 int cmd_source_refresh(struct cmd_source *source, struct err *e) __attribute__((nonnull));
 // Advances DIR/root.json along the roots that are there, and nothing else. *ret_version is then its

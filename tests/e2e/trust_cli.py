@@ -132,6 +132,31 @@ def a_pending_root_that_was_overtaken_is_not_taken_for_published(box):
     check(box.role("bundle", "other/root.json")["keyids"] != lost, "the key is still there")
 
 
+def a_root_alone_makes_no_second_repository(box):
+    box.init()
+    box.run("release", "publish", box.bundle(), "--workspace", "ws")
+    os.mkdir(box.path("empty"))
+    there = ("--workspace", "ws", "--repository", "empty")
+    for command in (("root", "publish"), ("release", "floor", "app=1"), ("root", "status")):
+        box.run(*command, *there, kind="usage", says="cp -r")
+        check(not os.listdir(box.path("empty")), f"{command} left {os.listdir(box.path('empty'))}")
+    # What it says to do is done.
+    shutil.copytree(box.path("ws/server/repository"), box.path("empty"), dirs_exist_ok=True)
+    box.run("release", "floor", "app=1", *there)
+    check(box.published(repository="empty")["floors"] == {"app": 1}, "the copy is no repository")
+    box.run("root", "status", "--workspace", "ws", "--repository", "nowhere", kind="not_found", says="mkdir")
+
+
+def a_repository_begins_in_an_empty_folder(box):
+    box.init()
+    box.run("key", "rotate", "director", "--workspace", "ws")
+    os.mkdir(box.path("empty"))
+    there = ("--workspace", "ws", "--repository", "empty")
+    box.run("root", "publish", *there)
+    box.run("release", "publish", box.bundle(), *there)
+    check(box.published(repository="empty")["version"] > 0 and box.json("root", "status", *there)["version"] == 2, "no repository")
+
+
 def a_root_key_signs_no_targets(box):
     box.init()
     box.run("release", "floor", "app=1", "--workspace", "ws")
