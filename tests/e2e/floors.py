@@ -38,12 +38,16 @@ def bundle(f, version, *more, name="thing", security=0, floor=None, component="a
 
 
 def made_first(f, other, *argv, **options):
-    """A bundle whose id, and so its place in the targets, is before that of the other one."""
-    for hour in range(64):
-        path = bundle(f, *argv, "--issued", f"2026-01-{1 + hour // 24:02}T{hour % 24:02}:00:00Z", "--expires", "2040-01-01T00:00:00Z", **options)
+    """A bundle whose id, and so its place in the targets, is before that of the other one. With all dates given, ids are the same in each run."""
+    for minute in range(1, 200):
+        path = bundle(f, *argv, *made_at(minute), **options)
         if identity(f, path) < identity(f, other):
             return path
-    raise fleet.Failed("64 ids are all higher than another one")
+    raise fleet.Failed("199 ids are all higher than another one")
+
+
+def made_at(minute):
+    return ("--issued", f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00Z", "--expires", "2040-01-01T00:00:00Z")
 
 
 def identity(f, path):
@@ -161,14 +165,14 @@ def variants_are_merged_and_must_agree(f):
     started(f, facts={"camera": "a"})
     a, b = (("--variant", name, "--requires", f'camera == "{name}"') for name in "ab")
     # What is read last is in no case what counts.
-    low = bundle(f, "1.0", *a, security=3, floor=2)
+    low = bundle(f, "1.0", *a, *made_at(0), security=3, floor=2)
     f.publish(low, made_first(f, low, "1.0", *b, security=3, floor=3))
     f.run(*wait_and_raise(f, "1.0"))
     check(floors(f) == {"app": 3}, f"the highest that any variant declares: {floors(f)}")
     f.publish(bundle(f, "1.1", *a, security=4, floor=4), bundle(f, "1.1", *b, security=4))
     f.run(*wait_and_raise(f, "1.1"))
     check(floors(f) == {"app": 4}, f"one that declares nothing takes nothing away: {floors(f)}")
-    strong = bundle(f, "1.2", *a, security=6, floor=6)
+    strong = bundle(f, "1.2", *a, *made_at(0), security=6, floor=6)
     f.publish(strong, made_first(f, strong, "1.2", *b, security=5))
     fails(f, "below_floor", *wait_and_raise(f, "1.2"), says="the variant b of the same release has security version 5")
     is_not_there(f, "1.2")
@@ -216,7 +220,7 @@ def a_product_line_of_a_delegated_role_counts(f):
 
 def the_controller_is_not_believed(f):
     started(f)
-    times = ("--issued", "2026-01-01T00:00:00Z", "--expires", "2040-01-01T00:00:00Z")
+    times = made_at(0)
     good = bundle(f, "1.0", *times, security=1, floor=1)
     other = bundle(f, "1.1", *times, security=9, floor=9)
     f.publish(good, other)
