@@ -22,16 +22,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "keys/pub.h"
+#include "keys/role.h"
 
 #define KEYS_ENVELOPE_SIGNATURES_MAX 32
-#define KEYS_ROLE_KEYS_MAX           32
-
-struct keys_role {
-    size_t threshold; // 1..n_keys
-    size_t n_keys;
-    struct keys_pub keys[KEYS_ROLE_KEYS_MAX];
-};
 
 struct keys_envelope_signature {
     char keyid[KEYS_ID_HEX];

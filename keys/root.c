@@ -84,9 +84,8 @@ static int read_role_key(const struct doc_at *keys, const struct doc_at *ids, si
     const char *id = NULL;
     if (doc_element_string(ids, index, KEYS_ID_HEX - 1, &id, e) < 0)
         return -1;
-    for (size_t i = 0; i < role->n_keys; i++)
-        if (strcmp(role->keys[i].id, id) == 0)
-            return err_set(e, &err_bad_key, "%s: key %.8s stands there twice", ids->path, id);
+    if (keys_role_has(role, id))
+        return err_set(e, &err_bad_key, "%s: key %.8s stands there twice", ids->path, id);
     char shown[KEYS_ID_HEX + 16];
     if (!json_object_get(keys->value, id))
         return err_set(e, &err_bad_key, "%s: there is no key \"%s\"", ids->path,

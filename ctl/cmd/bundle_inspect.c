@@ -64,12 +64,10 @@ static json_t *signatures_of(const struct inspect *in) {
     for (size_t i = 0; array && i < in->envelope.n_signatures; i++) {
         const char *keyid = in->envelope.signatures[i].keyid;
         json_t *row = json_pack("{s:s}", "keyid", keyid);
-        struct keys_pub pub = {.id = ""};
-        memcpy(pub.id, keyid, sizeof pub.id);
         if (in->root)
             (void)json_object_set_new(row, "known",
-                                      json_boolean(cmd_workspace_has_key(
-                                          keys_root_role(in->root, KEYS_ROOT_ROLE_BUNDLE), &pub)));
+                                      json_boolean(keys_role_has(
+                                          keys_root_role(in->root, KEYS_ROOT_ROLE_BUNDLE), keyid)));
         (void)json_array_append_new(array, row);
     }
     return array;

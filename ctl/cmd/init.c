@@ -96,7 +96,7 @@ static int read_other_keys(struct init *in, struct err *e) {
             sign_keyfile_read_pub(AT_FDCWD, text + len + 1, &pub, e) < 0)
             return -1;
         struct keys_role *wanted = &in->wanted[role];
-        if (cmd_workspace_has_key(wanted, &pub))
+        if (keys_role_has(wanted, pub.id))
             continue;
         if (wanted->n_keys == KEYS_ROLE_KEYS_MAX - 1) // one is made here
             return err_set(e, &err_limit, "--key: more than %d keys for one role",
@@ -155,7 +155,7 @@ static bool is_key_there(const struct cmd_keyring *ring, const struct place *pla
     for (size_t i = 0; i < ring->n; i++)
         if ((ring->keys[i].secret || (!server && strcmp(ring->keys[i].name, place->name) != 0)) &&
             ring->keys[i].server == server &&
-            cmd_workspace_has_key(keys_root_role(root, place->role), &ring->keys[i].pub))
+            keys_role_has(keys_root_role(root, place->role), ring->keys[i].pub.id))
             return true;
     return false;
 }
@@ -177,7 +177,7 @@ static int check_key_there(const struct init *in, const struct place *place,
     }
     if (sign_keyfile_info(in->dir, path, &info, e) < 0)
         return err_prefix(e, "%s", in->path);
-    if (!cmd_workspace_has_key(keys_root_role(root, place->role), &info.pub)) {
+    if (!keys_role_has(keys_root_role(root, place->role), info.pub.id)) {
         (void)snprintf(what, sizeof what, "%s is no key of root.json's role %s", path,
                        keys_root_role_names[place->role]);
         return broken(in, what, e);
@@ -192,7 +192,7 @@ static int check_options_there(const struct init *in, const struct keys_root *ro
         const struct keys_role *wanted = &in->wanted[i];
         bool same = !in->asked[i] || role->threshold == wanted->threshold;
         for (size_t k = 0; k < wanted->n_keys; k++)
-            same = same && cmd_workspace_has_key(role, &wanted->keys[k]);
+            same = same && keys_role_has(role, wanted->keys[k].id);
         if (!same)
             return err_set(e, &err_exists,
                            "%s is a workspace already, with another threshold or other keys for "
@@ -297,7 +297,7 @@ static int make_key(struct init *in, const struct place *place, struct err *e) {
         return -1;
     }
     struct keys_role *role = &in->wanted[place->role];
-    if (!cmd_workspace_has_key(role, &pub))
+    if (!keys_role_has(role, pub.id))
         role->keys[role->n_keys++] = pub;
     return 0;
 }

@@ -41,7 +41,7 @@ static int sign_targets(const struct repo_folder *folder, const struct cmd_signe
     OWN(buf) struct buf part;
     buf_init(&part, REPO_TARGETS_MAX_BYTES);
     for (size_t i = 0; i < signers->n; i++)
-        if (cmd_workspace_has_key(role, sign_signer_pub(signers->list[i])))
+        if (keys_role_has(role, sign_signer_pub(signers->list[i])->id))
             wanted[n++] = signers->list[i];
     if (repo_targets_new(&targets, e) < 0 || repo_targets_format(targets, &header, &part, e) < 0)
         return -1;

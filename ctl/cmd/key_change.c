@@ -308,7 +308,7 @@ static int make_key(struct change *c, struct keys_pub *ret, struct err *e) {
     for (unsigned turn = 0; turn <= KEYS_ROLE_KEYS_MAX; turn++) {
         if (name_key(c, dir, turn, name, sizeof name, &is_free, ret, e) < 0)
             return -1;
-        if (is_free || !cmd_workspace_has_key(&wanted, ret))
+        if (is_free || !keys_role_has(&wanted, ret->id))
             break;
     }
     if (!is_free)
@@ -331,7 +331,7 @@ static int replace(struct change *c, const struct keys_pub *old, struct err *e) 
     struct keys_pub fresh;
     if (cmd_root_edit_role(c->content, c->role, &wanted, e) < 0)
         return -1;
-    if (old && !cmd_workspace_has_key(&wanted, old))
+    if (old && !keys_role_has(&wanted, old->id))
         return 0; // replaced before
     if (new_key(c, &fresh, e) < 0)
         return -1;

@@ -12,13 +12,6 @@
 #include "ctl/cmd/signers.h"
 #include "ctl/cmd/workspace.h"
 
-static bool same_role(const struct keys_role *a, const struct keys_role *b) {
-    bool same = a->threshold == b->threshold && a->n_keys == b->n_keys;
-    for (size_t i = 0; i < a->n_keys && same; i++)
-        same = cmd_workspace_has_key(b, &a->keys[i]);
-    return same;
-}
-
 static int tally(struct cmd_quorum *quorum, const struct cmd_document *document, const char *what,
                  struct err *e) {
     for (size_t i = 0; i < quorum->n; i++)
@@ -36,7 +29,7 @@ int cmd_quorum_of_root(const struct cmd_document *document, const char *what,
     quorum.parts[1].whose = "the new root";
     if (cmd_root_edit_role(document->content, "root", &quorum.parts[1].role, e) < 0)
         return err_prefix(e, "%s", what);
-    if (same_role(&quorum.parts[0].role, &quorum.parts[1].role))
+    if (keys_role_same(&quorum.parts[0].role, &quorum.parts[1].role))
         quorum.parts[0].whose = "the role root";
     else
         quorum.n = 2;
@@ -68,7 +61,7 @@ bool cmd_quorum_holds(const struct cmd_quorum *quorum) {
 
 bool cmd_quorum_wants(const struct cmd_quorum *quorum, const struct keys_pub *pub) {
     for (size_t i = 0; i < quorum->n; i++)
-        if (cmd_workspace_has_key(&quorum->parts[i].role, pub))
+        if (keys_role_has(&quorum->parts[i].role, pub->id))
             return true;
     return false;
 }

@@ -169,7 +169,7 @@ static int read_delegation(const struct opt_args *args, struct delegation *d, st
         struct keys_pub pub;
         if (sign_keyfile_read_pub(AT_FDCWD, opt_get_at(args, "key", i), &pub, e) < 0)
             return -1;
-        if (cmd_workspace_has_key(&d->role, &pub))
+        if (keys_role_has(&d->role, pub.id))
             continue;
         if (d->role.n_keys == KEYS_ROLE_KEYS_MAX)
             return err_set(e, &err_limit, "--key: more than %d keys", KEYS_ROLE_KEYS_MAX);

@@ -89,7 +89,7 @@ struct offline {
 
 static bool wanted(const struct offline *o, const struct keys_pub *pub) {
     for (size_t i = 0; i < o->n_roles; i++)
-        if (cmd_workspace_has_key(o->roles[i], pub))
+        if (keys_role_has(o->roles[i], pub->id))
             return true;
     return false;
 }

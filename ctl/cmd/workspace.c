@@ -42,13 +42,6 @@ int cmd_workspace_root(const char *workspace, struct keys_root **ret, struct err
     return 0;
 }
 
-bool cmd_workspace_has_key(const struct keys_role *role, const struct keys_pub *pub) {
-    for (size_t i = 0; i < role->n_keys; i++)
-        if (strcmp(role->keys[i].id, pub->id) == 0)
-            return true;
-    return false;
-}
-
 static size_t add_role(char *text, size_t used, const char *prefix, const char *name) {
     int n = snprintf(text + used, CMD_WORKSPACE_ROLES_BYTES - used, "%s%s%s", used ? ", " : "",
                      prefix, name);
@@ -62,10 +55,10 @@ char *cmd_workspace_roles_of(const struct keys_root *root, const struct keys_pub
     size_t used = 0;
     ret[0] = '\0';
     for (int i = 0; i < KEYS_ROOT_ROLES; i++)
-        if (cmd_workspace_has_key(&content->roles[i], pub))
+        if (keys_role_has(&content->roles[i], pub->id))
             used = add_role(ret, used, "", keys_root_role_names[i]);
     for (size_t i = 0; i < content->n_bundle_roles; i++)
-        if (cmd_workspace_has_key(&content->bundle_roles[i].role, pub))
+        if (keys_role_has(&content->bundle_roles[i].role, pub->id))
             used = add_role(ret, used, "bundle/", content->bundle_roles[i].name);
     return ret;
 }

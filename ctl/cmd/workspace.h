@@ -35,9 +35,6 @@ int cmd_workspace_open_root(int dir, const char *path, struct keys_root **ret, s
 // The same for DIR/root.json of a workspace; wrong_workspace when there is none.
 int cmd_workspace_root(const char *workspace, struct keys_root **ret, struct err *e)
     __attribute__((nonnull));
-// Whether the role has this key.
-bool cmd_workspace_has_key(const struct keys_role *role, const struct keys_pub *pub)
-    __attribute__((nonnull));
 // "root, bundle/models": the roles that have this key; "" when none does. Returns ret.
 #define CMD_WORKSPACE_ROLES_BYTES 3072
 char *cmd_workspace_roles_of(const struct keys_root *root, const struct keys_pub *pub,

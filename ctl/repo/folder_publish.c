@@ -33,9 +33,8 @@ static int check_signer(const struct keys_root *root, enum keys_root_role role,
         return err_set(e, &err_below_threshold,
                        "the role %s asks for %zu signatures, and online there is one", name,
                        keys->threshold);
-    for (size_t i = 0; i < keys->n_keys; i++)
-        if (strcmp(keys->keys[i].id, sign_signer_pub(signer)->id) == 0)
-            return 0;
+    if (keys_role_has(keys, sign_signer_pub(signer)->id))
+        return 0;
     return err_set(
         e, &err_bad_key, "key %.8s is not one of the role %s in version %llu of the root",
         sign_signer_pub(signer)->id, name, (unsigned long long)keys_root_header(root)->version);

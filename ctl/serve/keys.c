@@ -19,13 +19,6 @@ struct search {
     char name[NAME_BYTES]; // "": none yet
 };
 
-bool serve_keys_has(const struct keys_role *role, const char *keyid) {
-    for (size_t i = 0; i < role->n_keys; i++)
-        if (strcmp(role->keys[i].id, keyid) == 0)
-            return true;
-    return false;
-}
-
 static int look_at(void *context, const char *name, mode_t type, struct err *e) {
     struct search *search = context;
     struct sign_keyfile_info info;
@@ -36,7 +29,7 @@ static int look_at(void *context, const char *name, mode_t type, struct err *e) 
     if (len < 5 || len >= NAME_BYTES || strcmp(name + len - 4, ".key") != 0 ||
         (search->name[0] != '\0' && strcmp(search->name, name) <= 0) ||
         sign_keyfile_info(search->dir, name, &info, &ignored) < 0 ||
-        !serve_keys_has(search->role, info.pub.id))
+        !keys_role_has(search->role, info.pub.id))
         return 0;
     (void)snprintf(search->name, sizeof search->name, "%s", name);
     return 0;

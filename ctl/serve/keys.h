@@ -12,4 +12,3 @@ enum { SERVE_KEYS_ABSENT = 1 };
 int serve_keys_open(const struct serve_server *server, const struct keys_root *root,
                     enum keys_root_role role, struct sign_signer **ret, struct err *e)
     __attribute__((nonnull));
-bool serve_keys_has(const struct keys_role *role, const char *keyid) __attribute__((nonnull));

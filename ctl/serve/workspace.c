@@ -107,11 +107,11 @@ static int look_at(void *context, const char *name, mode_t type, struct err *e) 
     static const enum keys_root_role offline[] = {KEYS_ROOT_ROLE_ROOT, KEYS_ROOT_ROLE_BUNDLE,
                                                   KEYS_ROOT_ROLE_TARGETS};
     for (size_t i = 0; i < sizeof offline / sizeof offline[0]; i++)
-        if (role == NULL && serve_keys_has(keys_root_role(root, offline[i]), info.pub.id))
+        if (role == NULL && keys_role_has(keys_root_role(root, offline[i]), info.pub.id))
             role = keys_root_role_names[offline[i]];
     const struct keys_root_content *content = keys_root_content(root);
     for (size_t i = 0; i < content->n_bundle_roles; i++)
-        if (role == NULL && serve_keys_has(&content->bundle_roles[i].role, info.pub.id))
+        if (role == NULL && keys_role_has(&content->bundle_roles[i].role, info.pub.id))
             role = "bundle (a delegation of it)";
     if (role == NULL)
         return 0;
