@@ -80,13 +80,13 @@ class Copy:
                             **{name: str(self.build / "bin" / program) for name, program in binaries.items()}}
 
     def run(self, seconds, *command, **more):
-        """Its exit status and output; TimeoutExpired when there was no end, and then nothing of it goes on."""
+        """Its exit status and output; TimeoutExpired when there was no end. Then, or interrupted, nothing of it goes on."""
         with subprocess.Popen(command, cwd=self.folder, env={**self.environment, **more}, text=True, errors="replace",
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               start_new_session=True, **privileges()) as process:
             try:
                 said, _ = process.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
+            except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         return process.returncode, said
