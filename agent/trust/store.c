@@ -14,6 +14,7 @@
 #include "base/doc.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "keys/role.h"
 
 #define KNOWN "trust"
 
@@ -73,26 +74,13 @@ static int choose_root(int dir, const char *provisioned, struct keys_root **ret,
     return TRUST_STORE_SEED;
 }
 
-static bool same_role(const struct keys_role *a, const struct keys_role *b) {
-    if (a->n_keys != b->n_keys || a->threshold != b->threshold)
-        return false;
-    for (size_t i = 0; i < a->n_keys; i++) {
-        size_t j = 0;
-        while (j < b->n_keys && strcmp(a->keys[i].id, b->keys[j].id) != 0)
-            j++;
-        if (j == b->n_keys)
-            return false;
-    }
-    return true;
-}
-
 static bool same_delegations(const struct keys_root *a, const struct keys_root *b) {
     const struct keys_root_content *x = keys_root_content(a);
     const struct keys_root_content *y = keys_root_content(b);
     bool same = x->n_bundle_roles == y->n_bundle_roles;
     for (size_t i = 0; same && i < x->n_bundle_roles; i++)
         same = strcmp(x->bundle_roles[i].name, y->bundle_roles[i].name) == 0 &&
-               same_role(&x->bundle_roles[i].role, &y->bundle_roles[i].role);
+               keys_role_same(&x->bundle_roles[i].role, &y->bundle_roles[i].role);
     return same;
 }
 
@@ -111,8 +99,8 @@ bool trust_store_forget(const struct keys_root *before, const struct keys_root *
     bool changed = keys_root_header(after)->issued_s < keys_root_header(before)->issued_s &&
                    fsm_trusted_forget(trusted, FSM_TRUSTED_ROOT);
     for (size_t i = 0; i < sizeof dates / sizeof dates[0]; i++) {
-        bool same =
-            same_role(keys_root_role(before, dates[i].role), keys_root_role(after, dates[i].role));
+        bool same = keys_role_same(keys_root_role(before, dates[i].role),
+                                   keys_root_role(after, dates[i].role));
         if (dates[i].role == KEYS_ROOT_ROLE_BUNDLE)
             same = same && same_delegations(before, after);
         if (!same && fsm_trusted_forget(trusted, dates[i].source))
