@@ -316,6 +316,20 @@ static void drop_unused_keys(json_t *targets) {
             (void)json_object_del(keys, id);
 }
 
+// A pattern that nothing could match, or that no targets file can hold.
+static int check_pattern(const char *pattern, struct err *e) {
+    char shown[80];
+    bool plain = *pattern && text_is_utf8(pattern, strlen(pattern));
+    for (const char *at = pattern; *at; at++)
+        plain = plain && (unsigned char)*at >= 0x20 && *at != 0x7f;
+    if (plain)
+        return 0;
+    return err_set(e, &err_usage,
+                   "the path \"%s\" is no pattern: it is empty, or holds a control character or "
+                   "what is no UTF-8; patterns look like NAME/*/*",
+                   text_safe(pattern, shown, sizeof shown));
+}
+
 static int check_wanted(const struct repo_targets_delegation *d, struct err *e) {
     if (!is_role_name(d->name))
         return err_set(e, &err_usage,
@@ -325,6 +339,9 @@ static int check_wanted(const struct repo_targets_delegation *d, struct err *e) 
     if (d->n_paths == 0 || d->n_paths > REPO_TARGETS_PATTERNS_MAX)
         return err_set(e, &err_usage, "a delegation has 1 to %d patterns of paths",
                        REPO_TARGETS_PATTERNS_MAX);
+    for (size_t i = 0; i < d->n_paths; i++)
+        if (check_pattern(d->paths[i], e) < 0)
+            return -1;
     if (d->role->threshold == 0 || d->role->threshold > d->role->n_keys)
         return err_set(e, &err_bad_key, "a threshold of %zu cannot be met by %zu keys",
                        d->role->threshold, d->role->n_keys);

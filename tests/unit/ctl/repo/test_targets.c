@@ -134,6 +134,14 @@ Test(targets, delegations_that_nobody_could_use_are_refused) {
     err_clear(&e);
     cr_assert_lt(repo_targets_delegate(targets, &d, &e), 0);
     cr_assert(err_is(&e, &err_usage), "%s", e.text);
+    static const char *const patterns[] = {"", "a/\n/*", "a/\x7f/*", "a/\xff/*"};
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        d = delegation("x", &one);
+        d.paths = &patterns[i];
+        err_clear(&e);
+        cr_assert_lt(repo_targets_delegate(targets, &d, &e), 0, "pattern %zu", i);
+        cr_assert(err_is(&e, &err_usage) && strstr(e.text, "the path \""), "%s", e.text);
+    }
     cr_assert_eq(repo_targets_n_delegations(targets), 0);
 }
 
