@@ -193,7 +193,69 @@ static void compare_delegations(struct words *w, const json_t *before, const jso
     }
 }
 
+// ── Keys that no role names ──────────────────────────────────────────────────────────────────────
+
+static bool lists_key(const json_t *role, const char *keyid) {
+    return has_string(json_object_get(role, "keyids"), keyid);
+}
+
+// Whether a role of the root, or a delegation, has the key.
+static bool is_in_role(const json_t *content, const char *keyid) {
+    static const char *const places[] = {"roles", "edge_roles"};
+    const json_t *delegations = json_object_get(content, "delegations");
+    const char *name;
+    json_t *role;
+    size_t k;
+    for (size_t i = 0; i < 2; i++)
+        json_object_foreach (json_object_get(content, places[i]), name, role)
+            if (lists_key(role, keyid))
+                return true;
+    json_array_foreach (json_object_get(delegations, "roles"), k, role)
+        if (lists_key(role, keyid))
+            return true;
+    return false;
+}
+
+static const json_t *keys_of(const json_t *content) {
+    const json_t *keys = json_object_get(content, "keys");
+    return keys ? keys : json_object_get(json_object_get(content, "delegations"), "keys");
+}
+
+// Keys of roles are shown with their roles. What is listed beyond them is nobody's, and still signed.
+static void compare_stray_keys(struct words *w, const json_t *before, const json_t *after) {
+    char label[CMD_KEYRING_LABEL_BYTES];
+    const json_t *old_keys = keys_of(before), *new_keys = keys_of(after);
+    const char *id;
+    json_t *key;
+    json_object_foreach ((json_t *)new_keys, id, key) {
+        const json_t *old = json_object_get(old_keys, id);
+        if (old && !json_equal(old, key))
+            say(w, "key %s CHANGES: another key under the same id",
+                cmd_keyring_label(w->ring, id, label));
+        else if (!old && !is_in_role(after, id))
+            say(w, "key %s is added, and no role names it", cmd_keyring_label(w->ring, id, label));
+    }
+    json_object_foreach ((json_t *)old_keys, id, key)
+        if (!json_object_get(new_keys, id) && !is_in_role(before, id))
+            say(w, "key %s, which no role named, is taken away",
+                cmd_keyring_label(w->ring, id, label));
+}
+
 // ── All of it ────────────────────────────────────────────────────────────────────────────────────
+
+static void compare_value(struct words *w, const char *member, const json_t *before,
+                          const json_t *after) {
+    OWN(mem) char *was = before ? json_dumps(before, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    OWN(mem) char *is = after ? json_dumps(after, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    if ((before && !was) || (after && !is))
+        w->failed = true;
+    else if (!is)
+        say(w, "member \"%s\" is taken away; it was %.200s", member, was);
+    else if (!was)
+        say(w, "member \"%s\" is new: %.200s", member, is);
+    else if (!json_equal(before, after))
+        say(w, "member \"%s\" was %.200s, becomes %.200s", member, was, is);
+}
 
 // Members that have words of their own, or change with every version.
 static void compare_rest(struct words *w, const json_t *before, const json_t *after) {
@@ -212,12 +274,9 @@ static void compare_rest(struct words *w, const json_t *before, const json_t *af
         bool is_known = false;
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
             is_known = is_known || strcmp(known[i], member) == 0;
-        if (!is_known &&
-            !json_equal(json_object_get(before, member), json_object_get(after, member)))
-            say(w, "member \"%s\" %s", member,
-                !json_object_get(after, member)    ? "is taken away"
-                : !json_object_get(before, member) ? "is new"
-                                                   : "changes");
+        if (!is_known)
+            compare_value(w, member, json_object_get(before, member),
+                          json_object_get(after, member));
     }
 }
 
@@ -234,6 +293,7 @@ int cmd_describe_changes(const struct cmd_document *before, const struct cmd_doc
         compare_targets(&w, json_object_get(old, "targets"), json_object_get(new, "targets"));
         compare_floors(&w, json_object_get(old, "floors"), json_object_get(new, "floors"));
         compare_delegations(&w, old, new);
+        compare_stray_keys(&w, old, new);
         compare_rest(&w, old, new);
     }
     if (w.failed)

@@ -197,6 +197,24 @@ def a_tampered_pending_file_is_refused(box):
     box.run("sign", "ws/pending/3.root.json", "--root", "bob/root.json", "--key", "bob/offline/keys/bob.key", "--yes", kind="bad_key")
 
 
+def whatever_changes_is_shown_before_it_is_signed(box):
+    box.init()
+    stray = box.keyid(box.person("mallory", None))
+    box.run("key", "rotate", "director", "--workspace", "ws")
+    changed = box.load("ws/pending/2.root.json")
+    changed["signatures"] = []
+    changed["signed"]["consistent_snapshot"] = False
+    changed["signed"]["x-new"] = {"a": 1}
+    key = dict(changed["signed"]["keys"][box.role("root")["keyids"][0]])
+    key["keyval"] = box.load("mallory/offline/keys/mallory.pub")["keyval"]
+    changed["signed"]["keys"][stray] = key
+    box.write("ws/pending/2.root.json", json.dumps(changed, separators=(",", ":"), sort_keys=True))
+    said = box.run("sign", "ws/pending/2.root.json", "--workspace", "ws", "--yes")
+    for line in ('member "consistent_snapshot" was true, becomes false', 'member "x-new" is new: {"a":1}', f"key {stray[:8]}"):
+        check(line in said, f"it does not say {line!r}: {said}")
+    check("no role names it" in said, said)
+
+
 def only_the_next_root_is_signed(box):
     box.three()
     box.run("key", "rotate", "targets", "--workspace", "ws")
