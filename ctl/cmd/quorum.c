@@ -121,13 +121,14 @@ int cmd_quorum_sign(struct cmd_quorum *quorum, struct cmd_document *document, co
 }
 
 // "0123abcd (alice), 4567cdef" of those that have signed, or have not. Empty when there is none.
+enum which { WHO_SIGNED, WHO_IS_MISSING };
 static void list_keys(const struct cmd_quorum_part *part, const struct cmd_keyring *ring,
-                      bool signed_by, char *ret, size_t ret_bytes) {
+                      enum which which, char *ret, size_t ret_bytes) {
     char label[CMD_KEYRING_LABEL_BYTES];
     size_t used = 0;
     ret[0] = '\0';
     for (size_t i = 0; i < part->role.n_keys && used < ret_bytes; i++) {
-        if (part->tally.has[i] != signed_by)
+        if (part->tally.has[i] != (which == WHO_SIGNED))
             continue;
         int n = snprintf(ret + used, ret_bytes - used, "%s%s", used ? ", " : "",
                          cmd_keyring_label(ring, part->role.keys[i].id, label));
@@ -141,9 +142,9 @@ void cmd_quorum_print(const struct cmd_quorum *quorum, const struct cmd_keyring 
         const struct cmd_quorum_part *part = &quorum->parts[i];
         (void)printf("  %s: %zu of %zu signatures", part->whose, part->tally.valid,
                      part->role.threshold);
-        list_keys(part, ring, true, names, sizeof names);
+        list_keys(part, ring, WHO_SIGNED, names, sizeof names);
         (void)printf("%s%s", *names ? ", by " : "", names);
-        list_keys(part, ring, false, names, sizeof names);
+        list_keys(part, ring, WHO_IS_MISSING, names, sizeof names);
         if (part->tally.valid < part->role.threshold)
             (void)printf("; missing: %zu of %s", part->role.threshold - part->tally.valid,
                          *names ? names : "nobody: the role has too few keys");
@@ -161,7 +162,7 @@ char *cmd_quorum_missing(const struct cmd_quorum *quorum, const struct cmd_keyri
         if (part->tally.valid >= part->role.threshold)
             continue;
         size_t more = part->role.threshold - part->tally.valid;
-        list_keys(part, ring, false, names, sizeof names);
+        list_keys(part, ring, WHO_IS_MISSING, names, sizeof names);
         int n = snprintf(ret + used, ret_bytes - used, "%s%zu more signature%s for %s, of %s",
                          used ? "; " : "", more, more == 1 ? "" : "s", part->whose, names);
         used += n > 0 ? (size_t)n : 0;

@@ -24,21 +24,23 @@ static int invalid(struct folder_role *role, const struct err *why) {
 }
 
 // The signed part and its header, by the type of the file.
-static int read_part(struct slice part, const char *type, struct folder_role *role, struct err *e) {
+static int read_part(struct slice part, enum tuf_type type, struct folder_role *role,
+                     struct err *e) {
+    const char *what = tuf_type_names[type];
     struct doc_at top;
-    if (strcmp(type, "targets") == 0)
+    if (type == TUF_TARGETS)
         return repo_targets_parse(part, role->state.name, &role->content, &role->state.header, e);
     OWN(json) json_t *document = NULL;
-    if (keys_canon_parse(part, type, &online_limits, &document, e) < 0 ||
-        doc_root(document, type, &top, e) < 0 ||
-        keys_envelope_header(&top, type, &role->state.header, e) < 0)
+    if (keys_canon_parse(part, what, &online_limits, &document, e) < 0 ||
+        doc_root(document, what, &top, e) < 0 ||
+        keys_envelope_header(&top, what, &role->state.header, e) < 0)
         return -1;
     role->content = own_take(&document);
     return 0;
 }
 
 // A file that is there. Whether it holds is in role->state; < 0 only when it could not be read.
-static int read_file(const struct repo_folder *folder, const char *file, const char *type,
+static int read_file(const struct repo_folder *folder, const char *file, enum tuf_type type,
                      struct folder_role *role, struct err *e) {
     struct keys_envelope_candidate candidate;
     struct keys_envelope verified;
@@ -102,8 +104,8 @@ static int version_of(const struct repo_folder *folder, const struct folder_role
 }
 
 // A file with a version: it must be that version, and the bytes that were named.
-static int load_named(struct repo_folder *folder, const struct folder_role *from, const char *type,
-                      struct folder_role *role, struct err *e) {
+static int load_named(struct repo_folder *folder, const struct folder_role *from,
+                      enum tuf_type type, struct folder_role *role, struct err *e) {
     char file[REPO_FOLDER_FILE_BYTES];
     uint64_t version = 0;
     if (version_of(folder, from, role->state.name, &version, e) < 0)
@@ -160,7 +162,7 @@ static int add_delegations(struct repo_folder *folder, size_t index, struct err 
             return -1;
         struct folder_role *role = add_role(folder, name, &signers);
         role->delegator = index;
-        if (load_named(folder, &folder->roles[FOLDER_SNAPSHOT], "targets", role, e) < 0)
+        if (load_named(folder, &folder->roles[FOLDER_SNAPSHOT], TUF_TARGETS, role, e) < 0)
             return -1;
     }
     return 0;
@@ -189,10 +191,10 @@ static int load_top(struct repo_folder *folder, struct err *e) {
     struct folder_role *role = folder->roles;
     role[FOLDER_ROOT].state.header = *keys_root_header(folder->root);
     role[FOLDER_ROOT].state.valid = true;
-    if (read_file(folder, "timestamp.json", "timestamp", &role[FOLDER_TIMESTAMP], e) < 0 ||
-        load_named(folder, &role[FOLDER_TIMESTAMP], "snapshot", &role[FOLDER_SNAPSHOT], e) < 0)
+    if (read_file(folder, "timestamp.json", TUF_TIMESTAMP, &role[FOLDER_TIMESTAMP], e) < 0 ||
+        load_named(folder, &role[FOLDER_TIMESTAMP], TUF_SNAPSHOT, &role[FOLDER_SNAPSHOT], e) < 0)
         return -1;
-    return load_named(folder, &role[FOLDER_SNAPSHOT], "targets", &role[FOLDER_TARGETS], e);
+    return load_named(folder, &role[FOLDER_SNAPSHOT], TUF_TARGETS, &role[FOLDER_TARGETS], e);
 }
 
 static int load(struct repo_folder *folder, struct err *e) {
