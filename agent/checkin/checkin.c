@@ -35,6 +35,7 @@ struct agent_checkin {
     bool enrolling;
     bool enroll_next; // the controller does not know us
     bool soon_again;  // asked for while one was under way
+    bool anew;        // what waits was numbered anew by the last answer
     char token[BUNDLE_TOKEN_MAX + 1];
     int64_t token_until_ms;
     int64_t backoff_ms;
@@ -168,13 +169,17 @@ static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m)
     text_safe(m->why_text, c->last.text, sizeof c->last.text);
     (void)snprintf(state->identity.nonce, sizeof state->identity.nonce, "%s", m->nonce);
     (void)snprintf(state->identity.state, sizeof state->identity.state, "accepted");
-    // What waited for this answer follows at once.
-    c->soon_again = c->soon_again || state->queue.unsure || m->acked >= state->queue.next;
+    uint64_t next = state->queue.next;
     if (agent_identity_save(state->private_dir, &state->identity, &e) < 0 ||
         agent_queue_settle(&state->queue, m->acked, m->refused, (size_t)m->n_refused, &e) < 0) {
         finish(c, &e);
         return;
     }
+    // What got its ids by this answer follows at once; by one after the other, the controller is
+    // ahead of whatever it gets, and nothing is gained by haste.
+    bool anew = state->queue.n > 0 && state->queue.next != next;
+    c->soon_again = c->soon_again || (anew && !c->anew);
+    c->anew = anew;
     agent_trust_hint(c->host.trust, m->repository_root, m->repository_snapshot);
     if (m->instruction_bytes == 0)
         return;

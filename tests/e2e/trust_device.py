@@ -5,6 +5,7 @@
 
 import json
 import os
+import time
 
 import fleet
 import forge
@@ -152,6 +153,27 @@ def a_repository_that_cannot_say_before_the_swap_is_waited_for():
         with world.lock:
             world.spoil = {}
         comes_to(device, "1.1")
+
+
+def a_controller_that_acknowledges_what_never_was_is_not_asked_in_haste():
+    # So far ahead that ids are given anew each time, and so far that they are not.
+    for ahead in (1000, 2**40):
+        with published("1.0") as (_, world, first):
+            honest, heard = world.check_in, []
+
+            def lie(body, honest=honest, heard=heard, ahead=ahead):
+                heard.append(len(body["reports"]))
+                return {**honest(body), **({"acked": ahead * len(heard), "poll_s": 3600} if any(heard) else {})}
+            world.check_in = lie
+            device = started(world, "d1")
+            world.order(device, first)
+            comes_to(device, "1.0")
+
+            def quiet(heard=heard):
+                before = len(heard)
+                time.sleep(2)
+                return len(heard) == before
+            wait_for("it to wait for its time", quiet)
 
 
 def delegated_keys_sign_what_they_may():
@@ -450,6 +472,7 @@ def main():
     scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed,
                  what_is_withdrawn_while_it_waits_is_never_activated, what_its_publishers_may_not_publish_any_more_is_never_activated,
                  what_falls_below_a_floor_while_it_waits_is_never_activated, a_repository_that_cannot_say_before_the_swap_is_waited_for,
+                 a_controller_that_acknowledges_what_never_was_is_not_asked_in_haste,
                  expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,
                  an_install_waits_for_a_repository_that_is_down, expired_metadata_is_waited_for_and_never_blames_the_bundle,
                  back_after_a_year_through_many_rotations, an_update_in_probation_outlives_a_rotation_of_the_bundle_keys,
