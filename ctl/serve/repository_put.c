@@ -163,13 +163,13 @@ int serve_repository_put(struct store_db *db, struct serve_call *call, struct er
     int done = put(call, role, e);
     if (done < 0)
         return err_prefix(e, "taking in %.80s", role);
-    if (done == REPO_FOLDER_SAME)
-        return show(call, 200, e);
+    // A row for the same again as well: what came into force by a call that failed after that, as on
+    // a full disk, has none.
     const struct repo_folder_state *state =
         repo_folder_find(call->server->repository->folder, role);
     OWN(json)
     json_t *data = json_pack("{s:I}", "version", (json_int_t)state->header.version);
     if (serve_admin_audit(db, call, "repository.put", role, data, e) < 0)
         return -1;
-    return show(call, 201, e);
+    return show(call, done == REPO_FOLDER_SAME ? 200 : 201, e);
 }

@@ -275,6 +275,17 @@ Test(serve_repository, more_than_a_targets_file_can_be_is_refused_unread) {
     controller_free(&k.c);
 }
 
+static size_t puts_of_root(const struct controller *c) {
+    OWN(json) json_t *audit = admin(c, 200, "GET", "/api/v1/audit", "");
+    size_t i = 0, n = 0;
+    json_t *row = NULL;
+    json_array_foreach (json_object_get(audit, "rows"), i, row)
+        n += strcmp(text_at(row, "action"), "repository.put") == 0 &&
+             strcmp(text_at(row, "subject"), "root") == 0;
+    cr_assert_gt(i, 0);
+    return n;
+}
+
 // The root is written, and nothing after it.
 Test(serve_repository, a_root_whose_timestamp_could_not_be_written_gets_it_from_the_same_again) {
     static const char timestamp_file[] = "server/repository/metadata/timestamp.json";
@@ -295,8 +306,10 @@ Test(serve_repository, a_root_whose_timestamp_could_not_be_written_gets_it_from_
     cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 503, "%s", r.body);
     http_clear(&r);
     must(fs_remove_tree(k.c.dir.fd, timestamp_file, &e));
+    cr_assert_eq(puts_of_root(&k.c), 0, "what failed has no row");
     cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 200, "%s", r.body);
     http_clear(&r);
+    cr_assert_eq(puts_of_root(&k.c), 1, "what is in force has one");
     OWN(json) json_t *timestamp = file(&k.c, "timestamp.json");
     const json_t *signature = json_array_get(json_object_get(timestamp, "signatures"), 0);
     cr_assert_str_eq(text_at(signature, "keyid"),
