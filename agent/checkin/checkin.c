@@ -175,8 +175,8 @@ static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m)
         finish(c, &e);
         return;
     }
-    // What got its ids by this answer follows at once; by one after the other, the controller is
-    // ahead of whatever it gets, and nothing is gained by haste.
+    // What got its ids by this answer follows at once. By two in a row, the controller is ahead of
+    // whatever it gets, and haste gains nothing.
     bool anew = state->queue.n > 0 && state->queue.next != next;
     c->soon_again = c->soon_again || (anew && !c->anew);
     c->anew = anew;

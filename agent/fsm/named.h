@@ -7,8 +7,9 @@
 //
 // What targets say is known by the versions of the root and the snapshot under which they were
 // read: as long as those are what is trusted, and what the controller says the repository has,
-// nothing changed. Otherwise the repository is asked again. The controller's word can only make a
-// device ask, or wait: it vouches for nothing.
+// nothing changed. Otherwise the repository is asked again. So a controller that says what is not
+// so can make a device ask, or wait; or not ask, for no longer than until what is trusted expires
+// (a timestamp's days). SECURITY.md says so.
 #pragma once
 
 #include <stdbool.h>
