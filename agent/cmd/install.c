@@ -16,6 +16,7 @@
 #include "agent/kind.h"
 #include "agent/log.h"
 #include "agent/state.h"
+#include "agent/status.h"
 #include "agent/talk.h"
 #include "base/fs.h"
 #include "base/own.h"
@@ -56,16 +57,35 @@ static int conclude(const json_t *last, const char *wanted, struct err *e) {
     return err_set(e, kind ? kind : &err_internal, "%s", text_of(last, "text"));
 }
 
+// The agent that was asked runs no more. A commit or a revert was durable before it said yes, so
+// that an idle state is the end of it; an `install` in the foreground is over by then.
+static int conclude_without(const struct agent_config *config, enum fsm_event what, struct err *e) {
+    OWN(json) json_t *status = NULL;
+    if (agent_status_read(config, &status, e) < 0)
+        return -1;
+    if (what != FSM_OFFER && strcmp(text_of(status, "state"), "idle") == 0)
+        return 0;
+    return err_set(e, &err_busy, "the agent ended; it goes on when it runs again");
+}
+
 // Asks for the state until the agent is idle again.
-static int follow(const struct agent_config *config, const char *wanted, struct err *e) {
+static int follow(const struct agent_config *config, enum fsm_event what, const char *wanted,
+                  struct err *e) {
     char told[64] = "";
     for (;;) {
         OWN(json) json_t *status = NULL;
-        int asked = cmd_context_ask(config, "status", &status, e);
+        struct err closed = ERR_NONE;
+        int asked = cmd_context_ask(config, "status", &status, &closed);
         if (asked == AGENT_TALK_NOBODY)
-            return err_set(e, &err_busy, "the agent ended; it goes on when it runs again");
-        if (asked < 0)
+            return conclude_without(config, what, e);
+        if (asked < 0 && err_is(&closed, &err_busy)) {
+            wait_a_moment();
+            continue;
+        }
+        if (asked < 0) {
+            *e = closed;
             return -1;
+        }
         const char *state = text_of(status, "state");
         const json_t *last = json_object_get(status, "last");
         if (strcmp(state, "idle") == 0 && json_is_object(last))
@@ -121,7 +141,7 @@ static int run(const struct agent_config *config, const struct opt_args *args, c
     if (asked == AGENT_TALK_NOBODY)
         done = once(config, what, again, own_take_fd(&held), e);
     else if (wait)
-        done = follow(config, wanted, e);
+        done = follow(config, what, wanted, e);
     if (done == 0 && (wait || asked == AGENT_TALK_NOBODY))
         say(wanted);
     return done;

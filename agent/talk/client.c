@@ -61,11 +61,15 @@ static int read_line(int fd, struct buf *ret, struct err *e) {
         ssize_t got = recv(fd, chunk, sizeof chunk, 0);
         if (got < 0 && errno == EINTR)
             continue;
+        // Whichever of the two it is depends on what it had read when it went.
+        if ((got == 0 && ret->len == 0) || (got < 0 && errno == ECONNRESET))
+            return err_set(e, &err_busy,
+                           "the agent closed the connection before it answered: ask again");
         if (got < 0)
             return err_errno(e, errno == EAGAIN ? ETIMEDOUT : errno,
                              "waiting for the agent's answer");
         if (got == 0)
-            return ret->len > 0 ? 0 : err_set(e, &err_busy, "the agent closed the connection");
+            return 0;
         if (buf_add(ret, chunk, (size_t)got, e) < 0)
             return -1;
     }

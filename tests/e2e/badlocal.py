@@ -236,6 +236,22 @@ def test_order(f, first, second):
     device.stop()
 
 
+
+def test_told_in_the_foreground(f, first, second):
+    """The agent that is asked may be an `install`, over as soon as it was told: that is no failure of who told it."""
+    device = Lone(f, "foreground")
+    device.install(first).ok()
+    device.reconfigure(probation_s=3600)  # until somebody ends it
+    for command, code, version in (("commit", 0, "1.1"), ("rollback", 1, "1.0")) * 3:
+        foreground = device.begin("install", "--quiet", "--again", second)
+        device.wait_state("probation")
+        device.run(command, "--quiet").ok()
+        check((foreground.wait(fleet.PATIENCE_S) == 0) == (code == 0), f"{command}: {foreground.returncode}")
+        check(device.version() == version, f"after {command}: {device.status()}")
+        if version == "1.1":
+            device.run("rollback", "--quiet").ok()
+
+
 def test_queue(f, first, second):
     """A device whose reports nobody ever takes can still be served with a stick."""
     device = Lone(f, "offline")
@@ -252,7 +268,8 @@ def test(f):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     first, second = (f.bundle("small", v, {"app": f.component(f"small-{v}", {"version": v, "etc/conf": "a" * 3000})}) for v in ("1.0", "1.1"))
     steps = [("configuration", lambda: test_configuration(f)), ("socket", lambda: test_socket(f, first, rng)),
-             ("order", lambda: test_order(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
+             ("order", lambda: test_order(f, first, second)),
+             ("foreground", lambda: test_told_in_the_foreground(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
     fleet.steps(steps)
 
 
