@@ -3,7 +3,7 @@
 // A delta, `NAME-RELEASE.BASE16.delta`: a cheaper packing of a bundle NEW for a device that holds
 // the contents of a bundle OLD. It carries NEW's manifest unchanged and can only produce contents
 // with the digests which that manifest signs, or fail. Here is what both sides must agree on: its
-// head, its frame table, numbers of codecs, limits. FORMAT.md §8a has the bytes.
+// head, its frame table, numbers of codecs, limits. FORMAT.md §8.1 has the bytes.
 //
 // A tar of four members whose skeleton is a function of four sizes (bundle/skeleton.h):
 //
@@ -136,12 +136,9 @@ int bundle_delta_format(const struct bundle_delta_head *head, struct buf *ret, s
     __attribute__((nonnull));
 // Bytes of the old stream.
 uint64_t bundle_delta_base_bytes(const struct bundle_delta_head *head) __attribute__((nonnull));
-// Whether the head is one for this manifest: its id, and what it says of the trees. Kind bad_delta.
-int bundle_delta_check(const struct bundle_delta_head *head, const struct bundle_manifest *manifest,
-                       struct err *e) __attribute__((nonnull));
-
-// Reads the frame table, whose digest must be the head's: *ret is an array of packing.n_frames rows
-// (NULL for none), the caller's to free. Kind bad_delta.
+// Reads the frame table, whose digest must be the head's. *ret is an array of packing.n_frames rows
+// and one behind them, which has the sums as its offset and position; the caller's to free. Kinds:
+// bad_delta, memory.
 int bundle_delta_parse_index(struct slice index, const struct bundle_delta_packing *packing,
                              struct bundle_delta_frame **ret, struct err *e)
     __attribute__((nonnull));
