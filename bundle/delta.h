@@ -61,23 +61,17 @@ enum bundle_delta_compressor {
 };
 
 // Streams of a copy frame, in this order. Each is: compressor byte, varint stored bytes, varint raw
-// bytes, the stored bytes.
+// bytes, the stored bytes. FORMAT.md §8.3 says how they are used.
 enum bundle_delta_stream {
-    BUNDLE_DELTA_OPERATIONS,  // varints: length << 3 | bundle_delta_operation; length >= 1
-    BUNDLE_DELTA_SEEKS,       // zigzag varints, one for each *_SEEK
-    BUNDLE_DELTA_DIFFERENCES, // bytes to add to copied ones, modulo 256
+    BUNDLE_DELTA_COPIES,          // varints, one for each record: bytes taken from the old stream
+    BUNDLE_DELTA_LITERAL_LENGTHS, // varints, one for each record: literal bytes behind them
+    BUNDLE_DELTA_SEEKS,   // zigzag varints, one for each record: from where the last copy ended
+    BUNDLE_DELTA_REGIONS, // varints: blocks << 3 | predictor, and for some an origin
+    BUNDLE_DELTA_GAPS,    // varints: copied bytes that are as predicted
+    BUNDLE_DELTA_RUNS,    // varints: copied bytes behind them that are not
+    BUNDLE_DELTA_VALUES,  // what is to be added to those, modulo 256
     BUNDLE_DELTA_LITERALS,
     BUNDLE_DELTA_STREAMS
-};
-// A seek moves the old address by its value from where the copy before ended (0 at the start of a
-// frame).
-enum bundle_delta_operation {
-    BUNDLE_DELTA_LITERAL, // `length` bytes of the literals
-    BUNDLE_DELTA_EXACT,   // `length` bytes of the old stream
-    BUNDLE_DELTA_EXACT_SEEK,
-    BUNDLE_DELTA_ADD, // `length` bytes of the old stream, each plus one of the differences
-    BUNDLE_DELTA_ADD_SEEK,
-    BUNDLE_DELTA_OPERATIONS_MAX
 };
 
 // What decoding reads at random, by old address, and what it gives its output to, in order. Both

@@ -67,16 +67,18 @@ const struct bundle_skeleton_delta *unpack_delta_skeleton(const struct unpack_de
 // The contents that a delta starts from.
 struct unpack_delta_base;
 
-// Those of a generation on a device: each component of the head's base must be there with its
-// digest (kind wrong_base), its tree must be whole (bad_generation) and what the head says of it
-// true (bad_delta). generation_dir stays the caller's and open; table_fd is an empty file of his.
+// Whether a generation on a device has them: each component of the head's base must be there with
+// its digest. Only the record is read. Kinds: wrong_base, bad_generation.
+int unpack_delta_base_match(const struct unpack_delta *delta, int generation_dir, struct err *e)
+    __attribute__((nonnull));
+// Opens them there; also each tree must be whole (bad_generation) and what the head says of it true
+// (bad_delta). generation_dir stays the caller's and open; table_fd is an empty file of his.
 int unpack_delta_base_open(const struct unpack_delta *delta, int generation_dir, int table_fd,
                            struct unpack_delta_base **ret, struct err *e) __attribute__((nonnull));
-// Those of a bundle, for a build machine: it must be the one that the head names (wrong_base). It
-// is checked whole (unpack_check) and laid into spool_fd, an empty file of the caller's that holds
-// the old stream afterwards.
-int unpack_delta_base_spool(const struct unpack_delta *delta, const struct unpack_bundle *bundle,
-                            const struct unpack_source *source, int spool_fd, int table_fd,
+// Those that lie in a file as the old stream, for a build machine; the caller compared every
+// content with its signed digest. Length and trees must be what the head says (wrong_base).
+// spool_fd stays the caller's and open.
+int unpack_delta_base_spool(const struct unpack_delta *delta, int spool_fd, int table_fd,
                             struct unpack_delta_base **ret, struct err *e) __attribute__((nonnull));
 void unpack_delta_base_close(struct unpack_delta_base *base);
 static inline void own_drop_delta_base(struct unpack_delta_base **base) {
@@ -86,6 +88,7 @@ static inline void own_drop_delta_base(struct unpack_delta_base **base) {
 
 struct unpack_delta_stage {
     int target_dir;   // as of struct unpack_stage
+    int base_dir;     // generation that has the base
     int previous_dir; // generation to compare with, or -1: every file is written
     bool resume;
     uint64_t decode_max_bytes; // ceiling on packing.decode_bytes (kind decode_memory)
@@ -103,8 +106,8 @@ struct unpack_delta_stage {
 // decode_memory, unsupported_component for images, those of source and base.
 struct unpack_stage_result;
 int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_source *source,
-                       struct unpack_delta_base *base, const struct unpack_delta_stage *how,
-                       struct unpack_stage_result *ret, struct err *e) __attribute__((nonnull));
+                       const struct unpack_delta_stage *how, struct unpack_stage_result *ret,
+                       struct err *e) __attribute__((nonnull));
 // Decodes everything, compares every tree and coded content with its digest, and writes nothing.
 // Contents that are the base's own are compared by digest only. Images too.
 int unpack_delta_check(const struct unpack_delta *delta, const struct unpack_source *source,

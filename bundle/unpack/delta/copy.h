@@ -13,6 +13,9 @@ struct unpack_delta_copy {
 // Takes the bytes behind the codec's number apart. Borrows from them. Kind bad_delta.
 int unpack_delta_copy_parse(struct slice stored, uint64_t out_bytes, struct unpack_delta_copy *ret,
                             struct err *e) __attribute__((nonnull));
+// What decoding needs for streams and predictions. Kind bad_delta.
+int unpack_delta_copy_bytes(const struct unpack_delta_copy *frame, uint64_t *ret, struct err *e)
+    __attribute__((nonnull));
 // Kinds: bad_delta, memory, those of base and sink.
 int unpack_delta_copy_decode(const struct unpack_delta_copy *frame, uint64_t out_bytes,
                              const struct delta_base *base, const struct delta_sink *sink,

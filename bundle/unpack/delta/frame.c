@@ -63,17 +63,9 @@ static int plain_decode(struct slice coded, uint64_t out_bytes, const struct del
 
 static int copy_need(struct slice coded, uint64_t out_bytes, uint64_t *ret, struct err *e) {
     struct unpack_delta_copy frame;
-    uint64_t sum = 0;
-    if (unpack_delta_copy_parse(coded, out_bytes, &frame, e) < 0)
-        return -1;
-    for (size_t i = 0; i < BUNDLE_DELTA_STREAMS; i++) {
-        uint64_t need = 0;
-        if (unpack_delta_press_bytes(&frame.streams[i], &need, e) < 0)
-            return err_prefix(e, "stream %zu", i);
-        sum += need + UNPACK_DELTA_FRAME_STREAM_BYTES;
-    }
-    *ret = sum;
-    return 0;
+    return unpack_delta_copy_parse(coded, out_bytes, &frame, e) < 0
+               ? -1
+               : unpack_delta_copy_bytes(&frame, ret, e);
 }
 
 static int copy_decode(struct slice coded, uint64_t out_bytes, const struct delta_base *base,

@@ -6,7 +6,8 @@
 // builders and devices: its stored bytes; UNPACK_DELTA_FRAME_BYTES; and
 //
 //   plain    what its compressor needs (bundle/unpack/delta/press.h)
-//   copy     for each of its streams UNPACK_DELTA_FRAME_STREAM_BYTES and what its compressor needs
+//   copy     for each of its streams UNPACK_DELTA_FRAME_STREAM_BYTES and what its compressor needs;
+//            where it predicts, 88 bytes for each raw byte of its copies, up to 65,536
 //   tensor   TENSOR_DECODE_BYTES
 #pragma once
 

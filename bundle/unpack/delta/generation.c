@@ -65,21 +65,28 @@ static int open_component(struct unpack_delta_base *base, int generation_dir, si
     return check_tree(place->tree, c, e) < 0 ? -1 : delta_base_add(base, number, e);
 }
 
-static int open_base(const struct unpack_delta *delta, int generation_dir,
-                     struct unpack_delta_base *base, struct err *e) {
+int unpack_delta_base_match(const struct unpack_delta *delta, int generation_dir, struct err *e) {
+    const struct bundle_delta_head *head = unpack_delta_head(delta);
     OWN(mem) struct bundle_generation *record = calloc(1, sizeof *record);
     if (!record)
-        return err_set(e, &err_memory, "opening the old contents");
+        return err_set(e, &err_memory, "looking at the old contents");
     if (bundle_generation_read(generation_dir, record, e) < 0)
         return -1;
-    for (size_t i = 0; i < base->head->n_components; i++) {
-        const struct bundle_delta_component *c = &base->head->components[i];
+    for (size_t i = 0; i < head->n_components; i++) {
+        const struct bundle_delta_component *c = &head->components[i];
         const struct bundle_generation_component *has =
             bundle_generation_component(record, c->name);
         if (!has || c->type == BUNDLE_COMPONENT_IMAGE ||
             !keys_digest_equal(&has->digest, &c->digest))
             return wrong_base(delta, c, has, e);
     }
+    return 0;
+}
+
+static int open_base(const struct unpack_delta *delta, int generation_dir,
+                     struct unpack_delta_base *base, struct err *e) {
+    if (unpack_delta_base_match(delta, generation_dir, e) < 0)
+        return -1;
     for (size_t i = 0; i < base->head->n_components; i++)
         if (open_component(base, generation_dir, i, e) < 0)
             return err_prefix(e, "old component %s", base->head->components[i].name);
