@@ -158,7 +158,7 @@ static int on_manifest(struct agent_update *u, struct err *e) {
 static bool is_damaged_copy(const struct err_kind *kind) {
     return kind == &err_bad_skeleton || kind == &err_truncated || kind == &err_trailing_data ||
            kind == &err_bad_manifest || kind == &err_bad_index || kind == &err_bad_frame ||
-           kind == &err_syntax || err_find(keys_kinds, kind->name);
+           kind == &err_bad_delta || kind == &err_syntax || err_find(keys_kinds, kind->name);
 }
 
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
