@@ -31,6 +31,7 @@
     X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
     X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
     X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")                \
+    X(no_gain,                123, false, "a delta would not be smaller than the bundle; nothing was written")              \
     X(expiring,                16, false, "a root or other metadata expires within the days that were asked for")        \
     X(pending,                 17, true,  "signatures of other people are missing")                                   \
     X(conflict,                18, true,  "somebody else published in between")                                       \

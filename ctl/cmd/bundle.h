@@ -12,12 +12,14 @@
     { .name = "root", .value = "FILE", .help = "The root.json to trust" }
 
 extern const struct opt cmd_bundle_create_options[], cmd_bundle_inspect_options[],
-    cmd_bundle_diff_options[];
+    cmd_bundle_diff_options[], cmd_bundle_delta_options[];
 int cmd_bundle_create(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_bundle_inspect(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_bundle_diff(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_bundle_delta(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 
 // An open bundle file. Descriptor and source are valid until clear.

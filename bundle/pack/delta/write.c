@@ -3,12 +3,10 @@
 // Writing a delta, and trying it.
 #include "bundle/pack/delta/write.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/fs.h"
 #include "base/own.h"
@@ -150,21 +148,12 @@ static int write_file(const struct writing *w, int fd, struct err *e) {
     return fs_truncate(fd, w->skeleton.total, e); // what is behind the data is zero
 }
 
-static int memory_file(int *ret, struct err *e) {
-    int fd = memfd_create("edge-delta", MFD_CLOEXEC);
-    if (fd < 0)
-        return err_errno(e, errno, "a file in memory");
-    *ret = fd;
-    return 0;
-}
-
 // Opens the delta as a device does, decodes all of it with the old bundle's contents, and compares.
 static int try(const struct writing *w, int fd, struct err *e) {
     const struct pack_delta_build *how = w->in->how;
     OWN(delta_candidate) struct unpack_delta_candidate *candidate = NULL;
     OWN(delta) struct unpack_delta *delta = NULL;
     OWN(delta_base) struct unpack_delta_base *base = NULL;
-    OWN(fd) int spool = -1;
     OWN(fd) int table = -1;
     struct unpack_source_file file;
     struct unpack_source source;
@@ -172,9 +161,8 @@ static int try(const struct writing *w, int fd, struct err *e) {
         unpack_delta_open(&source, &candidate, e) < 0 ||
         unpack_delta_verify_digest(&candidate, how->root, &w->result->head, w->result->head_bytes,
                                    &delta, e) < 0 ||
-        pack_delta_side_temporary(how->dir, &spool, e) < 0 || memory_file(&table, e) < 0 ||
-        unpack_delta_base_spool(delta, how->old_bundle.bundle, how->old_bundle.source, spool, table,
-                                &base, e) < 0 ||
+        pack_delta_side_temporary(how->dir, &table, e) < 0 ||
+        unpack_delta_base_spool(delta, w->in->old_side->fd, table, &base, e) < 0 ||
         unpack_delta_check(delta, &source, base, w->head.packing.decode_bytes, e) < 0)
         return err_prefix(e, "trying the delta that was made");
     return 0;
