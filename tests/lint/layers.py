@@ -46,7 +46,7 @@ FOREIGN = (
     (r"curl/", ("agent/net", "ctl/net")),
     (r"openssl/", ("keys/foreign", "agent/net", "ctl/net", "tests/unit/keys/foreign")),
     (r"sodium(\.h|/)", ("keys", "tests/unit/keys")),
-    (r"z(std|dict|std_errors)\.h", ("bundle/unpack", "bundle/pack")),
+    (r"z(std|dict|std_errors)\.h", ("bundle/unpack", "bundle/pack", "tests/unit/bundle/unpack")),
     (r"(lzma|bzlib)\.h", ("bundle/unpack", "bundle/pack", "tests/unit/bundle/unpack")),
     (r"archive(_entry)?\.h", ("bundle/pack",)),
     (r"sqlite3.*\.h", ("ctl/store",)),
