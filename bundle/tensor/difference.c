@@ -15,6 +15,7 @@
 #define NODE_DOWN       17
 #define NODE_SIGN       34
 #define NODE_LOW        40
+#define NODE_AGAIN      63
 #define VALUE_MAX       32767
 #define WEIGHT_MAX      (1 << 24)
 #define DEVIATION_FRESH (256U << 4)
@@ -25,6 +26,7 @@ struct column {
     uint32_t off_nought; // and from no change
     int32_t mean;        // in 1/16
     int16_t up[2];       // this column's values in the last rows
+    uint8_t again; // which of its last eight elements changed as the one before of their class
 };
 
 struct tensor_difference {
@@ -32,6 +34,10 @@ struct tensor_difference {
     int32_t weights[FEATURES]; // in 1/65536
     uint32_t row_off;
     int16_t left;
+    uint8_t again;                            // as in a column, of the row's last eight
+    int64_t usual[TENSOR_DIFFERENCE_CLASSES]; // change of a class
+    int64_t last[TENSOR_DIFFERENCE_CLASSES];  // of its last element that changed otherwise
+    uint32_t again_slots[TENSOR_MIX_INPUTS][256];
     uint16_t inverse[TENSOR_MODEL_ROWS + 1]; // 65536 / n
     uint32_t both[LEVELS * NODES];
     uint32_t parts[LEVELS / 2 * PARTS * NODES];
@@ -64,6 +70,8 @@ struct tensor_difference *tensor_difference_new(uint32_t columns, int32_t unit, 
     d->row_off = DEVIATION_FRESH;
     for (uint32_t i = 1; i <= TENSOR_MODEL_ROWS; i++)
         d->inverse[i] = (uint16_t)(65535 / i);
+    for (int i = 0; i < TENSOR_MIX_INPUTS; i++)
+        fresh(d->again_slots[i], 256);
     fresh(d->both, LEVELS * NODES);
     fresh(d->parts, LEVELS / 2 * PARTS * NODES);
     fresh(d->by_column, LEVELS * NODES);
@@ -248,25 +256,56 @@ static void learn(struct tensor_model *m, struct column *col, const struct expec
     d->left = value;
 }
 
-uint64_t tensor_difference_code(struct tensor_model *m, struct tensor_coder *c, uint64_t old,
-                                uint64_t new) {
+// Whether the element changes by as many steps as is usual in its class.
+static bool code_again(struct tensor_model *m, struct tensor_coder *c, struct column *col,
+                       unsigned class, bool is) {
+    struct tensor_difference *d = m->difference;
+    uint32_t *slots[TENSOR_MIX_INPUTS] = {
+        &d->again_slots[0][col->again], &d->again_slots[1][d->again],
+        &d->again_slots[2][(col->again & 15U) << 4 | (d->again & 15U)],
+        &d->again_slots[3][(col->again & 1U) << 7 | (d->again & 1U) << 6 | class >> 2]};
+    unsigned again = tensor_mix_bit(&m->mix, c, slots, NODE_AGAIN, is);
+    col->again = (uint8_t)((unsigned)col->again << 1 | again);
+    d->again = (uint8_t)((unsigned)d->again << 1 | again);
+    return again;
+}
+
+// The change in steps from `from`, which has the bits `old`, to `to`.
+static uint64_t code_change(struct tensor_model *m, struct tensor_coder *c, uint64_t old,
+                            uint64_t from, uint64_t to) {
     const struct tensor_element *t = &m->element;
     struct tensor_difference *d = m->difference;
     struct column *col = &d->columns[m->column];
     int32_t exponent = m->based ? tensor_element_exponent(t, old) : 0;
-    int64_t from = m->based ? tensor_element_ordered(t, old) : 0;
     struct expected x = {.features = {col->up[0], col->up[1], d->left, clamped(col->mean / 16)}};
     if (m->based)
         x.features[4] = clamped(scaled(tensor_element_steps(t, old), exponent - d->old_unit));
     expect(m, col, exponent, &x);
-    int64_t rest = 0;
-    if (c->encodes) {
-        uint64_t difference = (uint64_t)tensor_element_ordered(t, new) - (uint64_t)from;
-        rest = tensor_element_wrap(difference - (uint64_t)x.steps, t->bits);
-        rest = x.turned ? tensor_element_wrap(-(uint64_t)rest, t->bits) : rest;
-    }
+    int64_t rest = tensor_element_wrap(to - from - (uint64_t)x.steps, t->bits);
+    rest = x.turned ? tensor_element_wrap(-(uint64_t)rest, t->bits) : rest;
     rest = code_rest(m, c, &x, rest);
     uint64_t change = (uint64_t)x.steps + (x.turned ? -(uint64_t)rest : (uint64_t)rest);
-    learn(m, col, &x, clamped(scaled(tensor_element_wrap(change, t->bits), exponent - d->unit)));
-    return tensor_element_bits(t, (uint64_t)from + change);
+    int64_t wrapped = tensor_element_wrap(change, t->bits);
+    learn(m, col, &x, clamped(scaled(wrapped, exponent - d->unit)));
+    return change;
+}
+
+uint64_t tensor_difference_code(struct tensor_model *m, struct tensor_coder *c, uint64_t old,
+                                uint64_t new) {
+    const struct tensor_element *t = &m->element;
+    struct tensor_difference *d = m->difference;
+    uint64_t from = m->based ? (uint64_t)tensor_element_ordered(t, old) : 0;
+    uint64_t to = (uint64_t)tensor_element_ordered(t, new);
+    if (!m->again)
+        return tensor_element_bits(t, from + code_change(m, c, old, from, to));
+    unsigned class = tensor_difference_class(t, old);
+    bool is = tensor_element_wrap(to - from, t->bits) == d->usual[class];
+    if (code_again(m, c, &d->columns[m->column], class, is))
+        return tensor_element_bits(t, from + (uint64_t)d->usual[class]);
+    uint64_t change = code_change(m, c, old, from, to);
+    int64_t steps = tensor_element_wrap(change, t->bits);
+    if (d->last[class] == steps)
+        d->usual[class] = steps;
+    d->last[class] = steps;
+    return tensor_element_bits(t, from + change);
 }

@@ -7,12 +7,16 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "bundle/tensor/difference.h"
 #include "bundle/tensor/model.h"
 
-#define SAMPLES    65536
-#define EXPONENTS  4096 // of a value in steps: those of f64 and the bits of 64
-#define VALUE_BITS 9    // of a common difference in the section's unit
-#define OLD_BITS   12   // of a common old element in its unit
+#define SAMPLES       65536
+#define STRETCH       256  // elements that are looked at one after the other
+#define REPEATS_LEAST 32   // one in so many
+#define CHEAP_BITS    4    // of a change that is as well coded as any other
+#define EXPONENTS     4096 // of a value in steps: those of f64 and the bits of 64
+#define VALUE_BITS    9    // of a common difference in the section's unit
+#define OLD_BITS      12   // of a common old element in its unit
 // What one run can take at most: no decision has less probability than 2^-12, an element has fewer
 // than its bits and 8 more of them.
 #define RUN_BYTES(bits) (TENSOR_MODEL_RUN * ((size_t)(bits) + 8) * 12 / 8 + 64)
@@ -81,6 +85,32 @@ static int measure_units(const struct array *a, struct tensor_section *s, struct
     return 0;
 }
 
+// Whether enough elements change by as many steps as others of the same class did, as they do where
+// there was no gradient and only decay. Looked at in stretches, for what repeats does so nearby.
+static bool repeats(const struct array *a, const struct tensor_section *s) {
+    struct tensor_element t;
+    int64_t last[TENSOR_DIFFERENCE_CLASSES] = {0};
+    size_t seen = 0, again = 0;
+    tensor_element_init(&t, s->type, s->zero_bits);
+    size_t n = a->new.len / t.bytes, step = n / SAMPLES *STRETCH + STRETCH;
+    for (size_t i = 0; i < n; i++) {
+        if (i % STRETCH == STRETCH - 1)
+            i += step - STRETCH;
+        if (i >= n)
+            break;
+        uint64_t old = tensor_element_load(&t, a->old.data + i * t.bytes);
+        uint64_t new = tensor_element_load(&t, a->new.data + i *t.bytes);
+        uint64_t from = (uint64_t)tensor_element_ordered(&t, old);
+        int64_t change =
+            tensor_element_wrap((uint64_t)tensor_element_ordered(&t, new) - from, t.bits);
+        unsigned class = tensor_difference_class(&t, old);
+        seen++;
+        again += change == last[class] && bit_length(change) > CHEAP_BITS;
+        last[class] = change;
+    }
+    return again * REPEATS_LEAST > seen;
+}
+
 // Codes runs as long as the room surely takes one more; returns the elements done.
 static uint64_t encode_runs(const struct array *a, struct tensor_model *m, struct tensor_coder *c) {
     uint8_t new[TENSOR_MODEL_RUN * 8];
@@ -137,6 +167,7 @@ int tensor_encode(const struct tensor_shape *what, struct slice old, uint64_t ol
                                .columns = rows ? (uint32_t)what->columns : 1,
                                .first_column = rows ? (uint32_t)what->first_column : 0,
                                .address = old_address};
+    s.again = s.based && repeats(&a, &s);
     if (measure_units(&a, &s, e) < 0 || encode_section(&a, &s, max_bytes, ret, e) < 0)
         return -1;
     *ret_taken = (size_t)s.elements * size;

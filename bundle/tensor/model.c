@@ -18,6 +18,7 @@ int tensor_model_open(const struct tensor_section *s, struct tensor_model **ret,
     m->columns = s->columns;
     m->column = s->first_column;
     m->based = s->based;
+    m->again = s->again;
     m->same[0] = m->same[1] = TENSOR_MIX_SLOT_FRESH;
     if (m->based || !m->element.is_float)
         m->difference = tensor_difference_new(s->columns, s->unit, s->old_unit);

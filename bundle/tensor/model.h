@@ -25,6 +25,7 @@ struct tensor_model {
     uint32_t column; // of the next element
     uint32_t row;    // of it, counted to TENSOR_MODEL_ROWS
     bool based;
+    bool again;       // changes that repeat by class are expected
     uint32_t same[2]; // slots for "this run is unchanged", by whether the run before was
     unsigned was_same;
     struct tensor_mix mix;

@@ -34,7 +34,10 @@ static int get_type(struct slice *rest, struct tensor_section *s, struct err *e)
     if (get_byte(rest, &type, e) < 0 || get_byte(rest, &s->zero_bits, e) < 0)
         return -1;
     s->based = type & TENSOR_SECTION_BASED;
-    s->type = (enum tensor_type)(type & (TENSOR_SECTION_BASED - 1));
+    s->again = type & TENSOR_SECTION_AGAIN;
+    s->type = (enum tensor_type)(type & (TENSOR_SECTION_AGAIN - 1));
+    if (s->again && !s->based)
+        return wrong(e, "repeated changes of no old array");
     if (tensor_shape_bytes(s->type) == 0)
         return wrong(e, "a type that is none");
     if (s->zero_bits > tensor_element_zero_max(s->type))
@@ -82,7 +85,8 @@ static int put_varint(uint64_t value, struct buf *ret, struct err *e) {
 }
 
 int tensor_section_put(const struct tensor_section *s, struct buf *ret, struct err *e) {
-    uint8_t first[2] = {(uint8_t)((unsigned)s->type | (s->based ? TENSOR_SECTION_BASED : 0)),
+    uint8_t first[2] = {(uint8_t)((unsigned)s->type | (s->based ? TENSOR_SECTION_BASED : 0) |
+                                  (s->again ? TENSOR_SECTION_AGAIN : 0)),
                         (uint8_t)s->zero_bits};
     if (buf_add(ret, first, sizeof first, e) < 0 || put_varint(s->elements, ret, e) < 0 ||
         put_varint(s->columns, ret, e) < 0 || put_varint(s->first_column, ret, e) < 0)

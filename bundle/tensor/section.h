@@ -2,7 +2,8 @@
 //
 // A section: the part of a tensor frame that makes one array, or a run of one.
 //
-//   u8       type (bundle/tensor/shape.h), + 128 when the array has an old one
+//   u8       type (bundle/tensor/shape.h), + 128 when the array has an old one,
+//            + 64 when changes that repeat are told apart (bundle/tensor/difference.h)
 //   u8       low bits that are zero in all elements, and are not coded
 //   varint   elements, at least 1
 //   varint   columns: elements of a row, at least 1
@@ -18,6 +19,7 @@
 #include "bundle/tensor/shape.h"
 
 #define TENSOR_SECTION_BASED       128
+#define TENSOR_SECTION_AGAIN       64    // only with an old array
 #define TENSOR_SECTION_COLUMNS_MAX 65536 // a builder calls longer rows 1 column
 #define TENSOR_SECTION_UNIT_MAX    4096
 #define TENSOR_SECTION_HEAD_BYTES  96 // no header is longer
@@ -25,6 +27,7 @@
 struct tensor_section {
     enum tensor_type type;
     bool based;
+    bool again;
     unsigned zero_bits;
     uint64_t elements;
     uint32_t columns;
