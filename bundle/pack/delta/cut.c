@@ -19,9 +19,10 @@
 #define SPANS_MAX    24576
 #define LITERALS_MAX (3UL * 1024 * 1024)
 #define OUT_MAX      (1UL << 30)
-// No span is larger, so that halving comes to an end.
-#define SPAN_LITERAL_MAX (64UL * 1024)
-#define SPAN_DIFFERS_MAX (128UL * 1024)
+// No span is larger, so that halving comes to an end before the smallest frame that may be asked
+// for.
+#define SPAN_LITERAL_MAX (32UL * 1024)
+#define SPAN_DIFFERS_MAX (16UL * 1024)
 #define SPAN_COPY_MAX    (256UL * 1024 * 1024)
 #define PLAIN_MAX        (1024UL * 1024)
 

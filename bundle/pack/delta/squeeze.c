@@ -13,7 +13,8 @@
 #define ZSTD_LEVEL 19
 // Below so many bytes every compressor's own header outweighs what bzip2 could gain.
 #define BZIP2_FROM_BYTES 4096
-#define BZIP2_BLOCK      9
+#define BZIP2_BLOCK_BYTES                                                                          \
+    100000 // of each of its nine block sizes, which decide what decoding needs
 
 // Bits of literal context, literal position and position of LZMA.
 struct bits {
@@ -86,8 +87,9 @@ static int try_lzma2(struct best *b, const struct bits *bits, struct err *e) {
 
 static int try_bzip2(struct best *b, struct err *e) {
     unsigned len = (unsigned)b->room;
+    size_t blocks = b->raw.len / BZIP2_BLOCK_BYTES + 1;
     int r = BZ2_bzBuffToBuffCompress((char *)b->trial, &len, (char *)(uintptr_t)b->raw.data,
-                                     (unsigned)b->raw.len, BZIP2_BLOCK, 0, 0);
+                                     (unsigned)b->raw.len, blocks < 9 ? (int)blocks : 9, 0, 0);
     if (r == BZ_OUTBUFF_FULL)
         return 0;
     if (r != BZ_OK)
