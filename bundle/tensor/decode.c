@@ -17,6 +17,10 @@ struct blocks {
     uint8_t new[BLOCK_BYTES];
 };
 
+_Static_assert(TENSOR_MODEL_STATE_BYTES + sizeof(struct tensor_model) + sizeof(struct blocks) <=
+                   TENSOR_DECODE_BYTES,
+               "the ceiling of what decoding allocates");
+
 static int wrong(struct err *e, const char *what) {
     return err_set(e, &err_bad_delta, "a section of weights: %s", what);
 }

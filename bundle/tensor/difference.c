@@ -46,6 +46,11 @@ struct tensor_difference {
     struct column columns[];
 };
 
+_Static_assert(sizeof(struct tensor_difference) +
+                       TENSOR_SECTION_COLUMNS_MAX * sizeof(struct column) <=
+                   TENSOR_MODEL_STATE_BYTES,
+               "the ceiling of what decoding allocates");
+
 // What is expected of one element.
 struct expected {
     int16_t features[FEATURES];

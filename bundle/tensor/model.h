@@ -14,7 +14,8 @@
 #include "bundle/tensor/mix.h"
 #include "bundle/tensor/section.h"
 
-#define TENSOR_MODEL_RUN 256 // elements
+#define TENSOR_MODEL_RUN         256           // elements
+#define TENSOR_MODEL_STATE_BYTES (1900 * 1024) // what one of the two takes at most
 
 struct tensor_difference;
 struct tensor_plain;

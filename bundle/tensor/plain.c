@@ -20,6 +20,9 @@ struct tensor_plain {
     uint8_t up[];
 };
 
+_Static_assert(sizeof(struct tensor_plain) + TENSOR_SECTION_COLUMNS_MAX <= TENSOR_MODEL_STATE_BYTES,
+               "the ceiling of what decoding allocates");
+
 static void fresh(uint32_t *slots, size_t n) {
     for (size_t i = 0; i < n; i++)
         slots[i] = TENSOR_MIX_SLOT_FRESH;
