@@ -36,6 +36,17 @@ int cmd_bundle_open(const char *path, struct cmd_bundle_file *ret, struct err *e
 void cmd_bundle_close(struct cmd_bundle_file *file) __attribute__((nonnull));
 #define own_drop_bundle_file cmd_bundle_close
 
+// Deltas under inspect and verify. CMD_BUNDLE_NO_DELTA: the file is none, nothing was said.
+enum { CMD_BUNDLE_NO_DELTA = 1 };
+// Prints what the head of a delta claims; nothing is verified.
+int cmd_bundle_delta_inspect(const struct opt_args *args, const struct cmd_bundle_file *file,
+                             struct err *e) __attribute__((nonnull));
+// Verifies manifest and head by the root, decodes everything with the contents of the bundle that
+// --base names, and prints the result. Kinds: wrong_base, those of unpack_delta_check.
+int cmd_bundle_delta_verify(const struct opt_args *args, const struct cmd_bundle_file *file,
+                            const struct keys_root *root, int64_t now_s, struct err *e)
+    __attribute__((nonnull));
+
 // The root that --root or --workspace names; 1 and *ret untouched when neither is given.
 enum { CMD_BUNDLE_NO_ROOT = 1 };
 int cmd_bundle_root(const struct opt_args *args, struct keys_root **ret, struct err *e)

@@ -9,7 +9,7 @@
 #include "base/own.h"
 #include "bundle/delta.h"
 #include "bundle/pack/crew.h"
-#include "bundle/pack/delta/build.h"
+#include "bundle/pack/delta.h"
 #include "ctl/cmd/bundle.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/signers.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The steps of making a delta.
-#include "bundle/pack/delta/build.h"
+#include "bundle/pack/delta.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "bundle/delta.h"
-#include "bundle/pack/delta/build.h"
+#include "bundle/pack/delta.h"
 #include "bundle/pack/delta/cut.h"
 #include "bundle/pack/delta/side.h"
 

@@ -2,7 +2,8 @@
 //
 // Making a delta (bundle/delta.h) from two bundles: same bundles, same bytes, on any number of
 // cores (and with the same compression libraries). Both are read whole into temporary files and
-// verified; contents are paired (pair.h), matched (match.h), cut into frames (cut.h). What comes
+// verified; contents are paired (delta/pair.h), matched (delta/match.h), cut into
+// frames (delta/cut.h). What comes
 // out was decoded by the device's code and compared before it appears under its name, complete or
 // not at all. It is not fsynced: it can be made again.
 #pragma once
