@@ -97,7 +97,8 @@ int model_tflite_list(struct model_list *l, struct err *e) {
     size_t seen = 0;
     if (s.len < 16 || memcmp(s.data + 4, "TFL3", 4) != 0)
         return MODEL_FORMAT_OTHER;
-    uint64_t root = follow(s, 0);
+    uint32_t root = 0; // relative to the beginning, where it stands itself
+    (void)model_list_u32(s, 0, &root);
     struct vector graphs = vector_of(s, root, MODEL_SUBGRAPHS, 4);
     struct vector buffers = vector_of(s, root, MODEL_BUFFERS, 4);
     if (graphs.n == 0 || buffers.n == 0)

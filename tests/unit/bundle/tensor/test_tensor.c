@@ -4,7 +4,6 @@
 #include "bundle/tensor/element.h"
 #include "tests/unit/bundle/tensor/arrays.h"
 
-
 #define ROOM (1UL << 20)
 
 static const enum tensor_type types[] = {
