@@ -12,6 +12,7 @@
 #include "bundle/pack/delta/cut.h"
 #include "bundle/pack/delta/match.h"
 #include "bundle/pack/delta/pair.h"
+#include "bundle/pack/delta/weights.h"
 #include "bundle/pack/delta/write.h"
 
 struct build {
@@ -119,9 +120,10 @@ static int match_item(void *context, void *own, uint64_t task, struct err *e) {
     (void)own;
     struct build *b = context;
     const struct pack_delta_item *item = &b->items[task];
-    if (pack_delta_match(item->old, item->old_address, item->new_bytes, &b->records[task], e) < 0)
-        return err_prefix(e, "%s", item->path);
-    return 0;
+    int r = pack_delta_weights(item, NULL, &b->records[task], e);
+    if (r == PACK_DELTA_WEIGHTS_NONE)
+        r = pack_delta_match(item->old, item->old_address, item->new_bytes, &b->records[task], e);
+    return r < 0 ? err_prefix(e, "%s", item->path) : 0;
 }
 
 static void lay_spans(const struct build *b, struct pack_delta_span *to) {
@@ -133,7 +135,9 @@ static void lay_spans(const struct build *b, struct pack_delta_span *to) {
                                              .old = r->old,
                                              .copy = r->copy,
                                              .literal = r->literal,
-                                             .item = &b->items[i]};
+                                             .item = &b->items[i],
+                                             .weights = r->weights,
+                                             .shape = r->shape};
             at += r->copy + r->literal;
         }
     }

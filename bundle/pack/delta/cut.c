@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bundle/pack/crew.h"
+#include "bundle/pack/delta/weights.h"
 #include "bundle/unpack/delta/frame.h"
 
 // Guesses, in 64ths of a byte: what a span, a literal byte and a byte that differs will take. Most
@@ -24,10 +25,13 @@
 #define SPAN_LITERAL_MAX (32UL * 1024)
 #define SPAN_DIFFERS_MAX (16UL * 1024)
 #define SPAN_COPY_MAX    (256UL * 1024 * 1024)
-#define PLAIN_MAX        (1024UL * 1024)
+// Weights of one group, so that there is something for each thread.
+#define WEIGHTS_MAX (8UL * 1024 * 1024)
+#define PLAIN_MAX   (1024UL * 1024)
 
 struct group {
-    size_t first, n; // spans
+    size_t first, n; // spans, all weights or none
+    uint64_t part;   // weights: what is made of the span at hand
     struct pack_delta_frames made;
 };
 
@@ -100,10 +104,10 @@ static int compare(void *context, const void *data, size_t len, struct err *e) {
 }
 
 static int try_frame(const struct pack_delta_cut *how, struct slice stored,
-                     const struct pack_delta_span *spans, size_t n, uint64_t out_bytes,
-                     struct err *e) {
+                     const struct pack_delta_span *spans, size_t n, uint64_t begin,
+                     uint64_t out_bytes, struct err *e) {
     struct slice old = how->old;
-    struct expected expected = {.spans = spans, .n = n};
+    struct expected expected = {.spans = spans, .n = n, .done = begin};
     const struct delta_base base = {.read = read_old, .bytes = old.len, .context = &old};
     const struct delta_sink sink = {.write = compare, .context = &expected};
     return unpack_delta_frame(stored, out_bytes, how->decode_bytes, &base, &sink, e);
@@ -122,7 +126,7 @@ static int make(const struct pack_delta_cut *how, const struct pack_delta_span *
         return -1;
     if (ret->stored.len > how->frame_bytes || ret->decode_bytes > how->decode_bytes)
         return TOO_LARGE;
-    return try_frame(how, buf_slice(&ret->stored), spans, n, ret->out_bytes, e);
+    return try_frame(how, buf_slice(&ret->stored), spans, n, 0, ret->out_bytes, e);
 }
 
 static size_t middle(const struct cutting *c, size_t first, size_t n) {
@@ -135,11 +139,39 @@ static size_t middle(const struct cutting *c, size_t first, size_t n) {
     return half;
 }
 
+// Frames of weights: each is filled until its room is used up.
+static int make_weights(const struct cutting *c, struct group *g, struct err *e) {
+    const struct pack_delta_span *spans = &c->spans[g->first];
+    int r = 0;
+    for (size_t next = 0; r == 0 && next < g->n;) {
+        struct pack_delta_made made = {.out_bytes = 0};
+        size_t first = next;
+        uint64_t begin = g->part, out = 0;
+        buf_init(&made.stored, BUNDLE_DELTA_DECODE_MAX_BYTES);
+        r = pack_delta_weights_frame(c->how->old, spans, g->n, c->how->frame_bytes, &next, &g->part,
+                                     &made.stored, e);
+        for (size_t i = first; i < next; i++)
+            out += spans[i].copy + spans[i].literal;
+        made.out_bytes = out + g->part - begin;
+        struct slice stored = buf_slice(&made.stored);
+        if (r == 0)
+            r = unpack_delta_frame_bytes(stored, made.out_bytes, &made.decode_bytes, e);
+        if (r == 0)
+            r = try_frame(c->how, stored, &spans[first], g->n - first, begin, made.out_bytes, e);
+        if (r == 0)
+            r = append(&g->made, &made, e);
+        buf_clear(&made.stored);
+    }
+    return r;
+}
+
 // Makes a group's frames: from its start as many spans as fit, halving until they do.
 static int make_group(void *context, void *own, uint64_t task, struct err *e) {
     (void)own;
     const struct cutting *c = context;
     struct group *g = &c->groups[task];
+    if (c->spans[g->first].weights)
+        return make_weights(c, g, e);
     for (size_t done = 0, n = g->n; done < g->n;) {
         struct pack_delta_made made = {.out_bytes = 0};
         int r = make(c->how, &c->spans[g->first + done], n, &made, e);
@@ -207,8 +239,29 @@ static uint64_t count(const struct cutting *c, const struct pack_delta_span *spa
     return i;
 }
 
+static int split_weights(struct cutting *c, struct pack_delta_span span, struct err *e) {
+    uint64_t left = span.copy + span.literal, width = tensor_shape_bytes(span.shape.type);
+    bool based = span.copy > 0;
+    while (left > 0) {
+        struct pack_delta_span part = span;
+        uint64_t n = left < WEIGHTS_MAX ? left : WEIGHTS_MAX;
+        part.copy = based ? n : 0;
+        part.literal = based ? 0 : n;
+        if (add_span(c, &part, 0, e) < 0)
+            return -1;
+        if (span.shape.columns > 0)
+            span.shape.first_column = (span.shape.first_column + n / width) % span.shape.columns;
+        span.old += based ? n : 0;
+        span.new_bytes += n;
+        left -= n;
+    }
+    return 0;
+}
+
 // Appends one span as several that are not too long.
 static int split(struct cutting *c, struct pack_delta_span span, struct err *e) {
+    if (span.weights)
+        return split_weights(c, span, e);
     while (span.copy + span.literal > 0) {
         struct pack_delta_span part = span;
         uint64_t differs = 0;
@@ -226,24 +279,38 @@ static int split(struct cutting *c, struct pack_delta_span span, struct err *e) 
     return 0;
 }
 
+// What a group has so far.
+struct sums {
+    uint64_t cost, out, literals;
+};
+
+static bool fits(const struct cutting *c, const struct group *g, const struct sums *sums,
+                 size_t i) {
+    const struct pack_delta_span *span = &c->spans[i];
+    uint64_t out = sums->out + span->copy + span->literal;
+    if (c->spans[g->first].weights != span->weights)
+        return false;
+    if (span->weights)
+        return out <= WEIGHTS_MAX;
+    return (sums->cost + c->costs[i]) / 64 <= c->how->frame_bytes && g->n < SPANS_MAX &&
+           sums->literals + span->literal <= LITERALS_MAX && out <= OUT_MAX;
+}
+
 static int group_all(struct cutting *c, struct err *e) {
-    uint64_t cost = 0, out = 0, literals = 0;
+    struct sums sums = {.cost = 0};
     c->groups = calloc(c->n + 1, sizeof *c->groups);
     if (!c->groups)
         return no_memory(e);
     for (size_t i = 0; i < c->n; i++) {
         const struct pack_delta_span *span = &c->spans[i];
-        struct group *g = c->n_groups > 0 ? &c->groups[c->n_groups - 1] : NULL;
-        if (!g || (cost + c->costs[i]) / 64 > c->how->frame_bytes || g->n >= SPANS_MAX ||
-            literals + span->literal > LITERALS_MAX || out + span->copy + span->literal > OUT_MAX) {
-            g = &c->groups[c->n_groups++];
-            g->first = i;
-            cost = out = literals = 0;
+        if (c->n_groups == 0 || !fits(c, &c->groups[c->n_groups - 1], &sums, i)) {
+            c->groups[c->n_groups++].first = i;
+            sums = (struct sums){.cost = 0};
         }
-        g->n++;
-        cost += c->costs[i];
-        out += span->copy + span->literal;
-        literals += span->literal;
+        c->groups[c->n_groups - 1].n++;
+        sums.cost += c->costs[i];
+        sums.out += span->copy + span->literal;
+        sums.literals += span->literal;
     }
     return 0;
 }

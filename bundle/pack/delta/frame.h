@@ -6,6 +6,7 @@
 
 #include "bundle/delta.h"
 #include "bundle/pack/delta/program.h"
+#include "bundle/tensor/shape.h"
 
 // A content or tree that is made anew, and what is known of the old one that it is made from.
 struct pack_delta_item {
@@ -22,6 +23,8 @@ struct pack_delta_span {
     const uint8_t *new_bytes;
     uint64_t old, copy, literal;
     const struct pack_delta_item *item;
+    bool weights; // an array of numbers, as of struct pack_delta_match_record
+    struct tensor_shape shape;
 };
 
 struct pack_delta_frame {

@@ -17,14 +17,19 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "bundle/tensor/shape.h"
 
 #define PACK_DELTA_MATCH_WINDOW_BYTES (64UL * 1024 * 1024)
 #define PACK_DELTA_MATCH_STEP_BYTES                                                                \
     (32UL * 1024 * 1024) // of the new content matched against one window
 
-// `copy` bytes of the old stream from `old`, then `literal` bytes; either may be 0.
+// `copy` bytes of the old stream from `old`, then `literal` bytes; either may be 0. With `weights`
+// it is an array of numbers: `copy` bytes coded as the difference to the old ones, or `literal`
+// bytes coded on their own.
 struct pack_delta_match_record {
     uint64_t old, copy, literal;
+    bool weights;
+    struct tensor_shape shape;
 };
 
 struct pack_delta_match_records {
