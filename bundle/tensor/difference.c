@@ -26,7 +26,7 @@ struct column {
     uint32_t off_nought; // and from no change
     int32_t mean;        // in 1/16
     int16_t up[2];       // this column's values in the last rows
-    uint8_t again; // which of its last eight elements changed as the one before of their class
+    uint8_t again;       // which of its last eight elements changed as is usual in their class
 };
 
 struct tensor_difference {
