@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "agent/kind.h"
+#include "agent/net/cache.h"
 #include "agent/net/handle.h"
 #include "base/own.h"
 #include "base/random.h"
@@ -26,6 +27,7 @@ struct net_download {
     const struct agent_job_net *net;
     const char *url;
     const struct chrono *clock;
+    uint64_t named;      // the size that the instruction named; 0 none
     uint64_t total;      // 0 unknown yet
     uint64_t received;   // body bytes over all transfers
     int64_t deadline_ms; // boot time; INT64_MAX none
@@ -44,6 +46,11 @@ struct net_download {
 
     uint64_t position; // in the file, of data[start]
     size_t start, len; // what the buffer holds
+
+    bool near; // the site cache is asked: until it does anything wrong
+    struct net_cache_tally tally;
+    struct agent_job_net cache; // settings towards it
+    char cache_url[NET_CACHE_URL_BYTES];
     uint8_t data[NET_DOWNLOAD_BUFFER_BYTES];
 };
 
@@ -104,7 +111,8 @@ static int check_answer(struct net_download *d, struct err *e) {
         return err_set(e, &err_truncated, "the server's file ends before byte %" PRIu64,
                        arriving(d));
     if (status != 200 && status != 206)
-        return err_set(e, &err_http, "the server answered with status %ld", status);
+        return err_set(e, &err_http, "the %s answered with status %ld",
+                       d->near ? "site cache" : "server", status);
     if (d->headers.encoded)
         return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
     if (net_handle_is_ambiguous(&d->headers))
@@ -125,6 +133,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
     }
     d->skip -= dropped;
     d->received += len;
+    *(d->near ? &d->tally.cached_bytes : &d->tally.origin_bytes) += len;
     if (d->net->fetch_budget_bytes > 0 && d->received > d->net->fetch_budget_bytes) {
         (void)err_set(&d->refused, &err_budget,
                       "the download needs more than the budget of %" PRIu64 " bytes",
@@ -150,9 +159,11 @@ static int start_stream(struct net_download *d, struct err *e) {
     d->checked = d->transient = d->paused = d->finished = false;
     d->skip = 0;
     err_clear(&d->refused);
-    if (net_handle_open(d->net, d->url, &d->stream, e) < 0)
+    if (net_handle_open(d->near ? &d->cache : d->net, d->near ? d->cache_url : d->url, &d->stream,
+                        e) < 0)
         return -1;
-    net_handle_follow(d->stream, d->net, d->url);
+    if (!d->near)
+        net_handle_follow(d->stream, d->net, d->url);
     net_handle_watch_headers(d->stream, &d->headers);
     if (arriving(d) > 0) {
         snprintf(range, sizeof range, "%" PRIu64 "-", arriving(d));
@@ -249,7 +260,7 @@ static int judge_end(struct net_download *d, struct err *e) {
 }
 
 // Makes the buffer hold at least `want` bytes, mending the connection as often as allowed.
-static int fill(struct net_download *d, size_t want, struct err *e) {
+static int bring(struct net_download *d, size_t want, struct err *e) {
     for (unsigned tries = 0;;) {
         uint64_t held = arriving(d);
         if (d->len < want && !d->stream && start_stream(d, e) < 0)
@@ -262,13 +273,32 @@ static int fill(struct net_download *d, size_t want, struct err *e) {
         int verdict = judge_end(d, &why);
         end_stream(d);
         tries = arriving(d) > held ? 1 : tries + 1;
-        if (verdict < 0 || tries > d->net->retries) {
+        if (verdict < 0 || d->near || tries > d->net->retries) {
             *e = why;
             return verdict < 0 ? -1
                                : err_prefix(e, "giving up after %u tries without progress", tries);
         }
         pause_before(d, tries);
     }
+}
+
+// After the first thing that the site cache does wrong the rest comes from the origin.
+static int fill(struct net_download *d, size_t want, struct err *e) {
+    struct err why = ERR_NONE;
+    if (!d->near)
+        return bring(d, want, e);
+    if (bring(d, want, &why) == 0)
+        return 0;
+    if (err_is(&why, &err_budget)) {
+        *e = why;
+        return -1;
+    }
+    net_cache_missed(&d->tally, &why);
+    end_stream(d);
+    d->near = false;
+    d->total = d->named; // not what the cache made of it
+    d->retry_after_s = 0;
+    return bring(d, want, e);
 }
 
 static void consume(struct net_download *d, size_t len) {
@@ -329,7 +359,9 @@ int net_download_open(const struct agent_job_net *net, const char *url, uint64_t
     d->net = net;
     d->url = url;
     d->clock = clock;
-    d->total = total_bytes;
+    d->named = d->total = total_bytes;
+    d->near = net_cache_url(net, url, d->cache_url);
+    net_cache_settings(net, &d->cache);
     d->deadline_ms = INT64_MAX;
     if (net->fetch_timeout_s > 0)
         d->deadline_ms = now_ms(d) + (int64_t)net->fetch_timeout_s * 1000;
@@ -355,6 +387,10 @@ struct unpack_source net_download_source(struct net_download *d) {
 
 uint64_t net_download_bytes(const struct net_download *d) {
     return d->received;
+}
+
+const struct net_cache_tally *net_download_tally(const struct net_download *d) {
+    return &d->tally;
 }
 
 uint64_t net_download_retry_after_s(const struct net_download *d) {

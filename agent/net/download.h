@@ -10,11 +10,13 @@
 // than the budget. It never sends the controller's token (I9). ETags are not looked at: the nodes
 // of one CDN give the same file different ones, and a file that did change fails the digest of the
 // next frame anyway. A 200 to a Range request (a server without ranges) is read and dropped
-// up to the position, which counts against the budget. Nothing it delivers is believed by anybody:
-// the bundle reader verifies every byte.
+// up to the position, which counts against the budget. A site cache (agent/net/cache.h) is asked
+// first; after anything that it does wrong the origin is asked for the rest. Nothing it delivers is
+// believed by anybody: the bundle reader verifies every byte.
 #pragma once
 
 #include "agent/job.h"
+#include "agent/net/cache.h"
 #include "base/chrono.h"
 #include "bundle/unpack/source.h"
 
@@ -41,5 +43,8 @@ static inline void own_drop_download(struct net_download **download) {
 struct unpack_source net_download_source(struct net_download *download) __attribute__((nonnull));
 // Body bytes received from the network so far, dropped ones included.
 uint64_t net_download_bytes(const struct net_download *download) __attribute__((nonnull));
+// The same by where they came from. Borrowed until close.
+const struct net_cache_tally *net_download_tally(const struct net_download *download)
+    __attribute__((nonnull));
 // What the last failing answer said about when to come back; 0 nothing.
 uint64_t net_download_retry_after_s(const struct net_download *download) __attribute__((nonnull));

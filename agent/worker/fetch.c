@@ -220,6 +220,7 @@ int worker_fetch(struct worker_voice *v, struct err *e) {
     struct unpack_source source = net_download_source(download);
     int result = stage(v, &source, root, e);
     v->source_bytes = net_download_bytes(download);
+    net_cache_say(&v->job->net, net_download_tally(download));
     v->retry_after_s = net_download_retry_after_s(download);
     return result;
 }
