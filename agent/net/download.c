@@ -42,6 +42,9 @@ struct net_download {
     bool finished; // the transfer ended; code says how
     CURLcode code;
     uint64_t skip;      // bytes of the body to drop before `position`
+    uint64_t began_at;  // where in the file the transfer's first byte belongs
+    uint64_t ends_at;   // where the answer says that it ends; UINT64_MAX when it does not
+    unsigned tries;     // transfers that broke in a row and brought next to nothing
     struct err refused; // why the write callback stopped it
 
     uint64_t position; // in the file, of data[start]
@@ -83,12 +86,19 @@ static int check_total(struct net_download *d, uint64_t total, struct err *e) {
 
 static int check_range(struct net_download *d, struct err *e) {
     const struct net_handle_headers *h = &d->headers;
+    curl_off_t length = -1;
+    curl_easy_getinfo(d->stream, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (!h->has_range || h->bad_range)
         return err_set(e, &err_garbage, "a partial answer without a usable Content-Range");
     if (h->range_first != arriving(d))
         return err_set(e, &err_garbage, "asked for bytes from %" PRIu64 ", answered from %" PRIu64,
                        arriving(d), h->range_first);
+    if (length >= 0 && (uint64_t)length != h->range_last - h->range_first + 1)
+        return err_set(e, &err_garbage,
+                       "the answer has %" PRIu64 " bytes and its Content-Range names %" PRIu64,
+                       (uint64_t)length, h->range_last - h->range_first + 1);
     d->skip = 0;
+    d->ends_at = h->range_last + 1;
     return check_total(d, h->range_total, e);
 }
 
@@ -145,6 +155,13 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
                       "the server sends more than the %" PRIu64 " bytes of the bundle", d->total);
         return CURL_WRITEFUNC_ERROR;
     }
+    if (arriving(d) + kept > d->ends_at) {
+        (void)err_set(&d->refused, &err_garbage,
+                      "the answer goes on behind byte %" PRIu64
+                      ", where its Content-Range says it ends",
+                      d->ends_at - 1);
+        return CURL_WRITEFUNC_ERROR;
+    }
     if (d->start + d->len + kept > sizeof d->data) {
         memmove(d->data, d->data + d->start, d->len);
         d->start = 0;
@@ -158,6 +175,8 @@ static int start_stream(struct net_download *d, struct err *e) {
     char range[32];
     d->checked = d->transient = d->paused = d->finished = false;
     d->skip = 0;
+    d->began_at = arriving(d);
+    d->ends_at = UINT64_MAX;
     err_clear(&d->refused);
     if (net_handle_open(d->near ? &d->cache : d->net, d->near ? d->cache_url : d->url, &d->stream,
                         e) < 0)
@@ -206,10 +225,28 @@ static uint64_t at_most(const struct net_download *d, uint64_t ms) {
     return (uint64_t)left_ms < ms ? (uint64_t)left_ms + 1 : ms;
 }
 
+// libcurl's least rate counts whatever a body brings, that of a redirect too, which nobody looks at
+// and which may have no end. Ends a transfer that has brought nothing of the file for too long.
+static void check_idle(struct net_download *d, int64_t since_ms) {
+    uint64_t limit_s = d->net->stall_s;
+    if (!d->checked) // each address on the way may take its time to answer
+        limit_s += (NET_HANDLE_REDIRECTS_MAX + 1) * (d->net->connect_timeout_s + d->net->stall_s);
+    if (d->net->rate_min_bytes_s == 0 || now_ms(d) - since_ms <= (int64_t)limit_s * 1000)
+        return;
+    (void)err_set(&d->refused, &err_too_slow, "not a byte of the file in %" PRIu64 " s", limit_s);
+    d->finished = d->transient = true;
+}
+
 // Lets the transfer run until the buffer has `want` bytes or the transfer is over.
 static int drive(struct net_download *d, size_t want, struct err *e) {
+    uint64_t received = d->received;
+    int64_t since_ms = now_ms(d);
     while (d->len < want && !d->finished) {
         int running = 0;
+        if (d->received != received) {
+            received = d->received;
+            since_ms = now_ms(d);
+        }
         if (check_deadline(d, e) < 0)
             return -1;
         if (d->paused) {
@@ -219,6 +256,8 @@ static int drive(struct net_download *d, size_t want, struct err *e) {
         if (curl_multi_perform(d->multi, &running) != CURLM_OK)
             return err_set(e, &err_memory, "downloading: libcurl is out of memory");
         collect(d);
+        if (d->len < want && !d->finished)
+            check_idle(d, since_ms);
         if (d->len < want && !d->finished && !d->paused)
             curl_multi_poll(d->multi, NULL, 0, (int)at_most(d, POLL_MS), NULL);
     }
@@ -259,10 +298,16 @@ static int judge_end(struct net_download *d, struct err *e) {
     return e->kind == &err_redirected || e->kind == &err_tls ? -1 : VERDICT_BROKEN;
 }
 
+// Whether the transfer that broke brought enough to count its break as the first one.
+static bool is_progress(const struct net_download *d) {
+    uint64_t gained = arriving(d) - d->began_at;
+    uint64_t left = d->total > d->began_at ? d->total - d->began_at : UINT64_MAX;
+    return gained > 0 && (gained >= NET_DOWNLOAD_PROGRESS_BYTES || gained >= left / 8);
+}
+
 // Makes the buffer hold at least `want` bytes, mending the connection as often as allowed.
 static int bring(struct net_download *d, size_t want, struct err *e) {
-    for (unsigned tries = 0;;) {
-        uint64_t held = arriving(d);
+    for (;;) {
         if (d->len < want && !d->stream && start_stream(d, e) < 0)
             return -1;
         if (drive(d, want, e) < 0)
@@ -272,13 +317,14 @@ static int bring(struct net_download *d, size_t want, struct err *e) {
         struct err why = ERR_NONE;
         int verdict = judge_end(d, &why);
         end_stream(d);
-        tries = arriving(d) > held ? 1 : tries + 1;
-        if (verdict < 0 || d->near || tries > d->net->retries) {
+        d->tries = is_progress(d) ? 1 : d->tries + 1;
+        if (verdict < 0 || d->near || d->tries > d->net->retries) {
             *e = why;
-            return verdict < 0 ? -1
-                               : err_prefix(e, "giving up after %u tries without progress", tries);
+            return verdict < 0
+                       ? -1
+                       : err_prefix(e, "giving up after %u tries without progress", d->tries);
         }
-        pause_before(d, tries);
+        pause_before(d, d->tries);
     }
 }
 
@@ -298,6 +344,7 @@ static int fill(struct net_download *d, size_t want, struct err *e) {
     d->near = false;
     d->total = d->named; // not what the cache made of it
     d->retry_after_s = 0;
+    d->tries = 0;
     return bring(d, want, e);
 }
 
