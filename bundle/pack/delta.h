@@ -12,8 +12,10 @@
 #include "bundle/unpack/source.h"
 #include "keys/sign/signer.h"
 
-#define PACK_DELTA_FRAME_BYTES  (1024 * 1024)     // default ceiling of a stored frame
-#define PACK_DELTA_DECODE_BYTES (8 * 1024 * 1024) // default ceiling of the memory to decode one
+#define PACK_DELTA_FRAME_BYTES      (1024 * 1024) // default ceiling of a stored frame
+#define PACK_DELTA_FRAME_MIN_BYTES  (128 * 1024)  // and the least that may be asked for
+#define PACK_DELTA_DECODE_MIN_BYTES (3 * 1024 * 1024)
+#define PACK_DELTA_DECODE_BYTES     (8 * 1024 * 1024) // default ceiling of the memory to decode one
 
 struct pack_delta_from {
     const struct unpack_bundle *bundle;

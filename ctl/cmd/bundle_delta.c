@@ -15,9 +15,6 @@
 #include "ctl/cmd/signers.h"
 #include "ctl/kind.h"
 
-#define FRAME_MIN_BYTES  (64 * 1024)
-#define DECODE_MIN_BYTES (2 * 1024 * 1024)
-
 const struct opt cmd_bundle_delta_options[] = {
     {.name = "output", .letter = 'o', .value = "FILE", .help = "The delta to write"},
     CMD_BUNDLE_ROOT_OPTION,
@@ -69,10 +66,10 @@ static int read_options(struct delta *d, const struct chrono *clock, struct err 
     struct pack_delta_build *b = &d->build;
     const char *threads = opt_get(d->args, "threads"), *dir = opt_get(d->args, "temporary");
     uint64_t n = 0;
-    if (size_option(d->args, "frame-size", FRAME_MIN_BYTES, BUNDLE_FRAME_MAX_BYTES, &b->frame_bytes,
-                    e) < 0 ||
-        size_option(d->args, "decode-memory", DECODE_MIN_BYTES, BUNDLE_DELTA_DECODE_MAX_BYTES,
-                    &b->decode_bytes, e) < 0 ||
+    if (size_option(d->args, "frame-size", PACK_DELTA_FRAME_MIN_BYTES, BUNDLE_FRAME_MAX_BYTES,
+                    &b->frame_bytes, e) < 0 ||
+        size_option(d->args, "decode-memory", PACK_DELTA_DECODE_MIN_BYTES,
+                    BUNDLE_DELTA_DECODE_MAX_BYTES, &b->decode_bytes, e) < 0 ||
         (threads && num_parse_u64(threads, "--threads", 1, PACK_CREW_MAX, &n, e) < 0) ||
         collect_signers(d, clock, e) < 0)
         return -1;

@@ -41,6 +41,10 @@ static int check(const struct build *b, struct err *e) {
     const struct bundle_manifest *old = unpack_bundle_manifest(b->how->old_bundle.bundle);
     const struct bundle_manifest *new = unpack_bundle_manifest(b->how->new_bundle.bundle);
     const struct bundle_manifest_view *view = bundle_manifest_view(new);
+    if (b->cut.frame_bytes < PACK_DELTA_FRAME_MIN_BYTES ||
+        b->cut.decode_bytes < PACK_DELTA_DECODE_MIN_BYTES)
+        return err_set(e, &err_usage, "frames have at least %d bytes, decoding one at least %d",
+                       PACK_DELTA_FRAME_MIN_BYTES, PACK_DELTA_DECODE_MIN_BYTES);
     if (keys_digest_equal(bundle_manifest_id(old), bundle_manifest_id(new)))
         return err_set(e, &err_usage,
                        "both are the same bundle: there is nothing to get from one to the other");

@@ -264,6 +264,8 @@ int pack_delta_weights_frame(struct slice old, const struct pack_delta_span *spa
                              struct err *e) {
     const uint8_t codec = BUNDLE_DELTA_TENSOR;
     size_t begin = ret->len;
+    if (max_bytes <= TENSOR_ENCODE_MIN_BYTES)
+        return err_set(e, &err_limit, "a frame of %zu bytes is too small for weights", max_bytes);
     if (buf_add(ret, &codec, 1, e) < 0)
         return -1;
     while (*next < n && max_bytes - (ret->len - begin) >= TENSOR_ENCODE_MIN_BYTES) {
