@@ -21,6 +21,7 @@
     X(backoff_max_s,      U64, 3600, 1, 86400, "s",    "longest pause after failures")                                 \
     X(ca_file,            PATH, "",  0, 1000, "path",  "certificate authorities for TLS; \"\" for the system's")       \
     X(proxy,              TEXT, "environment", 0, 2048, "URL", "proxy; \"environment\" for https_proxy or http_proxy, \"\" for none") \
+    X(site_cache,         TEXT, "",  0, 512, "URL",    "base URL of a caching web server near by, asked for downloads before their origin; \"\" for none") \
     X(allow_http,         BOOL, false, 0, 1, "",       "allow plain HTTP to other hosts than loopback")                \
     X(connect_timeout_s,  U64, 30, 1, 600, "s",        "until a connection stands")                                    \
     X(request_timeout_s,  U64, 120, 1, 3600, "s",      "for a whole check-in")                                         \

@@ -35,6 +35,7 @@ static const struct field fields[] = {
     FIELD("controller", FIELD_TEXT, net.controller),
     FIELD("ca_file", FIELD_TEXT, net.ca_file),
     FIELD("proxy", FIELD_TEXT, net.proxy),
+    FIELD("site_cache", FIELD_TEXT, net.site_cache),
     FIELD("connect_timeout_s", FIELD_U64, net.connect_timeout_s),
     FIELD("request_timeout_s", FIELD_U64, net.request_timeout_s),
     FIELD("rate_max_bytes_s", FIELD_U64, net.rate_max_bytes_s),

@@ -49,6 +49,7 @@
 #define AGENT_JOB_SPEC_MAX_BYTES (64 * 1024)
 #define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
 #define AGENT_JOB_PATH_MAX       1024
+#define AGENT_JOB_SITE_CACHE_MAX 512
 #define AGENT_JOB_TARGET_MAX     (BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + KEYS_DIGEST_HEX + 8)
 
 enum agent_job_kind {
@@ -74,6 +75,7 @@ struct agent_job_net {
     char controller[BUNDLE_URL_MAX + 1]; // base URL; "" when there is none
     char ca_file[AGENT_JOB_PATH_MAX];    // "" system's
     char proxy[BUNDLE_URL_MAX + 1];      // "" none ("environment" is resolved by the agent)
+    char site_cache[AGENT_JOB_SITE_CACHE_MAX + 1]; // base URL (agent/net/cache.h); "" none
     uint64_t connect_timeout_s;
     uint64_t request_timeout_s; // whole check-in
     uint64_t rate_max_bytes_s;  // 0 none

@@ -42,7 +42,9 @@ static const struct opt inhibit[] = {
     {.name = "reason", .value = "TEXT", .help = "why, for the status and the controller"},
     END};
 static const struct opt verify[] = {
-    {.name = "root", .value = "ROOT", .help = "root.json: the keys to trust"}, END};
+    {.name = "root", .value = "ROOT", .help = "root.json: the keys to trust"},
+    {.name = "base", .value = "DIR", .help = "generation that a delta starts from"},
+    END};
 
 static const struct opt_command commands[] = {
     {.name = "run",
@@ -93,7 +95,7 @@ static const struct opt_command commands[] = {
      .operands = "FILE",
      .operands_min = 1,
      .operands_max = 1,
-     .help = "check a whole bundle against a root of trust; nothing is installed",
+     .help = "check a whole bundle or delta against a root of trust; nothing is installed",
      .options = verify,
      .run = cmd_verify_file},
     {.name = "inventory",

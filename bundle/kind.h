@@ -27,7 +27,10 @@
     X(replayed,              57, false, "an instruction's sequence is not higher than the last one's")                 \
     X(decode_memory,         58, false, "decoding needs more memory than this device allows")                          \
     X(bad_generation,        59, false, "a generation on the device is not what its record says")                      \
-    X(protocol_range,        60, false, "no protocol version in common")
+    X(protocol_range,        60, false, "no protocol version in common")                                                \
+    X(bad_delta,             61, false, "a delta breaks a rule of the format, or makes other contents than were signed: get it again, or install the bundle") \
+    X(wrong_base,            62, false, "a delta starts from other contents than this device has: install the bundle") \
+    X(no_gain,               63, false, "a delta would not be smaller than the bundle; nothing was written")
 // clang-format on
 
 BUNDLE_KINDS(ERR_DECLARE)

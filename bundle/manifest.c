@@ -54,63 +54,81 @@ static bool names(const struct keys_root_bundle_role *role, const char *componen
     return role->any_component;
 }
 
-static int check_delegated(const struct keys_root_bundle_role *role,
+static int check_delegated(const struct keys_root_bundle_role *role, const char *what,
                            const struct bundle_manifest_view *view, struct err *e) {
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *c = &view->components[i];
         bool image = c->type == BUNDLE_COMPONENT_IMAGE;
         if (!names(role, c->name))
             return err_set(e, &err_delegation,
-                           "manifest: the keys of bundle/%s may not sign the component %s",
+                           "%s: the keys of bundle/%s may not sign the component %s", what,
                            role->name, c->name);
         if (!role->executable && (image || c->executable))
             return err_set(e, &err_delegation,
-                           "manifest: the keys of bundle/%s may sign nothing executable, and %s "
-                           "%s",
+                           "%s: the keys of bundle/%s may sign nothing executable, and %s %s", what,
                            role->name, c->name, image ? "is an image" : "holds an executable file");
     }
     return 0;
 }
 
-static_assert(KEYS_ROOT_BUNDLE_ROLES_MAX <= 32, "by_delegation() marks roles in 32 bits");
+static_assert(KEYS_ROOT_BUNDLE_ROLES_MAX <= 32, "who_signed() marks roles in 32 bits");
 
 // Whom the signatures satisfy is known before anything signed is read; what a delegation may sign,
-// only after. `why` says what the role bundle lacked.
-static int read_by_delegation(const struct keys_envelope_candidate *candidate,
-                              const struct keys_root_content *root, const struct err *why,
-                              struct bundle_manifest *m, struct err *e) {
-    uint32_t satisfied = 0;
+// only after. 0: the role bundle. SIGNED_BY_DELEGATION: those delegations whose bit is set in *ret.
+enum { SIGNED_BY_DELEGATION = 1 };
+static int who_signed(const struct keys_envelope_candidate *candidate, const char *what,
+                      const struct keys_root *root, uint32_t *ret, struct err *e) {
+    const struct keys_root_content *content = keys_root_content(root);
     struct keys_envelope envelope;
-    for (size_t i = 0; i < root->n_bundle_roles; i++) {
+    struct err why = ERR_NONE; // what the role bundle lacked
+    uint32_t satisfied = 0;
+    if (keys_envelope_verify(candidate, what, keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE),
+                             &envelope, &why) == 0)
+        return 0;
+    if (!err_is(&why, &err_below_threshold))
+        return err_set(e, why.kind, "%s", why.text);
+    for (size_t i = 0; i < content->n_bundle_roles; i++) {
         struct err lacks = ERR_NONE;
-        if (keys_envelope_verify(candidate, "manifest", &root->bundle_roles[i].role, &envelope,
+        if (keys_envelope_verify(candidate, what, &content->bundle_roles[i].role, &envelope,
                                  &lacks) == 0)
             satisfied |= UINT32_C(1) << i;
         else if (!err_is(&lacks, &err_below_threshold))
             return err_set(e, lacks.kind, "%s", lacks.text);
     }
     if (satisfied == 0)
-        return err_set(e, why->kind, "%s", why->text);
-    if (manifest_parse_signed(candidate->signed_part, &m->parse, e) < 0)
-        return -1;
+        return err_set(e, why.kind, "%s", why.text);
+    *ret = satisfied;
+    return SIGNED_BY_DELEGATION;
+}
+
+static int allowed(uint32_t satisfied, const char *what, const struct keys_root *root,
+                   const struct bundle_manifest_view *view, struct err *e) {
+    const struct keys_root_content *content = keys_root_content(root);
     struct err refused = ERR_NONE; // by the first one; that another allows it is enough
-    for (size_t i = 0; i < root->n_bundle_roles; i++)
+    for (size_t i = 0; i < content->n_bundle_roles; i++)
         if (satisfied >> i & 1 &&
-            check_delegated(&root->bundle_roles[i], &m->parse.view, &refused) == 0)
+            check_delegated(&content->bundle_roles[i], what, view, &refused) == 0)
             return 0;
     return err_set(e, refused.kind, "%s", refused.text);
 }
 
 static int read_by_root(const struct keys_envelope_candidate *candidate,
                         const struct keys_root *root, struct bundle_manifest *m, struct err *e) {
-    struct err why = ERR_NONE;
-    struct keys_envelope envelope;
-    if (keys_envelope_verify(candidate, "manifest", keys_root_role(root, KEYS_ROOT_ROLE_BUNDLE),
-                             &envelope, &why) == 0)
-        return manifest_parse_signed(envelope.signed_part, &m->parse, e);
-    if (!err_is(&why, &err_below_threshold))
-        return err_set(e, why.kind, "%s", why.text);
-    return read_by_delegation(candidate, keys_root_content(root), &why, m, e);
+    uint32_t satisfied = 0;
+    int r = who_signed(candidate, "manifest", root, &satisfied, e);
+    if (r < 0 || manifest_parse_signed(candidate->signed_part, &m->parse, e) < 0)
+        return -1;
+    return r == 0 ? 0 : allowed(satisfied, "manifest", root, &m->parse.view, e);
+}
+
+int bundle_manifest_verify_beside(const struct bundle_manifest *manifest,
+                                  const struct keys_envelope_candidate *candidate, const char *what,
+                                  const struct keys_root *root, struct err *e) {
+    uint32_t satisfied = 0;
+    int r = who_signed(candidate, what, root, &satisfied, e);
+    if (r <= 0)
+        return r;
+    return allowed(satisfied, what, root, &manifest->parse.view, e);
 }
 
 static int begin(struct slice raw, struct bundle_manifest **ret,

@@ -85,6 +85,11 @@ int bundle_manifest_verify_root(struct slice raw, const struct keys_root *root, 
 // sign today. Never for an id that came with the manifest or from the network. Kind digest_mismatch.
 int bundle_manifest_verify_id(struct slice raw, const struct keys_digest *id, struct bundle_manifest **ret, struct err *e)
     __attribute__((nonnull));
+// Whether another envelope about the same contents (a delta's head) is signed by those who may sign this manifest. Nothing in it is
+// read. `what` names it in errors. Kinds: as bundle_manifest_verify_root.
+struct keys_envelope_candidate;
+int bundle_manifest_verify_beside(const struct bundle_manifest *manifest, const struct keys_envelope_candidate *candidate,
+                                  const char *what, const struct keys_root *root, struct err *e) __attribute__((nonnull));
 void bundle_manifest_free(struct bundle_manifest *manifest);
 static inline void own_drop_manifest(struct bundle_manifest **manifest)
 {

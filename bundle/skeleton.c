@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The container's own bytes: three tar headers, written and compared, never interpreted beyond a
-// size.
+// The container's own bytes: tar headers, written and compared, never interpreted beyond a size.
 #include "bundle/skeleton.h"
 
 #include <stdbool.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "bundle/delta.h"
 #include "bundle/kind.h"
 #include "bundle/limits.h"
 
@@ -29,16 +29,25 @@ static const struct member members[BUNDLE_SKELETON_MEMBERS] = {
     [BUNDLE_SKELETON_DATA] = {"data", 0, BUNDLE_STREAM_MAX_BYTES, 1},
 };
 
-static uint64_t padded(uint64_t size) {
-    return (size + BUNDLE_SKELETON_BLOCK - 1) / BUNDLE_SKELETON_BLOCK * BUNDLE_SKELETON_BLOCK;
+static const struct member delta_members[BUNDLE_SKELETON_DELTA_MEMBERS] = {
+    [BUNDLE_SKELETON_DELTA_MANIFEST] = {"manifest.json", BUNDLE_MANIFEST_ALIGN,
+                                        BUNDLE_MANIFEST_MAX_BYTES, BUNDLE_MANIFEST_ALIGN},
+    [BUNDLE_SKELETON_DELTA_HEAD] = {"delta.json", BUNDLE_DELTA_HEAD_ALIGN,
+                                    BUNDLE_DELTA_HEAD_MAX_BYTES, BUNDLE_DELTA_HEAD_ALIGN},
+    [BUNDLE_SKELETON_DELTA_INDEX] = {"index", 0, BUNDLE_DELTA_FRAMES_MAX *BUNDLE_DELTA_ROW_BYTES,
+                                     BUNDLE_DELTA_ROW_BYTES},
+    [BUNDLE_SKELETON_DELTA_DATA] = {"data", 0, BUNDLE_STREAM_MAX_BYTES, 1},
+};
+
+uint64_t bundle_skeleton_padding(uint64_t size) {
+    return (BUNDLE_SKELETON_BLOCK - size % BUNDLE_SKELETON_BLOCK) % BUNDLE_SKELETON_BLOCK;
 }
 
-int bundle_skeleton_layout(const uint64_t size[static BUNDLE_SKELETON_MEMBERS],
-                           struct bundle_skeleton *ret, struct err *e) {
-    struct bundle_skeleton layout = {.total = 0};
+static int lay_out(const struct member *of, size_t n, const uint64_t *size, uint64_t *ret_offset,
+                   uint64_t *ret_total, struct err *e) {
     uint64_t at = 0;
-    for (int i = 0; i < BUNDLE_SKELETON_MEMBERS; i++) {
-        const struct member *m = &members[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct member *m = &of[i];
         if (size[i] < m->min || size[i] > m->max || size[i] % m->multiple != 0)
             return err_set(e, &err_limit,
                            "member %s: its size is %llu bytes, the format allows %llu to %llu in "
@@ -46,11 +55,30 @@ int bundle_skeleton_layout(const uint64_t size[static BUNDLE_SKELETON_MEMBERS],
                            m->name, (unsigned long long)size[i], (unsigned long long)m->min,
                            (unsigned long long)m->max, (unsigned long long)m->multiple);
         at += BUNDLE_SKELETON_BLOCK;
-        layout.offset[i] = at;
-        layout.size[i] = size[i];
-        at += padded(size[i]);
+        ret_offset[i] = at;
+        at += size[i] + bundle_skeleton_padding(size[i]);
     }
-    layout.total = at + BUNDLE_SKELETON_TAIL_BYTES;
+    *ret_total = at + BUNDLE_SKELETON_TAIL_BYTES;
+    return 0;
+}
+
+int bundle_skeleton_layout(const uint64_t size[static BUNDLE_SKELETON_MEMBERS],
+                           struct bundle_skeleton *ret, struct err *e) {
+    struct bundle_skeleton layout = {.total = 0};
+    if (lay_out(members, BUNDLE_SKELETON_MEMBERS, size, layout.offset, &layout.total, e) < 0)
+        return -1;
+    memcpy(layout.size, size, sizeof layout.size);
+    *ret = layout;
+    return 0;
+}
+
+int bundle_skeleton_delta_layout(const uint64_t size[static BUNDLE_SKELETON_DELTA_MEMBERS],
+                                 struct bundle_skeleton_delta *ret, struct err *e) {
+    struct bundle_skeleton_delta layout = {.total = 0};
+    if (lay_out(delta_members, BUNDLE_SKELETON_DELTA_MEMBERS, size, layout.offset, &layout.total,
+                e) < 0)
+        return -1;
+    memcpy(layout.size, size, sizeof layout.size);
     *ret = layout;
     return 0;
 }
@@ -95,6 +123,12 @@ void bundle_skeleton_header(const struct bundle_skeleton *s, enum bundle_skeleto
     put_header(members[member].name, s->size[member], ret);
 }
 
+void bundle_skeleton_delta_header(const struct bundle_skeleton_delta *s,
+                                  enum bundle_skeleton_delta_member member,
+                                  uint8_t ret[static BUNDLE_SKELETON_BLOCK]) {
+    put_header(delta_members[member].name, s->size[member], ret);
+}
+
 // The size a field claims. False when it is in neither form; whether it is written the one right
 // way is left to the comparison.
 static bool get_size(const uint8_t field[static SIZE_BYTES], uint64_t *ret) {
@@ -113,9 +147,8 @@ static bool get_size(const uint8_t field[static SIZE_BYTES], uint64_t *ret) {
     return true;
 }
 
-int bundle_skeleton_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK],
-                          enum bundle_skeleton_member member, uint64_t *ret_size, struct err *e) {
-    const struct member *m = &members[member];
+static int check(const uint8_t block[static BUNDLE_SKELETON_BLOCK], const struct member *m,
+                 uint64_t *ret_size, struct err *e) {
     uint64_t size = 0;
     uint8_t expected[BUNDLE_SKELETON_BLOCK];
     bool good = get_size(block + SIZE_AT, &size);
@@ -133,4 +166,15 @@ int bundle_skeleton_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK],
                        m->name, (unsigned long long)size);
     *ret_size = size;
     return 0;
+}
+
+int bundle_skeleton_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK],
+                          enum bundle_skeleton_member member, uint64_t *ret_size, struct err *e) {
+    return check(block, &members[member], ret_size, e);
+}
+
+int bundle_skeleton_delta_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK],
+                                enum bundle_skeleton_delta_member member, uint64_t *ret_size,
+                                struct err *e) {
+    return check(block, &delta_members[member], ret_size, e);
 }

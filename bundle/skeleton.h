@@ -36,3 +36,30 @@ void bundle_skeleton_header(const struct bundle_skeleton *s, enum bundle_skeleto
 // Reads the size out of a header and compares every byte of it with what that size prescribes. Kind bad_skeleton.
 int bundle_skeleton_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK], enum bundle_skeleton_member member,
                           uint64_t *ret_size, struct err *e) __attribute__((nonnull));
+
+// A delta's container (bundle/delta.h): the same, of four members. A member whose size is no multiple of 512 is followed by
+// zeros here too, which a reader compares.
+enum bundle_skeleton_delta_member {
+    BUNDLE_SKELETON_DELTA_MANIFEST,
+    BUNDLE_SKELETON_DELTA_HEAD,
+    BUNDLE_SKELETON_DELTA_INDEX,
+    BUNDLE_SKELETON_DELTA_DATA,
+    BUNDLE_SKELETON_DELTA_MEMBERS
+};
+
+struct bundle_skeleton_delta {
+    uint64_t offset[BUNDLE_SKELETON_DELTA_MEMBERS];
+    uint64_t size[BUNDLE_SKELETON_DELTA_MEMBERS];
+    uint64_t total;
+};
+
+// As their namesakes above.
+int bundle_skeleton_delta_layout(const uint64_t size[static BUNDLE_SKELETON_DELTA_MEMBERS],
+                                 struct bundle_skeleton_delta *ret, struct err *e) __attribute__((nonnull));
+void bundle_skeleton_delta_header(const struct bundle_skeleton_delta *s, enum bundle_skeleton_delta_member member,
+                                  uint8_t ret[static BUNDLE_SKELETON_BLOCK]) __attribute__((nonnull));
+int bundle_skeleton_delta_check(const uint8_t block[static BUNDLE_SKELETON_BLOCK],
+                                enum bundle_skeleton_delta_member member, uint64_t *ret_size, struct err *e)
+    __attribute__((nonnull));
+// Bytes of zeros behind a member of this size.
+uint64_t bundle_skeleton_padding(uint64_t size);

@@ -366,6 +366,7 @@ void agent_checkin_fill_net(const struct agent_state *state, struct agent_job_ne
     (void)snprintf(ret->controller, sizeof ret->controller, "%s", c->controller);
     (void)snprintf(ret->ca_file, sizeof ret->ca_file, "%s", c->ca_file);
     (void)snprintf(ret->proxy, sizeof ret->proxy, "%s", proxy_of(c));
+    (void)snprintf(ret->site_cache, sizeof ret->site_cache, "%s", c->site_cache);
 }
 
 int agent_checkin_describe(const struct agent_checkin *checkin, json_t *status, struct err *e) {

@@ -35,7 +35,8 @@ int cmd_verify_file(void *context, const struct opt_args *args, struct err *e) {
         return err_set(e, &err_usage, "verify: --root ROOT is missing: the keys to trust");
     if (agent_hire_program(&config, program, sizeof program, e) < 0)
         return -1;
-    const char *const argv[] = {program, "--verify", root, opt_operand(args, 0), NULL};
+    const char *const argv[] = {
+        program, "--verify", root, opt_operand(args, 0), opt_get(args, "base"), NULL};
     struct proc_limits limits = {.no_new_privs = true};
     struct proc_spec spec = {.argv = argv,
                              .directory = -1,

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "agent/kind.h"
+#include "agent/net/cache.h"
 #include "agent/net/handle.h"
 #include "base/own.h"
 #include "base/random.h"
@@ -26,6 +27,7 @@ struct net_download {
     const struct agent_job_net *net;
     const char *url;
     const struct chrono *clock;
+    uint64_t named;      // the size that the instruction named; 0 none
     uint64_t total;      // 0 unknown yet
     uint64_t received;   // body bytes over all transfers
     int64_t deadline_ms; // boot time; INT64_MAX none
@@ -40,10 +42,18 @@ struct net_download {
     bool finished; // the transfer ended; code says how
     CURLcode code;
     uint64_t skip;      // bytes of the body to drop before `position`
+    uint64_t began_at;  // where in the file the transfer's first byte belongs
+    uint64_t ends_at;   // where the answer says that it ends; UINT64_MAX when it does not
+    unsigned tries;     // transfers that broke in a row and brought next to nothing
     struct err refused; // why the write callback stopped it
 
     uint64_t position; // in the file, of data[start]
     size_t start, len; // what the buffer holds
+
+    bool near; // the site cache is asked: until it does anything wrong
+    struct net_cache_tally tally;
+    struct agent_job_net cache; // settings towards it
+    char cache_url[NET_CACHE_URL_BYTES];
     uint8_t data[NET_DOWNLOAD_BUFFER_BYTES];
 };
 
@@ -76,12 +86,19 @@ static int check_total(struct net_download *d, uint64_t total, struct err *e) {
 
 static int check_range(struct net_download *d, struct err *e) {
     const struct net_handle_headers *h = &d->headers;
+    curl_off_t length = -1;
+    curl_easy_getinfo(d->stream, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     if (!h->has_range || h->bad_range)
         return err_set(e, &err_garbage, "a partial answer without a usable Content-Range");
     if (h->range_first != arriving(d))
         return err_set(e, &err_garbage, "asked for bytes from %" PRIu64 ", answered from %" PRIu64,
                        arriving(d), h->range_first);
+    if (length >= 0 && (uint64_t)length != h->range_last - h->range_first + 1)
+        return err_set(e, &err_garbage,
+                       "the answer has %" PRIu64 " bytes and its Content-Range names %" PRIu64,
+                       (uint64_t)length, h->range_last - h->range_first + 1);
     d->skip = 0;
+    d->ends_at = h->range_last + 1;
     return check_total(d, h->range_total, e);
 }
 
@@ -104,7 +121,8 @@ static int check_answer(struct net_download *d, struct err *e) {
         return err_set(e, &err_truncated, "the server's file ends before byte %" PRIu64,
                        arriving(d));
     if (status != 200 && status != 206)
-        return err_set(e, &err_http, "the server answered with status %ld", status);
+        return err_set(e, &err_http, "the %s answered with status %ld",
+                       d->near ? "site cache" : "server", status);
     if (d->headers.encoded)
         return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
     if (net_handle_is_ambiguous(&d->headers))
@@ -125,6 +143,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
     }
     d->skip -= dropped;
     d->received += len;
+    *(d->near ? &d->tally.cached_bytes : &d->tally.origin_bytes) += len;
     if (d->net->fetch_budget_bytes > 0 && d->received > d->net->fetch_budget_bytes) {
         (void)err_set(&d->refused, &err_budget,
                       "the download needs more than the budget of %" PRIu64 " bytes",
@@ -134,6 +153,13 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
     if (d->total > 0 && arriving(d) + kept > d->total) {
         (void)err_set(&d->refused, &err_too_much,
                       "the server sends more than the %" PRIu64 " bytes of the bundle", d->total);
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (arriving(d) + kept > d->ends_at) {
+        (void)err_set(&d->refused, &err_garbage,
+                      "the answer goes on behind byte %" PRIu64
+                      ", where its Content-Range says it ends",
+                      d->ends_at - 1);
         return CURL_WRITEFUNC_ERROR;
     }
     if (d->start + d->len + kept > sizeof d->data) {
@@ -149,10 +175,14 @@ static int start_stream(struct net_download *d, struct err *e) {
     char range[32];
     d->checked = d->transient = d->paused = d->finished = false;
     d->skip = 0;
+    d->began_at = arriving(d);
+    d->ends_at = UINT64_MAX;
     err_clear(&d->refused);
-    if (net_handle_open(d->net, d->url, &d->stream, e) < 0)
+    if (net_handle_open(d->near ? &d->cache : d->net, d->near ? d->cache_url : d->url, &d->stream,
+                        e) < 0)
         return -1;
-    net_handle_follow(d->stream, d->net, d->url);
+    if (!d->near)
+        net_handle_follow(d->stream, d->net, d->url);
     net_handle_watch_headers(d->stream, &d->headers);
     if (arriving(d) > 0) {
         snprintf(range, sizeof range, "%" PRIu64 "-", arriving(d));
@@ -195,10 +225,28 @@ static uint64_t at_most(const struct net_download *d, uint64_t ms) {
     return (uint64_t)left_ms < ms ? (uint64_t)left_ms + 1 : ms;
 }
 
+// libcurl's least rate counts whatever a body brings, that of a redirect too, which nobody looks at
+// and which may have no end. Ends a transfer that has brought nothing of the file for too long.
+static void check_idle(struct net_download *d, int64_t since_ms) {
+    uint64_t limit_s = d->net->stall_s;
+    if (!d->checked) // each address on the way may take its time to answer
+        limit_s += (NET_HANDLE_REDIRECTS_MAX + 1) * (d->net->connect_timeout_s + d->net->stall_s);
+    if (d->net->rate_min_bytes_s == 0 || now_ms(d) - since_ms <= (int64_t)limit_s * 1000)
+        return;
+    (void)err_set(&d->refused, &err_too_slow, "not a byte of the file in %" PRIu64 " s", limit_s);
+    d->finished = d->transient = true;
+}
+
 // Lets the transfer run until the buffer has `want` bytes or the transfer is over.
 static int drive(struct net_download *d, size_t want, struct err *e) {
+    uint64_t received = d->received;
+    int64_t since_ms = now_ms(d);
     while (d->len < want && !d->finished) {
         int running = 0;
+        if (d->received != received) {
+            received = d->received;
+            since_ms = now_ms(d);
+        }
         if (check_deadline(d, e) < 0)
             return -1;
         if (d->paused) {
@@ -208,6 +256,8 @@ static int drive(struct net_download *d, size_t want, struct err *e) {
         if (curl_multi_perform(d->multi, &running) != CURLM_OK)
             return err_set(e, &err_memory, "downloading: libcurl is out of memory");
         collect(d);
+        if (d->len < want && !d->finished)
+            check_idle(d, since_ms);
         if (d->len < want && !d->finished && !d->paused)
             curl_multi_poll(d->multi, NULL, 0, (int)at_most(d, POLL_MS), NULL);
     }
@@ -248,10 +298,16 @@ static int judge_end(struct net_download *d, struct err *e) {
     return e->kind == &err_redirected || e->kind == &err_tls ? -1 : VERDICT_BROKEN;
 }
 
+// Whether the transfer that broke brought enough to count its break as the first one.
+static bool is_progress(const struct net_download *d) {
+    uint64_t gained = arriving(d) - d->began_at;
+    uint64_t left = d->total > d->began_at ? d->total - d->began_at : UINT64_MAX;
+    return gained > 0 && (gained >= NET_DOWNLOAD_PROGRESS_BYTES || gained >= left / 8);
+}
+
 // Makes the buffer hold at least `want` bytes, mending the connection as often as allowed.
-static int fill(struct net_download *d, size_t want, struct err *e) {
-    for (unsigned tries = 0;;) {
-        uint64_t held = arriving(d);
+static int bring(struct net_download *d, size_t want, struct err *e) {
+    for (;;) {
         if (d->len < want && !d->stream && start_stream(d, e) < 0)
             return -1;
         if (drive(d, want, e) < 0)
@@ -261,14 +317,35 @@ static int fill(struct net_download *d, size_t want, struct err *e) {
         struct err why = ERR_NONE;
         int verdict = judge_end(d, &why);
         end_stream(d);
-        tries = arriving(d) > held ? 1 : tries + 1;
-        if (verdict < 0 || tries > d->net->retries) {
+        d->tries = is_progress(d) ? 1 : d->tries + 1;
+        if (verdict < 0 || d->near || d->tries > d->net->retries) {
             *e = why;
-            return verdict < 0 ? -1
-                               : err_prefix(e, "giving up after %u tries without progress", tries);
+            return verdict < 0
+                       ? -1
+                       : err_prefix(e, "giving up after %u tries without progress", d->tries);
         }
-        pause_before(d, tries);
+        pause_before(d, d->tries);
     }
+}
+
+// After the first thing that the site cache does wrong the rest comes from the origin.
+static int fill(struct net_download *d, size_t want, struct err *e) {
+    struct err why = ERR_NONE;
+    if (!d->near)
+        return bring(d, want, e);
+    if (bring(d, want, &why) == 0)
+        return 0;
+    if (err_is(&why, &err_budget)) {
+        *e = why;
+        return -1;
+    }
+    net_cache_missed(&d->tally, &why);
+    end_stream(d);
+    d->near = false;
+    d->total = d->named; // not what the cache made of it
+    d->retry_after_s = 0;
+    d->tries = 0;
+    return bring(d, want, e);
 }
 
 static void consume(struct net_download *d, size_t len) {
@@ -329,7 +406,9 @@ int net_download_open(const struct agent_job_net *net, const char *url, uint64_t
     d->net = net;
     d->url = url;
     d->clock = clock;
-    d->total = total_bytes;
+    d->named = d->total = total_bytes;
+    d->near = net_cache_url(net, url, d->cache_url);
+    net_cache_settings(net, &d->cache);
     d->deadline_ms = INT64_MAX;
     if (net->fetch_timeout_s > 0)
         d->deadline_ms = now_ms(d) + (int64_t)net->fetch_timeout_s * 1000;
@@ -355,6 +434,10 @@ struct unpack_source net_download_source(struct net_download *d) {
 
 uint64_t net_download_bytes(const struct net_download *d) {
     return d->received;
+}
+
+const struct net_cache_tally *net_download_tally(const struct net_download *d) {
+    return &d->tally;
 }
 
 uint64_t net_download_retry_after_s(const struct net_download *d) {

@@ -3,25 +3,31 @@
 // A bundle on a web server as an unpack_source: read by position, streamed. Going forward costs one
 // request; a small gap is read and dropped, a larger one or a step back costs a Range request of
 // its own. A connection that breaks is taken up again with a Range request from the byte where it
-// broke, `retries` times in a row without a byte of progress, with growing pauses.
+// broke, with growing pauses, until `retries` of them in a row brought next to nothing.
 //
 // What it insists on: the total size that the instruction named; a 206 whose Content-Range begins
-// where it was asked to; no content coding; one statement of where the answer ends; no more bytes
-// than the budget. It never sends the controller's token (I9). ETags are not looked at: the nodes
-// of one CDN give the same file different ones, and a file that did change fails the digest of the
-// next frame anyway. A 200 to a Range request (a server without ranges) is read and dropped
-// up to the position, which counts against the budget. Nothing it delivers is believed by anybody:
-// the bundle reader verifies every byte.
+// where it was asked to, and ends where that says; no content coding; one statement of where the
+// answer ends; no more bytes than the budget; bytes of the file, within stall_s, and not others. It
+// never sends the controller's token (I9). ETags are not looked at: the nodes of one CDN give the
+// same file different ones, and a file that did change fails the digest of the next frame anyway. A
+// 200 to a Range request (a server without ranges) is read and dropped up to the position, which
+// counts against the budget. A site cache (agent/net/cache.h) is asked first; after anything that
+// it does wrong the origin is asked for the rest. Nothing it delivers is believed by anybody: the
+// bundle reader verifies every byte.
 #pragma once
 
 #include "agent/job.h"
+#include "agent/net/cache.h"
 #include "base/chrono.h"
 #include "bundle/unpack/source.h"
 
 #define NET_DOWNLOAD_BUFFER_BYTES (256 * 1024)
 #define NET_DOWNLOAD_GAP_BYTES    (64 * 1024) // a forward gap up to this is cheaper than a request
-#define NET_DOWNLOAD_PAUSE_MIN_MS 500
-#define NET_DOWNLOAD_PAUSE_MAX_MS 30000
+// A connection that brought less before it broke, and less than an eighth of what was left, is no
+// progress: a server that gives a byte to each would be asked for ever.
+#define NET_DOWNLOAD_PROGRESS_BYTES 1024
+#define NET_DOWNLOAD_PAUSE_MIN_MS   500
+#define NET_DOWNLOAD_PAUSE_MAX_MS   30000
 
 struct net_download;
 
@@ -41,5 +47,8 @@ static inline void own_drop_download(struct net_download **download) {
 struct unpack_source net_download_source(struct net_download *download) __attribute__((nonnull));
 // Body bytes received from the network so far, dropped ones included.
 uint64_t net_download_bytes(const struct net_download *download) __attribute__((nonnull));
+// The same by where they came from. Borrowed until close.
+const struct net_cache_tally *net_download_tally(const struct net_download *download)
+    __attribute__((nonnull));
 // What the last failing answer said about when to come back; 0 nothing.
 uint64_t net_download_retry_after_s(const struct net_download *download) __attribute__((nonnull));

@@ -58,6 +58,20 @@ void net_handle_close(CURL *handle) {
     free(notes);
 }
 
+// As it may be shown: a query or what stands before the host may be somebody's password, and goes
+// into no log.
+static const char *show_url(const char *url, char ret[static SHOWN_URL_BYTES]) {
+    char plain[SHOWN_URL_BYTES];
+    const char *after = strstr(url, "://");
+    const char *host = after ? after + 3 : url;
+    for (const char *at = host; *at && !strchr("/?#\\", *at); at++)
+        if (*at == '@')
+            host = at + 1;
+    snprintf(plain, sizeof plain, "%.*s%.*s", after ? (int)(after + 3 - url) : 0, url,
+             (int)strcspn(host, "?#"), host);
+    return text_safe(plain, ret, SHOWN_URL_BYTES);
+}
+
 static void own_drop_url(CURLU **url) {
     curl_url_cleanup(*url);
 }
@@ -77,20 +91,22 @@ static int check_url(const struct agent_job_net *net, const char *text, struct e
     OWN(url) CURLU *url = curl_url();
     if (!url)
         return err_set(e, &err_memory, "reading a URL: no memory");
+    char shown[SHOWN_URL_BYTES];
     char *scheme = NULL;
     char *host = NULL;
     int result = 0;
     if (curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK ||
         curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
         curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
-        result = err_set(e, &err_config, "'%s' is not a URL of the form https://host/path", text);
+        result = err_set(e, &err_config, "'%s' is not a URL of the form https://host/path",
+                         show_url(text, shown));
     else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
-        result = err_set(e, &err_config, "'%s' is neither https nor http", text);
+        result = err_set(e, &err_config, "'%s' is neither https nor http", show_url(text, shown));
     else if (strcmp(scheme, "http") == 0 && !is_loopback(host) && !net->allow_http)
         result = err_set(e, &err_permission,
                          "'%s' is plain http to another machine; use https, or set \"allow_http\" "
                          "in the configuration",
-                         text);
+                         show_url(text, shown));
     curl_free(scheme);
     curl_free(host);
     return result;
@@ -279,9 +295,7 @@ int net_handle_fail(CURL *handle, CURLcode code, struct err *e) {
     char *url = NULL;
     const struct notes *notes = notes_of(handle);
     curl_easy_getinfo(handle, CURLINFO_EFFECTIVE_URL, &url);
-    // A query may carry somebody's password; it goes into no log.
-    snprintf(plain, sizeof plain, "%.*s", url ? (int)strcspn(url, "?#") : 0, url ? url : "");
-    text_safe(plain, shown, sizeof shown);
+    show_url(url ? url : "", shown);
     const struct err_kind *kind = kind_of(handle, code);
     // What libcurl says of it is that it was told not to speak this protocol.
     if (kind == &err_redirected && code == CURLE_UNSUPPORTED_PROTOCOL)

@@ -112,12 +112,7 @@ int net_request_post(const struct net_request *request, struct net_request_answe
     return 0;
 }
 
-int net_request_get(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
-                    struct net_request_answer *ret, struct err *e) {
-    OWN(handle) CURL *handle = NULL;
-    if (net_handle_open(net, url, &handle, e) < 0)
-        return -1;
-    net_handle_follow(handle, net, url);
+static int get(CURL *handle, uint64_t timeout_ms, struct net_request_answer *ret, struct err *e) {
     curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     struct sink sink = {.to = &ret->body};
     struct net_handle_headers headers;
@@ -132,6 +127,23 @@ int net_request_get(const struct agent_job_net *net, const char *url, uint64_t t
     ret->status = status;
     ret->retry_after_s = headers.retry_after_s;
     return 0;
+}
+
+int net_request_get(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
+                    struct net_request_answer *ret, struct err *e) {
+    OWN(handle) CURL *handle = NULL;
+    if (net_handle_open(net, url, &handle, e) < 0)
+        return -1;
+    net_handle_follow(handle, net, url);
+    return get(handle, timeout_ms, ret, e);
+}
+
+int net_request_get_here(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
+                         struct net_request_answer *ret, struct err *e) {
+    OWN(handle) CURL *handle = NULL;
+    if (net_handle_open(net, url, &handle, e) < 0)
+        return -1;
+    return get(handle, timeout_ms, ret, e);
 }
 
 int net_request_get_local(const char *url, uint64_t timeout_s, struct buf *ret, long *ret_status,

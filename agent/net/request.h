@@ -31,6 +31,10 @@ int net_request_post(const struct net_request *request, struct net_request_answe
 int net_request_get(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
                     struct net_request_answer *ret, struct err *e) __attribute__((nonnull));
 
+// The same from there and nowhere else: a redirect is an error (redirected).
+int net_request_get_here(const struct agent_job_net *net, const char *url, uint64_t timeout_ms,
+                         struct net_request_answer *ret, struct err *e) __attribute__((nonnull));
+
 // Reads a loopback http: URL for a probe: no proxy, no redirect, at most max bytes. *ret_status is
 // the HTTP status.
 int net_request_get_local(const char *url, uint64_t timeout_s, struct buf *ret, long *ret_status,

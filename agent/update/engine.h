@@ -45,9 +45,10 @@ struct agent_update {
     struct agent_hire *hire;
     struct agent_loop_timer again;
     int64_t backoff_ms;
-    int file;     // the bundle of a local update, or -1
-    int announce; // memfd in which the worker leaves the manifest
-    bool alone;   // staged without the generation that runs, which is damaged
+    int file;        // the bundle of a local update, or -1
+    int announce;    // memfd in which the worker leaves the manifest
+    bool past_cache; // what came last was damaged: this try goes to the origin
+    bool alone;      // staged without the generation that runs, which is damaged
     bool has_progress;
     uint64_t done_bytes, total_bytes;
     struct bundle_manifest *manifest; // of the update, verified; NULL when not loaded

@@ -158,13 +158,14 @@ static int on_manifest(struct agent_update *u, struct err *e) {
 static bool is_damaged_copy(const struct err_kind *kind) {
     return kind == &err_bad_skeleton || kind == &err_truncated || kind == &err_trailing_data ||
            kind == &err_bad_manifest || kind == &err_bad_index || kind == &err_bad_frame ||
-           kind == &err_syntax || err_find(keys_kinds, kind->name);
+           kind == &err_bad_delta || kind == &err_syntax || err_find(keys_kinds, kind->name);
 }
 
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
-    bool again = !judged && (why->kind->retry || is_damaged_copy(why->kind));
+    bool damaged = is_damaged_copy(why->kind);
+    bool again = !judged && (why->kind->retry || damaged);
     struct err e = ERR_NONE;
     if (update->local || !again || update->tries >= config->fetch_tries) {
         u->untried = judged || !u->manifest || !update_engine_blames(why->kind);
@@ -172,6 +173,8 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
         u->untried = false;
         return;
     }
+    // A site cache that has it wrong would have it wrong again.
+    u->past_cache = damaged;
     // What is there is kept: the next try hashes each file before it believes it.
     if (u->done_bytes > config->quota_bytes) {
         agent_log_line(AGENT_LOG_INFO, "the unfinished download is above quota_bytes: removed");
@@ -266,6 +269,8 @@ static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e
     bool ours = update->url[0] == '/';
     job->kind = AGENT_JOB_FETCH;
     u->host.fill_net(u->host.context, &job->net);
+    if (u->past_cache)
+        job->net.site_cache[0] = '\0';
     (void)snprintf(job->device, sizeof job->device, "%s", u->host.state->identity.device);
     // I9: the controller's token goes along only where the download is the controller's own.
     if (ours)

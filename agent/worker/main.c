@@ -3,8 +3,8 @@
 // edge-agent-worker: does one job for edge-agent and ends (agent/job.h). It is not for people, but
 // for one mode:
 //
-//   edge-agent-worker --verify ROOT FILE     exit status 0 when the bundle can be trusted, else the
-//   error kind's
+//   edge-agent-worker --verify ROOT FILE [BASE]     exit status 0 when the bundle can be trusted,
+//   or the delta from the generation BASE; else the error kind's
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,9 +43,9 @@ static int complain(const struct err *e) {
     return e->kind->exit_status;
 }
 
-static int verify(const char *root, const char *bundle) {
+static int verify(const char *root, const char *bundle, const char *base) {
     struct err e = ERR_NONE;
-    if (keys_secret_init(&e) < 0 || worker_fetch_verify(root, bundle, &e) < 0)
+    if (keys_secret_init(&e) < 0 || worker_fetch_verify(root, bundle, base, &e) < 0)
         return complain(&e);
     return 0;
 }
@@ -110,8 +110,8 @@ static int run(struct worker_voice *v, struct err *e) {
 
 int main(int argc, char **argv) {
     (void)signal(SIGXFSZ, SIG_IGN); // a limit on the size of files is an error of the write
-    if (argc == 4 && strcmp(argv[1], "--verify") == 0)
-        return verify(argv[2], argv[3]);
+    if ((argc == 4 || argc == 5) && strcmp(argv[1], "--verify") == 0)
+        return verify(argv[2], argv[3], argc == 5 ? argv[4] : NULL);
     if (argc != 1) {
         fprintf(stderr, "edge-agent-worker is started by edge-agent; see edge-agent(1)\n");
         return err_usage.exit_status;

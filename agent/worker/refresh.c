@@ -4,8 +4,10 @@
 #include "agent/worker/refresh.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/kind.h"
+#include "agent/net/cache.h"
 #include "agent/net/request.h"
 #include "agent/worker/depot.h"
 #include "base/own.h"
@@ -16,6 +18,9 @@ struct refresh {
     struct worker_depot depot; // first: the client's context is also the depot's
     struct worker_voice *voice;
     int64_t deadline_ms;
+    bool near; // the site cache is asked, where it can be
+    struct net_cache_tally tally;
+    struct agent_job_net cache; // settings towards it
 };
 
 static int judge_status(struct refresh *r, const char *name,
@@ -26,6 +31,32 @@ static int judge_status(struct refresh *r, const char *name,
         return TUF_ABSENT;
     r->voice->retry_after_s = answer->retry_after_s;
     return err_set(e, &err_http, "the repository answered with status %ld", answer->status);
+}
+
+// What the timestamp names by its version never changes. A root is asked for to learn whether there
+// is one, which the origin alone knows.
+static bool is_fixed(const char *name) {
+    size_t digits = strspn(name, "0123456789");
+    return digits > 0 && name[digits] == '.' && strcmp(name + digits, ".root.json") != 0;
+}
+
+// 1: the origin has to be asked, for which half of the time is left.
+static int fetch_near(struct refresh *r, const char *url, int64_t left_ms,
+                      struct net_request_answer *ret) {
+    char cache_url[NET_CACHE_URL_BYTES];
+    struct err why = ERR_NONE;
+    if (!net_cache_url(&r->cache, url, cache_url))
+        return 1;
+    int done = net_request_get_here(&r->cache, cache_url, (uint64_t)left_ms / 2 + 1, ret, &why);
+    r->tally.cached_bytes += ret->body.len;
+    r->voice->source_bytes += ret->body.len;
+    if (done == 0 && ret->status == 200)
+        return 0;
+    if (done == 0)
+        (void)err_set(&why, &err_http, "the site cache answered with status %ld", ret->status);
+    net_cache_missed(&r->tally, &why);
+    buf_consume(&ret->body, ret->body.len);
+    return 1;
 }
 
 static int fetch(void *context, const char *name, size_t max_bytes, struct buf *ret,
@@ -42,8 +73,14 @@ static int fetch(void *context, const char *name, size_t max_bytes, struct buf *
                        (unsigned long long)r->voice->job->timeout_s);
     (void)snprintf(url, sizeof url, "%s/metadata/%s", r->voice->job->repository, name);
     buf_init(&answer.body, max_bytes);
-    int done = net_request_get(&r->voice->job->net, url, (uint64_t)left_ms, &answer, e);
-    r->voice->source_bytes += answer.body.len;
+    int done = 0;
+    if (!r->near || !is_fixed(name) || fetch_near(r, url, left_ms, &answer) > 0) {
+        left_ms = r->deadline_ms - chrono_boot_ms(r->voice->clock);
+        done = net_request_get(&r->voice->job->net, url, left_ms > 0 ? (uint64_t)left_ms : 1,
+                               &answer, e);
+        r->tally.origin_bytes += answer.body.len;
+        r->voice->source_bytes += answer.body.len;
+    }
     if (done == 0)
         done = judge_status(r, name, &answer, e);
     // Handed over, not copied: a targets file may be megabytes.
@@ -86,8 +123,22 @@ int worker_refresh(struct worker_voice *v, struct err *e) {
                   .writes = true},
         .voice = v,
         .deadline_ms = chrono_boot_ms(v->clock) + (int64_t)v->job->timeout_s * 1000,
+        .near = true,
     };
-    int done = run(&r, e);
+    struct err why = ERR_NONE;
+    net_cache_settings(&v->job->net, &r.cache);
+    int done = run(&r, &why);
     worker_depot_clear(&r.depot);
+    // What the site cache gave may be what was wrong.
+    if (done < 0 && r.tally.cached_bytes > 0) {
+        net_cache_missed(&r.tally, &why);
+        err_clear(&why);
+        r.near = false;
+        done = run(&r, &why);
+        worker_depot_clear(&r.depot);
+    }
+    if (done < 0)
+        *e = why;
+    net_cache_say(&v->job->net, &r.tally);
     return done;
 }

@@ -16,7 +16,7 @@ void unpack_scratch_init(struct unpack_scratch *s, int fd) {
 int unpack_scratch_add(struct unpack_scratch *s, const struct unpack_scratch_row *row,
                        struct err *e) {
     size_t pending = (size_t)(s->n - s->flushed);
-    assert(pending == 0 || s->block[pending - 1].key < row->key);
+    assert(pending == 0 || s->block[pending - 1].key <= row->key);
     if (pending == UNPACK_SCRATCH_BLOCK_ROWS) {
         if (fs_pwrite(s->fd, s->block, sizeof s->block, s->flushed * sizeof *row, e) < 0)
             return err_prefix(e, "writing a scratch file");
@@ -28,8 +28,9 @@ int unpack_scratch_add(struct unpack_scratch *s, const struct unpack_scratch_row
     return 0;
 }
 
-static int row_at(struct unpack_scratch *s, uint64_t number, struct unpack_scratch_row *ret,
-                  struct err *e) {
+int unpack_scratch_get(struct unpack_scratch *s, uint64_t number, struct unpack_scratch_row *ret,
+                       struct err *e) {
+    assert(number < s->n);
     if (number >= s->flushed) {
         *ret = s->block[number - s->flushed];
         return 0;
@@ -46,7 +47,7 @@ int unpack_scratch_find(struct unpack_scratch *s, uint64_t key, struct unpack_sc
     uint64_t low = 0, high = s->n; // the first row above key is in [low, high]
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (row_at(s, middle, &row, e) < 0)
+        if (unpack_scratch_get(s, middle, &row, e) < 0)
             return -1;
         if (row.key <= key) {
             best = row;

@@ -14,6 +14,8 @@
 #include "bundle/kind.h"
 #include "bundle/tree.h"
 #include "bundle/unpack/content.h"
+#include "bundle/unpack/place.h"
+#include "bundle/unpack/previous.h"
 
 #define EDGE_DIR   ".edge"
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
@@ -40,9 +42,8 @@ struct walk {
     const struct bundle_component *component;
     int dir;
     struct bundle_tree_reader *tree;
-    struct bundle_tree_reader *previous; // the previous generation's tree, or NULL
-    bool has_before;                     // `before` holds its current entry
-    struct bundle_tree_entry entry, before;
+    struct unpack_previous previous;
+    struct bundle_tree_entry entry;
     uint64_t entries, bytes;
     bool executable;
 };
@@ -55,27 +56,13 @@ static int report(void *context, struct err *e) {
                             unpack_stream_position(s->stream), e);
 }
 
-// Opens a file to be filled. With resume one may be there; a link or a directory in its place is
-// not ours and refuses.
-static int open_file(const struct stage *s, int dir, const char *path, int *ret_fd,
-                     uint64_t *ret_have, struct err *e) {
-    *ret_have = 0;
-    if (!s->how->resume)
-        return fs_create(dir, path, 0600, ret_fd, e);
-    OWN(fd) int fd = -1;
-    if (fs_open_write(dir, path, 0600, &fd, e) < 0 || fs_size(fd, ret_have, e) < 0)
-        return -1;
-    *ret_fd = own_take_fd(&fd);
-    return 0;
-}
-
 static int stage_file(struct stage *s, struct walk *w, struct err *e) {
     const struct bundle_tree_entry *entry = &w->entry;
     const struct unpack_content_place place = {.component = w->number,
                                                .tree_offset = bundle_tree_offset(w->tree)};
     OWN(fd) int fd = -1;
     uint64_t have = 0;
-    if (open_file(s, w->dir, entry->path, &fd, &have, e) < 0)
+    if (unpack_place_file(w->dir, entry->path, s->how->resume, &fd, &have, e) < 0)
         return -1;
     int r = unpack_content_write(&s->content, &place, fd, entry->size, have, e);
     if (r < 0)
@@ -89,94 +76,20 @@ static int stage_file(struct stage *s, struct walk *w, struct err *e) {
     return 0;
 }
 
-static int stage_link(const struct stage *s, int dir, const struct bundle_tree_entry *entry,
-                      struct err *e) {
-    char found[BUNDLE_LINK_MAX + 2];
-    struct stat status;
-    if (s->how->resume) {
-        int r = fs_stat(dir, entry->path, &status, e);
-        if (r < 0)
-            return -1;
-        if (r == 0 && S_ISLNK(status.st_mode)) {
-            if (fs_readlink(dir, entry->path, found, sizeof found, e) < 0)
-                return -1;
-            if (strcmp(found, entry->target) == 0)
-                return 0;
-        }
-        if (r == 0 && fs_remove(dir, entry->path, e) < 0)
-            return -1;
-    }
-    return fs_symlink(entry->target, dir, entry->path, e);
-}
-
-// Opens its tree of the same component, if it has one. What it says is a reason to leave a file
-// out, nothing more: sealing hashes what is taken from there.
-static int open_previous(const struct stage *s, struct walk *w, int *ret_fd, struct err *e) {
-    char name[NAME_BYTES];
-    OWN(fd) int edge = -1;
-    OWN(fd) int fd = -1;
-    uint64_t size = 0;
-    if (s->how->previous_dir < 0)
-        return 0;
-    (void)snprintf(name, sizeof name, "%s.tree", w->component->name);
-    if (fs_open_dir(s->how->previous_dir, EDGE_DIR, &edge, e) < 0 ||
-        fs_open_read(edge, name, &fd, e) < 0) {
-        if (!err_is(e, &err_not_found))
-            return -1;
-        err_clear(e);
-        return 0;
-    }
-    if (fs_size(fd, &size, e) < 0 || bundle_tree_open(fd, 0, size, &w->previous, e) < 0)
-        return -1;
-    w->has_before = false;
-    *ret_fd = own_take_fd(&fd);
-    return 0;
-}
-
-// Whether the previous generation has this file. Both trees are sorted, so one step forward is
-// enough.
-static int previous_has(struct walk *w, bool *ret, struct err *e) {
-    *ret = false;
-    while (w->previous) {
-        if (!w->has_before) {
-            int r = bundle_tree_next(w->previous, &w->before, e);
-            if (r < 0)
-                return err_prefix(e, "the previous generation's tree");
-            if (r == BUNDLE_TREE_END) {
-                bundle_tree_close(own_take(&w->previous));
-                return 0;
-            }
-            w->has_before = true;
-        }
-        int order = bundle_tree_compare(w->before.path, w->entry.path);
-        if (order > 0)
-            return 0;
-        if (order == 0) {
-            *ret = w->before.type == BUNDLE_TREE_FILE && w->before.size == w->entry.size &&
-                   w->before.exec == w->entry.exec &&
-                   keys_digest_equal(&w->before.digest, &w->entry.digest);
-            return 0;
-        }
-        w->has_before = false;
-    }
-    return 0;
-}
-
 static int stage_entry(struct stage *s, struct walk *w, struct err *e) {
     const struct bundle_tree_entry *entry = &w->entry;
     const struct unpack_content_place place = {.component = w->number,
                                                .tree_offset = bundle_tree_offset(w->tree)};
     bool there = false;
     if (entry->type == BUNDLE_TREE_DIR)
-        return s->how->resume ? fs_make_dir(w->dir, entry->path, 0700, e)
-                              : fs_mkdir(w->dir, entry->path, 0700, e);
+        return unpack_place_dir(w->dir, entry->path, s->how->resume, e);
     if (entry->type == BUNDLE_TREE_LINK)
-        return stage_link(s, w->dir, entry, e);
+        return unpack_place_link(w->dir, entry, s->how->resume, e);
     w->executable = w->executable || entry->exec;
     if (__builtin_add_overflow(w->bytes, entry->size, &w->bytes) ||
         w->bytes > w->component->stream_bytes)
         return err_set(e, &err_bad_tree, "its files are larger than the manifest says");
-    if (previous_has(w, &there, e) < 0)
+    if (unpack_previous_has(&w->previous, entry, &there, e) < 0)
         return -1;
     if (!there)
         return stage_file(s, w, e);
@@ -207,10 +120,8 @@ static int walk_entries(struct stage *s, struct walk *w, struct err *e) {
 static int stage_component(struct stage *s, uint32_t number, struct err *e) {
     const struct bundle_component *component = &s->view->components[number];
     OWN(fd) int dir = -1;
-    OWN(fd) int previous = -1;
-    int made = s->how->resume ? fs_make_dir(s->how->target_dir, component->name, 0700, e)
-                              : fs_mkdir(s->how->target_dir, component->name, 0700, e);
-    if (made < 0 || fs_open_dir(s->how->target_dir, component->name, &dir, e) < 0)
+    if (unpack_place_dir(s->how->target_dir, component->name, s->how->resume, e) < 0 ||
+        fs_open_dir(s->how->target_dir, component->name, &dir, e) < 0)
         return -1;
     struct walk *w = calloc(1, sizeof *w);
     if (!w)
@@ -218,13 +129,13 @@ static int stage_component(struct stage *s, uint32_t number, struct err *e) {
     w->number = number;
     w->component = component;
     w->dir = dir;
-    int r = open_previous(s, w, &previous, e);
+    int r = unpack_previous_open(&w->previous, s->how->previous_dir, component->name, e);
     if (r == 0)
         r = bundle_tree_open(s->trees[number], 0, component->size, &w->tree, e);
     if (r == 0)
         r = walk_entries(s, w, e);
     bundle_tree_close(w->tree);
-    bundle_tree_close(w->previous);
+    unpack_previous_clear(&w->previous);
     free(w);
     return r;
 }
@@ -249,7 +160,7 @@ static int stage_tree(struct stage *s, uint32_t number, struct err *e) {
     char name[NAME_BYTES];
     uint64_t have = 0;
     (void)snprintf(name, sizeof name, "%s.tree", component->name);
-    if (open_file(s, s->edge, name, &s->trees[number], &have, e) < 0 ||
+    if (unpack_place_file(s->edge, name, s->how->resume, &s->trees[number], &have, e) < 0 ||
         unpack_content_write(&s->content, &place, s->trees[number], component->size, have, e) < 0 ||
         check_tree(s, number, e) < 0)
         return err_prefix(e, "the tree of %s", component->name);

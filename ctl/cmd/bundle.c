@@ -21,8 +21,12 @@
 
 static const struct opt sign_options[] = {CMD_SIGNERS_OPTIONS, CMD_WORKSPACE_OPTION,
                                           CMD_PASSPHRASE_OPTION, CMD_OPTION_END};
-static const struct opt verify_options[] = {CMD_BUNDLE_ROOT_OPTION, CMD_WORKSPACE_OPTION,
-                                            CMD_OPTION_JSON, CMD_OPTION_END};
+static const struct opt verify_options[] = {
+    CMD_BUNDLE_ROOT_OPTION,
+    CMD_WORKSPACE_OPTION,
+    {.name = "base", .value = "FILE", .help = "Of a delta: the bundle that it starts from"},
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 
 int cmd_bundle_open(const char *path, struct cmd_bundle_file *ret, struct err *e) {
     OWN(fd) int fd = -1;
@@ -168,13 +172,18 @@ static int run_verify(void *context, const struct opt_args *args, struct err *e)
         return err_set(e, &err_usage,
                        "bundle verify: trusted by whom? Give --root FILE (the "
                        "root.json of the devices) or --workspace DIR");
-    if (cmd_bundle_open(opt_operand(args, 0), &file, e) < 0 ||
-        cmd_bundle_verify(&file, root, &bundle, e) < 0)
+    if (cmd_bundle_open(opt_operand(args, 0), &file, e) < 0)
+        return -1;
+    int64_t now_s = chrono_wall_ms(c->clock) / 1000;
+    int r = cmd_bundle_delta_verify(args, &file, root, now_s, e);
+    if (r != CMD_BUNDLE_NO_DELTA)
+        return r;
+    if (cmd_bundle_verify(&file, root, &bundle, e) < 0)
         return -1;
     const struct bundle_manifest *manifest = unpack_bundle_manifest(bundle);
     if (unpack_check(bundle, &file.source, BUNDLE_FRAME_MAX_BYTES, e) < 0 ||
-        keys_envelope_check_expiry(&bundle_manifest_view(manifest)->header, "the bundle",
-                                   chrono_wall_ms(c->clock) / 1000, e) < 0)
+        keys_envelope_check_expiry(&bundle_manifest_view(manifest)->header, "the bundle", now_s,
+                                   e) < 0)
         return err_prefix(e, "%s", file.path);
     return print_verified(args, manifest, unpack_bundle_skeleton(bundle)->total, e);
 }
@@ -213,4 +222,11 @@ const struct opt_command cmd_bundle[] = {
      .help = "Say what changes from one bundle to another",
      .options = cmd_bundle_diff_options,
      .run = cmd_bundle_diff},
+    {.name = "bundle delta",
+     .operands = "OLD NEW",
+     .operands_min = 2,
+     .operands_max = 2,
+     .help = "Make what a device with OLD needs to get to NEW",
+     .options = cmd_bundle_delta_options,
+     .run = cmd_bundle_delta},
     {.name = NULL}};

@@ -12,12 +12,14 @@
     { .name = "root", .value = "FILE", .help = "The root.json to trust" }
 
 extern const struct opt cmd_bundle_create_options[], cmd_bundle_inspect_options[],
-    cmd_bundle_diff_options[];
+    cmd_bundle_diff_options[], cmd_bundle_delta_options[];
 int cmd_bundle_create(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_bundle_inspect(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 int cmd_bundle_diff(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+int cmd_bundle_delta(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
 
 // An open bundle file. Descriptor and source are valid until clear.
@@ -33,6 +35,17 @@ int cmd_bundle_open(const char *path, struct cmd_bundle_file *ret, struct err *e
     __attribute__((nonnull));
 void cmd_bundle_close(struct cmd_bundle_file *file) __attribute__((nonnull));
 #define own_drop_bundle_file cmd_bundle_close
+
+// Deltas under inspect and verify. CMD_BUNDLE_NO_DELTA: the file is none, nothing was said.
+enum { CMD_BUNDLE_NO_DELTA = 1 };
+// Prints what the head of a delta claims; nothing is verified.
+int cmd_bundle_delta_inspect(const struct opt_args *args, const struct cmd_bundle_file *file,
+                             struct err *e) __attribute__((nonnull));
+// Verifies manifest and head by the root, decodes everything with the contents of the bundle that
+// --base names, and prints the result. Kinds: wrong_base, those of unpack_delta_check.
+int cmd_bundle_delta_verify(const struct opt_args *args, const struct cmd_bundle_file *file,
+                            const struct keys_root *root, int64_t now_s, struct err *e)
+    __attribute__((nonnull));
 
 // The root that --root or --workspace names; 1 and *ret untouched when neither is given.
 enum { CMD_BUNDLE_NO_ROOT = 1 };

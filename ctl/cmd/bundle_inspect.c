@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `edgectl bundle inspect`: what a bundle says of itself. Without a root nothing of it is verified,
-// and the first thing that is printed says so.
+// `edgectl bundle inspect`: what a bundle or a delta says of itself. Without a root nothing of it
+// is verified, and the first thing that is printed says so.
 #include <stdio.h>
 #include <string.h>
 
@@ -44,8 +44,6 @@ static int no_memory(struct err *e) {
 }
 
 static int open_all(struct inspect *in, struct err *e) {
-    if (cmd_bundle_open(opt_operand(in->args, 0), &in->file, e) < 0)
-        return -1;
     if (unpack_open(&in->file.source, &in->candidate, e) < 0)
         return err_prefix(e, "%s", in->file.path);
     struct slice raw = unpack_candidate_manifest(in->candidate);
@@ -221,6 +219,11 @@ static int print_all(const struct inspect *in, struct err *e) {
 }
 
 static int inspect(struct inspect *in, struct err *e) {
+    if (cmd_bundle_open(opt_operand(in->args, 0), &in->file, e) < 0)
+        return -1;
+    int r = cmd_bundle_delta_inspect(in->args, &in->file, e);
+    if (r != CMD_BUNDLE_NO_DELTA)
+        return r;
     if (open_all(in, e) < 0)
         return -1;
     if (opt_given(in->args, "files") && !in->bundle)

@@ -18,7 +18,7 @@ from house import Case, Finding, Tree, main
 
 RUNTIME = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "libm", "libgcc_s", "libpthread", "libdl", "libatomic",
            "libasan", "libubsan", "libtsan", "libgcov"}
-WORKER = {"libjansson", "libsodium", "libcurl", "libssl", "libcrypto", "libzstd"}
+WORKER = {"libjansson", "libsodium", "libcurl", "libssl", "libcrypto", "libzstd", "liblzma", "libbz2"}
 
 # For each program: the shared libraries it may need, and our libraries whose code it must not hold.
 DEVICE = {

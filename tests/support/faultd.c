@@ -21,7 +21,9 @@ struct faultd {
     int stop[2]; // a pipe: closing the write end wakes the thread
     pthread_t thread;
     char url[64];
-    const struct faultd_scene *scenes;
+    const struct faultd_scene *scenes; // or
+    faultd_answer *answer;
+    void *context;
     size_t n_scenes;
     pthread_mutex_t lock;
     size_t played;
@@ -38,6 +40,26 @@ static bool wait_for(struct faultd *s, int fd, int timeout_ms) {
     struct pollfd fds[2] = {{.fd = s->stop[0], .events = POLLIN}, {.fd = fd, .events = POLLIN}};
     poll(fds, fd < 0 ? 1 : 2, timeout_ms);
     return fds[0].revents == 0;
+}
+
+// A silence that ends with the client, or with the server: then it returns false.
+static bool keep_silent(struct line *line, unsigned ms) {
+    struct pollfd fds[2] = {{.fd = line->server->stop[0], .events = POLLIN},
+                            {.fd = line->fd, .events = POLLRDHUP}};
+    poll(fds, 2, (int)ms);
+    return fds[0].revents == 0 && fds[1].revents == 0;
+}
+
+// Whether the client asks again on this connection before it closes it or opens another.
+static bool asks_again(struct line *line) {
+    struct faultd *s = line->server;
+    struct pollfd fds[3] = {{.fd = s->stop[0], .events = POLLIN},
+                            {.fd = line->fd, .events = POLLIN},
+                            {.fd = s->listener, .events = POLLIN}};
+    char byte;
+    poll(fds, 3, REQUEST_MS);
+    return fds[0].revents == 0 && fds[1].revents != 0 &&
+           recv(line->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 // How long a request is, body included, or 0 while its head is not complete.
@@ -75,15 +97,22 @@ static void send_all(struct line *line, const void *data, size_t len) {
     }
 }
 
-static void send_body(struct line *line, const struct faultd_scene *scene) {
-    size_t len = scene->cut < scene->body_len ? scene->cut : scene->body_len;
+static void send_part(struct line *line, const struct faultd_scene *scene, size_t from, size_t to) {
     const char *body = scene->body;
     if (scene->drip_ms == 0) {
-        send_all(line, body, len);
+        send_all(line, body + from, to - from);
         return;
     }
-    for (size_t i = 0; i < len && wait_for(line->server, -1, (int)scene->drip_ms); i++)
+    for (size_t i = from; i < to && wait_for(line->server, -1, (int)scene->drip_ms); i++)
         send_all(line, body + i, 1);
+}
+
+static void send_body(struct line *line, const struct faultd_scene *scene) {
+    size_t len = scene->cut < scene->body_len ? scene->cut : scene->body_len;
+    size_t silent_at = scene->stall_at < len ? scene->stall_at : len;
+    send_part(line, scene, 0, silent_at);
+    if (scene->stall_ms == 0 || keep_silent(line, scene->stall_ms))
+        send_part(line, scene, silent_at, len);
 }
 
 static void hang_up(struct line *line, const struct faultd_scene *scene) {
@@ -100,52 +129,60 @@ static void hang_up(struct line *line, const struct faultd_scene *scene) {
         continue;
 }
 
-static void converse(struct line *line, size_t number) {
-    struct faultd *s = line->server;
-    const struct faultd_scene *scene = &s->scenes[number];
-    char request[FAULTD_REQUEST_BYTES] = "";
-    if (!scene->at_once)
-        read_request(line, request);
+static void choose(struct faultd *s, size_t number, const char *request, struct faultd_scene *ret) {
     pthread_mutex_lock(&s->lock);
-    memcpy(s->requests[number], request, sizeof request);
+    if (number < FAULTD_SCENES_MAX)
+        memcpy(s->requests[number], request, FAULTD_REQUEST_BYTES);
     pthread_mutex_unlock(&s->lock);
-    send_all(line, scene->head, scene->head_len > 0 ? scene->head_len : strlen(scene->head));
-    if (scene->stall_ms > 0 && !wait_for(s, -1, (int)scene->stall_ms))
-        return;
-    send_body(line, scene);
-    hang_up(line, scene);
+    if (s->answer)
+        s->answer(s->context, number, request, ret);
+    else
+        *ret = s->scenes[number];
 }
 
-static void play(struct faultd *s, int fd, size_t number) {
-    struct line line = {s, fd};
+// One request and its answer; true when the connection goes on. A client that opened a connection
+// and asked nothing gets the scene all the same.
+static bool converse(struct line *line, size_t number) {
+    struct faultd *s = line->server;
+    struct faultd_scene scene = {0};
+    char request[FAULTD_REQUEST_BYTES] = "";
     pthread_mutex_lock(&s->lock);
     s->played = number + 1;
     pthread_mutex_unlock(&s->lock);
-    converse(&line, number);
+    if (s->answer || !s->scenes[number].at_once)
+        read_request(line, request);
+    choose(s, number, request, &scene);
+    send_all(line, scene.head, scene.head_len > 0 ? scene.head_len : strlen(scene.head));
+    send_body(line, &scene);
+    if (scene.keep && scene.cut >= scene.body_len)
+        return true;
+    hang_up(line, &scene);
+    return false;
+}
+
+static bool is_over(const struct faultd *s, size_t number) {
+    return !s->answer && number >= s->n_scenes;
 }
 
 static void *serve(void *context) {
     struct faultd *s = context;
-    for (size_t i = 0; i < s->n_scenes; i++) {
+    for (size_t number = 0; !is_over(s, number);) {
         if (!wait_for(s, s->listener, -1))
             break;
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             break;
-        play(s, fd, i);
+        struct line line = {s, fd};
+        while (converse(&line, number++) && !is_over(s, number) && asks_again(&line))
+            continue;
         close(fd);
     }
     return NULL;
 }
 
-struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes) {
-    struct faultd *s = calloc(1, sizeof *s);
+static struct faultd *listen_on_loopback(struct faultd *s) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
-    if (!s || n_scenes > FAULTD_SCENES_MAX)
-        abort();
-    s->scenes = scenes;
-    s->n_scenes = n_scenes;
     pthread_mutex_init(&s->lock, NULL);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof address) < 0 ||
@@ -155,6 +192,24 @@ struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes) {
         abort();
     snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
     return s;
+}
+
+struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes) {
+    struct faultd *s = calloc(1, sizeof *s);
+    if (!s || n_scenes > FAULTD_SCENES_MAX)
+        abort();
+    s->scenes = scenes;
+    s->n_scenes = n_scenes;
+    return listen_on_loopback(s);
+}
+
+struct faultd *faultd_open_with(faultd_answer *answer, void *context) {
+    struct faultd *s = calloc(1, sizeof *s);
+    if (!s)
+        abort();
+    s->answer = answer;
+    s->context = context;
+    return listen_on_loopback(s);
 }
 
 void faultd_close(struct faultd *s) {
