@@ -22,14 +22,13 @@ static json_t *update_format(const struct fsm_update *u) {
     char hex[KEYS_DIGEST_HEX] = "";
     if (u->has_bundle)
         keys_digest_hex(&u->bundle, hex);
-    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI sI sI}", "local", u->local,
-                     "target", (json_int_t)u->target, "rollout", u->rollout, "attempt",
+    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI}", "local", u->local, "target",
+                     (json_int_t)u->target, "rollout", u->rollout, "attempt",
                      (json_int_t)u->attempt, "bundle", hex, "name", u->name, "release", u->release,
                      "url", u->url, "size", (json_int_t)u->size, "looked", u->looked, "tries",
                      (json_int_t)u->tries, "restarts", (json_int_t)u->restarts, "restarts_max",
                      (json_int_t)u->restarts_max, "probation_s", (json_int_t)u->probation_s,
-                     "probation_done_s", (json_int_t)u->probation_done_s, "named_root",
-                     (json_int_t)u->named.root, "named_snapshot", (json_int_t)u->named.snapshot);
+                     "probation_done_s", (json_int_t)u->probation_done_s);
 }
 
 static json_t *failures_format(const struct fsm_record *r) {
@@ -133,9 +132,7 @@ static int read_update(const struct doc_at *root, const char *key, bool *ret_has
         number(&at, "tries", &u->tries, e) < 0 || number(&at, "restarts", &u->restarts, e) < 0 ||
         number(&at, "restarts_max", &u->restarts_max, e) < 0 ||
         number(&at, "probation_s", &u->probation_s, e) < 0 ||
-        number(&at, "probation_done_s", &u->probation_done_s, e) < 0 ||
-        number(&at, "named_root", &u->named.root, e) < 0 ||
-        number(&at, "named_snapshot", &u->named.snapshot, e) < 0)
+        number(&at, "probation_done_s", &u->probation_done_s, e) < 0)
         return -1;
     return 0;
 }

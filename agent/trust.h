@@ -7,8 +7,8 @@
 // away from the network ever lies where trusted metadata lies, and the agent itself parses the
 // judge's verdict and its own roots alone.
 //
-// A run is begun for an update, before its download and where needed before it is activated
-// (agent/fsm/named.h), and when a check-in hints at another root or snapshot than the trusted ones.
+// A run is begun for an update, before its download and before it is activated, and when a check-in
+// hints at another root or snapshot than the trusted ones.
 // What fails leaves everything as it was, but for what was accepted before the failure; the next
 // honest repository is followed from there. A failure is kept as the reason (I10) until a run
 // succeeds.
@@ -56,10 +56,7 @@ void agent_trust_stop(struct agent_trust *trust, const void *context) __attribut
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot)
     __attribute__((nonnull));
 
-// Whether what is trusted has not expired, and is no older than what the controller knows. Kind
-// stale_repository.
-int agent_trust_check_current(const struct agent_state *state, struct err *e)
-    __attribute__((nonnull));
+// Whether what is trusted is no older than what the controller knows. Kind stale_repository.
 int agent_trust_check_newest(const struct agent_state *state, struct err *e)
     __attribute__((nonnull));
 

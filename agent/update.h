@@ -53,8 +53,8 @@ void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, failed_before, queue_full, busy (hashing), state_restored (agent/anchor.h).
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) __attribute__((nonnull));
-// The last look said yes for this rollout and attempt (I11). The targets have to name the bundle
-// still, or again.
+// The last look said yes for this rollout and attempt (I11). The repository is asked next: the
+// targets have to name the bundle still, or again.
 void agent_update_looked(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, no_previous, below_floor, busy (hashing), state_restored.
 int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,

@@ -27,7 +27,9 @@ enum effect {
     KEEP,
     TAKE,       // the offer becomes the update
     RESTART,    // one restart more
-    LAUNCH,     // the swap begins: restarts count anew
+    SETTLE,     // what was staged is done: restarts count anew
+    LAUNCH,     // the swap begins
+    LOOK_AGAIN, // it did not come to the swap: the yes it was begun with is used up
     COMMIT,     // the update becomes the committed generation
     GIVE_UP,    // the update ends before the swap
     GO_BACK,    // from the update to the committed generation
@@ -88,7 +90,8 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
             {
                 [FSM_RESTARTED] = STAY(STAGED, FSM_DO_GATE),
                 [FSM_UNSEALED] = ROW(FETCHING, KEEP, FSM_DO_STOP | FSM_DO_FETCH, NO_REPORT),
-                [FSM_GATED] = ROW(WAITING, KEEP, FSM_DO_WAIT | FSM_DO_CHECKIN, BUNDLE_EVENT_STAGED),
+                [FSM_GATED] =
+                    ROW(WAITING, SETTLE, FSM_DO_WAIT | FSM_DO_CHECKIN, BUNDLE_EVENT_STAGED),
                 [FSM_REFUSED] = REFUSE,
                 [FSM_ASK_CANCEL] = CANCEL,
             },
@@ -102,6 +105,7 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
         [FSM_ACTIVATING] =
             {
                 [FSM_RESTARTED] = STAY(ACTIVATING, FSM_DO_ACTIVATE),
+                [FSM_UNSWAPPED] = ROW(WAITING, LOOK_AGAIN, FSM_DO_STOP | FSM_DO_WAIT, NO_REPORT),
                 [FSM_ACTIVATED] =
                     ROW(PROBATION, KEEP, FSM_DO_WATCH | FSM_DO_CHECKIN, BUNDLE_EVENT_ACTIVATED),
                 [FSM_REBOOT] = ROW(REBOOTING, KEEP, FSM_DO_REBOOT, NO_REPORT),
@@ -155,7 +159,6 @@ static void take(struct fsm_record *r, const struct fsm_update *offer) {
     r->update = *offer;
     r->update.target = r->next++;
     r->update.looked = false;
-    r->update.named = (struct fsm_named){.root = 0};
     r->update.tries = 0;
     r->update.restarts = 0;
     r->update.probation_done_s = 0;
@@ -227,8 +230,17 @@ static void apply(struct fsm_record *r, enum effect effect, const struct fsm_inp
     case RESTART:
         r->update.restarts++;
         break;
-    case LAUNCH:
+    case SETTLE:
         r->update.restarts = 0;
+        break;
+    case LAUNCH:
+        // No more than allowed were before the swap, or they are those of the staging, which an
+        // older agent's journal still counts here.
+        if (r->update.restarts > r->update.restarts_max)
+            r->update.restarts = 0;
+        break;
+    case LOOK_AGAIN:
+        r->update.looked = false;
         break;
     case COMMIT:
         commit(r);

@@ -28,6 +28,7 @@
     X(GATED,       "read back, sealed, and every probe before the swap passed")                    \
     X(REFUSED,     "not to be installed, nothing changed yet")                                     \
     X(GO,          "last look, window and inhibit allow the swap")                                 \
+    X(UNSWAPPED,   "interrupted before the swap; what allowed it is to be asked anew")             \
     X(ACTIVATED,   "swapped, the application was told")                                            \
     X(REBOOT,      "swapped, the machine has to restart")                                          \
     X(BOOTED,      "the machine restarted into the new generation")                                \

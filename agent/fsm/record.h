@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/fsm/named.h"
 #include "base/err.h"
 #include "bundle/limits.h"
 #include "bundle/report.h"
@@ -45,7 +44,6 @@ struct fsm_update {
     char release[BUNDLE_RELEASE_MAX + 1];
     char url[BUNDLE_URL_MAX + 1]; // "" for a file at hand
     uint64_t size;                // of the bundle file; 0 unknown
-    struct fsm_named named;       // under which the targets named it
     bool looked;                  // the last look said yes (I11)
     uint64_t tries;               // downloads begun
     uint64_t restarts;            // of the agent in the present part of the way

@@ -91,7 +91,7 @@ static void as_stale(struct err *e) {
     err_set(e, &err_stale_repository, "the repository has nothing current: %s", cause.text);
 }
 
-int agent_trust_check_current(const struct agent_state *state, struct err *e) {
+static int check_current(const struct agent_state *state, struct err *e) {
     int64_t now_s = agent_state_trusted_s(state);
     int64_t expires_s = keys_root_header(state->root)->expires_s;
     const char *name = "root";
@@ -108,10 +108,15 @@ int agent_trust_check_current(const struct agent_state *state, struct err *e) {
                    chrono_format(expires_s, at), chrono_format(now_s, now));
 }
 
+static bool is_old(const struct trust_store_versions *trusted,
+                   const struct trust_store_versions *hinted) {
+    return hinted->root > trusted->root || hinted->snapshot > trusted->snapshot;
+}
+
 int agent_trust_check_newest(const struct agent_state *state, struct err *e) {
-    const struct fsm_named *hinted = &state->trust.hinted;
-    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
-    if (!fsm_named_is_old(&trusted, hinted))
+    const struct trust_store_versions *hinted = &state->trust.hinted;
+    struct trust_store_versions trusted = trust_store_versions(&state->trust, state->root);
+    if (!is_old(&trusted, hinted))
         return 0;
     return err_set(e, &err_stale_repository,
                    "the repository's copy here has root %" PRIu64 " and snapshot %" PRIu64
@@ -124,9 +129,9 @@ int agent_trust_check_newest(const struct agent_state *state, struct err *e) {
 // nothing.
 static int renew(struct agent_trust *t, struct err *e) {
     struct agent_state *state = t->host.state;
-    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
-    const struct fsm_named *hinted = &state->trust.hinted;
-    if (hinted->root == 0 || hinted->snapshot == 0 || fsm_named_is_old(&trusted, hinted))
+    struct trust_store_versions trusted = trust_store_versions(&state->trust, state->root);
+    const struct trust_store_versions *hinted = &state->trust.hinted;
+    if (hinted->root == 0 || hinted->snapshot == 0 || is_old(&trusted, hinted))
         return 0;
     return agent_state_renew(state, e);
 }
@@ -184,7 +189,7 @@ static void on_judged(void *context, const struct agent_job_message *message) {
             e = t->failed;
         else if (judged.kind)
             e = judged;
-        else if (agent_trust_check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
+        else if (check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
             (void)check_named(t, &verdict, &e);
     } else if (read < 0 && (t->failed.kind || judged.kind)) {
         e = t->failed.kind ? t->failed : judged;
@@ -308,8 +313,8 @@ static void on_soon(void *context) {
 
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot) {
     struct agent_state *state = trust->host.state;
-    struct fsm_named trusted = trust_store_named(&state->trust, state->root);
-    state->trust.hinted = (struct fsm_named){.root = root, .snapshot = snapshot};
+    struct trust_store_versions trusted = trust_store_versions(&state->trust, state->root);
+    state->trust.hinted = (struct trust_store_versions){.root = root, .snapshot = snapshot};
     // What failed half-way may have left the versions of the newest; so may a copy put back.
     bool again = state->trust.why.code[0] != '\0' || state->anchor.verdict == AGENT_ANCHOR_RESTORED;
     bool other = (again && (root > 0 || snapshot > 0)) || (root > 0 && root != trusted.root) ||

@@ -118,9 +118,10 @@ struct fsm_trusted_bounds trust_store_bounds(const struct trust_store *store,
     };
 }
 
-struct fsm_named trust_store_named(const struct trust_store *store, const struct keys_root *root) {
-    return (struct fsm_named){.root = keys_root_header(root)->version,
-                              .snapshot = store->files[TRUST_STORE_SNAPSHOT].version};
+struct trust_store_versions trust_store_versions(const struct trust_store *store,
+                                                 const struct keys_root *root) {
+    return (struct trust_store_versions){.root = keys_root_header(root)->version,
+                                         .snapshot = store->files[TRUST_STORE_SNAPSHOT].version};
 }
 
 // ── What the judge said

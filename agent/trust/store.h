@@ -44,12 +44,17 @@ struct trust_store_file {
     int64_t expires_s;
 };
 
+// That say what the targets are; 0 unknown.
+struct trust_store_versions {
+    uint64_t root, snapshot;
+};
+
 struct trust_store {
     int dir; // private/tuf
     uint64_t serial;
     struct trust_store_file files[TRUST_STORE_ROLES];
-    struct fsm_why why;      // of the last refresh; "" all is well
-    struct fsm_named hinted; // what the controller said last; in memory only
+    struct fsm_why why;                 // of the last refresh; "" all is well
+    struct trust_store_versions hinted; // what the controller said last; in memory only
 };
 
 // Opens below private/, made where absent. *ret_root is the root that counts, the caller's. Where
@@ -78,8 +83,9 @@ bool trust_store_forget(const struct keys_root *before, const struct keys_root *
 // What dates are cut to now.
 struct fsm_trusted_bounds trust_store_bounds(const struct trust_store *store,
                                              const struct keys_root *root) __attribute__((nonnull));
-// The versions that say what the targets are.
-struct fsm_named trust_store_named(const struct trust_store *store, const struct keys_root *root)
+// Those of what is trusted.
+struct trust_store_versions trust_store_versions(const struct trust_store *store,
+                                                 const struct keys_root *root)
     __attribute__((nonnull));
 
 // An empty private/incoming that belongs to uid and gid when they are not (uid_t)-1.

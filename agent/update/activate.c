@@ -157,12 +157,16 @@ static bool stopping(struct agent_update *u) {
     return u->host.breathe(u->host.context, &stopped) < 0;
 }
 
+bool update_activate_swapped(const struct agent_update *u) {
+    struct err unknown = ERR_NONE;
+    uint64_t runs;
+    return agent_store_current(&u->host.state->store, &runs, &unknown) != 0 ||
+           runs == update_engine_record(u)->update.target;
+}
+
 void update_activate_begin(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
-    struct agent_store *store = &u->host.state->store;
     struct err e = ERR_NONE;
-    uint64_t runs;
-    struct err unknown = ERR_NONE;
     assert(r->state == FSM_ACTIVATING && r->update.target != r->committed);
     assert((r->update.local || r->update.looked) && "I11: nothing from the network without a look");
     if (swap(u, r->update.target, &e) == 0) {
@@ -173,7 +177,7 @@ void update_activate_begin(struct agent_update *u) {
         return;
     // Before the swap nothing has changed and the update is refused; a restart may have come after
     // it.
-    bool swapped = agent_store_current(store, &runs, &unknown) != 0 || runs == r->update.target;
+    bool swapped = update_activate_swapped(u);
     // What was sealed has decayed since: not the bundle's fault (I4).
     u->untried = !swapped;
     update_engine_fire(u, swapped ? FSM_UNHEALTHY : FSM_REFUSED, &e);

@@ -99,7 +99,6 @@ void agent_update_looked(struct agent_update *update) {
     // Durable with FSM_GO, before the swap. Until then a restart looks again in any case, so that a
     // write of its own would serve nobody.
     update->looked_ms = chrono_boot_ms(update->host.loop->clock);
-    update->asked = false;
     update->host.state->journal.record.update.looked = true;
     update_wait_begin(update);
 }

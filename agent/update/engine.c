@@ -56,7 +56,7 @@ void update_engine_forget(struct agent_update *u) {
     own_drop_fd(&u->file);
     own_drop_fd(&u->announce);
     u->file = u->announce = -1;
-    u->has_progress = u->untried = u->alone = u->asked = u->unanswered = u->past_cache = false;
+    u->has_progress = u->untried = u->alone = u->unanswered = u->past_cache = false;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
     u->inhibit_until_ms = 0;
@@ -237,6 +237,14 @@ void agent_update_close(struct agent_update *update) {
     free(update);
 }
 
+// A month may lie between the yes to a swap that a power cut kept from being made, and now (I11).
+static void look_again(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (!update_engine_record(u)->update.local)
+        err_set(&why, &err_last_look, "%s", UPDATE_ENGINE_LOOK_TEXT);
+    update_engine_fire(u, FSM_UNSWAPPED, &why);
+}
+
 void agent_update_resume(struct agent_update *update) {
     struct err e = ERR_NONE, unsaid = ERR_NONE;
     const struct fsm_record *r = update_engine_record(update);
@@ -245,23 +253,26 @@ void agent_update_resume(struct agent_update *update) {
         err_set(&unsaid, r->state == FSM_WAITING ? &err_last_look : &err_interrupted,
                 "%s since before the agent restarted", fsm_machine_state_names[r->state]);
     update_engine_fire(update, FSM_RESTARTED, &unsaid);
-    if (!fsm_attempt_interrupted(r))
+    if (!fsm_attempt_interrupted(r)) {
+        if (r->state == FSM_ACTIVATING && !update_activate_swapped(update))
+            look_again(update);
         return;
-    bool swapped =
+    }
+    bool goes_back =
         r->state == FSM_ACTIVATING || r->state == FSM_REBOOTING || r->state == FSM_PROBATION;
     err_set(&e, &err_interrupted, "interrupted by %llu restarts while %s",
             (unsigned long long)r->update.restarts, fsm_machine_state_names[r->state]);
     update->work = 0;
-    update_engine_fire(update, swapped ? FSM_UNHEALTHY : FSM_REFUSED, &e);
+    update_engine_fire(update, goes_back ? FSM_UNHEALTHY : FSM_REFUSED, &e);
 }
 
 int update_engine_keep_manifest(struct agent_update *u, struct slice raw, struct err *e) {
     return fs_replace(u->host.state->private_dir, MANIFEST_FILE, raw.data, raw.len, 0600, e);
 }
 
-// By the id in the journal and not by the root: what was admitted stays admitted. A root that takes
-// the keys away in the meantime must not end an update that ran well; to undo a release is what
-// floors and the controller's word are for.
+// By the id in the journal and not by the root: a root that takes the keys away in the meantime must
+// not end an update that runs; to undo a release is what floors and the controller's word are for.
+// Before the swap the root counts (wait.c).
 int update_engine_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;

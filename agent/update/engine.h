@@ -66,7 +66,6 @@ struct agent_update {
     char inhibit_reason[128];
     bool look_wanted;
     bool asking;     // the repository
-    bool asked;      // it named the bundle since the last look's yes
     bool unanswered; // what is said now is why it could not
 
     // activate, revert
@@ -131,6 +130,9 @@ void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
 // What the repository said before the swap; kind NULL when it names the bundle.
 void update_wait_answered(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// While activating: whether `current` names the update's generation. What cannot be read counts as
+// swapped.
+bool update_activate_swapped(const struct agent_update *u) __attribute__((nonnull));
 void update_activate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_activate_revert(struct agent_update *u) __attribute__((nonnull));
 void update_watch_begin(struct agent_update *u) __attribute__((nonnull));

@@ -43,7 +43,6 @@ static void not_now(struct agent_update *u, const struct err *why) {
 
 void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
     struct agent_update *u = update;
-    struct agent_state *state = u->host.state;
     const struct err *why = &outcome->why;
     bool waits = update_engine_record(u)->state == FSM_WAITING;
     if (outcome->retry_after_s > 0)
@@ -53,8 +52,6 @@ void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
         trust_verdict_clear(&u->verdict);
         u->verdict = *outcome->verdict;
         *outcome->verdict = (struct trust_verdict){.document = NULL};
-        // Durable with the manifest that is admitted by it, or with FSM_GO.
-        state->journal.record.update.named = trust_store_named(&state->trust, state->root);
     }
     if (waits)
         update_wait_answered(u, why);

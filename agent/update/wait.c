@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between sealed and activated: the application's inhibit, the maintenance window, and last of all
-// the look at the controller (I11) and at what the targets say by then (agent/fsm/named.h), in this
-// order, so that a yes is fresh when it is used. What is waited for is always said (I10). An update
-// from a file at hand is the operator's word and waits for nothing.
+// the look at the controller and the question to the repository (I11), in this order, so that a yes
+// is fresh when it is used: days may lie between the download, before which the repository was
+// asked, and the swap. What is waited for is always said (I10). An update from a file at hand is the
+// operator's word and waits for nothing; who may sign bundles now is asked of both.
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "agent/kind.h"
 #include "agent/update/engine.h"
+#include "keys/envelope.h"
 
 static void say(struct agent_update *u, const struct err_kind *kind, const char *text,
                 int64_t again_ms) {
@@ -50,19 +52,6 @@ static bool outside_window(struct agent_update *u) {
     return true;
 }
 
-// What was read of the targets counts as long as nobody knows of others and none of it expired.
-static bool is_named(const struct agent_update *u) {
-    const struct agent_state *state = u->host.state;
-    struct err expired = ERR_NONE;
-    struct fsm_named_facts facts = {
-        .found = update_engine_record(u)->update.named,
-        .trusted = trust_store_named(&state->trust, state->root),
-        .hinted = state->trust.hinted,
-        .asked = u->asked,
-    };
-    return fsm_named_holds(&facts) && agent_trust_check_current(state, &expired) == 0;
-}
-
 // As after a look that failed: it waits, and looks again later.
 static void not_answered(struct agent_update *u, const struct err *why) {
     u->looked_ms = -1;
@@ -70,7 +59,7 @@ static void not_answered(struct agent_update *u, const struct err *why) {
     u->unanswered = true;
 }
 
-// Withdrawn, or not to be published any more by those who did: no fault of the bundle (I4). What
+// Withdrawn, expired, or not to be signed or published any more by those who did: no fault of the bundle (I4). What
 // was staged goes with the update (I8).
 static void no_more(struct agent_update *u, const struct err *why) {
     u->untried = true;
@@ -78,47 +67,36 @@ static void no_more(struct agent_update *u, const struct err *why) {
     u->untried = false;
 }
 
-void update_wait_answered(struct agent_update *u, const struct err *answer) {
-    struct err why = *answer;
-    u->asking = false;
-    bool answered = !why.kind && agent_trust_check_newest(u->host.state, &why) == 0;
-    if (!answered && !err_is(&why, &err_not_in_targets)) {
-        not_answered(u, &why);
-        return;
-    }
-    if (!answered || update_engine_manifest(u, &why) < 0 ||
-        update_trust_admits(u, u->manifest, &why) < 0) {
-        no_more(u, &why);
-        return;
-    }
-    u->asked = true;
-    u->unanswered = false;
-    u->backoff_ms = 0;
-    update_wait_begin(u);
+// What was kept when it was admitted, judged once more by the root and the dates of now, as a device
+// that sees it for the first time would; and by the targets, where they were asked.
+static int check_kept(struct agent_update *u, struct err *e) {
+    OWN(manifest) struct bundle_manifest *manifest = NULL;
+    const struct agent_state *state = u->host.state;
+    if (update_engine_manifest(u, e) < 0 ||
+        bundle_manifest_verify_root(bundle_manifest_raw(u->manifest), state->root, &manifest, e) <
+            0 ||
+        keys_envelope_check_expiry(&bundle_manifest_view(manifest)->header, "the bundle's manifest",
+                                   agent_state_trusted_s(state), e) < 0)
+        return -1;
+    return update_trust_admits(u, manifest, e);
 }
 
-void update_wait_begin(struct agent_update *u) {
-    const struct fsm_record *r = update_engine_record(u);
-    if (r->state != FSM_WAITING || u->asking)
-        return;
-    if (r->update.local) {
+static void go(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (check_kept(u, &why) == 0)
         update_engine_fire(u, FSM_GO, NULL);
-        return;
-    }
-    if (inhibited(u) || outside_window(u))
-        return;
+    else if (why.kind->retry)
+        not_answered(u, &why);
+    else
+        no_more(u, &why);
+}
+
+static bool looked(const struct agent_update *u) {
     int64_t now = chrono_boot_ms(u->host.loop->clock);
-    if (u->looked_ms >= 0 && now - u->looked_ms <= UPDATE_ENGINE_LOOK_MS) {
-        u->look_wanted = false;
-        if (is_named(u)) {
-            update_engine_fire(u, FSM_GO, NULL);
-            return;
-        }
-        u->asking = true;
-        u->asked = false;
-        update_trust_ask(u);
-        return;
-    }
+    return u->looked_ms >= 0 && now - u->looked_ms <= UPDATE_ENGINE_LOOK_MS;
+}
+
+static void want_look(struct agent_update *u) {
     // What the repository could not say stays the reason until it can.
     if (u->unanswered)
         agent_loop_arm(u->host.loop, &u->look_again, UPDATE_ENGINE_RECHECK_MS);
@@ -128,4 +106,45 @@ void update_wait_begin(struct agent_update *u) {
         u->look_wanted = true;
         u->host.checkin_soon(u->host.context);
     }
+}
+
+// A yes is used at once: what it has to wait behind by now asks again.
+void update_wait_answered(struct agent_update *u, const struct err *answer) {
+    struct err why = *answer;
+    u->asking = false;
+    bool answered = !why.kind && agent_trust_check_newest(u->host.state, &why) == 0;
+    if (err_is(&why, &err_not_in_targets)) {
+        no_more(u, &why);
+        return;
+    }
+    if (!answered) {
+        not_answered(u, &why);
+        return;
+    }
+    u->unanswered = false;
+    if (inhibited(u) || outside_window(u))
+        return;
+    if (looked(u))
+        go(u);
+    else
+        want_look(u);
+}
+
+void update_wait_begin(struct agent_update *u) {
+    const struct fsm_record *r = update_engine_record(u);
+    if (r->state != FSM_WAITING || u->asking)
+        return;
+    if (r->update.local) {
+        go(u);
+        return;
+    }
+    if (inhibited(u) || outside_window(u))
+        return;
+    if (!looked(u)) {
+        want_look(u);
+        return;
+    }
+    u->look_wanted = false;
+    u->asking = true;
+    update_trust_ask(u);
 }

@@ -145,12 +145,29 @@ int net_client_open(const struct net_client_options *options, struct net_client 
 
 struct sink {
     struct buf body;
+    CURL *head; // of which the ceiling's bytes are wanted, and no more; or NULL
+    bool whole; // they are there
     bool too_long;
 };
+
+// Servers and proxies may ignore Range: a 200 is the file from its first byte on, and is read until
+// the head is there.
+static bool ends_head(const struct sink *sink, size_t len) {
+    long status = 0;
+    if (!sink->head || len < sink->body.ceiling - sink->body.len)
+        return false;
+    curl_easy_getinfo(sink->head, CURLINFO_RESPONSE_CODE, &status);
+    return status == 200;
+}
 
 static size_t on_body(char *data, size_t size, size_t count, void *user) {
     struct sink *sink = user;
     struct err ignored = ERR_NONE;
+    if (ends_head(sink, size * count)) {
+        size_t wanted = sink->body.ceiling - sink->body.len;
+        sink->whole = buf_add(&sink->body, data, wanted, &ignored) == 0;
+        return CURL_WRITEFUNC_ERROR; // with nothing to say about the rest
+    }
     if (buf_add(&sink->body, data, size * count, &ignored) < 0) {
         sink->too_long = true;
         return CURL_WRITEFUNC_ERROR;
@@ -301,7 +318,7 @@ static int set_body(struct net_client *client, const struct request *request, ch
 // One try. *ret_refused: nobody listened, so nothing was asked.
 static int perform(struct net_client *client, const char *url, const struct request *request,
                    json_t **ret, bool *ret_refused, struct err *e) {
-    struct sink sink = {.too_long = false};
+    struct sink sink = {.head = request->range ? client->handle : NULL};
     OWN(list) struct curl_slist *headers = NULL;
     OWN(mem) char *text = NULL;
     *ret_refused = false;
@@ -326,7 +343,7 @@ static int perform(struct net_client *client, const char *url, const struct requ
                     sink.body.ceiling);
     else if (request->supply && request->supply->e.kind)
         r = err_set(e, request->supply->e.kind, "%s", request->supply->e.text);
-    else if (code != CURLE_OK)
+    else if (code != CURLE_OK && !sink.whole)
         r = net_failure_transfer(code, client->detail, client->base, e);
     else
         r = request->file ? read_file(client, request, &sink, e)

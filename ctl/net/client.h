@@ -64,6 +64,7 @@ enum { NET_CLIENT_ABSENT = 2 };
 int net_client_fetch(struct net_client *client, const char *path, struct buf *ret, struct err *e)
     __attribute__((nonnull));
 // The same of a file that may be long: its first bytes alone, as many as the ceiling of *ret takes.
+// Whoever ignores that and sends the whole file is cut off behind them.
 int net_client_fetch_head(struct net_client *client, const char *path, struct buf *ret,
                           struct err *e) __attribute__((nonnull));
 

@@ -88,6 +88,10 @@ static int open_keyset(const struct serve_server *server, const struct keys_root
     return 0;
 }
 
+static bool is_same(struct slice a, struct slice b) {
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
 static void swap(struct sign_signer **a, struct sign_signer **b) {
     struct sign_signer *kept = *a;
     *a = *b;
@@ -118,8 +122,7 @@ static int put_root(struct serve_call *call, struct slice raw, int64_t now_s, st
     struct serve_repository *r = server->repository;
     OWN(root) struct keys_root *next = NULL;
     __attribute__((cleanup(drop_keyset))) struct keyset set = {.snapshot = NULL};
-    const struct slice now = repo_folder_root_raw(r->folder);
-    bool same = raw.len == now.len && memcmp(raw.data, now.data, now.len) == 0;
+    bool same = is_same(raw, repo_folder_root_raw(r->folder));
     if (r->n_directors == SERVE_REPOSITORY_ROOTS_MAX || r->n_retired == SERVE_REPOSITORY_ROOTS_MAX)
         return err_set(e, &err_limit, "%d roots since the start: start the controller again",
                        SERVE_REPOSITORY_ROOTS_MAX);
@@ -135,9 +138,8 @@ static int put_root(struct serve_call *call, struct slice raw, int64_t now_s, st
     int done = repo_folder_accept(r->folder, "root", raw, &online, e);
     // A root that came into force while its timestamp could not be written: its keys are those that
     // sign, and the same root again brings the timestamp.
-    const struct slice in_force = repo_folder_root_raw(r->folder);
     struct err ignored = ERR_NONE;
-    if (done < 0 && in_force.len == raw.len && memcmp(in_force.data, raw.data, raw.len) == 0)
+    if (done < 0 && is_same(raw, repo_folder_root_raw(r->folder)))
         (void)take_root(server, &set, &ignored);
     if (done < 0)
         return -1;
@@ -156,20 +158,48 @@ static int put(struct serve_call *call, const char *role, struct err *e) {
     return repo_folder_accept(r->folder, role, raw, &online, e);
 }
 
+static bool is_in_force(const struct serve_call *call, const char *role) {
+    const struct repo_folder *folder = call->server->repository->folder;
+    const struct slice raw = buf_slice(&call->body);
+    struct err ignored = ERR_NONE;
+    OWN(buf) struct buf there;
+    buf_init(&there, REPO_TARGETS_MAX_BYTES);
+    if (strcmp(role, "root") == 0)
+        return is_same(raw, repo_folder_root_raw(folder));
+    return repo_folder_read(folder, role, &there, &ignored) == 0 && is_same(raw, buf_slice(&there));
+}
+
+static int note(struct store_db *db, const struct serve_call *call, const char *role,
+                struct err *e) {
+    const struct repo_folder_state *state =
+        repo_folder_find(call->server->repository->folder, role);
+    OWN(json) json_t *data = json_pack("{s:I}", "version", (json_int_t)state->header.version);
+    return serve_admin_audit(db, call, "repository.put", role, data, e);
+}
+
+// A file may have come into force, and the call failed behind that, as on a full disk. Then it has
+// its row like any other: the call answers with its failure, and what it wrote to the store holds.
+static int end_failed(struct store_db *db, struct serve_call *call, const char *role,
+                      bool was_in_force, struct err *e) {
+    struct err ignored = ERR_NONE;
+    (void)err_prefix(e, "taking in %.80s", role);
+    if (was_in_force || !is_in_force(call, role) || note(db, call, role, &ignored) < 0)
+        return -1;
+    serve_call_fail(call, e);
+    err_clear(e);
+    return 0;
+}
+
 int serve_repository_put(struct store_db *db, struct serve_call *call, struct err *e) {
     const char *role = call->args[0];
     if (strcmp(role, "root") == 0 && call->who.role != STORE_ROLE_ADMIN)
         return err_set(e, &err_permission, "a new root needs a token of the role admin");
+    bool was_in_force = is_in_force(call, role);
     int done = put(call, role, e);
     if (done < 0)
-        return err_prefix(e, "taking in %.80s", role);
-    // A row for the same again as well: what came into force by a call that failed after that, as on
-    // a full disk, has none.
-    const struct repo_folder_state *state =
-        repo_folder_find(call->server->repository->folder, role);
-    OWN(json)
-    json_t *data = json_pack("{s:I}", "version", (json_int_t)state->header.version);
-    if (serve_admin_audit(db, call, "repository.put", role, data, e) < 0)
+        return end_failed(db, call, role, was_in_force, e);
+    // A row for the same again as well: the store may have been what failed the time before.
+    if (note(db, call, role, e) < 0)
         return -1;
     return show(call, done == REPO_FOLDER_SAME ? 200 : 201, e);
 }

@@ -123,7 +123,17 @@ static int unseal(const struct content *content, const struct keys_secret *passp
 
 // ── Writing ──────────────────────────────────────────────────────────────────────────────────────
 
-// Puts a whole new file in place, or none, durably.
+// Removes what stands at the path if it is that open file, and not somebody else's.
+static void remove_own(int dir, const char *path, int fd) {
+    struct err ignored = ERR_NONE;
+    struct stat own, there;
+    if (fstat(fd, &own) == 0 && fs_stat(dir, path, &there, &ignored) == 0 &&
+        own.st_dev == there.st_dev && own.st_ino == there.st_ino)
+        (void)fs_remove(dir, path, &ignored);
+}
+
+// Puts a whole new file in place, or none, durably. It may have come into place and only its
+// durability, or the acknowledgement, failed.
 static int write_new(int dir, const char *path, const void *data, size_t len, mode_t mode,
                      struct err *e) {
     char temporary[PATH_BYTES + 8];
@@ -133,8 +143,8 @@ static int write_new(int dir, const char *path, const void *data, size_t len, mo
         return -1;
     if (fs_write(fd, data, len, e) < 0 || fs_sync(fd, e) < 0 ||
         fs_rename_new(dir, temporary, path, e) < 0 || fs_sync(dir, e) < 0) {
-        struct err ignored = ERR_NONE;
-        (void)fs_remove(dir, temporary, &ignored);
+        remove_own(dir, path, fd);
+        remove_own(dir, temporary, fd);
         return err_prefix(e, "writing %s", path);
     }
     return 0;
@@ -241,18 +251,14 @@ static int write_pair(int dir, const struct content *content, const struct keys_
     if (refuse_existing(dir, key, e) < 0 || refuse_existing(dir, pub, e) < 0)
         return -1;
     if ((content->info.sealed ? write_sealed(dir, key, content, e)
-                              : write_unsealed(dir, key, content, seed, e)) == 0 &&
-        sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) == 0)
+                              : write_unsealed(dir, key, content, seed, e)) < 0)
+        return -1;
+    if (sign_keyfile_write_pub(dir, content->info.name, &content->info.pub, e) == 0)
         return 0;
-    // Nobody has used it, and the next attempt shall not find half a pair. A file may have come
-    // into place and only its durability failed. What somebody else made meanwhile stays. The
-    // public half goes first: a .key alone is whole.
-    if (!err_is(e, &err_exists)) {
-        struct err ignored = ERR_NONE;
-        (void)fs_remove(dir, pub, &ignored);
-        err_clear(&ignored);
-        (void)fs_remove(dir, key, &ignored);
-    }
+    // Nobody has used it, and the next attempt shall not find half a pair. Only what was made here
+    // goes: another process may be making a key of the same name.
+    struct err ignored = ERR_NONE;
+    (void)fs_remove(dir, key, &ignored);
     return -1;
 }
 

@@ -124,6 +124,21 @@ def what_its_publishers_may_not_publish_any_more_is_never_activated():
         never_activated(world, device, "1.0", second)
 
 
+def what_a_lost_key_signed_is_never_activated():
+    with published("1.0", "1.1") as (repo, world, first, second):
+        device = staged(world, "d1", first, second)
+        with world.lock:
+            repo.rotate("bundle")  # and the targets name both still
+            repo.publish()
+        delayed(device, 0)
+        refuses(world, device, "below_threshold")
+        never_activated(world, device, "1.0", second, "below_threshold")
+        # As a device that sees it for the first time.
+        fresh = started(world, "fresh")
+        world.order(fresh, second)
+        refuses(world, fresh, "below_threshold")
+
+
 def what_falls_below_a_floor_while_it_waits_is_never_activated():
     with published("1.0", "1.1") as (repo, world, first, second):
         device = staged(world, "d1", first, second)
@@ -470,7 +485,7 @@ def floors_of_the_targets_are_kept():
 
 def main():
     scenarios = [a_bundle_is_installed_only_when_the_targets_name_it, what_was_withdrawn_is_not_installed,
-                 what_is_withdrawn_while_it_waits_is_never_activated, what_its_publishers_may_not_publish_any_more_is_never_activated,
+                 what_is_withdrawn_while_it_waits_is_never_activated, what_a_lost_key_signed_is_never_activated, what_its_publishers_may_not_publish_any_more_is_never_activated,
                  what_falls_below_a_floor_while_it_waits_is_never_activated, a_repository_that_cannot_say_before_the_swap_is_waited_for,
                  a_controller_that_acknowledges_what_never_was_is_not_asked_in_haste,
                  expiry_stops_new_installs_and_nothing_else, delegated_keys_sign_what_they_may, after_every_hostile_answer_the_next_honest_one_works,

@@ -55,6 +55,7 @@ struct device {
     const json_t *may_component; // as the targets limit it; NULL any
     bool may_not_execute, other_length;
     unsigned asked;
+    bool holds_back; // the answer is given by device_answer alone
     char asked_path[BUNDLE_TARGET_PATH_BYTES];
 };
 
@@ -63,19 +64,15 @@ static inline void device_trusts(struct device *d, uint64_t snapshot, uint64_t h
     for (size_t i = 0; i < TRUST_STORE_ROLES; i++)
         d->state.trust.files[i] =
             (struct trust_store_file){.version = snapshot, .expires_s = FORGE_EXPIRES_S};
-    d->state.trust.hinted = trust_store_named(&d->state.trust, d->state.root);
+    d->state.trust.hinted = trust_store_versions(&d->state.trust, d->state.root);
     d->state.trust.hinted.snapshot = hinted;
 }
 
-// Stands in for agent/trust.h.
-static inline void device_repository(void *context, const char *path) {
-    struct device *d = context;
+static inline void device_answer(struct device *d) {
     struct keys_envelope_candidate envelope;
     struct trust_verdict verdict = {.document = NULL};
     struct agent_trust_outcome outcome = {.why = d->says, .verdict = &verdict};
     struct err e = ERR_NONE;
-    d->asked++;
-    (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", path);
     cr_assert_eq(keys_envelope_split(buf_slice(&d->manifest), "it", &envelope, &e), 0);
     verdict.found = d->says.kind == NULL;
     verdict.target = (struct trust_verdict_target){.id = d->bundle,
@@ -84,6 +81,15 @@ static inline void device_repository(void *context, const char *path) {
                                                    .components = d->may_component,
                                                    .executable = !d->may_not_execute};
     update_trust_answered(d->update, &outcome);
+}
+
+// Stands in for agent/trust.h.
+static inline void device_repository(void *context, const char *path) {
+    struct device *d = context;
+    d->asked++;
+    (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", path);
+    if (!d->holds_back)
+        device_answer(d);
 }
 
 static inline void device_text(struct keys_digest *digest, const char *release, struct buf *tree) {
@@ -178,7 +184,6 @@ static inline void device_fetch(void *context) {
         return;
     d->state.journal.record.update.probation_s = 60;
     d->state.journal.record.update.tries++;
-    d->state.journal.record.update.named = trust_store_named(&d->state.trust, d->state.root);
     if (d->breaks_left > 0) {
         d->breaks_left--;
         if (d->after_manifest) {

@@ -123,7 +123,6 @@ static struct agent_journal full_journal(void) {
                                     .release = "1.0~rc1",
                                     .url = "/b",
                                     .size = 1ULL << 40,
-                                    .named = {.root = 2, .snapshot = 1790000001},
                                     .looked = true,
                                     .tries = 3,
                                     .restarts = 1,
@@ -180,6 +179,18 @@ Test(journal, one_from_an_older_agent_with_fewer_members_is_read) {
     cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "%s", e.text);
     cr_expect_eq(in.record.committed, 2);
     cr_expect_eq(in.report_next, 1);
+}
+
+Test(journal, members_that_this_agent_does_not_know_are_passed_over) {
+    OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+    struct err e = ERR_NONE;
+    struct agent_journal in;
+    const char *other = "{\"committed\":1,\"format\":1,\"next\":3,\"state\":\"waiting\",\"update\":"
+                        "{\"named_root\":2,\"named_snapshot\":1790000001,\"target\":2}}";
+    cr_assert_eq(agent_pair_write(dir.fd, "journal", 1, text(other), &e), 0);
+    cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "%s", e.text);
+    cr_expect_eq(in.record.state, FSM_WAITING);
+    cr_expect_eq(in.record.update.target, 2);
 }
 
 Test(journal, one_that_contradicts_itself_is_refused) {

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between the last look's yes and the swap: whether the targets still name what is about to be
-// activated (agent/update/wait.c, agent/fsm/named.h).
+// activated, and the root still has the keys that signed it (agent/update/wait.c).
 #include "keys/kind.h"
-#include "tests/unit/agent/device.h"
+#include "tests/unit/agent/roots.h"
 
-// A device that runs 1.0 and waits with 1.1, found at snapshot 7.
-static void wait_with_update(struct device *d, json_t *settings) {
+// A device that runs 1.0 and waits with 1.1, while snapshot 7 is what is trusted.
+static void wait_with(struct device *d, json_t *settings, json_t *more) {
     device_start(d, settings);
     device_install(d, "1.0", NULL);
-    device_release(d, "1.1", NULL);
+    device_release(d, "1.1", more);
     device_offer_until(d, false, FSM_WAITING);
     d->asked = 0;
+}
+
+static void wait_with_update(struct device *d, json_t *settings) {
+    wait_with(d, settings, NULL);
 }
 
 static void refuse_with(struct device *d, const struct err_kind *kind, const char *text) {
@@ -25,14 +29,14 @@ static void check_runs(struct device *d, const char *release) {
 }
 
 // I8, I10: back where it was, and it says why; I4: nothing is held against the bundle.
-static void check_given_up(struct device *d, const char *text) {
+static void check_given_up_for(struct device *d, const char *code, const char *text) {
     struct err e = ERR_NONE;
     bool left = true;
     const struct fsm_record *r = &d->state.journal.record;
     check_runs(d, "1.0");
     cr_expect_eq(r->state, FSM_IDLE);
     cr_expect_eq(d->update->ended_event, BUNDLE_EVENT_REFUSED);
-    cr_expect_str_eq(d->state.journal.report.code, "not_in_targets");
+    cr_expect_str_eq(d->state.journal.report.code, code);
     cr_expect(strstr(r->why.text, text), "%s", r->why.text);
     cr_assert_eq(agent_store_has_partial(&d->state.store, &left, &e), 0, "%s", e.text);
     cr_expect_not(left);
@@ -41,18 +45,23 @@ static void check_given_up(struct device *d, const char *text) {
     cr_expect_eq(device_offer(d, false, &e), 0, "I4: the same attempt: %s", e.text);
 }
 
-Test(named, nothing_is_asked_when_the_snapshot_is_the_one_that_named_it) {
-    struct device d;
-    wait_with_update(&d, NULL);
-    agent_update_looked(d.update);
-    device_drive(&d);
-    check_runs(&d, "1.1");
-    cr_expect_eq(d.asked, 0);
-    device_drop(&d);
+static void check_given_up(struct device *d, const char *text) {
+    check_given_up_for(d, "not_in_targets", text);
 }
 
-Test(named, another_snapshot_is_asked_and_remembered) {
-    static const uint64_t versions[][2] = {{8, 8}, {7, 6}, {7, 0}, {8, 0}, {8, 6}};
+// People published a root that gives the role bundle to another key.
+static void rotate(struct device *d) {
+    struct err e = ERR_NONE;
+    struct keys_root *root = NULL;
+    OWN(buf) struct buf raw;
+    roots_make(2, KEYS_ROOT_ROLE_BUNDLE, &raw);
+    cr_assert_eq(keys_root_open(buf_slice(&raw), &root, &e), 0, "%s", e.text);
+    keys_root_free(d->state.root);
+    d->state.root = root;
+}
+
+Test(named, it_is_asked_once_whatever_the_controller_says_of_the_repository) {
+    static const uint64_t versions[][2] = {{7, 7}, {8, 8}, {7, 6}, {7, 0}, {8, 0}, {8, 6}};
     for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
         struct device d;
         char path[BUNDLE_TARGET_PATH_BYTES], hex[KEYS_DIGEST_HEX];
@@ -64,46 +73,180 @@ Test(named, another_snapshot_is_asked_and_remembered) {
         cr_expect_eq(d.asked, 1, "case %zu: %u", i, d.asked);
         (void)snprintf(path, sizeof path, "thing/1.1/%s.json", keys_digest_hex(&d.bundle, hex));
         cr_expect_str_eq(d.asked_path, path);
-        cr_expect_eq(d.state.journal.record.last.named.snapshot, versions[i][0]);
         device_drop(&d);
     }
 }
 
 Test(named, what_was_withdrawn_while_it_waited_is_given_up_and_not_held_against_it) {
+    // Said to be what was trusted at the download all the same, or to be new.
+    for (uint64_t snapshot = 7; snapshot <= 8; snapshot++) {
+        struct device d;
+        wait_with_update(&d, NULL);
+        device_trusts(&d, snapshot, snapshot);
+        refuse_with(&d, &err_not_in_targets, "withdrawn");
+        agent_update_looked(d.update);
+        device_drive(&d);
+        check_given_up(&d, "withdrawn");
+        // Published again: that attempt goes its way.
+        err_clear(&d.says);
+        cr_assert(device_reach(&d, FSM_WAITING));
+        agent_update_looked(d.update);
+        device_drive(&d);
+        check_runs(&d, "1.1");
+        device_drop(&d);
+    }
+}
+
+Test(named, a_restart_while_it_waits_does_not_make_it_forget_to_ask) {
     struct device d;
+    struct err e = ERR_NONE;
     wait_with_update(&d, NULL);
-    device_trusts(&d, 8, 8);
+    agent_update_inhibit(d.update, 100, "recording");
+    agent_update_looked(d.update); // the yes comes while it is delayed
+    cr_assert_eq(agent_state_save(&d.state, &e), 0, "%s", e.text);
+    device_restart(&d);
     refuse_with(&d, &err_not_in_targets, "withdrawn");
+    device_drive(&d);
+    cr_expect_eq(d.state.journal.record.state, FSM_WAITING);
+    cr_expect_eq(d.asked, 0);
     agent_update_looked(d.update);
     device_drive(&d);
     check_given_up(&d, "withdrawn");
-    // Published again: that attempt goes its way.
-    err_clear(&d.says);
-    cr_assert(device_reach(&d, FSM_WAITING));
+    device_drop(&d);
+}
+
+// I11: the yes counts for the start of the agent that heard it.
+Test(named, i11_a_power_cut_between_the_yes_and_the_swap_makes_it_look_and_ask_again) {
+    for (int withdrawn = 0; withdrawn < 2; withdrawn++) {
+        struct device d;
+        wait_with_update(&d, NULL);
+        const struct fsm_record *r = &d.state.journal.record;
+        agent_update_looked(d.update);
+        cr_assert_eq(r->state, FSM_ACTIVATING);
+        check_runs(&d, "1.0");
+        device_restart(&d);
+        cr_expect_eq(r->state, FSM_WAITING);
+        cr_expect_str_eq(r->why.code, "last_look");
+        device_drive(&d);
+        check_runs(&d, "1.0");
+        cr_expect_eq(r->state, FSM_WAITING);
+        cr_expect(agent_update_wants_look(d.update));
+        if (withdrawn)
+            refuse_with(&d, &err_not_in_targets, "withdrawn");
+        agent_update_looked(d.update);
+        device_drive(&d);
+        cr_expect_eq(d.asked, 2);
+        if (withdrawn)
+            check_given_up(&d, "withdrawn");
+        else
+            check_runs(&d, "1.1");
+        device_drop(&d);
+    }
+}
+
+Test(named, after_the_swap_a_restart_goes_on_and_asks_nobody) {
+    struct device d;
+    struct err e = ERR_NONE;
+    wait_with_update(&d, NULL);
+    const struct fsm_record *r = &d.state.journal.record;
+    agent_update_looked(d.update);
+    cr_assert_eq(r->state, FSM_ACTIVATING);
+    cr_assert_eq(agent_store_point(&d.state.store, r->update.target, &e), 0, "%s", e.text);
+    device_restart(&d);
+    rotate(&d);
+    refuse_with(&d, &err_not_in_targets, "withdrawn");
+    device_drive(&d);
+    check_runs(&d, "1.1");
+    cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_COMMITTED);
+    cr_expect_eq(d.asked, 1);
+    device_drop(&d);
+}
+
+Test(named, i3_restarts_before_the_swap_count_although_it_waits_between_them) {
+    struct device d;
+    wait_with_update(&d, NULL);
+    const struct fsm_record *r = &d.state.journal.record;
+    for (uint64_t i = 1; i <= r->update.restarts_max + 1; i++) {
+        cr_assert_eq(r->state, FSM_WAITING);
+        agent_update_looked(d.update);
+        cr_assert_eq(r->state, FSM_ACTIVATING);
+        device_restart(&d);
+        cr_assert_eq(r->update.restarts, i);
+    }
+    device_drive(&d);
+    check_runs(&d, "1.0");
+    cr_expect_eq(r->state, FSM_IDLE);
+    cr_expect_str_eq(r->why.code, "interrupted");
+    device_drop(&d);
+}
+
+Test(named, what_the_root_took_the_key_away_from_is_given_up_wherever_it_came_from) {
+    struct device d;
+    struct err e = ERR_NONE;
+    wait_with_update(&d, NULL);
+    rotate(&d);
+    agent_update_looked(d.update);
+    device_drive(&d);
+    check_given_up_for(&d, "below_threshold", "manifest");
+    device_drop(&d);
+
+    device_start(&d, NULL);
+    device_install(&d, "1.0", NULL);
+    device_release(&d, "1.1", NULL);
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    rotate(&d);
+    device_drive(&d);
+    check_given_up_for(&d, "below_threshold", "manifest");
+    device_drop(&d);
+}
+
+Test(named, a_rotation_or_a_withdrawal_ends_nothing_that_runs) {
+    struct device d;
+    wait_with_update(&d, NULL);
+    agent_update_looked(d.update);
+    cr_assert(device_reach(&d, FSM_PROBATION));
+    rotate(&d);
+    refuse_with(&d, &err_not_in_targets, "withdrawn");
+    device_drive(&d);
+    check_runs(&d, "1.1");
+    cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_COMMITTED);
+    device_obey(&d, FSM_ASK_REVERT);
+    device_drive(&d);
+    check_runs(&d, "1.0");
+    cr_expect_eq(d.update->ended_event, BUNDLE_EVENT_REVERTED);
+    device_drop(&d);
+}
+
+Test(named, what_expired_while_it_waited_is_given_up) {
+    struct device d;
+    wait_with(&d, NULL, json_pack("{ss}", "expires", "2026-02-01T00:00:00Z"));
+    cr_assert(agent_state_learn_time(&d.state, FSM_TRUSTED_ONLINE, 3900000000));
+    agent_update_looked(d.update);
+    device_drive(&d);
+    check_given_up_for(&d, "expired", "manifest");
+    device_drop(&d);
+}
+
+Test(named, a_manifest_that_cannot_be_read_just_now_is_read_again_later) {
+    struct device d;
+    struct err e = ERR_NONE;
+    wait_with_update(&d, json_pack("{si}", "backoff_max_s", 60));
+    device_restart(&d);
+    const struct fsm_record *r = &d.state.journal.record;
+    cr_assert_eq(fs_remove(d.state.private_dir, "manifest", &e), 0, "%s", e.text);
+    cr_assert_eq(fs_make_dir(d.state.private_dir, "manifest", 0700, &e), 0, "%s", e.text);
+    agent_update_looked(d.update);
+    cr_expect_eq(d.asked, 1);
+    device_drive(&d);
+    cr_expect_eq(r->state, FSM_WAITING);
+    cr_expect_str_eq(r->why.code, "io", "I10: %s", r->why.text);
+    cr_expect(agent_update_wants_look(d.update));
+    cr_assert_eq(fs_remove_tree(d.state.private_dir, "manifest", &e), 0, "%s", e.text);
+    cr_assert_eq(update_engine_keep_manifest(d.update, buf_slice(&d.manifest), &e), 0);
     agent_update_looked(d.update);
     device_drive(&d);
     check_runs(&d, "1.1");
     device_drop(&d);
-}
-
-Test(named, a_restart_while_it_waits_does_not_make_it_forget_to_ask) {
-    for (int known = 0; known < 2; known++) {
-        struct device d;
-        wait_with_update(&d, NULL);
-        if (!known) // the journal of an agent that knew no such member
-            d.state.journal.record.update.named = (struct fsm_named){.root = 0};
-        struct err e = ERR_NONE;
-        cr_assert_eq(agent_state_save(&d.state, &e), 0, "%s", e.text);
-        device_restart(&d);
-        device_trusts(&d, known ? 8 : 7, known ? 8 : 7);
-        refuse_with(&d, &err_not_in_targets, "withdrawn");
-        device_drive(&d);
-        cr_expect_eq(d.state.journal.record.state, FSM_WAITING);
-        agent_update_looked(d.update);
-        device_drive(&d);
-        check_given_up(&d, "withdrawn");
-        device_drop(&d);
-    }
 }
 
 Test(named, i11_a_repository_that_cannot_say_is_waited_for_and_the_look_is_made_anew) {
@@ -158,31 +301,36 @@ Test(named, a_copy_older_than_the_controller_knows_is_waited_for_even_when_it_na
     device_drop(&d);
 }
 
-Test(named, expired_metadata_is_asked_for_anew_before_a_swap) {
+Test(named, what_delays_it_while_it_asks_makes_it_ask_again) {
     struct device d;
     wait_with_update(&d, NULL);
-    d.state.trust.files[TRUST_STORE_TIMESTAMP].expires_s = FORGE_ISSUED_S;
-    refuse_with(&d, &err_stale_repository, "expired");
+    const struct fsm_record *r = &d.state.journal.record;
+    d.holds_back = true;
     agent_update_looked(d.update);
-    device_drive(&d);
-    cr_expect_eq(d.asked, 1);
-    cr_expect_eq(d.state.journal.record.state, FSM_WAITING);
-    device_drop(&d);
-}
-
-Test(named, an_inhibit_during_the_question_delays_and_a_later_hint_asks_again) {
-    struct device d;
-    wait_with_update(&d, NULL);
-    device_trusts(&d, 8, 8);
     agent_update_inhibit(d.update, 100, "recording");
-    agent_update_looked(d.update); // the yes comes while it is delayed
-    cr_expect_eq(d.asked, 0);
-    device_trusts(&d, 9, 9);
+    device_answer(&d);
+    cr_expect_eq(r->state, FSM_WAITING);
+    cr_expect_str_eq(r->why.code, "inhibited");
+    d.holds_back = false;
     refuse_with(&d, &err_not_in_targets, "withdrawn");
     agent_update_inhibit(d.update, 0, "");
     device_drive(&d);
-    cr_expect_eq(d.asked, 1);
+    cr_expect_eq(d.asked, 2);
     check_given_up(&d, "withdrawn");
+    device_drop(&d);
+}
+
+Test(named, i11_an_answer_that_took_longer_than_the_look_holds_is_not_enough) {
+    struct device d;
+    wait_with_update(&d, NULL);
+    const struct fsm_record *r = &d.state.journal.record;
+    d.holds_back = true;
+    agent_update_looked(d.update);
+    fake_clock_advance(&d.clock, UPDATE_ENGINE_LOOK_MS + 1);
+    device_answer(&d);
+    cr_expect_eq(r->state, FSM_WAITING);
+    cr_expect_str_eq(r->why.code, "last_look");
+    cr_expect(agent_update_wants_look(d.update));
     device_drop(&d);
 }
 

@@ -60,6 +60,7 @@ static const char *const expected[FSM_EVENTS_COUNT] = {
     [FSM_REVERTED] = ".........I.",    [FSM_STUCK] = ".........L.",
     [FSM_ASK_COMMIT] = "!!!!!!!M!!M",  [FSM_ASK_REVERT] = "R!!!!!!R!!R",
     [FSM_ASK_CANCEL] = "!IIII!!!!!!",  [FSM_UNSEALED] = "...F.......",
+    [FSM_UNSWAPPED] = ".....W.....",
     [FSM_UNMOVED] = "...........", // from a committed generation only: see below
 };
 
@@ -93,6 +94,7 @@ static struct fsm_input honest(enum fsm_event event, const struct fsm_update *of
     struct fsm_input in = {.event = event, .offer = offer};
     switch (event) {
     case FSM_GATED:
+    case FSM_UNSWAPPED:
     case FSM_HICCUP:
     case FSM_REFUSED:
     case FSM_UNHEALTHY:
@@ -397,6 +399,33 @@ Test(fsm_machine, i3_restarts_count_from_the_swap_on) {
     }
     cr_assert_eq(fsm_machine_step(&r, &restart, &out), 0);
     cr_expect(fsm_attempt_interrupted(&r));
+}
+
+// Restarts of the staging are still counted where an older agent left its journal.
+Test(fsm_machine, i3_restarts_of_the_staging_never_count_after_the_swap) {
+    struct fsm_record r = record_in(FSM_WAITING);
+    struct fsm_outcome out;
+    struct fsm_input go = {.event = FSM_GO}, healthy = {.event = FSM_HEALTHY},
+                     activated = {.event = FSM_ACTIVATED};
+    r.update.restarts = r.update.restarts_max + 1;
+    cr_assert_eq(fsm_machine_step(&r, &go, &out), 0);
+    cr_expect_eq(r.update.restarts, 0);
+    cr_assert_eq(fsm_machine_step(&r, &activated, &out), 0);
+    cr_assert_eq(fsm_machine_step(&r, &healthy, &out), 0);
+}
+
+Test(fsm_machine, i11_what_did_not_come_to_the_swap_waits_for_another_yes) {
+    struct fsm_record r = record_in(FSM_ACTIVATING);
+    struct fsm_outcome out;
+    struct fsm_input unswapped = {.event = FSM_UNSWAPPED, .why = WHY}, go = {.event = FSM_GO};
+    r.update.looked = true;
+    r.update.restarts = 2;
+    cr_assert_eq(fsm_machine_step(&r, &unswapped, &out), 0);
+    cr_expect_eq(r.state, FSM_WAITING);
+    cr_expect_not(r.update.looked);
+    cr_expect_eq(out.work, FSM_DO_STOP | FSM_DO_WAIT);
+    cr_assert_eq(fsm_machine_step(&r, &go, &out), 0);
+    cr_expect_eq(r.update.restarts, 2, "I3");
 }
 
 Test(fsm_machine, a_number_of_a_generation_is_never_given_out_twice) {

@@ -287,13 +287,21 @@ Test(client, a_file_of_exactly_the_ceiling_is_taken_and_one_byte_more_is_not) {
 
 Test(client, of_a_long_file_the_head_is_asked_for) {
     static const struct {
-        const char *answer;
+        const char *answer, *head;
         int result;
     } cases[] = {
-        {"HTTP/1.1 206 x\r\nContent-Range: bytes 0-3/9\r\nConnection: close\r\n\r\n1234", 0},
-        {OK_HEAD "\r\n12", 0}, // it is that short
-        {"HTTP/1.1 206 x\r\nConnection: close\r\n\r\n12345", -1},
-        {"HTTP/1.1 404 x\r\nConnection: close\r\n\r\n", NET_CLIENT_ABSENT}};
+        {"HTTP/1.1 206 x\r\nContent-Range: bytes 0-3/9\r\nConnection: close\r\n\r\n1234", "1234",
+         0},
+        {OK_HEAD "\r\n12", "12", 0}, // it is that short
+        // The whole file all the same. What is behind the head is not waited for: it never comes.
+        {OK_HEAD "\r\n123456789", "1234", 0},
+        {OK_HEAD "Content-Length: 900000\r\n\r\n12345", "1234", 0},
+        {OK_HEAD "Content-Length: 900000\r\n\r\n1234", "1234", 0},
+        {OK_HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\n123\r\n3\r\n456\r\n", "1234", 0},
+        {OK_HEAD "Content-Length: 900000\r\n\r\n123", "", -1},
+        {"HTTP/1.1 206 x\r\nConnection: close\r\n\r\n12345", "", -1},
+        {"HTTP/1.1 500 x\r\nConnection: close\r\n\r\n12345", "", -1},
+        {"HTTP/1.1 404 x\r\nConnection: close\r\n\r\n", "", NET_CLIENT_ABSENT}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         static struct server s;
         struct err e = ERR_NONE;
@@ -304,6 +312,7 @@ Test(client, of_a_long_file_the_head_is_asked_for) {
         cr_expect_eq(net_client_fetch_head(client, "/bundles/x.edge", &file, &e), cases[i].result,
                      "%zu: %s", i, e.text);
         stop(&s);
+        cr_expect_str_eq(buf_text(&file), cases[i].head, "%zu: %s", i, buf_text(&file));
         cr_expect(strstr(s.request, "Range: bytes=0-3\r\n"), "%s", s.request);
         cr_expect_null(strstr(s.request, "secret"), "%s", s.request);
     }

@@ -5,6 +5,7 @@
 #include "base/chrono.h"
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/repo/folder.h"
 #include "ctl/repo/target.h"
 #include "ctl/repo/targets.h"
 #include "tests/unit/ctl/serve/controller.h"
@@ -275,13 +276,13 @@ Test(serve_repository, more_than_a_targets_file_can_be_is_refused_unread) {
     controller_free(&k.c);
 }
 
-static size_t puts_of_root(const struct controller *c) {
+static size_t puts_of(const struct controller *c, const char *role) {
     OWN(json) json_t *audit = admin(c, 200, "GET", "/api/v1/audit", "");
     size_t i = 0, n = 0;
     json_t *row = NULL;
     json_array_foreach (json_object_get(audit, "rows"), i, row)
         n += strcmp(text_at(row, "action"), "repository.put") == 0 &&
-             strcmp(text_at(row, "subject"), "root") == 0;
+             strcmp(text_at(row, "subject"), role) == 0;
     cr_assert_gt(i, 0);
     return n;
 }
@@ -306,14 +307,41 @@ Test(serve_repository, a_root_whose_timestamp_could_not_be_written_gets_it_from_
     cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 503, "%s", r.body);
     http_clear(&r);
     must(fs_remove_tree(k.c.dir.fd, timestamp_file, &e));
-    cr_assert_eq(puts_of_root(&k.c), 0, "what failed has no row");
+    cr_assert_eq(puts_of(&k.c, "root"), 1, "what is in force has its row, though the call failed");
+    cr_assert_eq(put(&k.c, "root", k.c.admin, (struct slice){root.data, root.len - 1}, &r), 400);
+    http_clear(&r);
+    cr_assert_eq(puts_of(&k.c, "root"), 1, "what is not has none");
     cr_assert_eq(put(&k.c, "root", k.c.admin, buf_slice(&root), &r), 200, "%s", r.body);
     http_clear(&r);
-    cr_assert_eq(puts_of_root(&k.c), 1, "what is in force has one");
+    cr_assert_eq(puts_of(&k.c, "root"), 2, "and so has what was taken once more");
     OWN(json) json_t *timestamp = file(&k.c, "timestamp.json");
     const json_t *signature = json_array_get(json_object_get(timestamp, "signatures"), 0);
     cr_assert_str_eq(text_at(signature, "keyid"),
                      k.content.roles[KEYS_ROOT_ROLE_TIMESTAMP].keys[0].id);
+    controller_free(&k.c);
+}
+
+// The timestamp is written, and what is too old cannot be removed.
+Test(serve_repository, targets_that_came_into_force_by_a_call_that_failed_are_in_the_audit_log) {
+    struct keyed k;
+    struct err e = ERR_NONE;
+    char folder[96];
+    OWN(json) json_t *targets = no_targets();
+    make(&k);
+    controller_start(&k.c);
+    cr_assert_eq(put_targets(&k.c, targets, 1, 2), 201);
+    cr_assert_eq(puts_of(&k.c, "targets"), 1);
+    for (int i = 1; i <= REPO_FOLDER_KEPT; i++) {
+        (void)snprintf(folder, sizeof folder, "server/repository/metadata/%d.snapshot.json", i);
+        must(fs_make_dir(k.c.dir.fd, folder, 0755, &e));
+        (void)snprintf(folder, sizeof folder, "server/repository/metadata/%d.snapshot.json/x", i);
+        must(fs_make_dir(k.c.dir.fd, folder, 0755, &e));
+    }
+    cr_assert_eq(json_object_set_new(targets, "previous", json_integer(1)), 0);
+    unsigned status = put_targets(&k.c, targets, 2, 2);
+    cr_assert_geq(status, 500, "%u", status);
+    cr_assert_eq(version_of(&k.c, "2.targets.json"), 2);
+    cr_assert_eq(puts_of(&k.c, "targets"), 2, "what is in force has its row");
     controller_free(&k.c);
 }
 
