@@ -18,7 +18,7 @@ build=(
 )
 test=(
     libcriterion-dev binutils man-db lintian python3-jsonschema
-    curl openssl zstd procps busybox-static tzdata softhsm2 opensc swtpm
+    curl openssl zstd procps busybox-static tzdata softhsm2 opensc swtpm nginx
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().
 example=(

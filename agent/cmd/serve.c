@@ -49,6 +49,11 @@ static int check_named(const struct agent_config *config, struct err *e) {
     if (agent_hire_program(config, worker, sizeof worker, e) < 0 ||
         agent_hire_user(config, &uid, &gid, e) < 0)
         return -1;
+    // Downloads would go on without it, and nobody would know.
+    if (config->site_cache[0] != '\0' &&
+        (strncmp(config->site_cache, "http", 4) != 0 || strpbrk(config->site_cache, "?# ")))
+        return err_set(e, &err_config, "site_cache: '%s' is not like http://cache:8080",
+                       config->site_cache);
     if (config->tpm_tcti && agent_hire_find(AGENT_ANCHOR_PROGRAM, worker, sizeof worker, e) < 0)
         return err_prefix(e, "tpm: install edge-agent-tpm");
     return 0;

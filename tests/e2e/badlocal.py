@@ -70,6 +70,11 @@ def test_configuration(f):
                 continue
             run = tried(with_(**{key: value}))
             run.refused("config", says=f"{name}.*({key}|line 1, column)")
+    for url in ("cache.local:8080", "gopher://cache", "http://c/?x", "http://c/#x", "http://c d"):
+        tried(with_(site_cache=url)).refused("config", says="site_cache")
+    tried(with_(proxy="http://me:first@p:3128", site_cache="https://you:second@c", controller="https://c")).ok()
+    printed = device.run("check", "--print").ok().out
+    check("first" not in printed and "second" not in printed and printed.count("(set)") == 2, f"no password is printed: {printed}")
     for key in ("state_dir", "root"):
         tried(with_(**{key: ...})).refused("config", says=f"{name}.*{key}")
     many = {f"r{i}": {"argv": ["/bin/true"]} for i in range(33)}
