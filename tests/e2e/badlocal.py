@@ -70,11 +70,6 @@ def test_configuration(f):
                 continue
             run = tried(with_(**{key: value}))
             run.refused("config", says=f"{name}.*({key}|line 1, column)")
-    for url in ("cache.local:8080", "gopher://cache", "http://c/?x", "http://c/#x", "http://c d"):
-        tried(with_(site_cache=url)).refused("config", says="site_cache")
-    tried(with_(proxy="http://me:first@p:3128", site_cache="https://you:second@c", controller="https://c")).ok()
-    printed = device.run("check", "--print").ok().out
-    check("first" not in printed and "second" not in printed and printed.count("(set)") == 2, f"no password is printed: {printed}")
     for key in ("state_dir", "root"):
         tried(with_(**{key: ...})).refused("config", says=f"{name}.*{key}")
     many = {f"r{i}": {"argv": ["/bin/true"]} for i in range(33)}
@@ -99,6 +94,17 @@ def test_configuration(f):
     os.unlink(device.config)
     write(device.config, text)
     device.run("check").ok()
+
+
+def test_urls(f):
+    """A site cache that is no URL would be missed by nobody; and a password in a URL is nobody's business."""
+    device = Lone(f, "urls")
+    for url in ("cache.local:8080", "gopher://cache", "http://c/?x", "http://c/#x", "http://c d"):
+        device.reconfigure(site_cache=url)
+        device.run("check").refused("config", says="site_cache")
+    device.reconfigure(proxy="http://me:first@p:3128", site_cache="https://you:second@c", controller="https://c")
+    printed = device.run("check", "--print").ok().out
+    check("first" not in printed and "second" not in printed and printed.count("(set)") == 2, f"no password is printed: {printed}")
 
 
 # ── The socket ──────────────────────────────────────────────────────────────────────────────────────
@@ -267,7 +273,7 @@ def test(f):
     rng = random.Random(SEED)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     first, second = (f.bundle("small", v, {"app": f.component(f"small-{v}", {"version": v, "etc/conf": "a" * 3000})}) for v in ("1.0", "1.1"))
-    steps = [("configuration", lambda: test_configuration(f)), ("socket", lambda: test_socket(f, first, rng)),
+    steps = [("configuration", lambda: test_configuration(f)), ("urls", lambda: test_urls(f)), ("socket", lambda: test_socket(f, first, rng)),
              ("order", lambda: test_order(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
     only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else None
     for name, step in steps:
