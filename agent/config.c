@@ -183,7 +183,11 @@ static json_t *row_value(const struct agent_config *c, const struct row *row) {
     case TEXT:
     case PATH:
         memcpy(&text, at, sizeof text);
-        return json_string(strcmp(row->name, "enroll_token") == 0 && text[0] ? "(set)" : text);
+        // A URL may have somebody's password in it.
+        return json_string((strcmp(row->name, "enroll_token") == 0 && text[0]) ||
+                                   (row->type == TEXT && strchr(text, '@'))
+                               ? "(set)"
+                               : text);
     case U64:
         memcpy(&number, at, sizeof number);
         return json_integer((json_int_t)number);

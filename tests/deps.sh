@@ -18,7 +18,7 @@ build=(
 )
 test=(
     libcriterion-dev binutils man-db lintian python3-jsonschema
-    curl openssl zstd procps e2fsprogs busybox-static tzdata softhsm2 opensc swtpm faketime
+    curl openssl zstd procps e2fsprogs busybox-static tzdata softhsm2 opensc swtpm faketime nginx
 )
 # Arm NN's packages carry the number of its interface in their names; see versioned().
 example=(

@@ -3,11 +3,14 @@
 // See context.h.
 #include "agent/cmd/context.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "agent/daemon.h"
+#include "agent/facts.h"
 #include "agent/log.h"
 #include "agent/talk.h"
+#include "base/fs.h"
 #include "base/own.h"
 
 int cmd_context_config(const struct opt_args *args, enum agent_config_mode mode,
@@ -22,6 +25,14 @@ int cmd_context_config(const struct opt_args *args, enum agent_config_mode mode,
             agent_log_line(AGENT_LOG_WARNING, "%s", line);
     }
     return done;
+}
+
+int cmd_context_facts(const struct agent_config *config, json_t **ret, struct err *e) {
+    OWN(fd) int dir = -1;
+    struct err absent = ERR_NONE;
+    if (config->state_dir)
+        (void)fs_open_dir(AT_FDCWD, config->state_dir, &dir, &absent);
+    return agent_facts_collect(config, dir, ret, e);
 }
 
 int cmd_context_ask(const struct agent_config *config, const char *cmd, json_t **ret,

@@ -17,6 +17,9 @@ struct cmd_context {
 // Reads what --config names (default CMD_CONTEXT_CONFIG); warnings go to stderr in lenient mode.
 int cmd_context_config(const struct opt_args *args, enum agent_config_mode mode,
                        struct agent_config *ret, struct err *e) __attribute__((nonnull));
+// What this device finds out about itself. *ret is the caller's.
+int cmd_context_facts(const struct agent_config *config, json_t **ret, struct err *e)
+    __attribute__((nonnull));
 // Asks the running agent {"cmd":cmd}. AGENT_TALK_NOBODY when none runs.
 int cmd_context_ask(const struct agent_config *config, const char *cmd, json_t **ret, struct err *e)
     __attribute__((nonnull));

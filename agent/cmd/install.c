@@ -6,12 +6,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "agent/cmd/context.h"
+#include "agent/cmd/verify.h"
 #include "agent/daemon.h"
 #include "agent/kind.h"
 #include "agent/log.h"
@@ -22,6 +25,8 @@
 #include "base/own.h"
 
 #define ASK_EVERY_MS 300
+
+enum { CHOSE_NONE = 1 }; // the worker has said why
 
 static bool quiet;
 
@@ -133,7 +138,6 @@ static int run(const struct agent_config *config, const struct opt_args *args, c
     const char *wanted = what == FSM_ASK_REVERT ? "reverted" : "committed";
     bool again = what == FSM_OFFER && opt_given(args, "again");
     bool wait = what != FSM_OFFER || !opt_given(args, "no-wait");
-    quiet = opt_given(args, "quiet");
     int asked = ask(config, cmd, again, held, e);
     if (asked < 0)
         return -1;
@@ -147,10 +151,41 @@ static int run(const struct agent_config *config, const struct opt_args *args, c
     return done;
 }
 
+// The bundle in the directory that is for this device, by the worker's word: it reads manifests of
+// strangers.
+static int choose(const struct agent_config *config, const char *path, int dir,
+                  struct cmd_context *c, int *ret, struct err *e) {
+    char name[NAME_MAX + 1] = "";
+    size_t got;
+    OWN(json) json_t *facts = NULL;
+    OWN(fd) int said = memfd_create("choice", MFD_CLOEXEC);
+    if (said < 0)
+        return err_errno(e, errno, "room for a name");
+    if (cmd_context_facts(config, &facts, e) < 0)
+        return -1;
+    OWN(mem) char *text = json_dumps(facts, JSON_COMPACT);
+    const char *argv[] = {NULL, "--choose", path, text, config->root, config->state_dir, NULL};
+    if (!text)
+        return err_set(e, &err_memory, "out of memory");
+    if (cmd_verify_run(config, argv, said, &c->exit_status, e) < 0)
+        return -1;
+    if (c->exit_status != 0)
+        return CHOSE_NONE;
+    if (fs_pread(said, name, NAME_MAX, 0, &got, e) < 0)
+        return -1;
+    say(name);
+    return fs_open_read(dir, name, ret, e);
+}
+
 // Before anything is begun or written: only a file can be read at any place, as often as needed.
-static int open_bundle(const char *path, int *ret, struct err *e) {
+static int open_bundle(const struct agent_config *config, const char *path, struct cmd_context *c,
+                       int *ret, struct err *e) {
     OWN(fd) int file = -1;
+    OWN(fd) int dir = -1;
+    struct err none = ERR_NONE;
     struct stat status;
+    if (fs_open_dir(AT_FDCWD, path, &dir, &none) == 0)
+        return choose(config, path, dir, c, ret, e);
     if (fs_open_read(AT_FDCWD, path, &file, e) < 0)
         return -1;
     if (fstat(file, &status) < 0)
@@ -164,14 +199,17 @@ static int open_bundle(const char *path, int *ret, struct err *e) {
 int cmd_install_bundle(void *context, const struct opt_args *args, struct err *e) {
     struct agent_config config;
     OWN(fd) int file = -1;
-    (void)context;
+    const char *path = opt_operand(args, 0);
+    if (strncmp(path, "file:", 5) == 0)
+        path += strncmp(path + 5, "//", 2) == 0 ? 7 : 5;
     if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
         return -1;
-    int done = open_bundle(opt_operand(args, 0), &file, e);
+    quiet = opt_given(args, "quiet");
+    int done = open_bundle(&config, path, context, &file, e);
     if (done == 0)
         done = run(&config, args, "install", FSM_OFFER, own_take_fd(&file), e);
     agent_config_clear(&config);
-    return done < 0 ? err_prefix(e, "installing %s", opt_operand(args, 0)) : 0;
+    return done < 0 ? err_prefix(e, "installing %s", path) : 0;
 }
 
 static int simple(const struct opt_args *args, const char *cmd, enum fsm_event what,
@@ -179,6 +217,7 @@ static int simple(const struct opt_args *args, const char *cmd, enum fsm_event w
     struct agent_config config;
     if (cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
         return -1;
+    quiet = opt_given(args, "quiet");
     int done = run(&config, args, cmd, what, -1, e);
     agent_config_clear(&config);
     return done;

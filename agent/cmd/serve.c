@@ -49,6 +49,11 @@ static int check_named(const struct agent_config *config, struct err *e) {
     if (agent_hire_program(config, worker, sizeof worker, e) < 0 ||
         agent_hire_user(config, &uid, &gid, e) < 0)
         return -1;
+    // Downloads would go on without it, and nobody would know.
+    if (config->site_cache[0] != '\0' &&
+        (strncmp(config->site_cache, "http", 4) != 0 || strpbrk(config->site_cache, "?# ")))
+        return err_set(e, &err_config, "site_cache: '%s' is not like http://cache:8080",
+                       config->site_cache);
     if (config->tpm_tcti && agent_hire_find(AGENT_ANCHOR_PROGRAM, worker, sizeof worker, e) < 0)
         return err_prefix(e, "tpm: install edge-agent-tpm");
     return 0;
@@ -70,16 +75,12 @@ int cmd_serve_check(void *context, const struct opt_args *args, struct err *e) {
 int cmd_serve_inventory(void *context, const struct opt_args *args, struct err *e) {
     struct agent_config config = {.timezone = ""};
     OWN(json) json_t *facts = NULL;
-    OWN(fd) int dir = -1;
-    struct err absent = ERR_NONE;
     (void)context;
     // Without a configuration it says what any device here would find out.
     bool configured = opt_given(args, "config") || access(CMD_CONTEXT_CONFIG, R_OK) == 0;
     if (configured && cmd_context_config(args, AGENT_CONFIG_LENIENT, &config, e) < 0)
         return -1;
-    if (configured)
-        (void)fs_open_dir(AT_FDCWD, config.state_dir, &dir, &absent);
-    int done = agent_facts_collect(&config, dir, &facts, e);
+    int done = cmd_context_facts(&config, &facts, e);
     if (done == 0)
         done = print_json(facts, e);
     agent_config_clear(&config);

@@ -23,25 +23,20 @@ static int wait_for(struct proc *p, int *ret_status, struct err *e) {
     return proc_reap(p, ret_status, e);
 }
 
-int cmd_verify_file(void *context, const struct opt_args *args, struct err *e) {
-    struct cmd_context *c = context;
-    struct agent_config config = {.worker = ""};
+int cmd_verify_run(const struct agent_config *config, const char **argv, int stdout_fd,
+                   int *ret_status, struct err *e) {
     char program[FS_PATH_BYTES];
     struct proc p;
     int status;
     char how[64];
-    const char *root = opt_get(args, "root");
-    if (!root)
-        return err_set(e, &err_usage, "verify: --root ROOT is missing: the keys to trust");
-    if (agent_hire_program(&config, program, sizeof program, e) < 0)
+    if (agent_hire_program(config, program, sizeof program, e) < 0)
         return -1;
-    const char *const argv[] = {
-        program, "--verify", root, opt_operand(args, 0), opt_get(args, "base"), NULL};
+    argv[0] = program;
     struct proc_limits limits = {.no_new_privs = true};
     struct proc_spec spec = {.argv = argv,
                              .directory = -1,
                              .stdin_fd = -1,
-                             .stdout_fd = STDOUT_FILENO,
+                             .stdout_fd = stdout_fd,
                              .stderr_fd = STDERR_FILENO,
                              .fds = {-1},
                              .limits = &limits};
@@ -50,6 +45,17 @@ int cmd_verify_file(void *context, const struct opt_args *args, struct err *e) {
     if (!WIFEXITED(status))
         return err_set(e, &err_worker_failed, "the worker ended: %s",
                        proc_describe(status, how, sizeof how));
-    c->exit_status = WEXITSTATUS(status);
+    *ret_status = WEXITSTATUS(status);
     return 0;
+}
+
+int cmd_verify_file(void *context, const struct opt_args *args, struct err *e) {
+    struct cmd_context *c = context;
+    struct agent_config config = {.worker = ""};
+    const char *root = opt_get(args, "root");
+    if (!root)
+        return err_set(e, &err_usage, "verify: --root ROOT is missing: the keys to trust");
+    const char *argv[] = {NULL, "--verify", root, opt_operand(args, 0), opt_get(args, "base"),
+                          NULL};
+    return cmd_verify_run(&config, argv, STDOUT_FILENO, &c->exit_status, e);
 }

@@ -114,9 +114,11 @@ static int check_answer(struct net_download *d, struct err *e) {
     long status = 0;
     curl_easy_getinfo(d->stream, CURLINFO_RESPONSE_CODE, &status);
     d->checked = true;
-    d->transient = status == 408 || status == 429 || status >= 500;
+    d->transient = status < 200 || status == 408 || status == 429 || status >= 500;
     if (d->transient)
         d->retry_after_s = d->headers.retry_after_s;
+    if (status < 200) // an interim answer was the last; libcurl is content with it
+        return err_set(e, &err_unreachable, "the connection ended before the answer");
     if (status == 416)
         return err_set(e, &err_truncated, "the server's file ends before byte %" PRIu64,
                        arriving(d));

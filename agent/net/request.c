@@ -72,6 +72,8 @@ static int perform(CURL *handle, struct sink *sink, struct net_handle_headers *h
     if (net_handle_is_ambiguous(headers))
         return err_set(e, &err_garbage, "the answer says in two ways where it ends");
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, ret_status);
+    if (*ret_status < 200) // an interim answer was the last; libcurl is content with it
+        return err_set(e, &err_unreachable, "the connection ended before the answer");
     if (*ret_status >= 300 && *ret_status < 400)
         return err_set(
             e, &err_redirected,

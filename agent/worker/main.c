@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // edge-agent-worker: does one job for edge-agent and ends (agent/job.h). It is not for people, but
-// for one mode:
+// for two modes:
 //
 //   edge-agent-worker --verify ROOT FILE [BASE]     exit status 0 when the bundle can be trusted,
 //   or the delta from the generation BASE; else the error kind's
+//
+//   edge-agent-worker --choose DIR FACTS ROOT STATE_DIR    the name of the bundle in DIR for a
+//   device with these facts (agent/worker/choose.h)
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +17,7 @@
 
 #include "agent/kind.h"
 #include "agent/net/handle.h"
+#include "agent/worker/choose.h"
 #include "agent/worker/fetch.h"
 #include "agent/worker/judge.h"
 #include "agent/worker/probe.h"
@@ -22,6 +26,7 @@
 #include "agent/worker/talk.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "keys/secret.h"
 
 #if !defined(__SANITIZE_ADDRESS__) && defined(__has_feature)
@@ -39,13 +44,23 @@ const char *worker_main_sanitizer_options(void) {
 #endif
 
 static int complain(const struct err *e) {
-    fprintf(stderr, "edge-agent-worker: %s\n", e->text);
+    char safe[2 * ERR_TEXT_BYTES];
+    fprintf(stderr, "edge-agent-worker: %s\n", text_safe(e->text, safe, sizeof safe));
     return e->kind->exit_status;
 }
 
 static int verify(const char *root, const char *bundle, const char *base) {
     struct err e = ERR_NONE;
     if (keys_secret_init(&e) < 0 || worker_fetch_verify(root, bundle, base, &e) < 0)
+        return complain(&e);
+    return 0;
+}
+
+static int choose(char *const *argv) {
+    struct err e = ERR_NONE;
+    const struct worker_choose how = {
+        .dir = argv[0], .facts = argv[1], .root = argv[2], .state_dir = argv[3]};
+    if (keys_secret_init(&e) < 0 || worker_choose_bundle(&how, &e) < 0)
         return complain(&e);
     return 0;
 }
@@ -112,6 +127,8 @@ int main(int argc, char **argv) {
     (void)signal(SIGXFSZ, SIG_IGN); // a limit on the size of files is an error of the write
     if ((argc == 4 || argc == 5) && strcmp(argv[1], "--verify") == 0)
         return verify(argv[2], argv[3], argc == 5 ? argv[4] : NULL);
+    if (argc == 6 && strcmp(argv[1], "--choose") == 0)
+        return choose(argv + 2);
     if (argc != 1) {
         fprintf(stderr, "edge-agent-worker is started by edge-agent; see edge-agent(1)\n");
         return err_usage.exit_status;

@@ -85,6 +85,17 @@ def test_configuration(f):
     device.run("check").ok()
 
 
+def test_urls(f):
+    """A site cache that is no URL would be missed by nobody; and a password in a URL is nobody's business."""
+    device = Lone(f, "urls")
+    for url in ("cache.local:8080", "gopher://cache", "http://c/?x", "http://c/#x", "http://c d"):
+        device.reconfigure(site_cache=url)
+        device.run("check").refused("config", says="site_cache")
+    device.reconfigure(proxy="http://me:first@p:3128", site_cache="https://you:second@c", controller="https://c")
+    printed = device.run("check", "--print").ok().out
+    check("first" not in printed and "second" not in printed and printed.count("(set)") == 2, f"no password is printed: {printed}")
+
+
 # ── The socket ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -267,7 +278,7 @@ def test(f):
     rng = random.Random(SEED)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     first, second = (f.bundle("small", v, {"app": f.component(f"small-{v}", {"version": v, "etc/conf": "a" * 3000})}) for v in ("1.0", "1.1"))
-    steps = [("configuration", lambda: test_configuration(f)), ("socket", lambda: test_socket(f, first, rng)),
+    steps = [("configuration", lambda: test_configuration(f)), ("urls", lambda: test_urls(f)), ("socket", lambda: test_socket(f, first, rng)),
              ("order", lambda: test_order(f, first, second)),
              ("foreground", lambda: test_told_in_the_foreground(f, first, second)), ("queue", lambda: test_queue(f, first, second))]
     fleet.steps(steps)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every test that SECURITY.md names exists: a defence without its test is a promise.
+"""Every test that SECURITY.md or CONTRIBUTING.md names exists: a defence without its test is a promise.
 
 `suite::test` is a Criterion test, `e2e_NAME` a script tests/e2e/NAME.py or .sh, with its functions in parentheses behind it,
 fuzz `NAME` a target tests/fuzz/fuzz_NAME.c.
@@ -10,7 +10,8 @@ import re
 
 from house import Case, Finding, main
 
-PAGE = "SECURITY.md"
+PAGES = ("SECURITY.md", "CONTRIBUTING.md")
+PAGE = PAGES[0]
 ADVICE = "name the test that shows this defence, or write it"
 EXAMPLE = ("SUITE", "TEST")
 
@@ -47,12 +48,11 @@ def missing_in(tree, line, tests):
 
 
 def check(tree):
-    if not tree.exists(PAGE):
-        return
     tests = criterion_tests(tree)
-    for number, line in enumerate(tree.lines(PAGE), 1):
-        for what in missing_in(tree, line, tests):
-            yield Finding(PAGE, number, what, ADVICE)
+    for page in filter(tree.exists, PAGES):
+        for number, line in enumerate(tree.lines(page), 1):
+            for what in missing_in(tree, line, tests):
+                yield Finding(page, number, what, ADVICE)
 
 
 _TEST = {"tests/unit/a/test_b.c": "Test(b, holds) {\n}\n", "tests/e2e/c.py": "def works(f):\n    pass\n",
@@ -60,6 +60,7 @@ _TEST = {"tests/unit/a/test_b.c": "Test(b, holds) {\n}\n", "tests/e2e/c.py": "de
 
 CASES = (
     Case("tests that exist pass", {PAGE: "`b::holds` `e2e_c` (works) fuzz `d`\n", **_TEST}),
+    Case("tests that do not are found on the other page too", {PAGES[1]: "`b::holds`\n`b::fails`\n", **_TEST}, (f"{PAGES[1]}:2",)),
     Case("tests that do not are found",
          {PAGE: "`b::fails`\n`e2e_x`\n`e2e_c` (sleeps)\nfuzz `e`\n", **_TEST},
          tuple(f"{PAGE}:{line}" for line in (1, 2, 3, 4))),

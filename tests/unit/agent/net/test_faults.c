@@ -109,6 +109,15 @@ Test(faults, a_few_interim_answers_are_passed_over) {
     cr_assert_eq(expect_success(&scene, 1, sizeof content), 1);
 }
 
+Test(faults, a_connection_that_ends_after_an_interim_answer_is_tried_again) {
+    const struct faultd_scene interim = {"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", "", 0,
+                                         .cut = WHOLE};
+    const struct faultd_scene scenes[] = {interim, whole};
+    cr_assert_eq(expect_success(scenes, 2, sizeof content), 2);
+    net.retries = 0;
+    expect_failure(scenes, 1, sizeof content, &err_unreachable);
+}
+
 Test(faults, endless_trailers_end) {
     static char body[200000] = "1\r\na\r\n0\r\n";
     for (size_t at = strlen(body); at + 40 < sizeof body; at += 31)

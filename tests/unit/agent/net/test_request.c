@@ -161,6 +161,7 @@ Test(request, broken_connections_are_unreachable) {
         {"", "", 0, .cut = FAULTD_WHOLE},
         {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "123456789", 9, .cut = 3},
         {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "123", 3, .cut = FAULTD_WHOLE},
+        {"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", "", 0, .cut = FAULTD_WHOLE},
     };
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++)
         expect_failure(&scenes[i], &err_unreachable);

@@ -204,6 +204,40 @@ Test(fetch, a_broken_connection_is_mended) {
     faultd_close(server);
 }
 
+// An old range from a proxy, a file that was replaced: the total is the same, the bytes are not.
+Test(fetch, another_file_from_the_middle_on_is_refused_and_the_next_attempt_succeeds) {
+    char head[200];
+    const size_t cut = bundle.len * 2 / 3;
+    uint8_t *other = malloc(bundle.len);
+    cr_assert(other != NULL);
+    for (size_t i = 0; i < bundle.len; i++)
+        other[i] = bundle.data[i] ^ 0x55;
+    snprintf(head, sizeof head,
+             "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%zu/%zu\r\n\r\n", cut,
+             bundle.len - 1, bundle.len);
+    const struct faultd_scene scenes[] = {
+        {"HTTP/1.1 200 OK\r\nETag: \"1\"\r\n\r\n", bundle.data, bundle.len, .cut = cut},
+        {head, other + cut, bundle.len - cut, .cut = FAULTD_WHOLE}};
+    struct faultd *server = serve(scenes, 2);
+    struct hired first = hire(&job, fds);
+    expect_manifest(&first);
+    hired_answer(&first, &proceed);
+    hired_result(&first, &err_bad_frame);
+    faultd_close(server);
+    free(other);
+
+    const struct faultd_scene honest = {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", bundle.data,
+                                        bundle.len, .cut = FAULTD_WHOLE};
+    server = serve(&honest, 1);
+    job.resume = true;
+    struct hired second = hire(&job, fds);
+    expect_manifest(&second);
+    hired_answer(&second, &proceed);
+    expect_success(&second);
+    expect_staged();
+    faultd_close(server);
+}
+
 // The second try of an agent takes what the first one left.
 Test(fetch, what_was_staged_is_kept_when_it_is_right) {
     give_file(bundle.data, bundle.len);
