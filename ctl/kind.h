@@ -31,7 +31,7 @@
     X(rollout_reverted,       120, false, "the rollout failed or was ended, and its devices went back")               \
     X(rollout_aborted,        121, false, "the rollout was aborted before it finished")                               \
     X(rollout_pending,        122, true,  "the rollout had not ended when the time to wait for it was over")                \
-    X(floors_not_raised,      123, true,  "the rollout finished, but the floors of its release are not raised")              \
+    X(floors_not_raised,      123, true,  "the rollout finished, but its floors are not raised, or not known to be")              \
     X(expiring,                16, false, "a root or other metadata expires within the days that were asked for")        \
     X(pending,                 17, true,  "signatures of other people are missing")                                   \
     X(conflict,                18, true,  "somebody else published in between")                                       \

@@ -41,7 +41,9 @@ struct cmd_release_edit {
     json_t *content; // what to change (ctl/repo/targets.h); borrowed from the attempt
     bool changed;    // to be set by who changed it: nothing new is made otherwise
     struct cmd_release_attempt *attempt;
-    int lost; // attempts
+    int lost;  // attempts
+    bool sent; // a document went to the repository, which did not say that it has another one:
+               // after a failure it may be in force
 };
 
 // Opens workspace, role and source from the options. Kind usage.

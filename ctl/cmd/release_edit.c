@@ -276,6 +276,16 @@ static bool is_conflict(const struct err *why) {
     return err_is(why, &err_conflict) || err_is(why, &err_rollback);
 }
 
+// What was published counts as seen: nothing older is taken from now on. Whatever fails from here on
+// does not take it back.
+static int read_back(const struct cmd_release_edit *edit, struct err *e) {
+    return cmd_source_refresh(edit->source, e) < 0 ? err_prefix(e, "reading it back") : 0;
+}
+
+static int end_published(struct err *e) {
+    return err_prefix(e, "it is published");
+}
+
 enum { ATTEMPT_LOST = 2 };
 static int publish(struct cmd_release_edit *edit, struct cmd_release_attempt *a, struct err *e) {
     struct err why = ERR_NONE;
@@ -286,8 +296,10 @@ static int publish(struct cmd_release_edit *edit, struct cmd_release_attempt *a,
         return -1;
     if (!cmd_quorum_holds(&a->quorum))
         return wait_for_others(edit, a, e);
+    edit->sent = true;
     if (cmd_source_put(edit->source, edit->role, &a->next, &same, &why) < 0) {
         if (is_conflict(&why)) {
+            edit->sent = false;
             (void)err_set(e, &err_conflict, "%s", why.text);
             return ATTEMPT_LOST;
         }
@@ -297,12 +309,10 @@ static int publish(struct cmd_release_edit *edit, struct cmd_release_attempt *a,
             (void)cmd_pending_save(edit->workspace, a->name, &a->next, &ignored);
         return err_set(e, why.kind, "%s", why.text);
     }
-    if (a->waited && cmd_pending_remove(edit->workspace, a->name, e) < 0)
-        return -1;
-    // What was published counts as seen: nothing older is taken from now on.
-    if (cmd_source_refresh(edit->source, e) < 0)
-        return -1;
-    return tell(edit, a, "published", e);
+    if ((a->waited && cmd_pending_remove(edit->workspace, a->name, e) < 0) ||
+        read_back(edit, e) < 0 || tell(edit, a, "published", e) < 0)
+        return end_published(e);
+    return 0;
 }
 
 int cmd_release_put(struct cmd_release_edit *edit, struct err *e) {
@@ -350,8 +360,9 @@ int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct e
     if (!cmd_quorum_holds(&a.quorum))
         return err_set(e, &err_pending, "%s waits for %s", path,
                        cmd_quorum_missing(&a.quorum, &a.ring, text, sizeof text));
-    if (cmd_source_put(edit->source, edit->role, &a.next, &same, e) < 0 || sweep(edit, &a, e) < 0 ||
-        cmd_source_refresh(edit->source, e) < 0)
+    if (cmd_source_put(edit->source, edit->role, &a.next, &same, e) < 0)
         return -1;
-    return tell(edit, &a, "published", e);
+    if (sweep(edit, &a, e) < 0 || read_back(edit, e) < 0 || tell(edit, &a, "published", e) < 0)
+        return end_published(e);
+    return 0;
 }

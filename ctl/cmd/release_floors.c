@@ -222,27 +222,32 @@ static int check_agreement(const struct cmd_release_floors *f, struct err *e) {
     return 0;
 }
 
-// Everything anew: in a long rollout others may have published meanwhile.
-static int read_release(struct cmd_release_floors *f, const char *name, const char *version,
-                        struct err *e) {
+// Everything anew, of what the last refresh found: others may have published meanwhile. The top
+// level is `content`, or the current one when that is NULL; delegated roles are as they are now.
+static int read_release(struct cmd_release_floors *f, const json_t *content, struct err *e) {
     OWN(document) struct cmd_document targets = CMD_DOCUMENT_NONE;
     own_drop_json(&f->floors);
     own_drop_json(&f->weakest);
-    f->name = name;
-    f->version = version;
     f->bundles = 0;
     f->floors = json_object();
     f->weakest = json_object();
     if (!f->floors || !f->weakest)
         return no_memory(e);
-    if (cmd_source_refresh(f->edit.source, e) < 0 ||
-        cmd_source_current(f->edit.source, "targets", &targets, e) < 0 ||
-        read_targets(f, targets.content, NULL, 0, e) < 0 ||
+    if (cmd_source_current(f->edit.source, "targets", &targets, e) < 0 ||
+        read_targets(f, content ? content : targets.content, NULL, 0, e) < 0 ||
         read_delegated(f, targets.content, e) < 0)
         return -1;
     if (f->bundles == 0)
-        return err_set(e, &err_not_published, "the targets name no bundle of %s %s", name, version);
+        return err_set(e, &err_not_published, "the targets name no bundle of %s %s", f->name,
+                       f->version);
     return check_agreement(f, e);
+}
+
+static int look_at_release(struct cmd_release_floors *f, const char *name, const char *version,
+                           struct err *e) {
+    f->name = name;
+    f->version = version;
+    return cmd_source_refresh(f->edit.source, e) < 0 ? -1 : read_release(f, NULL, e);
 }
 
 // ── Before and after a rollout ───────────────────────────────────────────────────────────────────
@@ -267,7 +272,7 @@ static int check_token(const struct cmd_release_floors *f, struct err *e) {
 int cmd_release_floors_check(struct cmd_release_floors *f, const char *name, const char *version,
                              struct err *e) {
     if (check_token(f, e) < 0 || cmd_release_check(&f->edit, e) < 0 ||
-        read_release(f, name, version, e) < 0)
+        look_at_release(f, name, version, e) < 0)
         return -1;
     if (json_object_size(f->floors) == 0)
         (void)fprintf(stderr,
@@ -276,22 +281,30 @@ int cmd_release_floors_check(struct cmd_release_floors *f, const char *name, con
     return 0;
 }
 
-static int raise_declared(struct cmd_release_floors *f, struct err *e) {
+static int raise_in(struct cmd_release_floors *f, struct err *e) {
     struct cmd_release_edit *edit = &f->edit;
-    int r = cmd_release_begin(edit, e);
+    const char *component = NULL;
+    json_t *floor = NULL;
+    json_object_foreach (f->floors, component, floor) {
+        const json_t *now = json_object_get(edit->content, "floors");
+        json_int_t wanted = json_integer_value(floor);
+        if (wanted <= cmd_print_integer(now, component))
+            continue;
+        if (repo_targets_floor(edit->content, component, (uint64_t)wanted, e) < 0)
+            return -1;
+        edit->changed = true;
+    }
+    return json_object_set(edit->said, "floors", f->floors) < 0 ? no_memory(e) : 0;
+}
+
+// What floors there are to raise is read from the very targets that are changed, each time: a
+// weaker variant that came in between would be shut out for ever.
+static int raise_declared(struct cmd_release_floors *f, struct err *e) {
+    int r = cmd_release_begin(&f->edit, e);
     while (r == CMD_RELEASE_CHANGE) {
-        const char *component = NULL;
-        json_t *floor = NULL;
-        json_object_foreach (f->floors, component, floor) {
-            const json_t *now = json_object_get(edit->content, "floors");
-            json_int_t wanted = json_integer_value(floor);
-            if (wanted <= cmd_print_integer(now, component))
-                continue;
-            if (repo_targets_floor(edit->content, component, (uint64_t)wanted, e) < 0)
-                return -1;
-            edit->changed = true;
-        }
-        r = cmd_release_put(edit, e);
+        if (read_release(f, f->edit.content, e) < 0 || raise_in(f, e) < 0)
+            return -1;
+        r = cmd_release_put(&f->edit, e);
     }
     return r;
 }
@@ -311,7 +324,7 @@ static int say_nothing(const struct cmd_release_floors *f, struct err *e) {
 
 int cmd_release_floors_raise(struct cmd_release_floors *f, const char *rollout, const char *name,
                              const char *version, struct err *e) {
-    if (read_release(f, name, version, e) < 0)
+    if (look_at_release(f, name, version, e) < 0)
         return -1;
     json_decref(f->edit.said);
     f->edit.said = json_pack("{s:s,s:{s:s,s:s},s:O}", "rollout", rollout, "release", "name", name,
@@ -339,7 +352,7 @@ int cmd_release_floors_of_rollout(const struct cmd_context *context, const struc
         return err_set(e, &err_rollout_state,
                        "it is %s: floors are raised for a rollout that has finished",
                        text_safe(cmd_print_string(shown, "state"), state, sizeof state));
-    if (!text_is_name(name, BUNDLE_NAME_MAX) || !*version)
+    if (!text_is_name(name, BUNDLE_NAME_MAX) || !text_is_name(version, BUNDLE_RELEASE_MAX))
         return err_set(e, &err_controller_garbage, "the controller does not say of which release");
     return cmd_release_floors_raise(&f, rollout, name, version, e);
 }

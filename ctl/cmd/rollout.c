@@ -137,9 +137,12 @@ static int raise_floors(const struct application *a, struct cmd_release_floors *
                        why.text);
     if (r < 0)
         return err_set(e, &err_floors_not_raised,
-                       "the rollout %s finished, but its floors are not raised; edgectl release "
-                       "floor --rollout %s does that: %s",
-                       policy->name, policy->name, why.text);
+                       "the rollout %s finished, but %s; edgectl release floor --rollout %s %s: %s",
+                       policy->name,
+                       floors->edit.sent ? "whether its floors are raised is not known"
+                                         : "its floors are not raised",
+                       policy->name, floors->edit.sent ? "says so, or raises them" : "does that",
+                       why.text);
     return 0;
 }
 

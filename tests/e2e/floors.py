@@ -6,17 +6,22 @@
 Each scenario has a controller and real devices of its own.
 """
 
+import contextlib
+import http.client
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import fleet
 from fleet import check, wait_for
 
 KINDS = {"usage": 2, "not_found": 10, "permission": 12, "pending": 17, "not_published": 19, "below_threshold": 21, "digest_mismatch": 26,
-         "delegation": 31, "below_floor": 50, "rollout_state": 108, "rollout_reverted": 120, "rollout_aborted": 121, "rollout_pending": 122, "floors_not_raised": 123}
+         "delegation": 31, "below_floor": 50, "controller_unreachable": 100,
+         "controller_garbage": 102, "rollout_state": 108, "rollout_reverted": 120, "rollout_aborted": 121, "rollout_pending": 122, "floors_not_raised": 123}
 ALL = [{"name": "all", "percent": 100, "soak_s": 0}]
 ASKED = [{"name": "all", "percent": 100, "soak_s": 0, "approve": True}]
 
@@ -95,6 +100,48 @@ def started(f, **config):
     f.start_server()
     f.add_fleet(1, **config)
     return f.devices[0]
+
+
+TARGETS = "/api/v1/repository/metadata/targets"
+
+
+@contextlib.contextmanager
+def between(f, before=lambda method, path: None, after=lambda method, path, status, data: (status, data)):
+    """Somebody between edgectl and the controller: what to do before a request is passed on (an answer there is the answer), and what
+    becomes of the answer; with None the connection ends without one. Gives the environment that leads there."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def forward(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = before(self.command, self.path)
+            if not answer:
+                upstream = http.client.HTTPConnection("127.0.0.1", f.port, timeout=fleet.PATIENCE_S)
+                try:
+                    upstream.request(self.command, self.path, body=body or None, headers=dict(self.headers))
+                    got = upstream.getresponse()
+                    answer = after(self.command, self.path, got.status, got.read())
+                finally:
+                    upstream.close()
+            if answer:
+                self.send_response(answer[0])
+                self.send_header("Content-Length", str(len(answer[1])))
+                self.end_headers()
+                self.wfile.write(answer[1])
+
+        do_GET = do_POST = do_PUT = forward
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield {"EDGECTL_CONTROLLER": f"http://127.0.0.1:{server.server_address[1]}"}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def is_not_there(f, name):
@@ -302,6 +349,77 @@ def a_failure_after_the_end_says_that_the_rollout_finished(f):
     check(floors(f) == {"app": 1}, str(floors(f)))
 
 
+def what_is_in_force_is_not_called_not_raised(f):
+    """The targets arrive, and cannot be read back; or nobody learns that they arrived."""
+    def falls_silent(lost_answer):
+        said = []
+
+        def before(method, path):
+            return (502, b"") if said and path.endswith("targets.json") else None
+
+        def after(method, path, status, data):
+            if (method, path) != ("PUT", TARGETS):
+                return status, data
+            said.append(status)
+            return None if lost_answer else (status, data)
+        return between(f, before, after)
+
+    started(f)
+    f.publish(*(bundle(f, f"1.{n}", security=n, floor=n) for n in range(1, 6)))
+    with falls_silent(False) as env:
+        done = fails(f, "floors_not_raised", *wait_and_raise(f, "1.1"), env=env, says="whether its floors are raised is not known")
+    check("it is published: reading it back: " in done.stderr and "edgectl release floor --rollout 1.1" in done.stderr, done.stderr)
+    check(floors(f) == {"app": 1}, str(floors(f)))
+    check(f.json(*later(f, "1.1"))["outcome"] == "unchanged", "it was raised")
+    with falls_silent(True) as env:
+        fails(f, "floors_not_raised", *wait_and_raise(f, "1.2"), env=env, says="whether its floors are raised is not known")
+    check(floors(f) == {"app": 2}, str(floors(f)))
+    f.run(*apply(f, "1.3", "--wait"))
+    with falls_silent(False) as env:
+        fails(f, "controller_unreachable", *later(f, "1.3"), env=env, says="it is published: reading it back: ")
+    check(floors(f) == {"app": 3}, str(floors(f)))
+    with between(f, lambda method, path: (503, b"") if method == "PUT" else None) as env:
+        fails(f, "floors_not_raised", *wait_and_raise(f, "1.4"), env=env, says="whether its floors are raised is not known")
+    check(floors(f) == {"app": 3}, str(floors(f)))
+
+
+def a_weaker_variant_that_comes_in_between_is_not_shut_out(f):
+    """The one who raises has read the release, and changes the targets; another one is faster with a variant that lies below."""
+    started(f, facts={"camera": "a"})
+    a, b = (("--variant", name, "--requires", f'camera == "{name}"') for name in "ab")
+    f.publish(bundle(f, "1.0", *a, security=2, floor=2))
+    f.run(*apply(f, "1.0", "--wait"))
+    weaker = bundle(f, "1.0", *b, security=1)
+    home = f.path("other")  # another publisher, with another folder of what waits
+    os.makedirs(os.path.join(home, "offline"))
+    shutil.copy(f.root, home)
+    shutil.copytree(os.path.join(f.ws, "offline/keys"), os.path.join(home, "offline/keys"))
+    came = []
+
+    def before(method, path):
+        if (method, path) == ("PUT", TARGETS) and not came:
+            came.append(f.run("release", "publish", weaker, "--workspace", home))
+    with between(f, before) as env:
+        fails(f, "below_floor", *later(f, "1.0"), env=env, says="the variant b of the same release has security version 1")
+    check(came and floors(f) == {}, f"{came} {floors(f)}")
+
+
+def a_controller_that_names_no_release_is_not_believed(f):
+    started(f)
+    f.publish(bundle(f, "1.0", security=1, floor=1))
+    f.run(*apply(f, "1.0", "--wait"))
+    for version in ("", "../1.0", "1.0\n", "1" * 65):
+        def after(method, path, status, data, version=version):
+            if path == "/api/v1/rollouts/1.0":
+                shown = json.loads(data)
+                shown["release"]["version"] = version
+                data = json.dumps(shown).encode()
+            return status, data
+        with between(f, after=after) as env:
+            fails(f, "controller_garbage", *later(f, "1.0"), env=env, says="does not say of which release")
+    check(floors(f) == {}, str(floors(f)))
+
+
 def floors_of_two_people_wait_for_the_second(f):
     started(f)
     dora = f.path("dora")
@@ -338,7 +456,8 @@ SCENARIOS = [a_finished_rollout_raises_what_its_release_declares, without_being_
              a_rollout_that_did_not_finish_raises_nothing, variants_are_merged_and_must_agree, floors_are_never_lowered,
              a_product_line_of_a_delegated_role_counts, the_controller_is_not_believed,
              what_cannot_work_is_said_before_the_rollout_begins, a_failure_after_the_end_says_that_the_rollout_finished,
-             floors_of_two_people_wait_for_the_second]
+             what_is_in_force_is_not_called_not_raised, a_weaker_variant_that_comes_in_between_is_not_shut_out,
+             a_controller_that_names_no_release_is_not_believed, floors_of_two_people_wait_for_the_second]
 
 
 def alone(scenario):
