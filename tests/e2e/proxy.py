@@ -1,21 +1,25 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # ctest: release
-"""A device behind a proxy: enrolment, check-ins, repository and downloads go through it, and when it is dead the device says so and waits.
+"""A device behind a proxy, in cleartext and through a tunnel with a password: enrolment, check-ins, repository and downloads go through it, and when it is dead the device says so and waits.
 
 The controller's name is one that nobody but the proxy can resolve, so what arrives came through the proxy.
 """
 
+import base64
 import collections
 import contextlib
 import http.client
 import http.server
 import json
+import os
+import socket
 import threading
 import urllib.parse
 
 import fleet
 from fleet import check, wait_for
+from tls import authority, certificate, pem
 
 NAME = "controller.test"  # .test is reserved: no name server knows it
 HOP_BY_HOP = {"connection", "proxy-connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
@@ -86,6 +90,53 @@ class Proxy(contextlib.AbstractContextManager):
         request.end_headers()
         with contextlib.suppress(OSError):  # the device may have had enough
             request.wfile.write(data)
+
+
+class Tunnel(Proxy):
+    """Connects to one name and port, for whoever knows the password, and sees nothing of what goes through."""
+
+    USER, PASSWORD = "device", "geheim-4711"
+
+    def __init__(self, to_port):
+        self.refused = 0
+        super().__init__(to_port)
+        tunnel, handler = self, self.server.RequestHandlerClass
+        handler.do_CONNECT = lambda request: tunnel.connect(request)  # pylint: disable=unnecessary-lambda
+
+    def url_with(self, password):
+        return f"http://{self.USER}:{password}@127.0.0.1:{self.port}"
+
+    def connect(self, request):
+        wanted = "Basic " + base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
+        if request.headers.get("Proxy-Authorization") != wanted:
+            self.refused += 1
+            request.send_response(407)
+            request.send_header("Proxy-Authenticate", 'Basic realm="site"')
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
+        if request.path != f"{NAME}:443":
+            self.strange.append(request.path)
+            request.send_error(403)
+            return
+        self.seen["CONNECT"] += 1
+        request.close_connection = True
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.to_port)) as far:
+            request.send_response_only(200)
+            request.end_headers()
+            request.wfile.flush()
+            back = threading.Thread(target=pump, args=(far, request.connection))
+            back.start()
+            pump(request.connection, far)
+            back.join()
+
+
+def pump(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 def add(f, name, **config):
@@ -164,9 +215,37 @@ def test_none(f):
         device.kill()
 
 
+def test_tunnel(f):
+    """TLS through CONNECT, with a password for the proxy: it arrives there and is seen nowhere else."""
+    os.mkdir(f.path("pki"))
+    authority(f, "ours")
+    certificate(f, "server", "ours", f"DNS:{NAME},IP:127.0.0.1")
+    f.stop_server()
+    f.start_server("--tls-cert", pem(f, "server"), "--tls-key", pem(f, "server", "key"))
+    f.env["EDGECTL_CONTROLLER"] = f.controller().replace("http:", "https:")
+    ours = ("--ca-file", pem(f, "ours"))
+    token = f.edgectl("token", "create", "--enroll", "--uses", "1", "--expires", "1h", *ours).strip()
+    with Tunnel(f.port) as proxy:
+        config = {"controller": f"https://{NAME}", "ca_file": pem(f, "ours"), "enroll_token": token}
+        wrong = f.add_device("wrong", proxy=proxy.url_with("falsch-4711"), **config)
+        wrong.start()
+        said = wait_unreachable(wrong)["text"]
+        check("407" in said and proxy.refused, f"says that the proxy refused it: {said}")
+        wrong.kill()
+        device = f.add_device("tunnelled", proxy=proxy.url_with(proxy.PASSWORD), **config)
+        device.start()
+        wait_for("it to be accepted", lambda: reach(device).get("enrolment") == "accepted")
+        wait_for("it to run what the fleet runs", lambda: device.version() == "1.1")
+        check(proxy.seen["CONNECT"] > 2 and not proxy.strange and set(proxy.seen) == {"CONNECT"}, f"all of it through tunnels: {proxy.seen}")
+        everything = device.log() + wrong.log() + json.dumps([device.status(), said])
+        everything += device.agent("check", "--config", device.config, "--print").stdout + f.edgectl("device", "why", "tunnelled", *ours)
+        check("4711" not in everything, f"a password is seen: {everything}")
+        device.kill()
+
+
 def test(f):
     f.start_server()
-    fleet.each(f, test_configured, test_environment, test_none)
+    fleet.each(f, test_configured, test_environment, test_none, test_tunnel)
 
 
 fleet.main(test)

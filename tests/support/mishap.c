@@ -293,7 +293,7 @@ static const struct fault {
     {"say-gzip", say_gzip, MISHAP_GARBAGE, false},
     {"two-lengths", two_lengths, BROKEN | MISHAP_TOO_MUCH | MISHAP_CONTENT, false},
     {"length-and-chunks", length_and_chunks, BROKEN, false},
-    {"bad-chunks", bad_chunks, BROKEN, false},
+    {"bad-chunks", bad_chunks, BROKEN | MISHAP_CONTENT, false},
     {"endless-headers", endless_headers, MISHAP_LIMIT, false},
     {"bare-lines", bare_lines, 0, true},
     {"interim", interim, 0, true},
