@@ -14,7 +14,7 @@ build=(
     gcc libc6-dev cmake ninja-build pkg-config python3 dpkg-dev file
     libjansson-dev libsodium-dev libzstd-dev liblzma-dev libbz2-dev libarchive-dev libcurl4-openssl-dev libssl-dev
     libsqlite3-dev libmicrohttpd-dev libyaml-dev libp11-kit-dev
-    libtss2-dev
+    libtss2-dev libdivsufsort-dev
 )
 test=(
     libcriterion-dev binutils man-db lintian python3-jsonschema

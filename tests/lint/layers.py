@@ -48,7 +48,7 @@ FOREIGN = (
     (r"sodium(\.h|/)", ("keys", "tests/unit/keys")),
     (r"z(std|dict|std_errors)\.h", ("bundle/unpack", "bundle/pack", "tests/unit/bundle/unpack")),
     (r"(lzma|bzlib)\.h", ("bundle/unpack", "bundle/pack", "tests/unit/bundle/unpack")),
-    (r"archive(_entry)?\.h", ("bundle/pack",)),
+    (r"(archive(_entry)?|divsufsort(64)?)\.h", ("bundle/pack",)),
     (r"sqlite3.*\.h", ("ctl/store",)),
     (r"(libpq-fe|libpq/.*|postgresql/.*)", ("ctl/store",)),
     (r"microhttpd\.h", ("ctl/serve",)),
