@@ -167,6 +167,8 @@ static int choose(const struct worker_choose *how, struct choice *c, struct err 
     cage.readable_dir = c->dir;
     if (worker_sandbox_enter(&cage, &ignored, e) < 0 || fs_list(c->dir, ".", visit, c, e) < 0)
         return -1;
+    if (c->n_files == 0)
+        return err_set(e, &err_not_found, "there is no bundle (*%s) in it", SUFFIX);
     if (!c->best)
         return err_set(e, &err_not_found, "none of its %zu bundles (*%s) is for this device",
                        c->n_files, SUFFIX);

@@ -437,7 +437,7 @@ def test_special_files(b):
     os.symlink(loop, loop)
     with open(sparse, "wb") as f:
         f.truncate(1 << 40)
-    cases = [(folder, "io"), (write(b.path(), b""), "truncated"), (sparse, "bad_skeleton"), ("/dev/zero", "usage"), ("/dev/null", "usage"),
+    cases = [(folder, "not_found"), (write(b.path(), b""), "truncated"), (sparse, "bad_skeleton"), ("/dev/zero", "usage"), ("/dev/null", "usage"),
              (b.path(), "not_found"), (loop, "io"), ("", "not_found"), (fifo, "io")]
     for path, kind in cases:
         b.verify(path).refused(kind)

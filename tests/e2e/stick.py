@@ -99,7 +99,7 @@ def when_none_fits_each_is_named_with_its_reason(f, s):
         check(said in done.err, f"says {said}: {done.err}")
     check(done.err.replace("\n", "").isprintable(), f"no control characters: {done.err!r}")
     empty = stick(f, "empty.d")
-    device.install(empty).refused("not_found", says="none of its 0 bundles")
+    device.install(empty).refused("not_found", says="no bundle")
     for i in range(257):
         write(empty, f"{i}.edge", b"")
     done = device.install(empty)
