@@ -437,7 +437,11 @@ def test_special_files(b):
     os.symlink(loop, loop)
     with open(sparse, "wb") as f:
         f.truncate(1 << 40)
-    cases = [(folder, "not_found"), (write(b.path(), b""), "truncated"), (sparse, "bad_skeleton"), ("/dev/zero", "usage"), ("/dev/null", "usage"),
+    # `install` looks for a bundle in a directory, `verify` wants the file itself.
+    b.verify(folder).refused("io")
+    with b.device.unchanged(folder):
+        b.device.install(folder).refused("not_found", says="no bundle")
+    cases = [(write(b.path(), b""), "truncated"), (sparse, "bad_skeleton"), ("/dev/zero", "usage"), ("/dev/null", "usage"),
              (b.path(), "not_found"), (loop, "io"), ("", "not_found"), (fifo, "io")]
     for path, kind in cases:
         b.verify(path).refused(kind)
