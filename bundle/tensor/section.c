@@ -30,7 +30,7 @@ static int get_unit(struct slice *rest, int32_t *ret, struct err *e) {
 }
 
 static int get_type(struct slice *rest, struct tensor_section *s, struct err *e) {
-    unsigned type;
+    unsigned type = 0;
     if (get_byte(rest, &type, e) < 0 || get_byte(rest, &s->zero_bits, e) < 0)
         return -1;
     s->based = type & TENSOR_SECTION_BASED;
