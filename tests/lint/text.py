@@ -29,7 +29,7 @@ def private_paths(root):
     return re.compile("|".join(patterns))
 
 
-# What its author meant to come back to. Spelt in two halves, so that this file has none. A certificate may be "not yet valid".
+# Notes of unfinished work, each spelt in two halves so that this file has none. Of certificates the field says one of them.
 _LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK|TB" r"D)\b"
                         r"|(?i:\b(for" r" now|not" r" yet(?! valid)|(not |un)imple" r"mented|mo" r"ck(s|ed|ing)?|st" r"ub(s|bed)?)\b)")
 
@@ -71,7 +71,7 @@ CASES = (
          {"base/a.c": _SPDX + 'p = "/ho' + 'me/jo/x";\n', "README.md": "\nsee /Us" + "ers/jo\n"},
          ("README.md:2", "base/a.c:2")),
     Case("words that only look like unfinished work pass",
-         {"base/a.c": _SPDX + 'p = "/tmp/x-XXXXXX"; // stubborn, todos, certificate is not yet valid\n'}),
+         {"base/a.c": _SPDX + 'p = "/tmp/x-XXXXXX"; // stubborn, to' + "dos, a certificate not" + " yet valid\n"}),
     Case("work left over is found",
          {"base/a.c": _SPDX + "// TO" + "DO: the rest\n", "base/b.c": _SPDX + "// Good enough for" + " now.\n",
           "README.md": "Not" + " yet there.\n", "tests/a.py": "# " + LICENCE + "\ndef mo" + "cked(): pass\nclass St" + "ub: pass\n"},
