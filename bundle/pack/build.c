@@ -14,6 +14,7 @@
 #include "bundle/pack/archive.h"
 #include "bundle/pack/document.h"
 #include "bundle/pack/measure.h"
+#include "bundle/pack/partial.h"
 #include "bundle/pack/press.h"
 #include "bundle/pack/rows.h"
 #include "bundle/pack/table.h"
@@ -26,7 +27,6 @@
 struct build {
     const struct pack_build *how;
     uint64_t frame_bytes;
-    char partial[FS_PATH_BYTES];
     char spool[FS_PATH_BYTES];
     struct pack_tree trees[BUNDLE_COMPONENTS_MAX];
     struct pack_content texts[BUNDLE_COMPONENTS_MAX]; // the trees as contents
@@ -236,16 +236,10 @@ static int write_bundle(struct build *b, int fd, struct err *e) {
 }
 
 static int write_output(struct build *b, const char *path, struct err *e) {
-    OWN(fd) int fd = -1;
-    if (fs_remove(AT_FDCWD, b->partial, e) < 0 || fs_create(AT_FDCWD, b->partial, 0644, &fd, e) < 0)
+    struct pack_partial partial;
+    if (pack_partial_begin(path, &partial, e) < 0)
         return -1;
-    int r = write_bundle(b, fd, e);
-    if (r == 0)
-        r = fs_rename(AT_FDCWD, b->partial, path, e);
-    struct err late = ERR_NONE;
-    if (r < 0)
-        (void)fs_remove(AT_FDCWD, b->partial, &late);
-    return r;
+    return pack_partial_end(&partial, path, write_bundle(b, partial.fd, e), e);
 }
 
 static int check_how(struct build *b, const char *path, struct err *e) {
@@ -261,9 +255,8 @@ static int check_how(struct build *b, const char *path, struct err *e) {
     if (b->frame_bytes < BUNDLE_CHUNK_MAX_BYTES || b->frame_bytes > BUNDLE_FRAME_MAX_BYTES)
         return err_set(e, &err_usage, "a frame has %d to %d bytes", BUNDLE_CHUNK_MAX_BYTES,
                        BUNDLE_FRAME_MAX_BYTES);
-    int n = snprintf(b->partial, sizeof b->partial, "%s.partial", path);
-    int k = snprintf(b->spool, sizeof b->spool, "%s.spool", path);
-    if (n < 0 || (size_t)n >= sizeof b->partial || k < 0 || (size_t)k >= sizeof b->spool)
+    int n = snprintf(b->spool, sizeof b->spool, "%s.spool", path);
+    if (n < 0 || (size_t)n >= sizeof b->spool)
         return err_set(e, &err_usage, "the path of the output is too long");
     return 0;
 }

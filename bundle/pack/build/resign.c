@@ -11,6 +11,7 @@
 #include "bundle/kind.h"
 #include "bundle/pack/build.h"
 #include "bundle/pack/document.h"
+#include "bundle/pack/partial.h"
 #include "bundle/skeleton.h"
 #include "bundle/unpack/open.h"
 
@@ -73,20 +74,10 @@ static int write_signed(int from, const struct unpack_candidate *candidate,
 
 static int replace(const char *path, int from, const struct unpack_candidate *candidate,
                    const struct buf *manifest, struct err *e) {
-    char partial[FS_PATH_BYTES];
-    OWN(fd) int to = -1;
-    int n = snprintf(partial, sizeof partial, "%s.partial", path);
-    if (n < 0 || (size_t)n >= sizeof partial)
-        return err_set(e, &err_usage, "the path of the bundle is too long");
-    if (fs_remove(AT_FDCWD, partial, e) < 0 || fs_create(AT_FDCWD, partial, 0644, &to, e) < 0)
+    struct pack_partial to;
+    if (pack_partial_begin(path, &to, e) < 0)
         return -1;
-    int r = write_signed(from, candidate, manifest, to, e);
-    if (r == 0)
-        r = fs_rename(AT_FDCWD, partial, path, e);
-    struct err late = ERR_NONE;
-    if (r < 0)
-        (void)fs_remove(AT_FDCWD, partial, &late);
-    return r;
+    return pack_partial_end(&to, path, write_signed(from, candidate, manifest, to.fd, e), e);
 }
 
 int pack_build_add_signature(const char *path, const struct sign_signer *signer, struct err *e) {

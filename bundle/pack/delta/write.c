@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "bundle/pack/document.h"
+#include "bundle/pack/partial.h"
 #include "bundle/skeleton.h"
 #include "bundle/unpack/delta.h"
 
@@ -169,26 +170,13 @@ static int try(const struct writing *w, int fd, struct err *e) {
 }
 
 static int write_output(const struct writing *w, const char *path, struct err *e) {
-    char partial[FS_PATH_BYTES];
-    OWN(fd) int fd = -1;
-    int n = snprintf(partial, sizeof partial, "%s.partial", path);
-    if (n < 0 || (size_t)n >= sizeof partial)
-        return err_set(e, &err_usage, "the path of the output is too long");
-    if (fs_remove(AT_FDCWD, partial, e) < 0 || fs_create(AT_FDCWD, partial, 0644, &fd, e) < 0)
+    struct pack_partial partial;
+    if (pack_partial_begin(path, &partial, e) < 0)
         return -1;
-    int r = write_file(w, fd, e);
-    own_drop_fd(&fd);
-    fd = -1;
+    int r = write_file(w, partial.fd, e);
     if (r == 0)
-        r = fs_open_read(AT_FDCWD, partial, &fd, e);
-    if (r == 0)
-        r = try(w, fd, e);
-    if (r == 0)
-        r = fs_rename(AT_FDCWD, partial, path, e);
-    struct err late = ERR_NONE;
-    if (r < 0)
-        (void)fs_remove(AT_FDCWD, partial, &late);
-    return r;
+        r = try(w, partial.fd, e);
+    return pack_partial_end(&partial, path, r, e);
 }
 
 int pack_delta_write(const struct pack_delta_write *write, const char *path,
