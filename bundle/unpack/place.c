@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Entries of a tree, made.
+// Entries of a tree, made; and what a staging needs beside them.
 #include "bundle/unpack/place.h"
 
 #include <string.h>
 
 #include "base/fs.h"
 #include "base/own.h"
+#include "bundle/kind.h"
 
 int unpack_place_file(int dir, const char *path, bool resume, int *ret_fd, uint64_t *ret_have,
                       struct err *e) {
@@ -41,4 +42,32 @@ int unpack_place_link(int dir, const struct bundle_tree_entry *entry, bool resum
             return -1;
     }
     return fs_symlink(entry->target, dir, entry->path, e);
+}
+
+int unpack_place_admits(const struct bundle_manifest_view *view, struct err *e) {
+    for (size_t i = 0; i < view->n_components; i++)
+        if (view->components[i].type != BUNDLE_COMPONENT_FILES)
+            return err_set(e, &err_unsupported_component,
+                           "component %s is an image; this agent installs files only",
+                           view->components[i].name);
+    return 0;
+}
+
+int unpack_place_begin(int target_dir, const char *const *names, size_t n, int *ret_edge,
+                       int *ret_fds, struct err *e) {
+    if (fs_make_dir(target_dir, ".edge", 0700, e) < 0 ||
+        fs_open_dir(target_dir, ".edge", ret_edge, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (fs_remove(*ret_edge, names[i], e) < 0 ||
+            fs_create(*ret_edge, names[i], 0600, &ret_fds[i], e) < 0)
+            return -1;
+    return 0;
+}
+
+int unpack_place_end(int edge, const char *const *names, size_t n, struct err *e) {
+    for (size_t i = 0; edge >= 0 && i < n; i++)
+        if (fs_remove(edge, names[i], e) < 0)
+            return -1;
+    return 0;
 }

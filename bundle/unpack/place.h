@@ -5,11 +5,24 @@
 // its place refuses.
 #pragma once
 
+#include "bundle/manifest.h"
 #include "bundle/tree.h"
 
 // Opens a file to be filled; *ret_have says how many bytes of an earlier try are there.
-int unpack_place_file(int dir, const char *path, bool resume, int *ret_fd, uint64_t *ret_have, struct err *e)
+int unpack_place_file(int dir, const char *path, bool resume, int *ret_fd, uint64_t *ret_have,
+                      struct err *e) __attribute__((nonnull));
+int unpack_place_dir(int dir, const char *path, bool resume, struct err *e)
     __attribute__((nonnull));
-int unpack_place_dir(int dir, const char *path, bool resume, struct err *e) __attribute__((nonnull));
 int unpack_place_link(int dir, const struct bundle_tree_entry *entry, bool resume, struct err *e)
+    __attribute__((nonnull));
+
+// What every staging begins and ends with, whatever it is fed by. Kind unsupported_component when there is an image.
+int unpack_place_admits(const struct bundle_manifest_view *view, struct err *e)
+    __attribute__((nonnull));
+// Opens .edge of the target and makes empty scratch files of these names in it. What was opened before a failure is
+// in *ret_edge and ret_fds, the caller's.
+int unpack_place_begin(int target_dir, const char *const *names, size_t n, int *ret_edge,
+                       int *ret_fds, struct err *e) __attribute__((nonnull));
+// Removes the scratch files: one that stays would be refused by sealing as something that nobody signed. edge may be -1.
+int unpack_place_end(int edge, const char *const *names, size_t n, struct err *e)
     __attribute__((nonnull));

@@ -17,7 +17,6 @@
 #include "bundle/unpack/place.h"
 #include "bundle/unpack/previous.h"
 
-#define EDGE_DIR   ".edge"
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define HASH_BYTES 65536
 
@@ -181,17 +180,6 @@ static int stage_all(struct stage *s, struct err *e) {
     return report(s, e);
 }
 
-static int open_scratch(struct stage *s, struct err *e) {
-    int made = fs_make_dir(s->how->target_dir, EDGE_DIR, 0700, e);
-    if (made < 0 || fs_open_dir(s->how->target_dir, EDGE_DIR, &s->edge, e) < 0)
-        return -1;
-    for (int i = 0; i < SCRATCHES; i++)
-        if (fs_remove(s->edge, scratch_names[i], e) < 0 ||
-            fs_create(s->edge, scratch_names[i], 0600, &s->scratch[i], e) < 0)
-            return -1;
-    return 0;
-}
-
 static void close_stage(struct stage *s) {
     unpack_content_clear(&s->content);
     unpack_stream_close(s->stream);
@@ -205,7 +193,8 @@ static void close_stage(struct stage *s) {
 
 static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
                      const struct unpack_source *source, struct err *e) {
-    if (open_scratch(s, e) < 0 ||
+    if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
+            0 ||
         unpack_stream_open(bundle, source, s->scratch[SCRATCH_INDEX], s->scratch[SCRATCH_FIRSTS],
                            s->how->decode_max_bytes, &s->stream, e) < 0)
         return -1;
@@ -226,22 +215,11 @@ static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
     return r;
 }
 
-// A scratch file that stays would be refused by sealing as something that nobody signed.
-static int remove_scratch(const struct stage *s, struct err *e) {
-    for (int i = 0; i < SCRATCHES; i++)
-        if (fs_remove(s->edge, scratch_names[i], e) < 0)
-            return -1;
-    return 0;
-}
-
 int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source *source,
                  const struct unpack_stage *how, struct unpack_stage_result *ret, struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_bundle_manifest(bundle));
-    for (size_t i = 0; i < view->n_components; i++)
-        if (view->components[i].type != BUNDLE_COMPONENT_FILES)
-            return err_set(e, &err_unsupported_component,
-                           "component %s is an image; this agent installs files only",
-                           view->components[i].name);
+    if (unpack_place_admits(view, e) < 0)
+        return -1;
     struct stage *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, &err_memory, "staging");
@@ -252,7 +230,7 @@ int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source 
     memset(s->trees, 0xff, sizeof s->trees);
     int r = run_stage(s, bundle, source, e);
     struct err late = ERR_NONE;
-    if (s->edge >= 0 && remove_scratch(s, r < 0 ? &late : e) < 0)
+    if (unpack_place_end(s->edge, scratch_names, SCRATCHES, r < 0 ? &late : e) < 0)
         r = -1;
     if (r == 0)
         *ret = s->result;

@@ -16,7 +16,6 @@
 #include "bundle/unpack/place.h"
 #include "bundle/unpack/previous.h"
 
-#define EDGE_DIR   ".edge"
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define COPY_BYTES 65536
 
@@ -269,30 +268,12 @@ static const struct delta_apply_ops apply_ops = {.take = apply_take,
                                                  .end = apply_end,
                                                  .progress = apply_progress};
 
-static int open_scratch(struct stage *s, struct err *e) {
-    if (fs_make_dir(s->how->target_dir, EDGE_DIR, 0700, e) < 0 ||
-        fs_open_dir(s->how->target_dir, EDGE_DIR, &s->edge, e) < 0)
-        return -1;
-    for (int i = 0; i < SCRATCHES; i++)
-        if (fs_remove(s->edge, scratch_names[i], e) < 0 ||
-            fs_create(s->edge, scratch_names[i], 0600, &s->scratch[i], e) < 0)
-            return -1;
-    return 0;
-}
-
-// A scratch file that stays would be refused by sealing as something that nobody signed.
-static int remove_scratch(const struct stage *s, struct err *e) {
-    for (int i = 0; s->edge >= 0 && i < SCRATCHES; i++)
-        if (fs_remove(s->edge, scratch_names[i], e) < 0)
-            return -1;
-    return 0;
-}
-
 static int run_stage(struct stage *s, const struct unpack_delta *delta,
                      const struct unpack_source *source, struct err *e) {
     OWN(delta_base) struct unpack_delta_base *base = NULL;
     struct delta_base reader;
-    if (open_scratch(s, e) < 0 ||
+    if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
+            0 ||
         unpack_delta_base_open(delta, s->how->base_dir, s->scratch[SCRATCH_BASE], &base, e) < 0)
         return -1;
     delta_base_reader(base, &reader);
@@ -327,11 +308,8 @@ int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_sou
                        const struct unpack_delta_stage *how, struct unpack_stage_result *ret,
                        struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
-    for (size_t i = 0; i < view->n_components; i++)
-        if (view->components[i].type != BUNDLE_COMPONENT_FILES)
-            return err_set(e, &err_unsupported_component,
-                           "component %s is an image; this agent installs files only",
-                           view->components[i].name);
+    if (unpack_place_admits(view, e) < 0)
+        return -1;
     struct stage *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, &err_memory, "staging");
@@ -342,7 +320,7 @@ int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_sou
     s->copy = malloc(COPY_BYTES);
     int r = s->copy ? run_stage(s, delta, source, e) : err_set(e, &err_memory, "staging");
     struct err late = ERR_NONE;
-    if (remove_scratch(s, r < 0 ? &late : e) < 0)
+    if (unpack_place_end(s->edge, scratch_names, SCRATCHES, r < 0 ? &late : e) < 0)
         r = -1;
     if (r == 0)
         *ret = s->result;
