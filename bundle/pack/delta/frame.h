@@ -8,12 +8,16 @@
 #include "bundle/pack/delta/program.h"
 #include "bundle/tensor/shape.h"
 
+struct model_siblings;
+
 // A content or tree that is made anew, and what is known of the old one that it is made from.
 struct pack_delta_item {
     struct slice new_bytes;
     struct slice old; // empty when there is none
     uint64_t old_address;
-    const char *path;                        // borrowed; for similar names
+    const char *path, *old_path; // borrowed; the old one is read only where there is an old one
+    // What lies beside each, as model_find wants it; NULL: nothing. Borrowed.
+    const struct model_siblings *siblings, *old_siblings;
     enum pack_delta_program_machine machine; // of both; none when they differ
     uint64_t unwind_table;                   // old address; 0 none
 };

@@ -181,6 +181,22 @@ int pack_delta_side_open(const struct unpack_bundle *bundle, const struct unpack
     return r;
 }
 
+const struct pack_delta_content *pack_delta_side_find(const struct pack_delta_side *side,
+                                                      uint32_t component, const char *path) {
+    size_t low = 0, high = side->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct pack_delta_content *c = &side->contents[middle];
+        if (c->component < component ||
+            (c->component == component && bundle_tree_compare(c->path, path) < 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct pack_delta_content *found = low < side->n ? &side->contents[low] : NULL;
+    return found && found->component == component && strcmp(found->path, path) == 0 ? found : NULL;
+}
+
 void pack_delta_side_close(struct pack_delta_side *side) {
     for (size_t i = 0; i < side->n; i++)
         free((void *)(uintptr_t)side->contents[i].path);

@@ -147,7 +147,7 @@ static uint64_t round_trip(struct text old, struct text new, uint64_t frame_byte
     if (item.machine != pack_delta_program_machine(item.old))
         item.machine = PACK_DELTA_PROGRAM_NONE;
     item.path = "model";
-    int r = pack_delta_weights(&item, NULL, &records, &e);
+    int r = pack_delta_weights(&item, &records, &e);
     if (r == PACK_DELTA_WEIGHTS_NONE)
         r = pack_delta_match(item.old, 0, item.new_bytes, &records, &e);
     cr_assert_eq(r, 0, "%s", e.text);
