@@ -105,9 +105,7 @@ static int lay_files(struct lay *lay, size_t number, uint64_t address, struct er
     struct bundle_tree_entry entry;
     uint64_t end = address + component->stream_bytes;
     int r = bundle_tree_open(side->fd, side->trees[number], component->size, &tree, e);
-    while (r == 0 && (r = bundle_tree_next(tree, &entry, e)) == 0) {
-        if (entry.type != BUNDLE_TREE_FILE)
-            continue;
+    while (r == 0 && (r = bundle_tree_next_file(tree, &entry, e)) == 0) {
         const struct pack_delta_content content = {.address = address,
                                                    .size = entry.size,
                                                    .digest = entry.digest,
