@@ -40,6 +40,12 @@ struct pack_delta_frame {
 // Appends the stored bytes: copy/add, or plain where nothing is copied. Kinds: memory, limit.
 int pack_delta_frame_encode(const struct pack_delta_frame *frame, struct buf *ret, struct err *e)
     __attribute__((nonnull));
+// Appends them as a zstd frame with the old content of its one item as prefix. Returns
+// PACK_DELTA_FRAME_NONE, and appends nothing, when the spans are of several items, or that content
+// is longer than a prefix may be. Kinds as above.
+enum { PACK_DELTA_FRAME_NONE = 1 };
+int pack_delta_frame_prefix(const struct pack_delta_frame *frame, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
 // Bytes that the spans make.
 uint64_t pack_delta_frame_out(const struct pack_delta_frame *frame) __attribute__((nonnull));
 // Appends bytes as a plain frame. Kinds as above.
