@@ -89,11 +89,11 @@ static void sort(struct rollout_bases_choice *choices, size_t n) {
         qsort(choices, n, sizeof *choices, most_devices_first);
 }
 
-// Keeps the first of the n candidates for one bundle, which `devices` would get. Returns how many.
-static size_t keep(const struct rollout_bases_how *how, uint64_t devices,
+// Keeps the first of the n candidates for one bundle, which is for `devices`, of which `reached`
+// need no delta. Returns how many.
+static size_t keep(const struct rollout_bases_how *how, uint64_t devices, uint64_t reached,
                    struct rollout_bases_choice *candidates, size_t n) {
     size_t kept = 0;
-    uint64_t reached = 0;
     sort(candidates, n);
     while (kept < n && kept < how->most && reached * 100 < devices * how->share_pc)
         reached += candidates[kept++].pair.devices;
@@ -106,11 +106,13 @@ static size_t add_bundle(const struct rollout_bases *bases, size_t first,
     const struct keys_digest *bundle = &bases->pairs[first].bundle;
     struct rollout_bases_choice *candidates = plan->choices + plan->n;
     size_t n = 0, at = first;
-    uint64_t devices = 0;
+    uint64_t devices = 0, had = 0;
     for (; at < bases->n && compare(&bases->pairs[at].bundle, bundle) == 0; at++) {
         const struct rollout_bases_pair *pair = &bases->pairs[at];
         devices += pair->devices;
-        if (compare(&pair->base, &none) == 0)
+        bool has_it = compare(&pair->base, bundle) == 0;
+        had += has_it ? pair->devices : 0;
+        if (has_it || compare(&pair->base, &none) == 0)
             continue;
         candidates[n] = (struct rollout_bases_choice){
             .pair = *pair, .state = how->state(how->context, &pair->bundle, &pair->base)};
@@ -119,7 +121,8 @@ static size_t add_bundle(const struct rollout_bases *bases, size_t first,
             plan->reached += pair->devices;
     }
     plan->devices += devices;
-    plan->n += keep(how, devices, candidates, n);
+    plan->had += had;
+    plan->n += keep(how, devices, had, candidates, n);
     return at;
 }
 

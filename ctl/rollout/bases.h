@@ -6,7 +6,8 @@
 // new bundle those bases that most devices run, until a share of its devices is reached.
 //
 // A device that runs no bundle whole has no base: it counts among those to be reached, so that the
-// share is one of all devices, and nothing reaches it.
+// share is one of all devices, and nothing reaches it. One that has the new bundle counts as
+// reached: otherwise each straggler would be worth a delta of its own in the end.
 #pragma once
 
 #include <stddef.h>
@@ -31,7 +32,7 @@ struct rollout_bases {
     struct rollout_bases_pair *pairs; // by bundle, then by base
 };
 
-// One device more: base NULL when it has none. Kind memory.
+// One device more: base NULL when it has none, the bundle itself when it has that. Kind memory.
 int rollout_bases_count(struct rollout_bases *bases, const struct keys_digest *bundle,
                         const struct keys_digest *base, struct err *e)
     __attribute__((nonnull(1, 2, 4)));
@@ -57,8 +58,9 @@ struct rollout_bases_choice {
 };
 
 struct rollout_bases_plan {
-    uint64_t devices; // that would get a bundle
-    uint64_t based;   // of them: those that have a base at all
+    uint64_t devices; // all of them
+    uint64_t had;     // of them: those that have their bundle
+    uint64_t based;   // of the others: those that have a base
     uint64_t reached; // of them: those for whose base there is a delta, chosen or not
     size_t n;
     struct rollout_bases_choice *choices; // most devices first, then by bundle and base

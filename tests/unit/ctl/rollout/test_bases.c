@@ -76,6 +76,10 @@ static const struct {
     // Each variant has its share; all together most devices first.
     {"N:a50 N:b50 M:a70 M:c1", "", 95, 8, "M:a70 N:a50 N:b50", 171, 171, 0},
     {"N:a2 M:a2", "", 95, 8, "M:a2 N:a2", 4, 4, 0},
+    // Who has it already is reached.
+    {"N:N94 N:a6", "", 95, 8, "N:a6", 100, 6, 0},
+    {"N:N95 N:a5", "", 95, 8, "", 100, 5, 0},
+    {"N:N50 N:a45 N:b5", "N:a+", 95, 8, "N:a45+", 100, 50, 45},
     // What is there or was tried keeps its place; what is there reaches its devices, chosen or not.
     {"N:a60 N:b35 N:c5", "N:a+", 95, 8, "N:a60+ N:b35", 100, 100, 60},
     {"N:a60 N:b35 N:c5", "N:a!", 95, 8, "N:a60! N:b35", 100, 100, 0},
@@ -96,6 +100,7 @@ Test(rollout_bases, most_devices_first_until_the_share_is_reached) {
         tell(&plan, chosen, sizeof chosen);
         cr_expect_str_eq(chosen, cases[i].chosen, "%s / %s: %s", cases[i].fleet, there, chosen);
         cr_expect_eq(plan.devices, cases[i].devices, "%s: devices", cases[i].fleet);
+        cr_expect_eq(plan.had, strstr(cases[i].fleet, "N:N") ? plan.devices - plan.based : 0);
         cr_expect_eq(plan.based, cases[i].based, "%s: based", cases[i].fleet);
         cr_expect_eq(plan.reached, cases[i].reached, "%s: reached", cases[i].fleet);
     }
