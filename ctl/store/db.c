@@ -26,12 +26,16 @@ static const char schema_3[] =
     "CREATE INDEX device_held ON device(task_rollout, held_s)"
     " WHERE held=1 AND task_state BETWEEN 1 AND 2;";
 
-// Version 4 added deltas, and what updates cost: the last one of each device, sums of each rollout.
+// Version 4 added deltas, attempts to make them, and what updates cost: the last one of each device,
+// sums of each rollout.
 static const char schema_4[] =
     "CREATE TABLE delta(head TEXT PRIMARY KEY, bundle TEXT NOT NULL, base TEXT NOT NULL,"
     " head_bytes INTEGER NOT NULL, size INTEGER NOT NULL, created_s INTEGER NOT NULL,"
     " actor TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX delta_by_bundle ON delta(bundle, base);"
+    "CREATE TABLE making(bundle TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL,"
+    " at_s INTEGER NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,"
+    " PRIMARY KEY(bundle, base)) WITHOUT ROWID;"
     "CREATE TABLE traffic(bucket INTEGER NOT NULL, rollout TEXT NOT NULL, kind TEXT NOT NULL,"
     " bytes INTEGER NOT NULL, PRIMARY KEY(bucket, rollout, kind)) WITHOUT ROWID;"
     "ALTER TABLE device ADD COLUMN spent TEXT;";

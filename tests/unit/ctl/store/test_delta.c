@@ -151,7 +151,8 @@ Test(store_delta, a_store_of_the_program_before_is_taken_over) {
     must(store_device_add(db, &d, &e));
     store_db_close(db);
     db = NULL;
-    tamper("DROP TABLE delta; DROP TABLE traffic; ALTER TABLE device DROP COLUMN spent;"
+    tamper("DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"
+           "ALTER TABLE device DROP COLUMN spent;"
            "PRAGMA user_version=3;");
     must(store_db_open(path, &db, &e));
     must(store_device_get(db, "old", &got, &e));

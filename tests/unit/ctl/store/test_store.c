@@ -91,7 +91,8 @@ Test(store, of_the_program_before_knows_since_when_its_devices_are_held) {
     d.held = false;
     must(store_device_add(db, &d, &e));
     store_db_close(db);
-    tamper("DROP TABLE delta; DROP TABLE traffic; ALTER TABLE device DROP COLUMN spent;"
+    tamper("DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"
+           "ALTER TABLE device DROP COLUMN spent;"
            "DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA user_version=2;");
     db = open_store();
     must(store_device_get(db, "held", &got, &e));
