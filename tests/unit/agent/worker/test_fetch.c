@@ -10,6 +10,7 @@
 #include "keys/root.h"
 #include "tests/support/faultd.h"
 #include "tests/support/forge.h"
+#include "tests/support/skip.h"
 #include "tests/support/tmp.h"
 #include "tests/unit/agent/worker/hired.h"
 
@@ -414,7 +415,7 @@ static const struct proc_limits another_user = {
 static void prepare_for_another_user(void) {
     static char program[300];
     if (geteuid() != 0)
-        cr_skip("skipped: only root can start a worker as another user");
+        skip_test("only root can start a worker as another user");
     cr_assert_eq(chmod(dir.path, 0711), 0);
     copy_program(program);
     setenv("EDGE_AGENT_WORKER", program, 1);
