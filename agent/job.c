@@ -61,6 +61,7 @@ static const struct field fields[] = {
     FIELD("repository", FIELD_TEXT, repository),
     FIELD("now_s", FIELD_I64, now_s),
     FIELD("target", FIELD_TEXT, target),
+    FIELD("delta_target", FIELD_TEXT, delta_target),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 

@@ -110,7 +110,8 @@ struct agent_job {
     // refresh, judge
     char repository[BUNDLE_URL_MAX + 1];   // base URL, without metadata/
     int64_t now_s;                         // what expires at or before it is refused; 0: unknown
-    char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none (judge)
+    char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none
+    char delta_target[AGENT_JOB_TARGET_MAX + 1]; // wanted too, but may be absent; "" none
 };
 
 enum agent_job_message_type {

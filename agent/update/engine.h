@@ -9,6 +9,7 @@
 #include "agent/task.h"
 #include "agent/trust.h"
 #include "agent/update.h"
+#include "bundle/instruction.h"
 #include "bundle/manifest.h"
 
 // The hash of a seal's read-back stands for the re-verification before the swap (I1) when the same
@@ -118,6 +119,10 @@ void update_trust_stop(struct agent_update *u) __attribute__((nonnull));
 // What the targets allow, for a bundle from the network. Kind not_in_targets.
 int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
                         struct err *e) __attribute__((nonnull));
+// What the offer of this update said of a delta; false when it said nothing, when its signature
+// counts no more, or when a delta was tried and found wrong.
+bool update_hint_read(const struct agent_update *u, struct bundle_instruction_delta *ret)
+    __attribute__((nonnull));
 // Of an update from the network once the repository said yes: asks it first.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 // A try that failed: later again when another may succeed, else the update is refused. It counts
