@@ -21,10 +21,17 @@
 //             w: RESULT {ok | error}
 //   enrol     w: SIGN, a: SIGNATURE, w: ENROLLED {device, state}, w: RESULT
 //   fetch     w: MANIFEST {id}           the manifest lies in the memfd; the worker has verified it
-//             a: PROCEED                 after it verified the manifest for itself and judged
+//             a: PROCEED {images}        after it verified the manifest for itself and judged
 //                                        requirements, floors, component types and space; a refusal
-//                                        is the end of the worker
+//                                        is the end of the worker. With it come descriptors, in
+//                                        the order of what is said about them: slots that images
+//                                        are to be written to, and those that the images of the
+//                                        generation before lie in
 //             w: PROGRESS {done, total}  at most four a second
+//             w: SPENT {bytes by kind}   what the job cost the link so far. In a job that is
+//             a: LIMIT {bytes}           `limited` every AGENT_JOB_SPENT_BYTES or _SPENT_MS, and the
+//                                        worker waits for the answer: when that comes it is durable.
+//                                        In others seldom, without an answer
 //             w: RESULT
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
@@ -114,6 +121,9 @@ struct agent_job {
     char delta_target[AGENT_JOB_TARGET_MAX + 1]; // wanted too, but may be absent; "" none
 };
 
+// Also what a record keeps (enum fsm_packing) and what is chosen between (enum worker_way).
+enum agent_job_packing { AGENT_JOB_NOTHING_BEGUN, AGENT_JOB_DELTA, AGENT_JOB_BUNDLE };
+
 enum agent_job_message_type {
     AGENT_JOB_SIGN = 1,  // worker → agent
     AGENT_JOB_SIGNATURE, // agent → worker
@@ -124,8 +134,12 @@ enum agent_job_message_type {
     AGENT_JOB_PROGRESS,
     AGENT_JOB_SAMPLE,
     AGENT_JOB_RESULT,
-    AGENT_JOB_PROCEED // agent → worker; has no body
+    AGENT_JOB_PROCEED, // agent → worker; the only one that carries descriptors
+    AGENT_JOB_SPENT,
+    AGENT_JOB_LIMIT // agent → worker
 };
+
+#define AGENT_JOB_IMAGES_MAX (2 * BUNDLE_COMPONENTS_MAX)
 
 struct agent_job_sign {
     bool enroll; // else token
@@ -165,6 +179,14 @@ struct agent_job_manifest {
     uint64_t total_bytes;  // of the bundle file
     uint64_t stream_bytes; // of contents to write at most
 };
+struct agent_job_image {
+    char component[BUNDLE_NAME_MAX + 1];
+    bool old; // where the image of the generation before lies; read only
+};
+struct agent_job_proceed {
+    uint64_t n_images; // descriptors come with the packet, one for each
+    struct agent_job_image images[AGENT_JOB_IMAGES_MAX];
+};
 struct agent_job_progress {
     uint64_t done_bytes;
     uint64_t total_bytes;
@@ -191,6 +213,7 @@ struct agent_job_message {
         struct agent_job_enrolled enrolled;
         struct agent_job_answer answer;
         struct agent_job_manifest manifest;
+        struct agent_job_proceed proceed;
         struct agent_job_progress progress;
         struct agent_job_sample sample;
         struct agent_job_result result;
@@ -211,4 +234,10 @@ enum { AGENT_JOB_CLOSED = 1, AGENT_JOB_NOTHING = 2 };
 int agent_job_send(int fd, const struct agent_job_message *message, struct err *e)
     __attribute__((nonnull));
 int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e)
+    __attribute__((nonnull));
+// A PROCEED with its descriptors, which stay the sender's and become the receiver's. What is received
+// may be another message, then without any. fds has AGENT_JOB_IMAGES_MAX places.
+int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,
+                           struct err *e) __attribute__((nonnull));
+int agent_job_receive_proceed(int fd, struct agent_job_message *ret, int *ret_fds, struct err *e)
     __attribute__((nonnull));

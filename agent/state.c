@@ -21,6 +21,13 @@
 #define PRIVATE "private"
 #define LOCK    "lock"
 
+static int open_store(struct agent_state *s, struct err *e) {
+    if (agent_store_open(s->config->state_dir, &s->store, e) < 0)
+        return -1;
+    s->store.config = s->config;
+    return 0;
+}
+
 static int take_lock(struct agent_state *s, struct err *e) {
     if (fs_make_dir(s->store.dir, PRIVATE, 0700, e) < 0 ||
         fs_open_dir(s->store.dir, PRIVATE, &s->private_dir, e) < 0 ||
@@ -197,9 +204,9 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
                             .private_dir = -1,
                             .lock = -1,
                             .trust.dir = -1};
-    if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
-        take_lock(&s, e) < 0 || agent_store_tidy(s.private_dir, e) < 0 ||
-        agent_store_tidy(s.store.dir, e) < 0 || open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
+    if (keys_secret_init(e) < 0 || open_store(&s, e) < 0 || take_lock(&s, e) < 0 ||
+        agent_store_tidy(s.private_dir, e) < 0 || agent_store_tidy(s.store.dir, e) < 0 ||
+        open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
         agent_floors_read(s.private_dir, &s.floors, e) < 0 || open_anchor(&s, e) < 0 ||
         agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
         settle_current(&s, e) < 0) {

@@ -29,7 +29,9 @@ static json_t *describe_components(const struct agent_store *store, uint64_t *re
                                 "digest", keys_digest_hex(&c->digest, digest), "manifest",
                                 keys_digest_hex(&c->manifest, manifest), "security_version",
                                 (json_int_t)c->security_version);
-        if (json_object_set_new(all, c->name, one) < 0)
+        if ((c->type == BUNDLE_COMPONENT_IMAGE &&
+             json_object_set_new(one, "slot", json_integer((json_int_t)c->slot)) < 0) ||
+            json_object_set_new(all, c->name, one) < 0)
             break;
     }
     return all;
@@ -165,8 +167,12 @@ void agent_status_print(const json_t *status) {
     (void)printf("%-12s %lld\n", "generation",
                  (long long)json_integer_value(json_object_get(status, "generation")));
     json_object_foreach (json_object_get(status, "components"), name, value) {
-        (void)snprintf(text, sizeof text, "%s %s %s", name, text_of(value, "name"),
-                       text_of(value, "version"));
+        const json_t *slot = json_object_get(value, "slot");
+        (void)snprintf(text, sizeof text, "%s %s %s%s", name, text_of(value, "name"),
+                       text_of(value, "version"),
+                       !slot                      ? ""
+                       : json_integer_value(slot) ? " (slot 1)"
+                                                  : " (slot 0)");
         line("component", text);
     }
     if (json_is_object(update)) {

@@ -131,6 +131,17 @@ void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged)
     __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
+// Opens the slots that images of a bundle are to be written to; the caller's. Kinds of
+// agent_slots_claim.
+struct bundle_image_places;
+int update_images_claim(const struct agent_update *u, const struct bundle_manifest *manifest,
+                        struct bundle_image_places *ret, struct err *e) __attribute__((nonnull));
+// Opens the slots of all images that the update's generation will have; the caller's.
+int update_images_all(const struct agent_update *u, struct bundle_image_places *ret, struct err *e)
+    __attribute__((nonnull));
+// Gives up the previous generation when its image is to be written over, and lets the worker proceed.
+int update_images_proceed(struct agent_update *u, const struct bundle_image_places *to,
+                          struct err *e) __attribute__((nonnull));
 void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
 // What the repository said before the swap; kind NULL when it names the bundle.

@@ -3,7 +3,7 @@
 // The download: a worker writes into <n>.partial. Before the first byte of contents the agent
 // verifies the manifest for itself and judges by it: the right bundle, fitting this device, not
 // below the floor, of component types it can install, with runners it may run, and small enough for
-// the disk (I4, I6, I8, I9). A download that breaks goes on from what is there, after a back-off.
+// the disk and the slots (I4, I6, I8, I9). A download that breaks goes on from what is there, after a back-off.
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,18 +21,6 @@
 #include "bundle/facts.h"
 #include "bundle/kind.h"
 #include "keys/kind.h"
-
-static bool fits_types(const struct bundle_manifest_view *view, struct err *e) {
-    for (size_t i = 0; i < view->n_components; i++) {
-        const struct bundle_component *c = &view->components[i];
-        if (c->type == BUNDLE_COMPONENT_FILES)
-            continue;
-        err_set(e, &err_unsupported_component,
-                "component %s is an image; this agent installs components made of files", c->name);
-        return false;
-    }
-    return true;
-}
 
 // Refused before the first byte of contents: what a probe needs and this device does not have.
 static bool has_runners(const struct agent_config *config, const struct bundle_manifest_view *view,
@@ -94,7 +82,7 @@ static int admit(struct agent_update *u, const struct bundle_manifest *manifest,
     struct bundle_generation before, after;
     if (keys_envelope_check_expiry(&view->header, "the bundle's manifest",
                                    agent_state_trusted_s(state), e) < 0 ||
-        !fits_types(view, e) || bundle_facts_parse(u->host.facts, &facts, e) < 0)
+        bundle_facts_parse(u->host.facts, &facts, e) < 0)
         return -1;
     int admitted = bundle_manifest_admits(view, facts, state->floors.object, e);
     bundle_facts_free(facts);
@@ -125,32 +113,21 @@ static int read_announced(struct agent_update *u, struct buf *raw, struct err *e
     return 0;
 }
 
-// A message is tens of KiB because of its largest kind: neither the stack nor the program keeps
-// one.
-static int send_proceed(struct agent_hire *hire, struct err *e) {
-    struct agent_job_message *proceed = calloc(1, sizeof *proceed);
-    if (!proceed)
-        return err_set(e, &err_memory, "letting the worker proceed: out of memory");
-    proceed->type = AGENT_JOB_PROCEED;
-    int sent = agent_hire_send(hire, proceed, e);
-    free(proceed);
-    return sent;
-}
-
 static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
+    OWN(images) struct bundle_image_places images = {.n = 0};
     buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (read_announced(u, &raw, e) < 0 ||
         bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0 ||
         identify(u, manifest, e) < 0 || update_trust_admits(u, manifest, e) < 0 ||
-        admit(u, manifest, e) < 0 ||
+        admit(u, manifest, e) < 0 || update_images_claim(u, manifest, &images, e) < 0 ||
         update_engine_keep_manifest(u, bundle_manifest_raw(manifest), e) < 0 ||
         agent_state_save(u->host.state, e) < 0)
         return -1;
     bundle_manifest_free(u->manifest);
     u->manifest = own_take(&manifest);
-    return send_proceed(u->hire, e);
+    return update_images_proceed(u, &images, e);
 }
 
 // What came is not what was signed: a broken cache or a hostile mirror, and no word about the

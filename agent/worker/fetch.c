@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -73,18 +74,45 @@ static uint64_t stream_bytes(const struct bundle_manifest_view *view) {
     return sum;
 }
 
+// Slots of images: those to be written, and those of the generation before.
+struct slots {
+    struct bundle_image_places to, old;
+};
+
+static void own_drop_slots(struct slots *s) {
+    bundle_image_close(&s->to);
+    bundle_image_close(&s->old);
+}
+
+// Shares the descriptors out. A component is named once in each list, or the agent made a mistake.
+static int sort(const struct agent_job_proceed *p, const int *fds, struct slots *ret,
+                struct err *e) {
+    int r = 0;
+    for (size_t i = 0; i < p->n_images; i++) {
+        OWN(fd) int fd = fds[i];
+        struct bundle_image_places *places = p->images[i].old ? &ret->old : &ret->to;
+        if (places->n == BUNDLE_COMPONENTS_MAX || bundle_image_find(places, p->images[i].component))
+            r = err_set(e, &err_worker_failed, "the agent handed over a slot twice");
+        else
+            bundle_image_add(places, p->images[i].component, own_take_fd(&fd), NULL);
+    }
+    return r;
+}
+
 // Shows the agent what would be installed and waits for its word. `member` is the manifest as it
 // came.
 static int ask_to_proceed(struct worker_voice *v, const struct bundle_manifest *manifest,
-                          uint64_t total_bytes, struct slice member, struct err *e) {
+                          uint64_t total_bytes, struct slice member, struct slots *ret,
+                          struct err *e) {
+    int fds[AGENT_JOB_IMAGES_MAX];
     struct agent_job_message say = {.type = AGENT_JOB_MANIFEST};
     say.u.manifest.id = *bundle_manifest_id(manifest);
     say.u.manifest.total_bytes = total_bytes;
     say.u.manifest.stream_bytes = stream_bytes(bundle_manifest_view(manifest));
     if (fs_pwrite(WORKER_FETCH_MANIFEST_FD, member.data, member.len, 0, e) < 0 ||
-        worker_voice_send(v, &say, e) < 0)
+        worker_voice_send(v, &say, e) < 0 || worker_voice_proceed(v, &say, fds, e) < 0)
         return -1;
-    return worker_voice_expect(v, AGENT_JOB_PROCEED, &say, e);
+    return sort(&say.u.proceed, fds, ret, e);
 }
 
 struct progress {
@@ -108,17 +136,20 @@ static int stage(struct worker_voice *v, const struct unpack_source *source,
                  const struct keys_root *root, struct err *e) {
     OWN(bundle) struct unpack_bundle *bundle = NULL;
     OWN(buf) struct buf manifest;
+    OWN(slots) struct slots slots = {.to.n = 0};
     buf_init(&manifest, BUNDLE_MANIFEST_MAX_BYTES);
     if (open_bundle(source, root, &manifest, &bundle, e) < 0 ||
         check_identity(v->job, unpack_bundle_manifest(bundle), e) < 0 ||
         ask_to_proceed(v, unpack_bundle_manifest(bundle), unpack_bundle_skeleton(bundle)->total,
-                       buf_slice(&manifest), e) < 0)
+                       buf_slice(&manifest), &slots, e) < 0)
         return -1;
     struct progress progress = {v,
                                 stream_bytes(bundle_manifest_view(unpack_bundle_manifest(bundle)))};
     struct unpack_stage how = {
         .target_dir = WORKER_FETCH_PARTIAL_FD,
         .previous_dir = is_directory(WORKER_FETCH_PREVIOUS_FD) ? WORKER_FETCH_PREVIOUS_FD : -1,
+        .images = &slots.to,
+        .old_images = &slots.old,
         .resume = v->job->resume,
         .decode_max_bytes = v->job->decode_max_bytes,
         .progress = on_progress,
@@ -133,11 +164,13 @@ static int stage(struct worker_voice *v, const struct unpack_source *source,
 
 // A delta that does not come out right may start from contents that are damaged: then it is not its
 // fault, and the bundle itself helps.
-static void blame(const struct bundle_manifest_view *view, struct err *e) {
+static void blame(const struct bundle_manifest_view *view, const struct slots *slots,
+                  struct err *e) {
     struct bundle_generation record;
     struct err damage = ERR_NONE;
     if (!err_is(e, &err_bad_delta) ||
-        bundle_seal_verify(WORKER_FETCH_PREVIOUS_FD, NULL, NULL, &record, &damage) == 0)
+        bundle_seal_verify_images(WORKER_FETCH_PREVIOUS_FD, &slots->old, NULL, NULL, &record,
+                                  &damage) == 0)
         return;
     err_clear(e);
     (void)err_set(e, &err_bad_generation,
@@ -146,12 +179,14 @@ static void blame(const struct bundle_manifest_view *view, struct err *e) {
 }
 
 static int stage_delta(struct worker_voice *v, const struct unpack_source *source,
-                       const struct unpack_delta *delta, struct err *e) {
+                       const struct unpack_delta *delta, const struct slots *slots, struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
     struct progress progress = {v, stream_bytes(view)};
     const struct unpack_delta_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                            .base_dir = WORKER_FETCH_PREVIOUS_FD,
                                            .previous_dir = WORKER_FETCH_PREVIOUS_FD,
+                                           .images = &slots->to,
+                                           .base_images = &slots->old,
                                            .resume = v->job->resume,
                                            // A bundle needs two buffers of this size.
                                            .decode_max_bytes = 2 * v->job->decode_max_bytes,
@@ -159,7 +194,7 @@ static int stage_delta(struct worker_voice *v, const struct unpack_source *sourc
                                            .context = &progress};
     struct unpack_stage_result result = {0};
     if (unpack_delta_stage(delta, source, &how, &result, e) < 0) {
-        blame(view, e);
+        blame(view, slots, e);
         return -1;
     }
     v->source_bytes = result.source_bytes;
@@ -182,15 +217,16 @@ static int apply(struct worker_voice *v, const struct unpack_source *source,
                  struct err *e) {
     OWN(delta) struct unpack_delta *delta = NULL;
     OWN(buf) struct buf manifest;
+    OWN(slots) struct slots slots = {.to.n = 0};
     struct slice member = unpack_delta_open_manifest(*candidate);
     buf_init(&manifest, BUNDLE_MANIFEST_MAX_BYTES);
     if (buf_add(&manifest, member.data, member.len, e) < 0 ||
         unpack_delta_verify_root(candidate, root, &delta, e) < 0 ||
         check_identity(v->job, unpack_delta_manifest(delta), e) < 0 || match_base(delta, e) < 0 ||
         ask_to_proceed(v, unpack_delta_manifest(delta), unpack_delta_skeleton(delta)->total,
-                       buf_slice(&manifest), e) < 0)
+                       buf_slice(&manifest), &slots, e) < 0)
         return -1;
-    return stage_delta(v, source, delta, e);
+    return stage_delta(v, source, delta, &slots, e);
 }
 
 // A file may be a delta; what an offer names is a bundle.
@@ -225,6 +261,28 @@ int worker_fetch(struct worker_voice *v, struct err *e) {
     return result;
 }
 
+// The slots of a generation's images, where its links lead to: for a person who may read them.
+static int open_linked(int generation, struct bundle_image_places *ret, struct err *e) {
+    OWN(mem) struct bundle_generation *record = calloc(1, sizeof *record);
+    if (!record)
+        return err_set(e, &err_memory, "looking at the old contents");
+    if (bundle_generation_read(generation, record, e) < 0)
+        return -1;
+    for (size_t i = 0; i < record->n_components; i++) {
+        const char *name = record->components[i].name;
+        char link[BUNDLE_NAME_MAX + sizeof "/" BUNDLE_IMAGE_LINK], path[FS_PATH_BYTES];
+        OWN(fd) int fd = -1;
+        if (record->components[i].type != BUNDLE_COMPONENT_IMAGE)
+            continue;
+        (void)snprintf(link, sizeof link, "%s/" BUNDLE_IMAGE_LINK, name);
+        if (fs_readlink(generation, link, path, sizeof path, e) < 0 ||
+            fs_open_read(AT_FDCWD, path, &fd, e) < 0)
+            return err_prefix(e, "the old image of %s", name);
+        bundle_image_add(ret, name, own_take_fd(&fd), NULL);
+    }
+    return 0;
+}
+
 static int verify_delta(const struct unpack_source *source,
                         struct unpack_delta_candidate **candidate, const struct keys_root *root,
                         const char *base_path, struct err *e) {
@@ -232,6 +290,7 @@ static int verify_delta(const struct unpack_source *source,
     OWN(delta_base) struct unpack_delta_base *base = NULL;
     OWN(fd) int dir = -1;
     OWN(fd) int table = -1;
+    OWN(images) struct bundle_image_places images = {.n = 0};
     if (unpack_delta_verify_root(candidate, root, &delta, e) < 0)
         return -1;
     if (!base_path)
@@ -241,8 +300,8 @@ static int verify_delta(const struct unpack_source *source,
     table = memfd_create("edge-verify", MFD_CLOEXEC);
     if (table < 0)
         return err_errno(e, errno, "a file in memory");
-    if (fs_open_dir(AT_FDCWD, base_path, &dir, e) < 0 ||
-        unpack_delta_base_open(delta, dir, NULL, table, &base, e) < 0)
+    if (fs_open_dir(AT_FDCWD, base_path, &dir, e) < 0 || open_linked(dir, &images, e) < 0 ||
+        unpack_delta_base_open(delta, dir, &images, table, &base, e) < 0)
         return -1;
     return unpack_delta_check(delta, source, base, BUNDLE_DELTA_DECODE_MAX_BYTES, e);
 }
