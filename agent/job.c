@@ -187,9 +187,9 @@ static size_t body_bytes(enum agent_job_message_type type) {
         [AGENT_JOB_PROGRESS] = sizeof(struct agent_job_progress),
         [AGENT_JOB_SAMPLE] = sizeof(struct agent_job_sample),
         [AGENT_JOB_RESULT] = sizeof(struct agent_job_result),
-        [AGENT_JOB_PROCEED] = 0,
+        [AGENT_JOB_PROCEED] = sizeof(struct agent_job_proceed),
     };
-    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_LIMIT);
+    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_PROCEED);
     return bytes[type];
 }
 
@@ -294,10 +294,11 @@ static int tame(struct agent_job_message *m, size_t len, struct err *e) {
         TERMINATE(m->u.result.kind);
         TERMINATE(m->u.result.text);
         return 0;
+    case AGENT_JOB_PROCEED:
+        return tame_proceed(&m->u.proceed, e);
     case AGENT_JOB_SIGNATURE:
     case AGENT_JOB_MANIFEST:
     case AGENT_JOB_PROGRESS:
-    case AGENT_JOB_LIMIT:
         return 0;
     }
     return garbled("a message of an unknown type", e);
@@ -327,7 +328,7 @@ static int receive_packet(int fd, struct agent_job_message *ret, union control *
     if ((size_t)got < sizeof head || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return garbled("a packet that is too short, too long or carries a descriptor", e);
     size_t len = (size_t)got - sizeof head;
-    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_LIMIT || head.bytes != len)
+    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_PROCEED || head.bytes != len)
         return garbled("a packet of an unknown type or another length than it says", e);
     ret->type = (enum agent_job_message_type)head.type;
     size_t wanted = body_bytes(ret->type);

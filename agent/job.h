@@ -28,10 +28,6 @@
 //                                        are to be written to, and those that the images of the
 //                                        generation before lie in
 //             w: PROGRESS {done, total}  at most four a second
-//             w: SPENT {bytes by kind}   what the job cost the link so far. In a job that is
-//             a: LIMIT {bytes}           `limited` every AGENT_JOB_SPENT_BYTES or _SPENT_MS, and the
-//                                        worker waits for the answer: when that comes it is durable.
-//                                        In others seldom, without an answer
 //             w: RESULT
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
@@ -121,9 +117,6 @@ struct agent_job {
     char delta_target[AGENT_JOB_TARGET_MAX + 1]; // wanted too, but may be absent; "" none
 };
 
-// Also what a record keeps (enum fsm_packing) and what is chosen between (enum worker_way).
-enum agent_job_packing { AGENT_JOB_NOTHING_BEGUN, AGENT_JOB_DELTA, AGENT_JOB_BUNDLE };
-
 enum agent_job_message_type {
     AGENT_JOB_SIGN = 1,  // worker → agent
     AGENT_JOB_SIGNATURE, // agent → worker
@@ -134,9 +127,7 @@ enum agent_job_message_type {
     AGENT_JOB_PROGRESS,
     AGENT_JOB_SAMPLE,
     AGENT_JOB_RESULT,
-    AGENT_JOB_PROCEED, // agent → worker; the only one that carries descriptors
-    AGENT_JOB_SPENT,
-    AGENT_JOB_LIMIT // agent → worker
+    AGENT_JOB_PROCEED // agent → worker; the only one that carries descriptors
 };
 
 #define AGENT_JOB_IMAGES_MAX (2 * BUNDLE_COMPONENTS_MAX)
