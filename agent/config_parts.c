@@ -373,8 +373,15 @@ static int read_tpm(const struct doc_at *root, struct agent_config *c, struct er
     return 0;
 }
 
+static int check_metered(const struct doc_at *at, const struct agent_config *c, struct err *e) {
+    if (c->metered[0] == '/' || strcmp(c->metered, "no") == 0 || strcmp(c->metered, "yes") == 0)
+        return 0;
+    return wrong(at, "metered", "\"no\", \"yes\" or the absolute path of a file", e);
+}
+
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
-    if (each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
+    if (check_metered(at, ret, e) < 0 ||
+        each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
         each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
         each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
         return -1;

@@ -56,6 +56,17 @@ static const struct field fields[] = {
     FIELD("bundle", FIELD_TEXT, bundle),
     FIELD("resume", FIELD_BOOL, resume),
     FIELD("decode_max_bytes", FIELD_U64, decode_max_bytes),
+    FIELD("delta_url", FIELD_TEXT, delta_url),
+    FIELD("delta_bytes", FIELD_U64, delta_bytes),
+    FIELD("delta_base", FIELD_TEXT, delta_base),
+    FIELD("delta_head", FIELD_TEXT, delta_head),
+    FIELD("delta_head_bytes", FIELD_U64, delta_head_bytes),
+    FIELD("limited", FIELD_BOOL, limited),
+    FIELD("limit_bytes", FIELD_U64, limit_bytes),
+    FIELD("spent_bytes", FIELD_U64, spent_bytes),
+    FIELD("tries", FIELD_U64, tries),
+    FIELD("begun", FIELD_U64, begun),
+    FIELD("begun_bytes", FIELD_U64, begun_bytes),
     FIELD("probe_url", FIELD_TEXT, probe_url),
     FIELD("metric", FIELD_TEXT, metric),
     FIELD("timeout_s", FIELD_U64, timeout_s),
@@ -188,8 +199,10 @@ static size_t body_bytes(enum agent_job_message_type type) {
         [AGENT_JOB_SAMPLE] = sizeof(struct agent_job_sample),
         [AGENT_JOB_RESULT] = sizeof(struct agent_job_result),
         [AGENT_JOB_PROCEED] = sizeof(struct agent_job_proceed),
+        [AGENT_JOB_SPENT] = sizeof(struct agent_job_spent),
+        [AGENT_JOB_LIMIT] = sizeof(struct agent_job_limit),
     };
-    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_PROCEED);
+    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_LIMIT);
     return bytes[type];
 }
 
@@ -296,9 +309,13 @@ static int tame(struct agent_job_message *m, size_t len, struct err *e) {
         return 0;
     case AGENT_JOB_PROCEED:
         return tame_proceed(&m->u.proceed, e);
+    case AGENT_JOB_SPENT:
+        TERMINATE(m->u.spent.note);
+        return is_flag(&m->u.spent.no_delta) ? 0 : garbled("a flag that is neither 0 nor 1", e);
     case AGENT_JOB_SIGNATURE:
     case AGENT_JOB_MANIFEST:
     case AGENT_JOB_PROGRESS:
+    case AGENT_JOB_LIMIT:
         return 0;
     }
     return garbled("a message of an unknown type", e);
@@ -328,7 +345,7 @@ static int receive_packet(int fd, struct agent_job_message *ret, union control *
     if ((size_t)got < sizeof head || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return garbled("a packet that is too short, too long or carries a descriptor", e);
     size_t len = (size_t)got - sizeof head;
-    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_PROCEED || head.bytes != len)
+    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_LIMIT || head.bytes != len)
         return garbled("a packet of an unknown type or another length than it says", e);
     ret->type = (enum agent_job_message_type)head.type;
     size_t wanted = body_bytes(ret->type);

@@ -81,6 +81,15 @@ static void make_report(const struct agent_state *s, const struct fsm_outcome *o
     memcpy(ret->text, out->why.text, sizeof ret->text);
     if (detail)
         text_safe(detail, ret->detail, sizeof ret->detail);
+    // Said once: when it is all there, or when it never will be.
+    const struct bundle_report_bytes *spent = &out->update.spent;
+    bool before_staged = s->journal.record.state <= FSM_STAGED;
+    bool last = out->report == BUNDLE_EVENT_STAGED || out->report == BUNDLE_EVENT_REFUSED ||
+                out->report == BUNDLE_EVENT_CANCELLED;
+    ret->has_bytes = before_staged && last &&
+                     (spent->delta > 0 || spent->range > 0 || spent->full > 0 || spent->index > 0);
+    if (ret->has_bytes)
+        ret->bytes = *spent;
 }
 
 // Writes a new record with its report, and queues that.

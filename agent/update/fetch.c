@@ -141,6 +141,10 @@ static bool is_damaged_copy(const struct err_kind *kind) {
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
+    if (!update->local && update_link_may_wait(u, why)) {
+        update_link_wait(u, why);
+        return;
+    }
     bool damaged = is_damaged_copy(why->kind);
     bool again = !judged && (why->kind->retry || damaged);
     struct err e = ERR_NONE;
@@ -155,6 +159,7 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
     // What is there is kept: the next try hashes each file before it believes it.
     if (u->done_bytes > config->quota_bytes) {
         agent_log_line(AGENT_LOG_INFO, "the unfinished download is above quota_bytes: removed");
+        update_link_unstaged(u);
         if (agent_store_drop_partial(&u->host.state->store, update->target, &e) < 0)
             agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
     }
@@ -198,6 +203,16 @@ static void on_message(void *context, const struct agent_job_message *message) {
         u->done_bytes = message->u.progress.done_bytes;
         u->total_bytes = message->u.progress.total_bytes;
         break;
+    case AGENT_JOB_SPENT:
+        // Without the answer the worker would wait for ever.
+        if (!update_engine_record(u)->update.local &&
+            update_link_note(u, &message->u.spent, &e) < 0) {
+            agent_hire_dismiss(u->hire);
+            u->hire = NULL;
+            if (!u->fatal.kind)
+                update_fetch_failed(u, &e, false);
+        }
+        break;
     case AGENT_JOB_RESULT:
         on_result(u, &message->u.result);
         break;
@@ -240,6 +255,31 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
     return fs_open_read(AT_FDCWD, "/dev/null", &d->bundle, e);
 }
 
+// The address of a packing, which may be a path on the controller.
+static int complete_url(const struct agent_update *u, const char *url,
+                        char ret[static BUNDLE_URL_MAX + 1], struct err *e) {
+    int len = snprintf(ret, BUNDLE_URL_MAX + 1, "%s%s",
+                       url[0] == '/' ? u->host.state->config->controller : "", url);
+    return len < 0 || len > BUNDLE_URL_MAX ? err_set(e, &err_limit, "the bundle's URL is too long")
+                                           : 0;
+}
+
+// One whose address is too long is none.
+static void fill_delta(struct agent_update *u, struct agent_job *job) {
+    struct bundle_instruction_delta offered;
+    struct err none = ERR_NONE;
+    if (!update_hint_read(u, &offered) || complete_url(u, offered.url, job->delta_url, &none) < 0) {
+        job->delta_url[0] = '\0';
+        return;
+    }
+    job->delta_bytes = offered.size;
+    keys_digest_hex(&offered.base, job->delta_base);
+    if (!u->verdict.found_delta)
+        return;
+    keys_digest_hex(&u->verdict.delta.id, job->delta_head);
+    job->delta_head_bytes = u->verdict.delta.length;
+}
+
 static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
@@ -252,10 +292,12 @@ static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e
     // I9: the controller's token goes along only where the download is the controller's own.
     if (ours)
         (void)snprintf(job->token, sizeof job->token, "%s", u->host.token(u->host.context));
-    int len =
-        snprintf(job->url, sizeof job->url, "%s%s", ours ? config->controller : "", update->url);
-    if (len < 0 || (size_t)len >= sizeof job->url)
-        return err_set(e, &err_limit, "the bundle's URL is too long");
+    if (!update->local) {
+        update_link_fill(u, job);
+        fill_delta(u, job);
+    }
+    if (complete_url(u, update->url, job->url, e) < 0)
+        return -1;
     job->bundle_bytes = update->size;
     if (update->has_bundle)
         keys_digest_hex(&update->bundle, job->bundle);
@@ -281,6 +323,25 @@ static int hire(struct agent_update *u, const struct descriptors *d, struct err 
     return done;
 }
 
+// True when the metered link may carry nothing for this update: nobody is asked, and no try is
+// counted.
+static bool waits_for_link(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (update_engine_record(u)->update.local || !update_link_is_closed(u, &why)) {
+        u->waits_for_link = false;
+        return false;
+    }
+    if (u->waits_for_link) {
+        update_fetch_later(u);
+        return true;
+    }
+    if (update_engine_record(u)->state != FSM_FETCHING)
+        update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    if (!u->fatal.kind)
+        update_link_wait(u, &why);
+    return true;
+}
+
 void update_fetch_begin(struct agent_update *u) {
     struct fsm_update *update = &u->host.state->journal.record.update;
     struct descriptors d = {-1, -1, -1, -1};
@@ -295,6 +356,8 @@ void update_fetch_begin(struct agent_update *u) {
         u->untried = false;
         return;
     }
+    if (waits_for_link(u))
+        return;
     if (!update->local && !u->verdict.found) {
         update_trust_begin(u);
         return;
@@ -317,5 +380,6 @@ void update_fetch_begin(struct agent_update *u) {
 }
 
 void update_fetch_later(struct agent_update *u) {
-    agent_loop_arm(u->host.loop, &u->again, update_engine_back_off(u));
+    agent_loop_arm(u->host.loop, &u->again,
+                   u->waits_for_link ? UPDATE_ENGINE_RECHECK_MS : update_engine_back_off(u));
 }

@@ -136,6 +136,7 @@ static void stage_again(struct agent_update *u, const struct err *why) {
     struct err e = ERR_NONE;
     agent_log_line(AGENT_LOG_WARNING, "%s: taking every file from the bundle", why->text);
     u->alone = true;
+    update_link_unstaged(u);
     if (agent_store_drop_partial(&u->host.state->store, update_engine_record(u)->update.target,
                                  &e) < 0) {
         u->untried = true;

@@ -118,7 +118,7 @@ static void expect_manifest(const struct hired *h) {
     cr_assert(memcmp(got, manifest.data, manifest.len) == 0);
 }
 
-// PROGRESS, as much as there is, and then success.
+// PROGRESS and SPENT, as much as there is, and then success.
 static const struct agent_job_result *expect_success(struct hired *h) {
     static struct agent_job_result result;
     struct agent_job_message *m = malloc(sizeof *m);
@@ -132,7 +132,7 @@ static const struct agent_job_result *expect_success(struct hired *h) {
             done = m->u.progress.done_bytes;
             total = m->u.progress.total_bytes;
         }
-    } while (m->type == AGENT_JOB_PROGRESS);
+    } while (m->type == AGENT_JOB_PROGRESS || m->type == AGENT_JOB_SPENT);
     cr_assert_eq(m->type, AGENT_JOB_RESULT);
     result = m->u.result;
     free(m);
