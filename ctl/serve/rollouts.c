@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "ctl/kind.h"
 #include "ctl/serve/admin.h"
+#include "ctl/serve/delta.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
@@ -32,10 +33,16 @@ int serve_rollouts_list(struct store_db *db, struct serve_call *call, struct err
 
 int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err *e) {
     struct serve_engine_rollout *r = NULL;
-    (void)db;
-    if (serve_admin_rollout(call, &r, e) < 0)
+    json_t *deltas = NULL;
+    if (serve_admin_rollout(call, &r, e) < 0 ||
+        serve_delta_show(call->server->deltas, db, r, &deltas, e) < 0)
         return -1;
-    return serve_call_answer(call, 200, serve_show_rollout(r), e);
+    json_t *shown = serve_show_rollout(r);
+    if (json_object_set_new(shown, "deltas", deltas) < 0) {
+        json_decref(shown);
+        return err_set(e, &err_memory, "showing a rollout: out of memory");
+    }
+    return serve_call_answer(call, 200, shown, e);
 }
 
 // ── Apply ──
