@@ -39,7 +39,7 @@ void worker_spend_begin(struct worker_spend *s, struct worker_voice *voice)
     __attribute__((nonnull));
 // What the update may still cost; WORKER_WAY_NO_LIMIT.
 uint64_t worker_spend_left(const struct worker_spend *s) __attribute__((nonnull));
-// Kind budget, "needs 412 MB, budget 60 MB", when so many bytes more do not fit; the agent hears of
+// Kind budget, "needs 412 MiB, budget 60 MiB", when so many bytes more do not fit; the agent hears of
 // the need.
 int worker_spend_admits(struct worker_spend *s, uint64_t more_bytes, struct err *e)
     __attribute__((nonnull));

@@ -192,7 +192,7 @@ static void blame(struct worker_staging *s, const struct bundle_manifest_view *v
 static int stage_delta(struct worker_staging *s, const struct unpack_source *source,
                        const struct unpack_delta *delta, struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
-    uint64_t made = unpack_delta_head(delta)->packing.stream_bytes;
+    uint64_t carried = unpack_delta_skeleton(delta)->total;
     s->total = stream_bytes(view);
     const struct unpack_delta_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                            .base_dir = WORKER_FETCH_PREVIOUS_FD,
@@ -211,9 +211,8 @@ static int stage_delta(struct worker_staging *s, const struct unpack_source *sou
         blame(s, view, e);
         return -1;
     }
-    // What its frames make is coded against old contents, and comes from the link all the same.
     if (s->spend)
-        worker_spend_reused(s->spend, made < s->total ? s->total - made : 0);
+        worker_spend_reused(s->spend, carried < s->total ? s->total - carried : 0);
     note_result(s, &result);
     return 0;
 }

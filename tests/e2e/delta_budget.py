@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: release
+"""What an update may cost the device's link: never more than the budget of offer and configuration, over all its tries, and what is known not
+to fit is not begun; a link that costs money is waited out.
+"""
+
+import signal
+import threading
+import time
+
+import fleet
+from fleet import check, wait_for
+from link import Link, cost, reconfigure, scene
+from repository import Repository, comes_to, refuses, reports, started, trust
+
+
+def nothing_is_begun_that_cannot_fit():
+    with Link(Repository()) as world:
+        world.release = {"1.0": world.bundle("1.0")}
+        one = world.release["1.0"]
+        world.budget = {"bytes": 100_000}
+        device = started(world, "empty")
+        world.order(device, one)
+        told = refuses(world, device, "budget")
+        check(told["text"].startswith("needs ") and "budget 97.7 KiB" in told["text"], f"{told}")
+        check(world.starts[one.url] == [] and "bytes" not in told, f"nothing was asked for: {world.starts}")
+        check(device.status()["why"]["code"] == "budget" and "needs " in device.status()["why"]["text"], "the status says need and budget")
+        # Not held against the bundle: the same attempt, with a budget that does (I4).
+        with world.lock:
+            world.budget = {"bytes": 10_000_000}
+            world.reports.clear()
+        comes_to(device, "1.0")
+
+
+def neither_delta_nor_bundle_above_the_budget():
+    for where_from in ("offer", "configuration"):
+        config = {"fetch_budget_bytes": 120_000} if where_from == "configuration" else {}
+        with Link(Repository()) as world:
+            world.release = {release: world.bundle(release) for release in ("1.0", "1.1")}
+            old, new = world.release.values()
+            device = started(world, "d1", backoff_base_s=1, backoff_max_s=2)
+            world.order(device, old)
+            comes_to(device, "1.0")
+            delta = world.delta(old, new)
+            check(delta["size"] > 120_000, "or the test shows nothing")
+            for url in world.sent:
+                world.sent[url], world.starts[url] = 0, []
+            if config:
+                reconfigure(device, **config)
+            else:
+                world.budget = {"bytes": 120_000}
+            world.order(device, new)
+            told = refuses(world, device, "budget")
+            check("needs " in told["text"] and "budget " in told["text"], f"{told}")
+            check(world.starts[delta["url"]] == [], "the delta is known not to fit")
+            # A bundle may share contents with what runs; what it takes to know that is within the budget.
+            check(cost(told) <= 120_000 + 65536 if "bytes" in told else True, f"{told}")
+            check(device.version() == "1.0" and device.status()["state"] == "idle", f"{device.status()}")
+
+
+def what_was_spent_counts_over_all_tries_and_restarts():
+    with scene(fetch_retries=0) as (world, device, old, new):
+        delta = world.delta(old, new)
+        # Enough for the delta once, and not for half of it and the bundle.
+        world.budget = {"bytes": delta["size"] + delta["size"] // 4}
+
+        def breaks(world, url, handler, data, first):
+            world.answer(url, handler, data, first, data[first:first + len(data) // 2], len(data) - first)
+            handler.close_connection = True
+            handler.connection.close()
+
+        world.wrong[delta["url"]] = breaks
+        world.order(device, new)
+        wait_for("some of it to be spent", lambda: (device.status()["bytes"] or {}).get("delta", 0) > 0)
+        spent = device.status()["bytes"]["delta"]
+        device.kill()
+        device.start()
+        wait_for("the agent to be back", lambda: device.agent("status", "--config", device.config, status=None).returncode == 0)
+        check((device.status()["bytes"] or {}).get("delta", 0) >= spent or device.status()["state"] == "idle", "durable")
+        told = refuses(world, device, "budget")
+        check(cost(told) <= world.budget["bytes"] + 65536, f"{told} of {world.budget}")
+        check(device.version() == "1.0", "nothing was installed")
+
+
+def an_update_waits_for_a_link_that_is_not_metered():
+    with Link(Repository()) as world:
+        world.release = {"1.0": world.bundle("1.0")}
+        one = world.release["1.0"]
+        word = world.path("metered")
+        with open(word, "w", encoding="ascii") as f:
+            f.write("yes\n")
+        world.budget = {"metered_bytes": 0}
+        device = started(world, "d1", metered=word)
+        world.order(device, one)
+        told = wait_for("it to wait", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "budget"])[-1]
+        check("metered" in told["text"], f"{told}")
+        wait_for("what check-ins hint at to be fetched", lambda: (trust(device).get("targets") or {}).get("version") == world.repository.version["targets"])
+        check(device.status()["state"] == "fetching" and device.status()["why"]["code"] == "budget", f"{device.status()}")
+        asked = len([name for name in world.asked if name.endswith("targets.json")])
+        time.sleep(3)
+        check(world.starts[one.url] == [], "not a byte")
+        check(len([name for name in world.asked if name.endswith("targets.json")]) == asked, "nor is the repository asked meanwhile")
+        # It is not refused by that, and goes on when the link is another.
+        with open(word, "w", encoding="ascii") as f:
+            f.write("no\n")
+        device.kill(signal.SIGTERM)
+        device.start()
+        comes_to(device, "1.0")
+        check(reports(world, device, "refused") == [], "never refused")
+
+
+def a_link_that_becomes_metered_stops_a_download():
+    with Link(Repository()) as world:
+        world.release = {"1.0": world.bundle("1.0")}
+        one = world.release["1.0"]
+        word = world.path("metered")
+        with open(word, "w", encoding="ascii") as f:
+            f.write("no\n")
+        turned = threading.Event()
+        begun = threading.Event()
+
+        def slow(world, url, handler, data, first):
+            world.answer(url, handler, data, first, data[first:first + 100_000], len(data) - first)
+            begun.set()
+            turned.wait(fleet.PATIENCE_S)
+            # More than may come unasked for: the word is heard before the rest.
+            handler.close_connection = True
+            handler.connection.close()
+
+        world.wrong[one.url] = slow
+        device = started(world, "d1", metered=word, fetch_budget_metered_bytes=50_000, fetch_retries=0, backoff_base_s=1, backoff_max_s=2)
+        world.order(device, one)
+        check(begun.wait(fleet.PATIENCE_S), "the download begins")
+        with open(word, "w", encoding="ascii") as f:
+            f.write("yes\n")
+        turned.set()
+        wait_for("it to wait", lambda: [r for r in reports(world, device, "waiting") if r["code"] == "budget"])
+        del world.wrong[one.url]
+        with open(word, "w", encoding="ascii") as f:
+            f.write("no\n")
+        reconfigure(device)
+        comes_to(device, "1.0")
+
+
+if __name__ == "__main__":
+    fleet.alone(
+        nothing_is_begun_that_cannot_fit, neither_delta_nor_bundle_above_the_budget, what_was_spent_counts_over_all_tries_and_restarts,
+        an_update_waits_for_a_link_that_is_not_metered, a_link_that_becomes_metered_stops_a_download)
