@@ -6,6 +6,8 @@ zstd -19 on top, as whoever used them would; of several settings the best counts
 signature) is not counted against them. OSTree works on trees only.
 """
 
+import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -18,6 +20,9 @@ BSDIFF_MEMORY_FACTOR = 17
 BSDIFF_MAX_BYTES = 128 * 1024 * 1024
 RDIFF_BLOCKS = (512, 1024, 2048)
 CASYNC_CHUNKS = (16384, 65536)
+RAUC_BLOCK_BYTES = 4096  # of its index; a digest of 32 bytes for each
+RAUC_DIGEST_BYTES = 32
+RAUC_SQUASHFS_BYTES = (4096, 32768, 131072)  # what mksquashfs compresses at a time: -b
 XDELTA_WINDOW_BYTES = 64 * 1024 * 1024  # its default
 XDELTA_WINDOW_MAX_BYTES = 2**31 - 1
 
@@ -114,6 +119,32 @@ def zchunk(pair):
     return int(found.group(1))
 
 
+def _blocks(path, size):
+    with open(path, "rb") as f:
+        while block := f.read(size):
+            yield block
+
+
+def _digest(block):
+    return hashlib.blake2b(block, digest_size=16).digest()
+
+
+def rauc_adaptive(pair):
+    """`adaptive=block-hash-index`: of the bundle, a squashfs, the index and those blocks of it that hold one which the old image has
+    nowhere. Added up rather than installed: its streaming needs the kernel's network block device."""
+    held = {_digest(block) for block in _blocks(pair.old, RAUC_BLOCK_BYTES)}
+    index = RAUC_DIGEST_BYTES * -(-_size(pair.new) // RAUC_BLOCK_BYTES)
+    lacking = {digest: len(block) for block in _blocks(pair.new, RAUC_BLOCK_BYTES) if (digest := _digest(block)) not in held}
+    sizes = [sum(lacking.values())]  # not compressed
+    for block_bytes in RAUC_SQUASHFS_BYTES:
+        fetched = 0
+        for block in _blocks(pair.new, block_bytes):
+            if any(_digest(block[at:at + RAUC_BLOCK_BYTES]) not in held for at in range(0, len(block), RAUC_BLOCK_BYTES)):
+                fetched += min(len(lzma.compress(block, lzma.FORMAT_XZ, lzma.CHECK_CRC32)), len(block))
+        sizes.append(fetched)
+    return index + min(sizes)
+
+
 def ostree(pair):
     if not pair.old_tree:
         return None
@@ -128,6 +159,9 @@ def ostree(pair):
     return sum(_files(pair.at("repo", "deltas")).values())
 
 
+# Those that need no work at the server for each pair of versions.
+BY_RANGE = ("casync", "zchunk", "rauc-adaptive")
+
 # Name in the metric: the program that must be there, what measures it.
 PEERS = {
     "zstd": ("zstd", full),
@@ -137,6 +171,7 @@ PEERS = {
     "bsdiff": ("bsdiff", bsdiff),
     "casync": ("casync", casync),
     "zchunk": ("zck", zchunk),
+    "rauc-adaptive": ("rauc", rauc_adaptive),
     "ostree": ("ostree", ostree),
 }
 
