@@ -49,6 +49,15 @@ static void add_free(int state_dir, json_t *facts) {
         (void)json_object_set_new(facts, "free_mb", json_integer((json_int_t)(bytes >> 20)));
 }
 
+// Which components may be images here, so that a bundle can require it.
+static void add_slots(const struct agent_config *config, json_t *facts) {
+    OWN(json) json_t *names = json_array();
+    for (size_t i = 0; i < config->n_slots; i++)
+        (void)json_array_append_new(names, json_string(config->slots[i].component));
+    if (config->n_slots > 0)
+        (void)json_object_set(facts, "slots", names);
+}
+
 int agent_facts_collect(const struct agent_config *config, int state_dir, json_t **ret,
                         struct err *e) {
     OWN(json) json_t *facts = json_object();
@@ -58,6 +67,7 @@ int agent_facts_collect(const struct agent_config *config, int state_dir, json_t
     facts_hardware_add(facts);
     facts_runtime_add(facts);
     add_free(state_dir, facts);
+    add_slots(config, facts);
     (void)json_object_set_new(facts, "agent.version", json_string(EDGE_VERSION));
     for (size_t i = 0; i < config->n_commands; i++)
         run_command(&config->commands[i], facts);

@@ -13,6 +13,7 @@
 //                                       the library's version as far as its file name tells, else
 //                                       "present"
 //   free_mb                             of the state directory's file system
+//   slots (list)                        components whose images have a place here, by the configuration
 //   agent.version
 //
 // and what the configuration adds: `facts` as they are, `fact_commands` by the first line of their

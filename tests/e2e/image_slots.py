@@ -22,8 +22,8 @@ from lone import Lone, edge_agent, read, write
 SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
 KILLS = int(os.environ.get("KILLS", "16"))
 MIB = 1 << 20
-IMAGE_BYTES = 24 * MIB + 4321  # no multiple of a block
-SLOT_BYTES = 28 * MIB
+IMAGE_BYTES = 4 * MIB + 4321  # no multiple of a block
+SLOT_BYTES = 5 * MIB
 VERSIONS = ("1.0", "1.1", "1.2")
 
 
@@ -32,7 +32,7 @@ def image(version):
     data = bytearray(random.Random("image").randbytes(IMAGE_BYTES))
     if version != "1.0":
         source = random.Random(version)
-        for _ in range(20):
+        for _ in range(5):
             at = source.randrange(IMAGE_BYTES - 70000)
             data[at:at + 65536] = source.randbytes(65536)
     return bytes(data)
@@ -80,7 +80,7 @@ class Slotted(Lone):
         check(self.check_image() == version, f"{self.name} runs {version}: {status}")
         return status
 
-    def spoil(self, slot, at=5 * MIB):
+    def spoil(self, slot, at=3 * MIB):
         with open(self.slots[slot], "r+b") as f:
             f.seek(at)
             byte = f.read(1)
@@ -172,6 +172,7 @@ def slots_that_will_not_do(f, s):
     device = Slotted(f, "refused")
     device.reconfigure(slots=None)
     device.install(s["1.0"]).refused("unsupported_component", says='"slots"')
+    device.install(s["wants"]).refused("requirement_unmet", says="slots")
     device.reconfigure(slots={"rootfs": ["a", "a"]})
     device.install(s["1.0"]).refused("config", says="two different paths")
     os.link(device.slots[0], f.path("other-name"))
@@ -186,9 +187,9 @@ def slots_that_will_not_do(f, s):
     write(os.path.join(device.device.dir, "c"), b"")
     device.run("check").refused("config", says="are the same")
     device.reconfigure(slots={"rootfs": ["a", "c"]})
-    device.install(s["1.0"]).ok()
-    device.install(s["1.1"]).refused("no_space", says="c has 0 B, the image of rootfs 24")
-    device.at_rest("1.0")
+    device.install(s["wants"]).ok()
+    device.install(s["1.1"]).refused("no_space", says="c has 0 B, the image of rootfs 4")
+    device.at_rest("1.2")
     # Slots that are named otherwise than when it was sealed.
     device.reconfigure(slots={"rootfs": ["b", "a"]})
     device.install(s["app"], "--again").refused("bad_generation", says="changed in the configuration")
@@ -256,6 +257,7 @@ def test(f):
     probe = f.path("probes.json")
     write(probe, b'[{"kind":"http","name":"p","phase":"before","component":"app","timeout_s":5,"url":"http://127.0.0.1:1/"}]')
     s["fails"] = bundle(f, "1.2", "fails", "--probes", probe)
+    s["wants"] = bundle(f, "1.2", "wants", "--requires", 'slots has "rootfs"')
     s["app"] = f.bundle("app", "2.0", {"app": f.component("app-2.0", {"version": "2.0"})})
     s["same"] = bundle(f, "1.1", "again")
     fleet.steps([(name.replace("_", " "), lambda step=step: step(f, s)) for name, step in (
