@@ -34,5 +34,5 @@ struct serve_server {
     struct serve_waiting *waiting;       // has a lock of its own
     struct serve_publisher *publisher;   // has a lock of its own
     struct serve_repository *repository; // ctl/serve/repository.h
-    struct serve_deltas *deltas;         // ctl/serve/delta.h
+    struct serve_deltas *deltas;         // ctl/serve/delta.h; NULL: none are made or named
 };

@@ -51,7 +51,7 @@ static int run(struct store_db *db, void *context, struct err *e) {
     int result = serve_engine_load(engine, db, e);
     if (result == 0)
         result = serve_fleet_tick(&fleet, tick->started_s, e);
-    if (result == 0)
+    if (result == 0 && tick->server->deltas != NULL)
         serve_delta_tick(tick->server->deltas, db, fleet.now_ms);
     if (result < 0) // the next one of its batch must not see what it changed
         serve_engine_doubt(engine);
