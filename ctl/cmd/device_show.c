@@ -203,7 +203,8 @@ static void print_report(const json_t *report) {
 static void print_device(const json_t *answer) {
     const json_t *device = json_object_get(answer, "device");
     const json_t *reports = json_object_get(answer, "reports");
-    char text[64];
+    const json_t *update = json_object_get(answer, "last_update");
+    char text[64], bytes[CMD_PRINT_BYTES_TEXT];
     cmd_print_field("device", cmd_print_string(device, "id"));
     cmd_print_field("state", cmd_print_string(device, "state"));
     cmd_print_field("agent", cmd_print_string(device, "agent"));
@@ -218,6 +219,7 @@ static void print_device(const json_t *answer) {
     (void)snprintf(text, sizeof text, "%lld", (long long)cmd_print_integer(device, "generation"));
     cmd_print_field("generation", text);
     print_components(device);
+    cmd_print_field("last update", cmd_print_bytes(json_object_get(update, "bytes"), bytes));
     print_members("labels", json_object_get(device, "labels"));
     print_members("facts", json_object_get(answer, "facts"));
     print_members("metrics", json_object_get(answer, "metrics"));

@@ -327,13 +327,13 @@ static int make_root(struct init *in, struct buf *ret, struct err *e) {
 // The key that names deltas is none of the root's: the first targets delegate to it.
 static int make_repository(struct init *in, struct slice root, struct err *e) {
     int64_t issued_s = 0;
-    struct keys_pub deltas;
-    if (make_key_file(in, SERVER_KEYS, REPO_TARGETS_DELTAS_ROLE, &deltas, e) < 0 ||
+    struct keys_pub ignored;
+    if (make_key_file(in, SERVER_KEYS, REPO_TARGETS_DELTAS_ROLE, &ignored, e) < 0 ||
         cmd_workspace_issued(in->args, in->context->clock, &issued_s, e) < 0 ||
         cmd_signers_add_file(&in->signers, &in->passphrase, in->dir,
                              CMD_WORKSPACE_KEYS "/targets.key", e) < 0)
         return -1;
-    return cmd_init_repository_make(in->dir, root, &in->signers, &deltas, issued_s, e);
+    return cmd_init_repository_make(in->dir, root, &in->signers, issued_s, e);
 }
 
 static int make(struct init *in, struct err *e) {

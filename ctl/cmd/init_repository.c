@@ -42,52 +42,74 @@ static int make_targets(const struct keys_pub *deltas, json_t **ret, struct err 
     return 0;
 }
 
-static int sign_targets(const struct repo_folder *folder, const struct cmd_signers *signers,
-                        const struct keys_pub *deltas, int64_t issued_s, struct buf *ret,
-                        struct err *e) {
-    struct sign_signer *wanted[KEYS_ENVELOPE_SIGNATURES_MAX];
-    size_t n = 0;
-    const struct keys_role *role = keys_root_role(repo_folder_root(folder), KEYS_ROOT_ROLE_TARGETS);
+// A file of this content, the first of its role, taken in.
+static int put_first(struct repo_folder *folder, const char *role, const json_t *content,
+                     struct sign_signer *const *signers, size_t n,
+                     const struct repo_folder_online *online, struct err *e) {
     const struct keys_header header = {.version =
-                                           repo_folder_next_version(folder, "targets", issued_s),
-                                       .issued_s = issued_s,
-                                       .expires_s = issued_s + REPO_TARGETS_EXPIRES_DEFAULT_S};
-    OWN(json) json_t *targets = NULL;
+                                           repo_folder_next_version(folder, role, online->now_s),
+                                       .issued_s = online->now_s,
+                                       .expires_s = online->now_s + REPO_TARGETS_EXPIRES_DEFAULT_S};
     OWN(buf) struct buf part;
+    OWN(buf) struct buf raw;
     buf_init(&part, REPO_TARGETS_MAX_BYTES);
+    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    if (repo_targets_format(content, &header, &part, e) < 0 ||
+        sign_signer_envelope(buf_slice(&part), signers, n, &raw, e) < 0)
+        return -1;
+    return repo_folder_accept(folder, role, buf_slice(&raw), online, e);
+}
+
+static int put_targets(struct repo_folder *folder, const struct cmd_signers *signers,
+                       const struct keys_pub *deltas, const struct repo_folder_online *online,
+                       struct err *e) {
+    struct sign_signer *wanted[KEYS_ENVELOPE_SIGNATURES_MAX];
+    const struct keys_role *role = keys_root_role(repo_folder_root(folder), KEYS_ROOT_ROLE_TARGETS);
+    OWN(json) json_t *targets = NULL;
+    size_t n = 0;
     for (size_t i = 0; i < signers->n; i++)
         if (keys_role_has(role, sign_signer_pub(signers->list[i])->id))
             wanted[n++] = signers->list[i];
-    if (make_targets(deltas, &targets, e) < 0 ||
-        repo_targets_format(targets, &header, &part, e) < 0)
+    if (make_targets(deltas, &targets, e) < 0)
         return -1;
-    return sign_signer_envelope(buf_slice(&part), wanted, n, ret, e);
+    return put_first(folder, "targets", targets, wanted, n, online, e);
+}
+
+// A role that is delegated to has a file, even when it names nothing: who looks for a delta must
+// not stumble over its absence.
+static int put_deltas(struct repo_folder *folder, struct sign_signer *signer,
+                      const struct repo_folder_online *online, struct err *e) {
+    OWN(json) json_t *targets = NULL;
+    if (repo_targets_new(&targets, e) < 0)
+        return -1;
+    return put_first(folder, REPO_TARGETS_DELTAS_ROLE, targets, &signer, 1, online, e);
 }
 
 static int publish(int dir, struct repo_folder *folder, const struct cmd_signers *signers,
-                   const struct keys_pub *deltas, int64_t issued_s, struct err *e) {
+                   int64_t issued_s, struct err *e) {
     __attribute__((cleanup(drop_signer))) struct sign_signer *snapshot = NULL;
     __attribute__((cleanup(drop_signer))) struct sign_signer *timestamp = NULL;
-    OWN(buf) struct buf raw;
-    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    __attribute__((cleanup(drop_signer))) struct sign_signer *deltas = NULL;
     if (open_online(dir, "server/keys/snapshot.key", &snapshot, e) < 0 ||
         open_online(dir, "server/keys/timestamp.key", &timestamp, e) < 0 ||
-        sign_targets(folder, signers, deltas, issued_s, &raw, e) < 0)
+        open_online(dir, "server/keys/deltas.key", &deltas, e) < 0)
         return -1;
     const struct repo_folder_online online = {
         .snapshot = snapshot, .timestamp = timestamp, .now_s = issued_s};
-    return repo_folder_accept(folder, "targets", buf_slice(&raw), &online, e);
+    if (put_targets(folder, signers, sign_signer_pub(deltas), &online, e) < 0)
+        return -1;
+    return put_deltas(folder, deltas, &online, e);
 }
 
 int cmd_init_repository_make(int dir, struct slice root, const struct cmd_signers *signers,
-                             const struct keys_pub *deltas, int64_t issued_s, struct err *e) {
+                             int64_t issued_s, struct err *e) {
     OWN(repo_folder) struct repo_folder *folder = NULL;
     OWN(fd) int place = -1;
     if (fs_remove_tree(dir, CMD_INIT_REPOSITORY, e) < 0 ||
         fs_make_dir(dir, CMD_INIT_REPOSITORY, DIR_MODE, e) < 0 ||
         fs_open_dir(dir, CMD_INIT_REPOSITORY, &place, e) < 0 ||
         repo_folder_make(place, root, e) < 0 || repo_folder_open(place, root, &folder, e) < 0 ||
-        publish(dir, folder, signers, deltas, issued_s, e) < 0)
+        publish(dir, folder, signers, issued_s, e) < 0)
         return err_prefix(e, "making the repository");
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "base/own.h"
 #include "base/text.h"
 
@@ -143,4 +144,47 @@ void cmd_print_drop(struct cmd_print_table *table) {
         free(table->cells[i]);
     free(table->cells);
     *table = (struct cmd_print_table)CMD_PRINT_TABLE_NONE;
+}
+
+// Behind what is there, as far as there is room.
+__attribute__((format(printf, 2, 3))) static void append(char text[static CMD_PRINT_BYTES_TEXT],
+                                                         const char *format, ...) {
+    size_t used = strlen(text);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text + used, CMD_PRINT_BYTES_TEXT - used, format, args);
+    va_end(args);
+}
+
+static uint64_t amount(const json_t *bytes, const char *kind) {
+    json_int_t n = cmd_print_integer(bytes, kind);
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+char *cmd_print_bytes(const json_t *bytes, char ret[static CMD_PRINT_BYTES_TEXT]) {
+    static const char *const kinds[] = {"delta", "range", "full", "index"};
+    char size[NUM_SIZE_TEXT];
+    uint64_t link = 0;
+    bool first = true;
+    ret[0] = '\0';
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (__builtin_add_overflow(link, amount(bytes, kinds[i]), &link))
+            link = UINT64_MAX;
+    uint64_t cache = amount(bytes, "cache"), reused = amount(bytes, "reused");
+    if (link == 0 && reused == 0)
+        return ret;
+    append(ret, "%s over the link", num_format_size(link, size));
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (amount(bytes, kinds[i]) == 0)
+            continue;
+        append(ret, "%s%s %s", first ? " (" : ", ", kinds[i],
+               num_format_size(amount(bytes, kinds[i]), size));
+        first = false;
+    }
+    append(ret, "%s", first ? "" : ")");
+    if (cache > 0)
+        append(ret, ", %s of it from a site cache", num_format_size(cache, size));
+    if (reused > 0)
+        append(ret, ", %s reused", num_format_size(reused, size));
+    return ret;
 }

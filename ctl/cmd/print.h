@@ -26,6 +26,12 @@ void cmd_print_text(const char *text) __attribute__((nonnull));
 const char *cmd_print_string(const json_t *object, const char *key) __attribute__((nonnull(2)));
 json_int_t cmd_print_integer(const json_t *object, const char *key) __attribute__((nonnull(2)));
 
+// What updates cost, as reports and controllers have it ({"delta":N, …}): "1.3 MiB over the
+// link (delta 1.2 MiB, index 100.0 KiB), 20.0 MiB reused", or "" when there is nothing to say.
+// Returns ret.
+#define CMD_PRINT_BYTES_TEXT 256
+char *cmd_print_bytes(const json_t *bytes, char ret[static CMD_PRINT_BYTES_TEXT]);
+
 // A table that is collected cell by cell, row after row, and printed with columns as wide as they
 // need to be.
 struct cmd_print_table {

@@ -114,6 +114,16 @@ static unsigned show_why(FILE *out, const json_t *why, unsigned width) {
     return lines;
 }
 
+// What it cost its devices so far. Returns how many lines.
+static unsigned show_bytes(FILE *out, const json_t *bytes, unsigned width) {
+    char text[CMD_PRINT_BYTES_TEXT], line[CMD_PRINT_BYTES_TEXT + 16];
+    if (!*cmd_print_bytes(bytes, text))
+        return 0;
+    (void)snprintf(line, sizeof line, "  bytes: %s", text);
+    print_line(out, line, width);
+    return 1;
+}
+
 unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
     const json_t *release = json_object_get(rollout, "release");
     const json_t *why = json_object_get(rollout, "why");
@@ -132,5 +142,6 @@ unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
         show_stage(out, stage, width);
         lines++;
     }
+    lines += show_bytes(out, json_object_get(rollout, "bytes"), width);
     return lines + show_why(out, why, width);
 }

@@ -86,13 +86,14 @@ static json_t *detail(const struct serve_call *call, const struct store_device *
     json_t *metrics = json_object_get(d->said, "metrics");
     json_t *progress = json_object_get(d->said, "progress");
     text_hex(d->key, sizeof d->key, key);
-    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:O}", "device",
+    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:O}", "device",
                      serve_show_device(call->server->engine, d), "facts",
                      d->facts == NULL ? json_object() : json_incref(d->facts), "metrics",
                      metrics == NULL ? json_object() : json_incref(metrics), "key", key, "progress",
                      progress == NULL ? json_null() : json_incref(progress), "dropped",
                      dropped == NULL ? json_pack("{s:i, s:i}", "heartbeats", 0, "refused", 0)
                                      : json_incref(dropped),
+                     "last_update", d->spent == NULL ? json_null() : json_incref(d->spent),
                      "reports", reports);
 }
 

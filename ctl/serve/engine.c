@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/serve/spent.h"
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "reading the store: out of memory");
@@ -225,7 +226,8 @@ int serve_engine_load(struct serve_engine *engine, struct store_db *db, struct e
         struct serve_engine_rollout *rollout = engine->rollouts[i];
         const char *name = rollout->row.policy.name;
         if (store_rollout_list_strata(db, name, load_stratum, rollout, e) < 0 ||
-            store_rollout_list_tallies(db, name, load_tally, rollout, e) < 0)
+            store_rollout_list_tallies(db, name, load_tally, rollout, e) < 0 ||
+            serve_spent_load(db, rollout, e) < 0)
             return -1;
     }
     engine->doubted = false;

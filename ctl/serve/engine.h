@@ -16,6 +16,8 @@
 
 #define SERVE_ENGINE_BASELINE_PER_MINUTE 600 // offers of baselines, over the whole fleet
 
+#define SERVE_SPENT_KINDS 6
+
 struct serve_engine_stratum {
     char *key;
     struct rollout_stratum_plan plan;
@@ -26,7 +28,8 @@ struct serve_engine_rollout {
     struct bundle_predicate *selector, *scope;
     size_t n_strata;
     struct serve_engine_stratum *strata;
-    struct rollout_tally *tallies; // [stage * n_strata + stratum]
+    struct rollout_tally *tallies;     // [stage * n_strata + stratum]
+    uint64_t bytes[SERVE_SPENT_KINDS]; // what it cost its devices (ctl/serve/spent.h)
 };
 
 struct serve_engine_bundle {

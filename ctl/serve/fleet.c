@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/serve/spent.h"
 #include "ctl/store/part.h"
 #include "ctl/store/report.h"
 
@@ -136,6 +137,8 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
     int added = store_report_add(fleet->db, device->id, report, now_s(fleet), e);
     if (added != 0)
         return added;
+    if (serve_spent_take(fleet, device, report, e) < 0)
+        return -1;
     struct store_device_task *task = &device->task;
     if (task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, report->rollout) == 0 &&
         task->attempt == report->attempt &&

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/serve/show.h"
+#include "ctl/serve/spent.h"
 
 static json_t *name_of_stage(const struct serve_engine_rollout *r, uint64_t stage) {
     return stage < r->row.policy.n_stages ? json_string(r->row.policy.stages[stage].name)
@@ -87,7 +88,8 @@ json_t *serve_show_rollout(const struct serve_engine_rollout *r) {
     if (rollout_policy_format(&r->row.policy, &policy, &ignored) < 0 ||
         json_object_set_new(made, "scope", json_string(r->row.scope)) < 0 ||
         json_object_set_new(made, "policy", policy) < 0 ||
-        json_object_set_new(made, "stages", stages) < 0) {
+        json_object_set_new(made, "stages", stages) < 0 ||
+        json_object_set_new(made, "bytes", serve_spent_show(r->bytes)) < 0) {
         json_decref(made);
         return NULL;
     }

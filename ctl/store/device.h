@@ -55,8 +55,9 @@ struct store_device {
     json_t *labels; // owned object of strings
     json_t *
         said; // owned object: agent, state, generation, components, why, progress, metrics, dropped
-    json_t *facts;                      // owned object
-    json_t *spent;                      // owned object: what the last update cost; NULL none
+    json_t *facts; // owned object
+    json_t
+        *spent; // owned object: what the last update cost, as ctl/serve/spent.h has it; NULL none
     char facts_digest[KEYS_DIGEST_HEX]; // "" before any were sent
 };
 

@@ -87,10 +87,11 @@ def files_in(folder):
 def init_makes_a_workspace_and_a_second_run_changes_nothing(box):
     out = box.run("init", "ws")
     check("ws is ready" in out, out)
-    made = box.env["SOURCE_DATE_EPOCH"]  # the versions of all but root
-    metadata = [f"server/repository/metadata/{name}.json" for name in ("1.root", f"{made}.snapshot", f"{made}.targets", "timestamp")]
+    made = box.env["SOURCE_DATE_EPOCH"]  # the versions of all but root; the snapshot after the role deltas is the second
+    metadata = [f"server/repository/metadata/{name}.json" for name in (
+        "1.root", f"{made}.snapshot", f"{int(made) + 1}.snapshot", f"{made}.targets", f"{made}.deltas", "timestamp")]
     keys = [f"{folder}/keys/{name}.{kind}" for folder, names in (("offline", ("bundle", "root", "targets")), ("server", (
-        "director", "snapshot", "timestamp"))) for name in names for kind in ("key", "pub")]
+        "deltas", "director", "snapshot", "timestamp"))) for name in names for kind in ("key", "pub")]
     wanted = sorted([*keys, *metadata, "root.json", "server/root.json"])
     check(files_in(box.path("ws")) == wanted, str(files_in(box.path("ws"))))
     before = {name: open(box.path("ws", name), "rb").read() for name in wanted}
@@ -99,7 +100,8 @@ def init_makes_a_workspace_and_a_second_run_changes_nothing(box):
     for name, mode in (("offline", 0o700), ("server", 0o700), ("offline/keys/root.key", 0o600), ("server/keys/director.key", 0o600)):
         check(stat.S_IMODE(os.stat(box.path("ws", name)).st_mode) == mode, f"{name} has another mode")
     for name, sealed in (("offline/keys/root.key", True), ("offline/keys/bundle.key", True), ("offline/keys/targets.key", True),
-                         ("server/keys/director.key", False), ("server/keys/timestamp.key", False), ("server/keys/snapshot.key", False)):
+                         ("server/keys/director.key", False), ("server/keys/timestamp.key", False), ("server/keys/snapshot.key", False),
+                         ("server/keys/deltas.key", False)):
         key = json.loads(before[name])
         check(("sealed" in key) == sealed and ("seed" in key) != sealed, f"{name}: sealed or not")
 

@@ -14,6 +14,7 @@ from impostor import Impostor, admin, call
 
 BLOCK = 512
 TRUNCATED, BAD_DELTA = 41, 61  # exit statuses
+BY_HAND = ("--deltas", "off")  # the controller makes none of its own
 
 
 def bulk(version):
@@ -160,7 +161,7 @@ def a_device_that_runs_the_base_is_offered_the_delta(f, s):
 
 def a_delta_is_offered_below_another_address(f, s):
     f.stop_server()
-    f.start_server("--public-url", "https://cdn.example/edge")
+    f.start_server(*BY_HAND, "--public-url", "https://cdn.example/edge")
     [device] = group(f, "cdn")
     device.run_bundle(releases(f)["app", "1.0"])
     apply(f, "cdn", "app 1.1")
@@ -169,7 +170,40 @@ def a_delta_is_offered_below_another_address(f, s):
     check("budget" not in told, "a policy without a budget")
     f.edgectl("rollout", "abort", "cdn")
     f.stop_server()
-    f.start_server()
+    f.start_server(*BY_HAND)
+
+
+# ── What it cost ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def what_an_update_cost_is_shown_and_summed(f, s):
+    def cost(**kinds):
+        return {**dict.fromkeys(("delta", "range", "full", "index", "cache", "reused"), 0), **kinds}
+    mine, other = group(f, "cost", 2)
+    for device in (mine, other):
+        device.run_bundle(releases(f)["app", "1.0"])
+    apply(f, "cost", "app 1.1")
+    for device, first in ((mine, cost(delta=1048576, index=1024, reused=4096)), (other, cost(full=2097152, cache=1048576))):
+        device.take()
+        device.report("staged", device.last, bytes=first)
+        device.check_in()
+    check(f.rollout("cost")["bytes"] == cost(delta=1048576, full=2097152, index=1024, cache=1048576, reused=4096), str(f.rollout("cost")["bytes"]))
+    # The same reports again, as after an answer that was lost, and one that says what was spent since.
+    mine.report_id -= 1
+    mine.report("staged", mine.last, bytes=cost(delta=1048576, index=1024, reused=4096))
+    mine.report("refused", mine.last, code="budget", bytes=cost(delta=1048577, index=1024, reused=4096))
+    mine.check_in()
+    check(f.rollout("cost")["bytes"] == cost(delta=1048577, full=2097152, index=1024, cache=1048576, reused=4096), str(f.rollout("cost")["bytes"]))
+    shown = f.json("device", "show", mine.name)["last_update"]
+    check(shown["rollout"] == "cost" and shown["attempt"] == 1 and shown["bytes"] == cost(delta=1048577, index=1024, reused=4096), str(shown))
+    said = f.edgectl("device", "show", other.name)
+    check("2 MiB over the link (full 2 MiB), 1 MiB of it from a site cache" in said, said)
+    said = f.edgectl("rollout", "status", "cost")
+    check("bytes: 3 MiB over the link (delta 1 MiB, full 2 MiB, index 1 KiB)" in said, said)
+    f.stop_server()
+    f.start_server(*BY_HAND)
+    check(f.rollout("cost")["bytes"]["delta"] == 1048577, "the sums outlive a restart")
+    f.edgectl("rollout", "abort", "cost")
 
 
 # ── Refused ────────────────────────────────────────────────────────────────────────────────────────────
@@ -229,17 +263,11 @@ def who_may_not_publish_may_not_send_one(f, s):
 # ── The role for deltas ────────────────────────────────────────────────────────────────────────────────
 
 
-def the_online_key_names_deltas_and_no_bundle(f, s):
+def the_online_key_can_name_no_bundle(f, s):
     key, pub = (os.path.join(f.ws, "server/keys", f"deltas.{kind}") for kind in ("key", "pub"))
-    check(os.path.exists(key) and os.path.exists(pub), "init made it")
     mine = ("--role", "deltas", "--key", key, "--workspace", f.ws)
     done = f.run("release", "publish", s["1.0"], *mine, status=None)
     check(done.returncode != 0 and "role deltas is not trusted for app/1.0/" in done.stderr, done.stderr)
-    f.edgectl("release", "publish", "--delta", s["1.0 to 1.2"], *mine)
-    rows = releases(f)
-    named = {d["base"]: d["named"] for d in rows["app", "1.2"]["deltas"]}
-    check(named[rows["app", "1.0"]["id"]], f"devices find it: {named}")
-    check(any(path.startswith("app/1.2/") for path in target_paths(f, "deltas")), "by the role")
     delegate = ("release", "delegate", "deltas", "--deltas-only", "--key", pub, "--workspace", f.ws)
     check(f.json(*delegate)["outcome"] == "unchanged", "what init did is what the command does")
     for wrong in (("--component", "app"), ("--no-executable",)):
@@ -253,13 +281,27 @@ def the_online_key_names_deltas_and_no_bundle(f, s):
     f.edgectl(*delegate)
 
 
-def an_older_workspace_gets_the_role_later(f, s):
+def somebody_else_may_be_let_name_deltas(f, s):
+    """With a key of their own, and only of the paths that are theirs; an older workspace gets the controller's role likewise."""
+    def named():
+        rows = releases(f)
+        return {d["base"]: d["named"] for d in rows["app", "1.2"]["deltas"]}.get(rows["app", "1.0"]["id"])
+    os.mkdir(f.path("lab"))
+    f.edgectl("key", "new", "lab", "--keys", f.path("lab"), "--no-passphrase")
+    key, pub = f.path("lab/lab.key"), f.path("lab/lab.pub")
+    delegate = ("release", "delegate", "lab", "--deltas-only", "--key", pub, "--workspace", f.ws)
+    publish = ("release", "publish", "--delta", s["1.0 to 1.2"], "--role", "lab", "--key", key, "--workspace", f.ws)
+    f.edgectl(*delegate, "--path", "other/*/*/*")
+    done = f.run(*publish, status=None)
+    check(done.returncode != 0 and "role lab is not trusted for app/1.2/" in done.stderr, done.stderr)
+    f.edgectl(*delegate)
+    f.edgectl(*publish)
+    check(named() and any(path.startswith("app/1.2/") for path in target_paths(f, "lab")), "devices find it through the role")
+    f.edgectl("release", "undelegate", "lab", "--workspace", f.ws)
+    check(named() is False, "and not without it")
     f.edgectl("release", "undelegate", "deltas", "--workspace", f.ws)
-    rows = releases(f)
-    named = {d["base"]: d["named"] for d in rows["app", "1.2"]["deltas"]}
-    check(not named[rows["app", "1.0"]["id"]], f"without the role its deltas are not named: {named}")
     for kind in ("key", "pub"):
-        os.unlink(os.path.join(f.ws, "server/keys", f"deltas.{kind}"))
+        os.unlink(os.path.join(f.ws, f"server/keys/deltas.{kind}"))
     f.edgectl("key", "new", "deltas", "--keys", os.path.join(f.ws, "server/keys"), "--no-passphrase")
     f.edgectl("release", "delegate", "deltas", "--deltas-only", "--key", os.path.join(f.ws, "server/keys/deltas.pub"), "--workspace", f.ws)
 
@@ -284,12 +326,12 @@ def what_was_published_outlives_a_restart(f, s):
     files = sorted(os.listdir(folder))
     for name in files:
         os.unlink(os.path.join(folder, name))
-    f.start_server()
+    f.start_server(*BY_HAND)
     check(releases(f) == before and sorted(os.listdir(folder)) == files, f"{os.listdir(folder)}")
 
 
 def test(f):
-    f.start_server()
+    f.start_server(*BY_HAND)
     s = {version: bundle(f, version) for version in ("1.0", "1.1", "1.2", "1.3")}
     s["delta"] = delta(f, s["1.0"], s["1.1"], "1.0-1.1.delta")
     s["1.1 to 1.2"] = delta(f, s["1.1"], s["1.2"], "1.1-1.2.delta")
@@ -298,8 +340,9 @@ def test(f):
     s["from nowhere"] = delta(f, s["1.3"], s["1.2"], "1.3-1.2.delta")
     scenarios = (a_delta_is_published_with_its_bundle_and_again_without_a_change, what_was_only_uploaded_is_not_used,
                  a_device_that_runs_the_base_is_offered_the_delta, a_delta_is_offered_below_another_address,
+                 what_an_update_cost_is_shown_and_summed,
                  what_is_no_delta_is_refused_and_leaves_nothing, who_may_not_publish_may_not_send_one,
-                 the_online_key_names_deltas_and_no_bundle, an_older_workspace_gets_the_role_later,
+                 the_online_key_can_name_no_bundle, somebody_else_may_be_let_name_deltas,
                  a_delta_is_withdrawn_with_its_release, what_was_published_outlives_a_restart)
     for scenario in scenarios:
         if os.environ.get("ONLY", "") in scenario.__name__:

@@ -12,12 +12,14 @@
 
 static json_t *rollout(void) {
     json_t *value = json_pack(
-        "{s:s,s:{s:s,s:s},s:s,s:i,s:[{s:s,s:s,s:i,s:i,s:i,s:i},{s:s,s:s,s:i}],s:{s:s,s:s}}", "name",
-        "r", "release", "name", "vibration", "version", "1.1", "state", "running", "attempt", 1,
-        "stages", "name", "canary", "state", "done", "planned", 10, "committed", 7, "already", 2,
-        "failed", 1, "name", "äöü-überall", "state", "pending", "planned", 90, "why", "code",
-        "waiting_devices", "text",
-        "stage all: 3 of 10 devices have an outcome, 5 are at work on it, 2 haven't asked since");
+        "{s:s,s:{s:s,s:s},s:s,s:i,s:[{s:s,s:s,s:i,s:i,s:i,s:i},{s:s,s:s,s:i}],s:{s:s,s:s},s:{s:I,s:"
+        "I}}",
+        "name", "r", "release", "name", "vibration", "version", "1.1", "state", "running",
+        "attempt", 1, "stages", "name", "canary", "state", "done", "planned", 10, "committed", 7,
+        "already", 2, "failed", 1, "name", "äöü-überall", "state", "pending", "planned", 90, "why",
+        "code", "waiting_devices", "text",
+        "stage all: 3 of 10 devices have an outcome, 5 are at work on it, 2 haven't asked since",
+        "bytes", "delta", (json_int_t)1048576, "reused", (json_int_t)2097152);
     cr_assert(value);
     return value;
 }
@@ -58,9 +60,11 @@ Test(rollout_show, numbers_that_are_not_zero_are_said) {
     unsigned lines = 0;
     OWN(mem) char *text = shown(4096, &lines);
     cr_assert(strstr(text, "done: 9 of 10 committed (2 had it), 1 failed\n"), "%s", text);
+    cr_assert(strstr(text, "  bytes: 1 MiB over the link (delta 1 MiB), 2 MiB reused\n"), "%s",
+              text);
     cr_assert(strstr(text, "pending: 0 of 90 committed\n"), "%s", text);
     cr_assert(strstr(text, "asked since (waiting_devices)\n"), "%s", text);
-    cr_assert_eq(lines, 4);
+    cr_assert_eq(lines, 5);
 }
 
 Test(rollout_show, nothing_in_an_answer_can_drive_the_terminal) {
