@@ -150,8 +150,7 @@ def files_alone_leave_it_where_it_is(f, s):
 
 
 def deltas_make_the_same(f, s):
-    delta = f.path("os-1.1.delta")
-    f.edgectl("bundle", "delta", s["1.0"], s["1.1"], "-o", delta, "--workspace", f.ws)
+    delta = s["delta"]
     check(os.path.getsize(delta) * 8 < os.path.getsize(s["1.1"]), f"{os.path.getsize(delta)} of {os.path.getsize(s['1.1'])} bytes")
     device = Slotted(f, "delta")
     device.install(delta).refused("wrong_base")
@@ -202,9 +201,8 @@ def killed_at_any_moment(f, s):
     begin = time.monotonic()
     device.install(s["1.1"]).ok()
     whole_s = time.monotonic() - begin
-    delta = f.path("os-1.1.delta")
     for n in range(KILLS):
-        what = rng.choice([s[v] for v in VERSIONS] + ([delta] if device.check_image() == "1.0" else []))
+        what = rng.choice([s[v] for v in VERSIONS] + ([s["delta"]] if device.check_image() == "1.0" else []))
         process = device.begin("install", "--quiet", "--again", what)
         try:
             process.wait(timeout=rng.random() * whole_s)
@@ -226,7 +224,7 @@ def killed_at_any_moment(f, s):
 
 
 def over_the_network(f, s):
-    """Killed and damaged while it waits: what was read back a while ago is read again before it is activated (I1)."""
+    """By a delta. Killed and damaged while it waits: what was read back a while ago is read again before it is activated (I1)."""
     f.start_server()
     token = f.edgectl("token", "create", "--enroll", "--uses", "1", "--expires", "1h").strip()
     device = Slotted(f, "online", controller=f.controller(), enroll_token=token, poll_s=1)
@@ -234,12 +232,14 @@ def over_the_network(f, s):
     device.serve()
     fleet.wait_for("the device to be accepted", lambda: f.accepted() >= 1)
     device.run("inhibit", "600", "--reason", "not before it was damaged").ok()
-    f.publish(s["1.1"])
+    f.publish(s["1.0"], s["1.1"], "--delta", s["delta"])
     policy = {"release": "os 1.1", "timeout_s": 300, "on_failure": "pause", "stages": [{"name": "all", "percent": 100}],
               "gate": {"success_pct": 100, "failure_pct": 0, "min_sample": 1}}
     f.edgectl("rollout", "apply", "-f", f.policy("one", **policy))
     fleet.wait_for("it to wait", lambda: device.status()["why"]["code"] == "inhibited")
     check(device.check_image() == "1.0" and device.holds(device.slots[1]) == "1.1", "written, not activated")
+    spent = device.status()["bytes"]
+    check(0 < spent["delta"] <= os.path.getsize(s["delta"]) and spent["full"] == spent["range"] == 0, f"by the delta alone: {spent}")
     device.stop(signal.SIGKILL)
     device.spoil(1)
     device.serve()
@@ -253,6 +253,8 @@ def test(f):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     f.images = {version: image(version) for version in VERSIONS}
     s = {version: bundle(f, version) for version in VERSIONS}
+    s["delta"] = f.path("os-1.1.delta")
+    f.edgectl("bundle", "delta", s["1.0"], s["1.1"], "-o", s["delta"], "--workspace", f.ws)
     s["needs"] = bundle(f, "1.2", "needs", "--requires", 'arch == "none"')
     probe = f.path("probes.json")
     write(probe, b'[{"kind":"http","name":"p","phase":"before","component":"app","timeout_s":5,"url":"http://127.0.0.1:1/"}]')
