@@ -44,6 +44,9 @@ static const struct opt options[] = {
     {.name = "delta-memory", .value = "SIZE", .help = "Memory to make one (default 2G)"},
     {.name = "delta-disk", .value = "SIZE", .help = "Disk to make one (default 64G)"},
     {.name = "delta-time", .value = "TIME", .help = "Time to make one (default 6h)"},
+    {.name = "delta-program",
+     .value = "FILE",
+     .help = "The edgectl that makes them (default: this)"},
     {.name = "connections", .value = "N", .help = "At most so many at a time (default 1024)"},
     {.name = "allow-http", .help = "Plain http on other addresses than loopback"},
     {.name = "allow-offline-keys", .help = "Start though offline keys are in reach: for trials"},
@@ -146,6 +149,9 @@ static int read_deltas(const struct opt_args *args, struct serve_options *o, str
     if (time && o->delta_time_s == 0)
         return err_set(e, &err_usage, "--delta-time: at least a second");
     o->delta_share_pc = (unsigned)percent;
+    o->delta_program = opt_get(args, "delta-program");
+    if (o->delta_program && o->delta_program[0] != '/')
+        return err_set(e, &err_usage, "--delta-program: the whole path, from /");
     return 0;
 }
 

@@ -20,7 +20,7 @@ import fleet
 from fleet import check, wait_for
 
 TUF_CLIENT = os.path.join(fleet.BIN, "tuf_client")
-LINES = 60000  # of a component: enough to take a while
+LINES = 12000  # of a component
 
 
 def text(seed, lines):
@@ -107,9 +107,30 @@ def children(pid):
 def maker(f):
     """(pid, niceness) of the child that makes a delta, or None."""
     for pid, (line, nice) in children(f.server.pid).items():
-        if "bundle delta" in line:
+        if "bundle delta" in line or "sleep 100000" in line:
             return pid, nice
     return None
+
+
+def started(f, *more):
+    """The controller with a program to make deltas that can be told what to do; else it is edgectl itself."""
+    program = f.path("maker")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(f"""#!/bin/sh
+if [ -e {f.path("hold")} ]; then echo half >making/made.delta; exec sleep 100000; fi
+if [ -e {f.path("no-gain")} ]; then echo "edgectl: it would not be smaller" >&2; exit 63; fi
+exec {fleet.EDGECTL} "$@"
+""")
+    os.chmod(program, 0o755)
+    f.start_server("--delta-program", program, *more)
+
+
+@contextlib.contextmanager
+def told(f, word):
+    with open(f.path(word), "w", encoding="utf-8"):
+        pass
+    yield
+    os.unlink(f.path(word))
 
 
 def is_gone(pid):
@@ -183,28 +204,33 @@ def an_agent_gets_there(f):
 
 
 def a_kill_in_the_middle_leaves_nothing_broken(f):
-    release(f, "4.0")
-    waiting_rollout(f, "four", "4.0")
-    pid, nice = wait_for("the making to begin", lambda: maker(f))
-    check(nice == 19, f"the child's niceness is {nice}")
-    check(states(f, "four") == {"3.0": "making"}, str(deltas(f, "four")))
-    f.stop_server(signal.SIGKILL)
-    wait_for("the child to go with its parent", lambda: is_gone(pid))
-    f.start_server()
-    # Again in the middle of it, but in order.
-    pid, _ = wait_for("it to begin anew", lambda: maker(f))
-    check(f.stop_server() == 0, "ends in order")
-    check(is_gone(pid) and os.listdir(folder(f, "making")) == [], "the child is ended, and what it wrote is gone")
-    f.start_server()
+    f.stop_server()
+    with told(f, "hold"):
+        started(f)
+        release(f, "4.0")
+        waiting_rollout(f, "four", "4.0")
+        pid, nice = wait_for("the making to begin", lambda: maker(f))
+        check(nice == 19, f"the child's niceness is {nice}")
+        check(states(f, "four") == {"3.0": "making"}, str(deltas(f, "four")))
+        f.stop_server(signal.SIGKILL)
+        wait_for("the child to go with its parent", lambda: is_gone(pid))
+        started(f)
+        # Again in the middle of it, but in order.
+        pid, _ = wait_for("it to begin anew", lambda: maker(f))
+        wait_for("it to write something", lambda: os.path.exists(folder(f, "making", "made.delta")))
+        check(f.stop_server() == 0, "ends in order")
+        check(is_gone(pid) and os.listdir(folder(f, "making")) == [], "the child is ended, and what it wrote is gone")
+    started(f)
     wait_for("the delta in the end", lambda: states(f, "four") == {"3.0": "offered"})
     check(os.listdir(folder(f, "making")) == [], "something is left of the making")
     check("failed" not in json.dumps(deltas(f, "four")), "an end is no failure")
 
 
 def what_would_not_be_smaller_is_tried_once(f):
-    release(f, "5.0", {"version": "5.0"})
-    waiting_rollout(f, "five", "5.0")
-    wait_for("it to be known", lambda: states(f, "five") == {"3.0": "no_gain"})
+    release(f, "5.0")
+    with told(f, "no-gain"):
+        waiting_rollout(f, "five", "5.0")
+        wait_for("it to be known", lambda: states(f, "five") == {"3.0": "no_gain"})
     check(f"app/5.0/{ids(f)['5.0']}" not in json.dumps(named(f)), "named all the same")
     f.stop_server()
     f.start_server()
