@@ -71,9 +71,12 @@ static int open_place(struct unpack_content *c, const struct unpack_scratch_row 
 static int read_repeat(struct unpack_content *c, const struct unpack_piece *piece, int fd,
                        uint64_t start, struct err *e) {
     struct unpack_scratch_row place = {.key = 0};
+    uint64_t first = 0;
     size_t got = 0;
     int from = fd;
-    int r = unpack_scratch_find(&c->places, piece->first, &place, e);
+    if (unpack_stream_first(c->stream, piece, &first, e) < 0)
+        return -1;
+    int r = unpack_scratch_find(&c->places, first, &place, e);
     if (r != 0)
         return r < 0 ? -1 : err_set(e, &err_internal, "a chunk repeats nothing that was placed");
     if (place.key != start) {
@@ -90,7 +93,7 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
             from = c->again_fd;
         }
     }
-    if (fs_pread(from, c->chunk, piece->bytes, piece->first - place.key, &got, e) < 0)
+    if (fs_pread(from, c->chunk, piece->bytes, first - place.key, &got, e) < 0)
         return err_prefix(e, "taking a chunk that repeats");
     if (got < piece->bytes)
         return err_set(e, &err_bad_content, "a file that a chunk repeats was cut short");
@@ -181,11 +184,5 @@ int unpack_content_skip(struct unpack_content *c, const struct unpack_content_pl
                         uint64_t size, struct err *e) {
     if (remember(c, place, size, e) < 0)
         return -1;
-    for (uint64_t done = 0; done < size;) {
-        struct unpack_piece piece;
-        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0)
-            return -1;
-        done += piece.bytes;
-    }
-    return 0;
+    return unpack_stream_pass(c->stream, size, e);
 }

@@ -20,8 +20,8 @@
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define HASH_BYTES 65536
 
-static const char *const scratch_names[] = {"scratch-index", "scratch-firsts", "scratch-places"};
-enum { SCRATCH_INDEX, SCRATCH_FIRSTS, SCRATCH_PLACES, SCRATCHES };
+static const char *const scratch_names[] = {"scratch-index", "scratch-places"};
+enum { SCRATCH_INDEX, SCRATCH_PLACES, SCRATCHES };
 
 struct stage {
     const struct unpack_stage *how;
@@ -195,7 +195,7 @@ static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
                      const struct unpack_source *source, struct err *e) {
     if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
             0 ||
-        unpack_stream_open(bundle, source, s->scratch[SCRATCH_INDEX], s->scratch[SCRATCH_FIRSTS],
+        unpack_stream_open(bundle, source, UNPACK_STREAM_FORWARD, s->scratch[SCRATCH_INDEX],
                            s->how->decode_max_bytes, &s->stream, e) < 0)
         return -1;
     s->content.stream = s->stream;

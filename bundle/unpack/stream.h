@@ -43,7 +43,8 @@ void unpack_stream_close(struct unpack_stream *s);
 // The index, for one that plans; borrowed. Its rows may be taken in any order, the stream's position does not move.
 struct bundle_index_reader *unpack_stream_index(struct unpack_stream *s) __attribute__((nonnull));
 // By choice: takes the pages [first, first + n) (bundle_index_pages) from the source in one read each run, but those that are there. Nothing otherwise.
-int unpack_stream_fetch(struct unpack_stream *s, uint64_t first, uint64_t n, struct err *e) __attribute__((nonnull));
+int unpack_stream_fetch(struct unpack_stream *s, uint64_t first, uint64_t n, struct err *e)
+    __attribute__((nonnull));
 
 // Whether any chunk repeats; when none does, nobody needs to remember where contents are.
 bool unpack_stream_repeats(const struct unpack_stream *s) __attribute__((nonnull));
@@ -52,20 +53,21 @@ uint64_t unpack_stream_position(const struct unpack_stream *s) __attribute__((no
 uint64_t unpack_stream_read_bytes(const struct unpack_stream *s) __attribute__((nonnull));
 
 // The next chunk of a content of which `left` bytes are to come. Kind bad_index when it crosses the content's end or the stream is at its own.
-int unpack_stream_next(struct unpack_stream *s, uint64_t left, struct unpack_piece *ret, struct err *e)
-    __attribute__((nonnull));
+int unpack_stream_next(struct unpack_stream *s, uint64_t left, struct unpack_piece *ret,
+                       struct err *e) __attribute__((nonnull));
 // Passes over a content, or what is left of it, of so many bytes: as unpack_stream_next to its end, but rows of pages that begin and end within it are
 // not looked at. By choice the rows behind are looked for when the next chunk is asked for, so contents passed over one after another cost no page.
-int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e) __attribute__((nonnull));
+int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e)
+    __attribute__((nonnull));
 // Bytes of a chunk that is not a repeat; borrowed until a chunk of another frame of the same group is asked for.
-int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece, const uint8_t **ret, struct err *e)
-    __attribute__((nonnull));
+int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece,
+                        const uint8_t **ret, struct err *e) __attribute__((nonnull));
 // The stream position of the chunk that a repeat repeats: seen first, before it. Kind bad_index.
-int unpack_stream_first(struct unpack_stream *s, const struct unpack_piece *piece, uint64_t *ret, struct err *e)
-    __attribute__((nonnull));
+int unpack_stream_first(struct unpack_stream *s, const struct unpack_piece *piece, uint64_t *ret,
+                        struct err *e) __attribute__((nonnull));
 // Bytes of a repeat, by reading its frame again; borrowed until the next call.
-int unpack_stream_again(struct unpack_stream *s, const struct unpack_piece *piece, const uint8_t **ret, struct err *e)
-    __attribute__((nonnull));
+int unpack_stream_again(struct unpack_stream *s, const struct unpack_piece *piece,
+                        const uint8_t **ret, struct err *e) __attribute__((nonnull));
 // Called where the trees end: the index must say the same place.
 int unpack_stream_border(struct unpack_stream *s, struct err *e) __attribute__((nonnull));
 // The whole stream was taken: forward also checks the bytes behind the data. Kinds: bad_index, trailing_data, truncated.
