@@ -26,9 +26,9 @@ static uint64_t gear(uint8_t byte) {
 // Number of the byte behind which a chunk ends.
 static size_t last_byte(const uint64_t table[static 256], const uint8_t *data, size_t len) {
     uint64_t fp = 0;
-    for (size_t n = 4032; n < len; n++) {
+    for (size_t n = 1984; n < len; n++) {
         fp = 2 * fp + table[data[n]];
-        if ((n >= 4095 && fp >> 48 == 0) || (n >= 16384 && fp >> 52 == 0) || n == 65535)
+        if ((n >= 2047 && fp >> 49 == 0) || (n >= 8192 && fp >> 53 == 0) || n == 32767)
             return n;
     }
     return len - 1;

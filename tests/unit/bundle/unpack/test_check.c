@@ -16,11 +16,11 @@ struct lie {
 };
 
 // What a lie made for itself, freed behind it.
-static struct buf tree_of_zeros;
+static struct buf made_tree;
 static json_t *component;
 
 static void clean(void) {
-    buf_clear(&tree_of_zeros);
+    buf_clear(&made_tree);
     json_decref(component);
     component = NULL;
 }
@@ -46,10 +46,22 @@ static void refuse(const struct lie *lies, size_t n) {
 // Rows of the index.
 
 static void raw_shift(struct forge_rows *r) {
-    r->frames[1].raw++;
+    r->pages[0].at[BUNDLE_INDEX_AT_RAW]++;
 }
 static void offset_shift(struct forge_rows *r) {
-    r->frames[1].offset++;
+    r->pages[0].at[BUNDLE_INDEX_AT_OFFSET]++;
+}
+static void frames_third(struct forge_rows *r) {
+    r->pages[0].at[2]++;
+}
+static void stream_shift(struct forge_rows *r) {
+    r->pages[1].at[BUNDLE_INDEX_AT_STREAM]++;
+}
+static void known_shift(struct forge_rows *r) {
+    r->pages[1].at[BUNDLE_INDEX_AT_KNOWN]++;
+}
+static void fresh_shift(struct forge_rows *r) {
+    r->pages[1].at[BUNDLE_INDEX_AT_FRESH]--;
 }
 static void frame_zero(struct forge_rows *r) {
     r->frames[1].raw_bytes = 0;
@@ -66,14 +78,42 @@ static void raw_huge(struct forge_rows *r) {
 static void frame_missing(struct forge_rows *r) {
     r->n_frames = 1;
 }
-static void chunk_forward(struct forge_rows *r) {
-    r->chunks[1].raw += 1;
+static void chunk_itself(struct forge_rows *r) {
+    r->chunks[1].what = BUNDLE_INDEX_REPEATS + 1;
 }
-static void chunk_back(struct forge_rows *r) {
-    r->chunks[2].raw -= 1;
+static void chunk_behind(struct forge_rows *r) {
+    r->chunks[1].what = BUNDLE_INDEX_REPEATS + 1000;
 }
-static void chunk_zero(struct forge_rows *r) {
-    r->chunks[2].bytes = 0;
+static void chunk_fresh(struct forge_rows *r) {
+    r->chunks[2].what = BUNDLE_INDEX_FRESH;
+}
+static void chunk_known(struct forge_rows *r) {
+    r->chunks[r->n_chunks - 1].what = BUNDLE_INDEX_KNOWN;
+}
+static void tree_fresh(struct forge_rows *r) {
+    r->chunks[0].what = BUNDLE_INDEX_FRESH;
+}
+// The borders, with all sums right.
+static void trees_end(struct forge_rows *r) {
+    r->header.trees_end--;
+}
+static void trees_end_late(struct forge_rows *r) {
+    r->header.trees_end += r->chunks[1].bytes;
+}
+static void trees_none(struct forge_rows *r) {
+    r->header.trees_end = 0;
+}
+static void fresh_early(struct forge_rows *r) {
+    uint32_t bytes = r->chunks[2].bytes;
+    r->chunks[2].what = BUNDLE_INDEX_FRESH;
+    r->header.fresh_start -= bytes;
+    r->pages[1].at[BUNDLE_INDEX_AT_FRESH] -= bytes;
+}
+static void fresh_before_trees(struct forge_rows *r) {
+    r->header.fresh_start = r->header.trees_end - 1;
+}
+static void fresh_behind_all(struct forge_rows *r) {
+    r->header.fresh_start = r->header.raw_bytes + 1;
 }
 static void chunk_large(struct forge_rows *r) {
     r->chunks[2].bytes = BUNDLE_CHUNK_MAX_BYTES + 1;
@@ -102,8 +142,15 @@ static void huge_counts(struct forge_rows *r) {
 // One chunk over two contents, all sums right.
 static void chunk_crosses(struct forge_rows *r) {
     r->chunks[1].bytes += 3;
-    r->chunks[2].raw += 3;
     r->chunks[2].bytes -= 3;
+}
+// One chunk over two frames, all sums right.
+static void chunk_in_two_frames(struct forge_rows *r) {
+    r->frames[1].raw_bytes = r->frames[1].stored_bytes = r->chunks[1].bytes - 1;
+    r->frames[2] = r->frames[1];
+    r->frames[2].raw_bytes = r->frames[2].stored_bytes =
+        (uint32_t)(r->header.raw_bytes - r->header.trees_end) - r->frames[1].raw_bytes;
+    r->n_frames = r->header.n_frames = 3;
 }
 
 #define ROWS(function)                                                                             \
@@ -111,15 +158,25 @@ static void chunk_crosses(struct forge_rows *r) {
         f->edit = function;                                                                        \
     }
 ROWS(raw_shift)
+ROWS(frames_third)
+ROWS(stream_shift)
+ROWS(known_shift)
+ROWS(chunk_itself)
+ROWS(chunk_behind)
+ROWS(chunk_fresh)
+ROWS(tree_fresh)
+ROWS(trees_end)
+ROWS(trees_end_late)
+ROWS(trees_none)
+ROWS(fresh_before_trees)
+ROWS(fresh_behind_all)
+ROWS(chunk_in_two_frames)
 ROWS(offset_shift)
 ROWS(frame_zero)
 ROWS(stored_zero)
 ROWS(stored_more)
 ROWS(raw_huge)
 ROWS(frame_missing)
-ROWS(chunk_forward)
-ROWS(chunk_back)
-ROWS(chunk_zero)
 ROWS(chunk_large)
 ROWS(chunk_missing)
 ROWS(count_frames)
@@ -129,6 +186,29 @@ ROWS(count_stream)
 ROWS(count_data)
 ROWS(huge_counts)
 ROWS(chunk_crosses)
+
+#define FRESH_ROWS(function)                                                                       \
+    static void edit_##function(struct forge *f) {                                                 \
+        f->n_fresh = 1;                                                                            \
+        f->edit = function;                                                                        \
+    }
+FRESH_ROWS(fresh_shift)
+FRESH_ROWS(chunk_known)
+FRESH_ROWS(fresh_early)
+
+static void edit_fresh(struct forge *f) {
+    f->n_fresh = 2;
+}
+
+Test(check, fresh_frames_are_taken) {
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    struct buf bytes;
+    hostile_bundle(edit_fresh, &bytes);
+    cr_expect_eq(hostile_check(buf_slice(&bytes), &e), 0, "%s", e.text);
+    cr_expect_eq(hostile_stage(buf_slice(&bytes), &result, &e), 0, "%s", e.text);
+    buf_clear(&bytes);
+}
 
 static void index_padding(struct buf *index) {
     index->data[index->len - 1] = 1;
@@ -170,9 +250,22 @@ Test(check, an_index_that_disagrees_is_a_bad_index) {
         {"a frame stored in more than it holds", edit_stored_more, &err_bad_index, NULL},
         {"a frame of 4 GiB", edit_raw_huge, &err_bad_index, NULL},
         {"a frame missing", edit_frame_missing, &err_bad_index, NULL},
-        {"a chunk that points forward", edit_chunk_forward, &err_bad_index, NULL},
-        {"a chunk that points back past the end", edit_chunk_back, &err_bad_index, NULL},
-        {"a chunk of no bytes", edit_chunk_zero, &err_bad_index, NULL},
+        {"frames that have a third position", edit_frames_third, &err_bad_index, NULL},
+        {"chunks that begin later in the stream", edit_stream_shift, &err_bad_index, NULL},
+        {"chunks that begin later in known", edit_known_shift, &err_bad_index, NULL},
+        {"chunks that begin earlier in fresh", edit_fresh_shift, &err_bad_index, NULL},
+        {"a chunk that repeats itself", edit_chunk_itself, &err_bad_index, NULL},
+        {"a chunk that repeats a later one", edit_chunk_behind, &err_bad_index, NULL},
+        {"a known chunk called fresh", edit_chunk_fresh, &err_bad_index, NULL},
+        {"a fresh chunk called known", edit_chunk_known, &err_bad_index, NULL},
+        {"a tree that is fresh", edit_tree_fresh, &err_bad_index, NULL},
+        {"trees that end inside a frame", edit_trees_end, &err_bad_index, NULL},
+        {"trees that end at no frame", edit_trees_end_late, &err_bad_index, NULL},
+        {"trees of no bytes", edit_trees_none, &err_bad_index, NULL},
+        {"a frame half known, half fresh", edit_fresh_early, &err_bad_index, NULL},
+        {"fresh before the trees end", edit_fresh_before_trees, &err_bad_index, NULL},
+        {"fresh behind the last byte", edit_fresh_behind_all, &err_bad_index, NULL},
+        {"a chunk in two frames", edit_chunk_in_two_frames, &err_bad_index, NULL},
         {"a chunk above the ceiling", edit_chunk_large, &err_bad_index, NULL},
         {"a chunk missing", edit_chunk_missing, &err_bad_index, NULL},
         {"one frame more counted", edit_count_frames, &err_bad_index, NULL},
@@ -191,29 +284,92 @@ Test(check, an_index_that_disagrees_is_a_bad_index) {
     REFUSE(lies);
 }
 
-// A back reference into the middle of an earlier chunk.
-static void repeat_middle(struct forge_rows *r) {
-    r->chunks[3].raw = r->chunks[2].raw + 1;
-    r->header.raw_bytes -= r->chunks[3].bytes;
-    r->frames[1].raw_bytes -= r->chunks[3].bytes;
-    r->frames[1].stored_bytes -= r->chunks[3].bytes;
-    r->header.data_bytes -= r->chunks[3].bytes;
+// Row `number` repeats row `of`, and is not stored again.
+static void repeat(struct forge_rows *r, size_t number, size_t of) {
+    struct bundle_index_chunk *c = &r->chunks[number];
+    c->what = BUNDLE_INDEX_REPEATS + (uint32_t)of;
+    r->header.raw_bytes -= c->bytes;
+    r->header.fresh_start -= c->bytes;
+    r->frames[1].raw_bytes -= c->bytes;
+    r->pages[1].at[BUNDLE_INDEX_AT_FRESH] -= c->bytes;
 }
-static void edit_repeat_middle(struct forge *f) {
-    // The last content is the beginning of the one before; it is not stored again.
+static void repeat_same(struct forge_rows *r) {
+    repeat(r, 3, 1);
+}
+static void repeat_other(struct forge_rows *r) {
+    repeat(r, 3, 2);
+}
+static void repeat_digest(struct forge_rows *r) {
+    r->chunks[1].digest[9] ^= 1;
+    repeat(r, 3, 1);
+}
+static void repeat_first(struct forge_rows *r) {
+    repeat(r, 2, 1);
+    repeat(r, 3, 1);
+}
+static void repeat_repeat(struct forge_rows *r) {
+    repeat(r, 2, 1);
+    repeat(r, 3, 2);
+}
+// Contents that are all the same, or all but the one in the middle; each stored once.
+static void set_repeat(struct forge *f, bool all, void (*edit)(struct forge_rows *r)) {
     static uint8_t bytes[256];
+    static struct slice contents[HOSTILE_FILES];
+    struct err e = ERR_NONE;
     size_t n = 0;
-    for (size_t i = 0; i < 2; i++) {
-        memcpy(bytes + n, f->contents[i].data, f->contents[i].len);
-        n += f->contents[i].len;
+    contents[0] = contents[2] = f->contents[0];
+    contents[1] = f->contents[all ? 0 : 1];
+    for (size_t i = 0; i < (all ? 1 : 2); i++) {
+        memcpy(bytes + n, contents[i].data, contents[i].len);
+        n += contents[i].len;
     }
+    buf_init(&made_tree, 65536);
+    cr_assert_eq(buf_add_text(&made_tree, "{\"path\":\"d\",\"type\":\"dir\"}\n", &e), 0);
+    forge_file_line("d/one", contents[0], false, &made_tree);
+    forge_file_line("run", contents[1], true, &made_tree);
+    forge_file_line("two", contents[2], false, &made_tree);
+    f->tree = buf_text(&made_tree);
+    f->contents = contents;
     f->stored[1] = (struct slice){bytes, n};
-    f->edit = repeat_middle;
+    f->edit = edit;
+}
+static void edit_repeat_same(struct forge *f) {
+    set_repeat(f, false, repeat_same);
+}
+static void edit_repeat_first(struct forge *f) {
+    set_repeat(f, true, repeat_first);
+}
+static void edit_repeat_other(struct forge *f) {
+    set_repeat(f, false, repeat_other);
+}
+static void edit_repeat_digest(struct forge *f) {
+    set_repeat(f, false, repeat_digest);
+}
+static void edit_repeat_repeat(struct forge *f) {
+    set_repeat(f, true, repeat_repeat);
 }
 
-Test(check, a_repeat_that_is_no_chunk_is_a_bad_index) {
+static void take(void (*edit)(struct forge *f)) {
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    struct buf bytes;
+    hostile_bundle(edit, &bytes);
+    cr_expect_eq(hostile_check(buf_slice(&bytes), &e), 0, "%s", e.text);
+    cr_expect_eq(hostile_stage(buf_slice(&bytes), &result, &e), 0, "%s", e.text);
+    buf_clear(&bytes);
+    clean();
+}
+
+Test(check, chunks_that_repeat_are_taken) {
+    take(edit_repeat_same);
+    take(edit_repeat_first);
+}
+
+Test(check, a_repeat_of_what_it_is_not_is_a_bad_index) {
     static const struct lie lies[] = {
-        {"a repeat of the middle of a chunk", edit_repeat_middle, &err_bad_index, NULL}};
+        {"a repeat of another chunk", edit_repeat_other, &err_bad_index, NULL},
+        {"a repeat of a chunk with another digest", edit_repeat_digest, &err_bad_index, NULL},
+        {"a repeat of a repeat", edit_repeat_repeat, &err_bad_index, NULL}};
     REFUSE(lies);
 }
 
@@ -260,16 +416,16 @@ static void make_compressible(struct forge *f, struct buf *tree) {
 #define ALL_ZEROS 144 // of the three contents
 
 static void edit_good(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, ALL_ZEROS, 0);
 }
 // Bit 4 of the descriptor is unused: decoders do not look at it.
 static void edit_unused_bit(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, ALL_ZEROS, 0x10);
 }
 static void edit_no_size(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, ALL_ZEROS, 0x20);
     packed[5] = 0; // what was the size is the window now
 }
@@ -278,26 +434,26 @@ static void edit_garbage_behind(struct forge *f) {
     packed[f->stored[1].len++] = 0;
 }
 static void edit_two_frames(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, 100, 0);
     zstd_zeros(f, 44, 0);
 }
 static void edit_other_size(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, ALL_ZEROS + 1, 0);
 }
 static void edit_bomb(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     zstd_zeros(f, 1 << 20, 0);
 }
 static void edit_not_zstd(struct forge *f) {
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     memset(packed, 'x', 50);
     f->stored[1] = (struct slice){packed, 50};
 }
 static void edit_skippable(struct forge *f) {
     static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
-    make_compressible(f, &tree_of_zeros);
+    make_compressible(f, &made_tree);
     f->stored[1] = (struct slice){skippable, sizeof skippable};
 }
 static void edit_damaged_block(struct forge *f) {
