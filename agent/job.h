@@ -42,6 +42,7 @@
 #include <stdint.h>
 
 #include "bundle/checkin.h"
+#include "bundle/target.h"
 
 #define AGENT_JOB_CONTROL_FD     3
 #define AGENT_JOB_SPEC_FD        4
@@ -50,7 +51,7 @@
 #define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
 #define AGENT_JOB_PATH_MAX       1024
 #define AGENT_JOB_SITE_CACHE_MAX 512
-#define AGENT_JOB_TARGET_MAX     (BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + KEYS_DIGEST_HEX + 8)
+#define AGENT_JOB_TARGET_MAX     (BUNDLE_TARGET_PATH_BYTES - 1)
 
 enum agent_job_kind {
     // Descriptors: memfd with the check-in's body (JSON of bundle_checkin, ready to send).

@@ -22,6 +22,7 @@
 
 struct proc_limits {
     uint64_t memory_bytes; // RLIMIT_AS; 0 = none
+    uint64_t data_bytes;   // RLIMIT_DATA: private memory, mapped files not counted; 0 = none
     uint64_t cpu_s;        // RLIMIT_CPU; 0 = none
     uint64_t file_bytes;   // RLIMIT_FSIZE; 0 = none
     uint64_t processes;    // RLIMIT_NPROC; 0 = none
@@ -32,6 +33,10 @@ struct proc_limits {
     // all the same and PROC_NO_SANDBOX says so.
     bool no_network;
     bool no_new_privs;
+    // Everybody else goes first: least share of the processor, the disk when it is idle, and the
+    // first to go when memory is short; threads and children inherit it. What the machine does not
+    // allow is left out.
+    bool background;
 };
 
 struct proc_spec {

@@ -20,6 +20,11 @@
 #define GIVEN_MAX          (3 + PROC_FDS_MAX)
 #define STATUS_NOT_STARTED 127 // nobody sees it: the parent has read the reason from the pipe
 
+// ioprio_set(2), which the C library does not declare.
+#define IO_WHO_PROCESS 1
+#define IO_CLASS_IDLE  (3 << 13)
+#define NICE_MOST      19
+
 static void tell(const struct proc_plan *plan, enum proc_step step, int error) {
     const struct proc_word word = {step, error};
     ssize_t put;
@@ -130,6 +135,8 @@ static void set_limit(const struct proc_plan *plan, __rlimit_resource_t which, u
 static void set_limits(const struct proc_plan *plan, const struct proc_limits *limits) {
     if (limits->memory_bytes)
         set_limit(plan, RLIMIT_AS, limits->memory_bytes, limits->memory_bytes);
+    if (limits->data_bytes)
+        set_limit(plan, RLIMIT_DATA, limits->data_bytes, limits->data_bytes);
     if (limits->file_bytes)
         set_limit(plan, RLIMIT_FSIZE, limits->file_bytes, limits->file_bytes);
     if (limits->processes)
@@ -146,10 +153,25 @@ static void set_user(const struct proc_plan *plan, const struct proc_limits *lim
         give_up(plan, PROC_STEP_USER);
 }
 
+// A service manager may forbid some of it; the program is run all the same.
+static void stand_back(void) {
+    static const char first_to_go[] = "1000";
+    (void)setpriority(PRIO_PROCESS, 0, NICE_MOST);
+    (void)syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_CLASS_IDLE);
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score < 0)
+        return;
+    ssize_t ignored = write(score, first_to_go, sizeof first_to_go - 1);
+    (void)ignored;
+    (void)close(score);
+}
+
 static void restrict_self(const struct proc_plan *plan, const struct proc_limits *limits) {
     if (limits->no_network && unshare(CLONE_NEWNET) < 0)
         tell(plan, PROC_STEP_NO_NETWORK, errno);
     set_limits(plan, limits);
+    if (limits->background)
+        stand_back();
     if (limits->set_user)
         set_user(plan, limits);
     if (limits->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -40,6 +40,7 @@
 #define BUNDLE_DELTA_FRAME_MAX_BYTES  BUNDLE_FRAME_MAX_BYTES // stored
 #define BUNDLE_DELTA_OUT_MAX_BYTES    (1ULL << 32)           // that one frame makes
 #define BUNDLE_DELTA_DECODE_MAX_BYTES (64ULL * 1024 * 1024)  // that a head may declare
+#define BUNDLE_DELTA_PREFIX_MAX_BYTES (4ULL * 1024 * 1024)   // of the old stream before one frame
 #define BUNDLE_DELTA_MAP_MAX_BYTES    (16ULL * BUNDLE_TREE_ENTRIES_MAX * 10)
 #define BUNDLE_DELTA_VARINT_BYTES     10
 
@@ -48,6 +49,8 @@ enum bundle_delta_codec {
     BUNDLE_DELTA_PLAIN,  // a compressor byte, then all of the frame's bytes, compressed
     BUNDLE_DELTA_COPY,   // copies from the old stream, differences, literals
     BUNDLE_DELTA_TENSOR, // arrays of numbers (bundle/tensor/)
+    BUNDLE_DELTA_PREFIX, // varint old address, varint bytes from there, then a zstd frame that may
+                         // refer to them as if they stood before its contents
     BUNDLE_DELTA_CODECS
 };
 

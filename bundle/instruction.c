@@ -35,6 +35,14 @@ static const struct bundle_message_member bundle_members[] = {
     MEMBER("url", LINE, OPTIONAL, url),         {.key = NULL},
 };
 
+// Read and written only where they are there: an instruction without one does not mention it.
+static const struct bundle_message_member delta_members[] = {
+    MEMBER("base", DIGEST, REQUIRED, delta.base),
+    MEMBER("size", COUNT, REQUIRED, delta.size),
+    MEMBER("url", LINE, REQUIRED, delta.url),
+    {.key = NULL},
+};
+
 // What is in every instruction beside the header and the action.
 static const struct bundle_message_member members[] = {
     MEMBER("attempt", COUNT, REQUIRED, attempt),
@@ -80,6 +88,47 @@ static int read_action(const struct doc_at *at, enum bundle_action *ret, struct 
                    text_safe(text, shown, sizeof shown));
 }
 
+static int check_url(const char *url, const char *whose, struct err *e) {
+    return is_url(url) ? 0
+                       : err_set(e, &err_bad_message,
+                                 "instruction: %s.url: expected http://…, https://… or /… without "
+                                 "blanks",
+                                 whose);
+}
+
+static int read_delta(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
+    struct err cause = ERR_NONE;
+    struct doc_at delta;
+    int found = doc_object_opt(at, "delta", &delta, &cause);
+    if (found < 0)
+        return bundle_message_fail(&cause, &err_bad_message, e);
+    if (found == DOC_ABSENT)
+        return 0;
+    return bundle_message_read(&delta, delta_members, ret, e) < 0
+               ? -1
+               : check_url(ret->delta.url, "delta", e);
+}
+
+static int read_budget(const struct doc_at *at, struct bundle_instruction_budget *ret,
+                       struct err *e) {
+    struct err cause = ERR_NONE;
+    struct doc_at budget;
+    int found = doc_object_opt(at, "budget", &budget, &cause);
+    if (found == DOC_ABSENT)
+        return 0;
+    int all = found, metered = found;
+    if (found == 0)
+        all = doc_u64_opt(&budget, "bytes", 1, KEYS_VERSION_MAX, &ret->bytes, &cause);
+    if (all >= 0 && found == 0)
+        metered =
+            doc_u64_opt(&budget, "metered_bytes", 0, KEYS_VERSION_MAX, &ret->metered_bytes, &cause);
+    if (all < 0 || metered < 0)
+        return bundle_message_fail(&cause, &err_bad_message, e);
+    ret->has_bytes = all != DOC_ABSENT;
+    ret->has_metered_bytes = metered != DOC_ABSENT;
+    return 0;
+}
+
 static int read_members(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
     if (bundle_message_read(at, members, ret, e) < 0)
         return -1;
@@ -87,11 +136,9 @@ static int read_members(const struct doc_at *at, struct bundle_instruction *ret,
         return 0;
     if (ret->size == 0)
         return err_set(e, &err_bad_message, "instruction: bundle.size: expected 1 or more");
-    if (!is_url(ret->url))
-        return err_set(
-            e, &err_bad_message,
-            "instruction: bundle.url: expected http://…, https://… or /… without blanks");
-    return 0;
+    if (check_url(ret->url, "bundle", e) < 0 || read_delta(at, ret, e) < 0)
+        return -1;
+    return read_budget(at, &ret->budget, e);
 }
 
 // Whether it is for this device, new, and still holds. These are looked at before anything that a
@@ -156,6 +203,34 @@ static int add_header(json_t *object, const struct bundle_instruction *instructi
     return failed < 0 ? err_set(e, &err_memory, "writing an instruction: out of memory") : 0;
 }
 
+static int add_delta(json_t *object, const struct bundle_instruction *instruction, struct err *e) {
+    if (instruction->delta.size == 0)
+        return 0;
+    json_t *delta = json_object();
+    if (delta && bundle_message_write(delta, delta_members, instruction, e) < 0) {
+        json_decref(delta);
+        return -1;
+    }
+    return json_object_set_new(object, "delta", delta) < 0
+               ? err_set(e, &err_memory, "writing an instruction: out of memory")
+               : 0;
+}
+
+static int add_budget(json_t *object, const struct bundle_instruction_budget *b, struct err *e) {
+    if (!b->has_bytes && !b->has_metered_bytes)
+        return 0;
+    json_t *budget = json_object();
+    bool failed =
+        !budget || (b->has_bytes &&
+                    json_object_set_new(budget, "bytes", json_integer((json_int_t)b->bytes)) < 0);
+    failed = failed || (b->has_metered_bytes &&
+                        json_object_set_new(budget, "metered_bytes",
+                                            json_integer((json_int_t)b->metered_bytes)) < 0);
+    // The object is taken over, or NULL, which is want of memory too.
+    failed = json_object_set_new(object, "budget", budget) < 0 || failed;
+    return failed ? err_set(e, &err_memory, "writing an instruction: out of memory") : 0;
+}
+
 // The rules of reading, on what is about to be signed.
 static int check_written(json_t *object, struct err *e) {
     struct doc_at at;
@@ -176,12 +251,16 @@ int bundle_instruction_format(const struct bundle_instruction *instruction, stru
     if (written.action != BUNDLE_ACTION_INSTALL) {
         written.size = 0;
         written.url[0] = '\0';
+        written.delta.size = 0;
+        written.budget = (struct bundle_instruction_budget){.bytes = 0};
     }
     OWN(json) json_t *object = json_object();
     if (!object)
         return err_set(e, &err_memory, "writing an instruction: out of memory");
     if (add_header(object, &written, e) < 0 ||
-        bundle_message_write(object, members, &written, e) < 0 || check_written(object, e) < 0)
+        bundle_message_write(object, members, &written, e) < 0 ||
+        add_delta(object, &written, e) < 0 || add_budget(object, &written.budget, e) < 0 ||
+        check_written(object, e) < 0)
         return -1;
     return keys_canon_format(object, ret, e);
 }

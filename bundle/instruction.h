@@ -4,18 +4,25 @@
 // verifies it as raw bytes, then reads it. Signed part:
 //
 //   {"_type":"instruction","action":"install","attempt":N,
+//    "budget":{"bytes":N,"metered_bytes":N},
 //    "bundle":{"id":MANIFEST_ID,"name":…,"release":…,"size":N,"url":…},
+//    "delta":{"base":MANIFEST_ID,"size":N,"url":…},
 //    "device":…,"expires":…,"issued":…,"rollout":…,"spec_version":"1.0","version":SEQUENCE}
 //
 //   install   fetch, verify and stage this bundle, then look again before activating (the offer)
 //   activate  the last look's yes: the staged bundle of this rollout and attempt may be activated
-//   now cancel    give up the bundle of this rollout and attempt if it is not activated yet revert
-//   go back to the previous committed generation, if what runs came from bundle.id. No
+//             now
+//   cancel    give up the bundle of this rollout and attempt if it is not activated yet
+//   revert    go back to the previous committed generation, if what runs came from bundle.id. No
 //             download
 //
 // `version` rises per device. `rollout` is "" and attempt 1 or higher for a baseline or a pinned
-// release. `size` and `url` stand in install alone. Unknown members are ignored, unknown actions
-// refused (unknown_action). An instruction holds until `expires`.
+// release. `size`, `url`, `delta` and `budget` stand in install alone, the last two may be absent.
+// `delta` is a hint: where another packing of this bundle lies for who holds the contents of bundle
+// `base`; what it is has to stand in the targets (bundle/target.h). `budget` is the most that this
+// update may cost the device's link, over all tries; `metered_bytes` on a metered link, where 0
+// means nothing. Unknown members are ignored, unknown actions refused (unknown_action). An
+// instruction holds until `expires`.
 #pragma once
 
 #include "bundle/limits.h"
@@ -33,6 +40,20 @@ extern const char *const bundle_instruction_action_names[BUNDLE_ACTIONS];
 // The short name; the long one says which file defines it.
 #define bundle_action_names bundle_instruction_action_names
 
+// Another packing of the same bundle. None when size is 0.
+struct bundle_instruction_delta {
+    struct keys_digest base;      // manifest id of the bundle that it starts from
+    uint64_t size;                // bytes of the delta file
+    char url[BUNDLE_URL_MAX + 1]; // as that of the bundle
+};
+
+// What the update may cost. All false: as much as it takes.
+struct bundle_instruction_budget {
+    bool has_bytes, has_metered_bytes;
+    uint64_t bytes; // 1 or more
+    uint64_t metered_bytes;
+};
+
 struct bundle_instruction {
     struct keys_header header; // version is the sequence
     char device[BUNDLE_DEVICE_ID_MAX + 1];
@@ -45,6 +66,8 @@ struct bundle_instruction {
     uint64_t size; // bytes of the bundle file (install)
     char url[BUNDLE_URL_MAX +
              1]; // absolute, or a path on the controller beginning with '/' (install)
+    struct bundle_instruction_delta delta;   // (install)
+    struct bundle_instruction_budget budget; // (install)
 };
 
 // Verifies raw bytes against the role and this device and reads them. Checked in this order: size,

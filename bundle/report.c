@@ -34,9 +34,22 @@ static const struct bundle_message_member members[] = {
     {.key = NULL},
 };
 
-// Read alone: an unknown time is written as null.
+// Of an object of its own, which is written only where it is there.
+static const struct bundle_message_member members_bytes[] = {
+    MEMBER("cache", U64, REQUIRED, bytes.cache),
+    MEMBER("delta", U64, REQUIRED, bytes.delta),
+    MEMBER("full", U64, REQUIRED, bytes.full),
+    MEMBER("index", U64, REQUIRED, bytes.index),
+    MEMBER("range", U64, REQUIRED, bytes.range),
+    MEMBER("reused", U64, REQUIRED, bytes.reused),
+    {.key = NULL},
+};
+
+// Read alone: an unknown time is written as null, and bytes are when nothing was spent not written.
 static const struct bundle_message_member members_at[] = {
     MEMBER("at", TIME, OPTIONAL, at_s),
+    BUNDLE_MESSAGE_MEMBERS("bytes", OPTIONAL, members_bytes,
+                           offsetof(struct bundle_report, has_bytes)),
     {.key = NULL},
 };
 
@@ -69,6 +82,16 @@ int bundle_report_parse(const struct doc_at *at, struct bundle_report *ret, stru
     return 0;
 }
 
+static int add_bytes(json_t *object, const struct bundle_report *report) {
+    struct err unused = ERR_NONE;
+    json_t *bytes = json_object();
+    if (bytes && bundle_message_write(bytes, members_bytes, report, &unused) < 0) {
+        json_decref(bytes);
+        return -1;
+    }
+    return json_object_set_new(object, "bytes", bytes);
+}
+
 // What the table does not write.
 static int add_others(json_t *object, const struct bundle_report *report) {
     const char *event = bundle_report_event_names[report->event];
@@ -77,7 +100,9 @@ static int add_others(json_t *object, const struct bundle_report *report) {
     if (json_object_set_new(object, "at", when) < 0 ||
         json_object_set_new(object, "event", json_string(event)) < 0)
         return -1;
-    return report->has_bundle ? 0 : json_object_set_new(object, "bundle", json_string(""));
+    if (!report->has_bundle && json_object_set_new(object, "bundle", json_string("")) < 0)
+        return -1;
+    return report->has_bytes ? add_bytes(object, report) : 0;
 }
 
 json_t *bundle_report_format(const struct bundle_report *report) {

@@ -3,11 +3,13 @@
 // A report: one change of state on a device, kept until the controller acknowledged it (I5). Its id
 // rises by one per device and never repeats: (device, id) is the idempotency key. In JSON:
 //
-//   {"at":"…"|null,"attempt":N,"boot_ms":N,"bundle":MANIFEST_ID|"","code":…,"detail":…,"event":…,
-//    "id":N,"rollout":…,"text":…}
+//   {"at":"…"|null,"attempt":N,"boot_ms":N,"bundle":MANIFEST_ID|"",
+//    "bytes":{"cache":N,"delta":N,"full":N,"index":N,"range":N,"reused":N},"code":…,"detail":…,
+//    "event":…,"id":N,"rollout":…,"text":…}
 //
 // `at` is null while the device has no trusted time. `code` is the stable name of an error kind or
-// of a reason to wait.
+// of a reason to wait. `bytes` may be absent: what an update cost the device's link, over all
+// tries, by kind.
 #pragma once
 
 #include <jansson.h>
@@ -35,6 +37,17 @@ extern const char *const bundle_report_event_names[BUNDLE_EVENTS];
 // The short name; the long one says which file defines it.
 #define bundle_event_names bundle_report_event_names
 
+// What an update cost. The link carried the sum of the first four; what a broken or given up try
+// brought counts as well.
+struct bundle_report_bytes {
+    uint64_t delta;  // of a delta: head, tables and frames
+    uint64_t range;  // of the bundle, frames, when some of them were left out
+    uint64_t full;   // of the bundle, frames, when all of them were fetched
+    uint64_t index;  // of the bundle: manifest and index
+    uint64_t cache;  // of all these, those that a site cache gave
+    uint64_t reused; // of contents, taken from what the device held
+};
+
 struct bundle_report {
     uint64_t id;  // 1 or more
     int64_t at_s; // -1: unknown
@@ -47,6 +60,8 @@ struct bundle_report {
     char code[ERR_NAME_BYTES]; // "" when all is well
     char text[BUNDLE_REPORT_TEXT_MAX + 1];
     char detail[BUNDLE_REPORT_DETAIL_MAX + 1];
+    bool has_bytes;
+    struct bundle_report_bytes bytes;
 };
 
 // Kinds: bad_message, limit.

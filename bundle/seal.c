@@ -66,14 +66,22 @@ static int keep_manifest(const struct seal *s, const char *name, struct err *e) 
     return seal_fill_dress(&s->fill, fd, 0444, e);
 }
 
-static int prepare_edge(struct seal *s, const char *component, struct err *e) {
+static int prepare_edge(struct seal *s, const struct bundle_generation_component *c,
+                        struct err *e) {
     char tree[SEAL_VERIFY_NAME_BYTES], manifest[SEAL_VERIFY_NAME_BYTES];
     OWN(fd) int fd = -1;
-    (void)seal_verify_name(component, ".tree", tree);
-    (void)seal_verify_name(component, ".manifest", manifest);
-    if (!is_new(s, component))
-        return seal_fill_edge(&s->fill, tree, e) < 0 ? -1 : seal_fill_edge(&s->fill, manifest, e);
-    if (keep_manifest(s, manifest, e) < 0 || fs_open_read(s->fill.edge, tree, &fd, e) < 0)
+    bool has_tree = c->type == BUNDLE_COMPONENT_FILES;
+    (void)seal_verify_name(c->name, ".tree", tree);
+    (void)seal_verify_name(c->name, ".manifest", manifest);
+    if (!is_new(s, c->name))
+        return has_tree && seal_fill_edge(&s->fill, tree, e) < 0
+                   ? -1
+                   : seal_fill_edge(&s->fill, manifest, e);
+    if (keep_manifest(s, manifest, e) < 0)
+        return -1;
+    if (!has_tree)
+        return 0;
+    if (fs_open_read(s->fill.edge, tree, &fd, e) < 0)
         return -1;
     return seal_fill_dress(&s->fill, fd, 0444, e);
 }
@@ -88,12 +96,24 @@ static int check_size(const struct seal *s, const char *component, int tree, str
                : err_set(e, &err_bad_tree, "the tree's size is not the one that was signed");
 }
 
+// One that was written is durable before it is read back; one that was not is so already.
+static int fill_image(struct seal *s, const struct bundle_generation_component *c, struct err *e) {
+    const struct bundle_image_place *place = NULL;
+    if (seal_verify_place(s->how->images, c->name, &place, e) < 0 || fs_sync_data(place->fd, e) < 0)
+        return -1;
+    if (is_new(s, c->name))
+        s->fill.written++;
+    return seal_fill_image(&s->fill, c->name, place->path, e);
+}
+
 static int fill_component(struct seal *s, const struct bundle_generation_component *c,
                           struct err *e) {
     typedef int pass(struct seal_fill *, const char *, struct bundle_tree_reader *, struct err *);
     static pass *const passes[] = {seal_fill_component, seal_fill_directories};
-    if (prepare_edge(s, c->name, e) < 0)
+    if (prepare_edge(s, c, e) < 0)
         return -1;
+    if (c->type == BUNDLE_COMPONENT_IMAGE)
+        return fill_image(s, c, e);
     for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) {
         struct bundle_tree_reader *tree = NULL;
         OWN(fd) int fd = -1;
@@ -127,8 +147,12 @@ static int run_seal(struct seal *s, struct bundle_seal_result *ret, struct err *
     const struct bundle_generation none = {.number = 0};
     const struct bundle_seal *how = s->how;
     if (bundle_generation_after(how->previous ? how->previous : &none, how->manifest, how->number,
-                                &s->record, e) < 0 ||
-        open_dirs(s, e) < 0)
+                                &s->record, e) < 0)
+        return -1;
+    if (how->leave_slots)
+        bundle_generation_leave_slots(&s->record, how->previous ? how->previous : &none,
+                                      how->manifest);
+    if (open_dirs(s, e) < 0)
         return -1;
     for (size_t i = 0; i < s->record.n_components; i++)
         if (fill_component(s, &s->record.components[i], e) < 0)
@@ -136,8 +160,10 @@ static int run_seal(struct seal *s, struct bundle_seal_result *ret, struct err *
     if (seal_fill_dress(&s->fill, s->fill.edge, 0755, e) < 0 ||
         seal_fill_dress(&s->fill, s->fill.dir, 0755, e) < 0 || fs_sync_all(s->fill.dir, e) < 0)
         return -1;
-    struct seal_verify verify = {
-        .dir = how->partial_dir, .progress = how->progress, .context = how->context};
+    struct seal_verify verify = {.dir = how->partial_dir,
+                                 .images = how->images,
+                                 .progress = how->progress,
+                                 .context = how->context};
     if (seal_verify_all(&verify, &s->record, e) < 0 || write_record(s, e) < 0)
         return -1;
     *ret = (struct bundle_seal_result){.record = s->record,
@@ -160,15 +186,24 @@ int bundle_seal(const struct bundle_seal *how, struct bundle_seal_result *ret, s
     return r < 0 ? err_prefix(e, "sealing generation %llu", (unsigned long long)how->number) : 0;
 }
 
-int bundle_seal_verify(int generation_dir,
-                       int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
-                       struct bundle_generation *ret, struct err *e) {
-    struct seal_verify verify = {
-        .dir = generation_dir, .recorded = true, .progress = progress, .context = context};
+int bundle_seal_verify_images(int generation_dir, const struct bundle_image_places *images,
+                              int (*progress)(void *context, uint64_t bytes, struct err *e),
+                              void *context, struct bundle_generation *ret, struct err *e) {
+    struct seal_verify verify = {.dir = generation_dir,
+                                 .recorded = true,
+                                 .images = images,
+                                 .progress = progress,
+                                 .context = context};
     struct bundle_generation record;
     if (bundle_generation_read(generation_dir, &record, e) < 0 ||
         seal_verify_all(&verify, &record, e) < 0)
         return -1;
     *ret = record;
     return 0;
+}
+
+int bundle_seal_verify(int generation_dir,
+                       int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
+                       struct bundle_generation *ret, struct err *e) {
+    return bundle_seal_verify_images(generation_dir, NULL, progress, context, ret, e);
 }

@@ -305,6 +305,19 @@ void bundle_tree_close(struct bundle_tree_reader *reader) {
     free(reader);
 }
 
+int bundle_tree_next_file(struct bundle_tree_reader *reader, struct bundle_tree_entry *ret,
+                          struct err *e) {
+    int r;
+    do
+        r = bundle_tree_next(reader, ret, e);
+    while (r == 0 && ret->type != BUNDLE_TREE_FILE);
+    return r;
+}
+
+uint64_t bundle_tree_entries(const struct bundle_tree_reader *reader) {
+    return reader->entries;
+}
+
 uint64_t bundle_tree_offset(const struct bundle_tree_reader *reader) {
     return reader->line;
 }

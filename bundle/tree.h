@@ -40,6 +40,11 @@ enum { BUNDLE_TREE_END = 1 };
 int bundle_tree_next(struct bundle_tree_reader *reader, struct bundle_tree_entry *ret, struct err *e)
     __attribute__((nonnull));
 
+// The same for the next file: directories and links are read, checked and passed over.
+int bundle_tree_next_file(struct bundle_tree_reader *reader, struct bundle_tree_entry *ret, struct err *e)
+    __attribute__((nonnull));
+// How many entries were read, of all types.
+uint64_t bundle_tree_entries(const struct bundle_tree_reader *reader) __attribute__((nonnull));
 // Where the entry that bundle_tree_next gave last begins, as an offset in the tree.
 uint64_t bundle_tree_offset(const struct bundle_tree_reader *reader) __attribute__((nonnull));
 

@@ -242,7 +242,7 @@ static int verify_delta(const struct unpack_source *source,
     if (table < 0)
         return err_errno(e, errno, "a file in memory");
     if (fs_open_dir(AT_FDCWD, base_path, &dir, e) < 0 ||
-        unpack_delta_base_open(delta, dir, table, &base, e) < 0)
+        unpack_delta_base_open(delta, dir, NULL, table, &base, e) < 0)
         return -1;
     return unpack_delta_check(delta, source, base, BUNDLE_DELTA_DECODE_MAX_BYTES, e);
 }

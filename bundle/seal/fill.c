@@ -175,6 +175,17 @@ int seal_fill_component(struct seal_fill *f, const char *component, struct bundl
     return fill_entries(&place, tree, e);
 }
 
+int seal_fill_image(struct seal_fill *f, const char *component, const char *slot, struct err *e) {
+    OWN(fd) int dir = -1;
+    // What lies there may be a tree of an earlier try.
+    if (fs_remove_tree(f->dir, component, e) < 0 || fs_mkdir(f->dir, component, 0700, e) < 0 ||
+        fs_open_dir(f->dir, component, &dir, e) < 0 ||
+        fs_symlink(slot, dir, BUNDLE_IMAGE_LINK, e) < 0 ||
+        fs_set_link_time(dir, BUNDLE_IMAGE_LINK, BUNDLE_GENERATION_TIME_S, e) < 0)
+        return -1;
+    return seal_fill_dress(f, dir, 0755, e);
+}
+
 int seal_fill_directories(struct seal_fill *f, const char *component,
                           struct bundle_tree_reader *tree, struct err *e) {
     OWN(fd) int top = -1;

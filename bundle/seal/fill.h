@@ -23,6 +23,8 @@ struct seal_fill {
 // Makes one component complete. `tree` is read to its end.
 int seal_fill_component(struct seal_fill *f, const char *component, struct bundle_tree_reader *tree, struct err *e)
     __attribute__((nonnull));
+// Makes a component that is an image: a directory with the link to its slot.
+int seal_fill_image(struct seal_fill *f, const char *component, const char *slot, struct err *e) __attribute__((nonnull));
 // Directories get their mode and time last, because making an entry changes the time. `tree` is read to its end.
 int seal_fill_directories(struct seal_fill *f, const char *component, struct bundle_tree_reader *tree, struct err *e)
     __attribute__((nonnull));

@@ -36,7 +36,8 @@ bool seal_verify_known(const struct bundle_generation *record, bool recorded, co
         return true;
     for (size_t i = 0; i < record->n_components; i++) {
         const char *component = record->components[i].name;
-        if (strcmp(name, seal_verify_name(component, TREE_SUFFIX, known)) == 0 ||
+        if ((record->components[i].type == BUNDLE_COMPONENT_FILES &&
+             strcmp(name, seal_verify_name(component, TREE_SUFFIX, known)) == 0) ||
             strcmp(name, seal_verify_name(component, TRUST_SUFFIX, known)) == 0)
             return true;
     }
@@ -209,6 +210,8 @@ static bool is_of_manifest(const struct bundle_generation_component *c,
     return i < view->n_components &&
            keys_digest_equal(bundle_manifest_peek_id(kept), &c->manifest) &&
            keys_digest_equal(&view->components[i].digest, &c->digest) &&
+           view->components[i].type == c->type &&
+           (c->type == BUNDLE_COMPONENT_FILES || view->components[i].size == c->size) &&
            view->components[i].security_version == c->security_version &&
            strcmp(view->name, c->bundle_name) == 0 && strcmp(view->release, c->release) == 0;
 }
@@ -231,6 +234,67 @@ static int verify_manifest(int edge, const struct bundle_generation_component *c
                           ".edge/%s does not say what the record says of the component", name);
 }
 
+int seal_verify_place(const struct bundle_image_places *images, const char *component,
+                      const struct bundle_image_place **ret, struct err *e) {
+    const struct bundle_image_place *place = bundle_image_find(images, component);
+    if (!place)
+        return err_set(e, &err_unsupported_component, "it is an image, and it has no slot here");
+    *ret = place;
+    return 0;
+}
+
+// The one thing in the component's directory.
+static int verify_slot_link(const struct walk *w, const char *path, struct err *e) {
+    char target[FS_PATH_BYTES];
+    struct stat status;
+    int r = fs_stat(w->dir, BUNDLE_IMAGE_LINK, &status, e);
+    if (r < 0)
+        return -1;
+    if (r == FS_ABSENT || !S_ISLNK(status.st_mode))
+        return err_set(e, &err_bad_content, "there is no link to its slot");
+    if (w->listed != 1)
+        return err_set(e, &err_bad_content, "something lies beside the link to its slot");
+    if (!path)
+        return 0;
+    if (fs_readlink(w->dir, BUNDLE_IMAGE_LINK, target, sizeof target, e) < 0)
+        return -1;
+    return strcmp(target, path) == 0
+               ? 0
+               : err_set(e, &err_bad_generation,
+                         "its link leads to %s, and its slot is %s: were the slots changed in the "
+                         "configuration?",
+                         target, path);
+}
+
+static int verify_image(struct walk *w, const struct bundle_generation_component *c,
+                        struct err *e) {
+    const struct bundle_image_place *place = NULL;
+    struct keys_digest found;
+    uint64_t size = 0;
+    OWN(fd) int dir = -1;
+    if (seal_verify_place(w->v->images, c->name, &place, e) < 0)
+        return -1;
+    if (fs_open_dir(w->v->dir, c->name, &dir, e) < 0) {
+        if (err_is(e, &err_not_found))
+            e->kind = &err_bad_content;
+        return -1;
+    }
+    w->dir = dir;
+    if (fs_list(dir, ".", count_entry, w, e) < 0 || verify_slot_link(w, place->path, e) < 0 ||
+        fs_size(place->fd, &size, e) < 0)
+        return -1;
+    if (size < c->size)
+        return err_set(e, &err_bad_content, "its slot has %" PRIu64 " bytes, the image %" PRIu64,
+                       size, c->size);
+    fs_drop_cache(place->fd);
+    if (hash_file(w, place->fd, c->size, &found, e) < 0)
+        return -1;
+    return keys_digest_equal(&found, &c->digest)
+               ? 0
+               : err_set(e, &err_bad_content,
+                         "what its slot has, read back, is not the image that was signed");
+}
+
 static int verify_component(struct seal_verify *v, int edge,
                             const struct bundle_generation_component *c, uint8_t *buffer,
                             struct err *e) {
@@ -238,7 +302,11 @@ static int verify_component(struct seal_verify *v, int edge,
     struct bundle_tree_reader *tree = NULL;
     OWN(fd) int dir = -1;
     OWN(fd) int fd = -1;
-    if (verify_manifest(edge, c, e) < 0 || seal_verify_tree(edge, c, &fd, &tree, e) < 0)
+    if (verify_manifest(edge, c, e) < 0)
+        return -1;
+    if (c->type == BUNDLE_COMPONENT_IMAGE)
+        return verify_image(&w, c, e);
+    if (seal_verify_tree(edge, c, &fd, &tree, e) < 0)
         return -1;
     int r = fs_open_dir(v->dir, c->name, &dir, e);
     w.dir = dir;
@@ -277,11 +345,13 @@ static int check_edge(void *context, const char *name, mode_t type, struct err *
 static int check_names(const struct seal_verify *v, int edge,
                        const struct bundle_generation *record, struct err *e) {
     struct names top = {.record = record}, inner = {.record = record, .recorded = v->recorded};
+    size_t wanted = v->recorded ? 1 : 0;
+    for (size_t i = 0; i < record->n_components; i++)
+        wanted += record->components[i].type == BUNDLE_COMPONENT_FILES ? 2 : 1;
     if (fs_list(v->dir, ".", check_top, &top, e) < 0 ||
         fs_list(edge, ".", check_edge, &inner, e) < 0)
         return -1;
-    if (top.found != record->n_components + 1 ||
-        inner.found != 2 * record->n_components + (v->recorded ? 1 : 0))
+    if (top.found != record->n_components + 1 || inner.found != wanted)
         return err_set(e, &err_bad_content, "a component, a tree or a manifest is missing");
     return 0;
 }

@@ -69,17 +69,11 @@ static int check_content(struct check *c, const struct keys_digest *digest, uint
 
 static int check_entries(struct check *c, const struct bundle_component *component,
                          struct bundle_tree_reader *tree, struct err *e) {
-    uint64_t entries = 0, bytes = 0;
+    struct bundle_tree_entry entry;
+    uint64_t bytes = 0;
     bool executable = false;
-    for (;; entries++) {
-        struct bundle_tree_entry entry;
-        int r = bundle_tree_next(tree, &entry, e);
-        if (r < 0)
-            return -1;
-        if (r == BUNDLE_TREE_END)
-            break;
-        if (entry.type != BUNDLE_TREE_FILE)
-            continue;
+    int r;
+    while ((r = bundle_tree_next_file(tree, &entry, e)) == 0) {
         executable = executable || entry.exec;
         bytes += entry.size; // at most 10^6 entries of 2^42: no overflow
         if (bytes > component->stream_bytes)
@@ -87,7 +81,9 @@ static int check_entries(struct check *c, const struct bundle_component *compone
         if (check_content(c, &entry.digest, entry.size, -1, e) < 0)
             return err_prefix(e, "%s", entry.path);
     }
-    if (entries != component->entries || bytes != component->stream_bytes ||
+    if (r < 0)
+        return -1;
+    if (bundle_tree_entries(tree) != component->entries || bytes != component->stream_bytes ||
         executable != component->executable)
         return err_set(e, &err_bad_tree, "its tree is not what the manifest says of it");
     return 0;

@@ -66,6 +66,15 @@ static int open_place(struct unpack_content *c, const struct unpack_scratch_row 
     return r;
 }
 
+// Of an image: as staged, or the previous generation's when it was left out.
+static int image_of(const struct unpack_content *c, uint64_t component) {
+    const char *name = c->view->components[component].name;
+    const struct bundle_image_place *place = bundle_image_find(c->images, name);
+    if (!place)
+        place = bundle_image_find(c->old_images, name);
+    return place ? place->fd : -1;
+}
+
 // Reads a chunk that repeats into c->chunk. `fd` is the file being written, whose content begins at
 // `start`.
 static int read_repeat(struct unpack_content *c, const struct unpack_piece *piece, int fd,
@@ -82,6 +91,8 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
     if (place.key != start) {
         if (place.a == UNPACK_CONTENT_TREE) {
             from = c->trees[place.b];
+        } else if (place.a == UNPACK_CONTENT_IMAGE) {
+            from = image_of(c, place.b);
         } else if (c->again_fd < 0 || c->again_start != place.key) {
             own_drop_fd(&c->again_fd);
             c->again_fd = -1;

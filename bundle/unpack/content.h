@@ -5,22 +5,25 @@
 // before, the same file, a tree, or, when that file was left out, the previous generation's.
 #pragma once
 
+#include "bundle/image.h"
 #include "bundle/unpack/scratch.h"
 #include "bundle/unpack/stream.h"
 
 // Where a content goes, so that it can be found again.
 struct unpack_content_place {
     uint32_t component;   // number in the manifest
-    uint64_t tree_offset; // of its line; UNPACK_CONTENT_TREE for the tree itself
+    uint64_t tree_offset; // of its line; one of these for the tree itself, for an image
 };
-#define UNPACK_CONTENT_TREE UINT64_MAX
+#define UNPACK_CONTENT_TREE  UINT64_MAX
+#define UNPACK_CONTENT_IMAGE (UINT64_MAX - 1)
 
 struct unpack_content {
     struct unpack_stream *stream;
     const struct bundle_manifest_view *view;
     int target_dir;   // component directories lie here; the caller's
     int previous_dir; // or -1
-    const int *trees; // one descriptor for each component; the caller's
+    const struct bundle_image_places *images, *old_images; // as of struct unpack_stage
+    const int *trees; // one descriptor for each files component; the caller's
     struct unpack_scratch places; // stream position of a content → where it went
     int again_fd;         // the file that a repeat was last copied from, or -1
     uint64_t again_start; // stream position of its content
@@ -37,7 +40,8 @@ struct unpack_content {
 int unpack_content_init(struct unpack_content *c, int places_fd, struct err *e) __attribute__((nonnull));
 void unpack_content_clear(struct unpack_content *c) __attribute__((nonnull));
 
-// fd: open for reading and writing, holding `have` bytes of an earlier try (0 when it is new). Afterwards it has exactly `size` bytes.
+// fd: open for reading and writing, holding `have` bytes of an earlier try (0 when it is new). Afterwards it has `size` bytes; when `have` is not
+// above that it is not cut.
 // 0 when something was written, UNPACK_CONTENT_KEPT when all of it was there.
 enum { UNPACK_CONTENT_KEPT = 1 };
 int unpack_content_write(struct unpack_content *c, const struct unpack_content_place *place, int fd, uint64_t size,

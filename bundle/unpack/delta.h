@@ -13,6 +13,7 @@
 #pragma once
 
 #include "bundle/delta.h"
+#include "bundle/image.h"
 #include "bundle/skeleton.h"
 #include "bundle/unpack/open.h"
 #include "bundle/unpack/source.h"
@@ -72,9 +73,12 @@ struct unpack_delta_base;
 int unpack_delta_base_match(const struct unpack_delta *delta, int generation_dir, struct err *e)
     __attribute__((nonnull));
 // Opens them there; also each tree must be whole (bad_generation) and what the head says of it true
-// (bad_delta). generation_dir stays the caller's and open; table_fd is an empty file of his.
-int unpack_delta_base_open(const struct unpack_delta *delta, int generation_dir, int table_fd,
-                           struct unpack_delta_base **ret, struct err *e) __attribute__((nonnull));
+// (bad_delta). generation_dir stays the caller's and open, and so do the slots of its images (NULL:
+// it has none; bad_generation when the delta starts from one); table_fd is an empty file of his.
+int unpack_delta_base_open(const struct unpack_delta *delta, int generation_dir,
+                           const struct bundle_image_places *images, int table_fd,
+                           struct unpack_delta_base **ret, struct err *e)
+    __attribute__((nonnull(1, 5, 6)));
 // Those that lie in a file as the old stream, for a build machine; the caller compared every
 // content with its signed digest. Length and trees must be what the head says (wrong_base).
 // spool_fd stays the caller's and open.
@@ -90,6 +94,8 @@ struct unpack_delta_stage {
     int target_dir;   // as of struct unpack_stage
     int base_dir;     // generation that has the base
     int previous_dir; // generation to compare with, or -1: every file is written
+    const struct bundle_image_places *images;      // as of struct unpack_stage
+    const struct bundle_image_places *base_images; // slots of the base's images; NULL none
     bool resume;
     uint64_t decode_max_bytes; // ceiling on packing.decode_bytes (kind decode_memory)
     // Called after each frame; < 0 with *e set stops. May be NULL.
@@ -101,9 +107,11 @@ struct unpack_delta_stage {
 // previous generation has at the same path are left out, those that the base has elsewhere are
 // cloned or copied, coded ones are decoded; sealing reads all of it back. Every content that was
 // written is compared with its digest before the next one is begun. With resume, files that are
-// there whole are kept and frames that make nothing else are not read. Kinds: bad_delta (also for
+// there whole are kept and frames that make nothing else are not read. An image goes into its slot,
+// one without a place in `images` but with one in `base_images` is left out; how far it is stands in a
+// note beside the trees (bundle/unpack/delta/note.h). Kinds: bad_delta (also for
 // contents that are not those signed: the bundle may still be right), bad_tree, bad_path,
-// decode_memory, unsupported_component for images, those of source and base.
+// decode_memory, unsupported_component for an image without a slot, those of source and base.
 struct unpack_stage_result;
 int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_source *source,
                        const struct unpack_delta_stage *how, struct unpack_stage_result *ret,

@@ -44,12 +44,16 @@ int unpack_place_link(int dir, const struct bundle_tree_entry *entry, bool resum
     return fs_symlink(entry->target, dir, entry->path, e);
 }
 
-int unpack_place_admits(const struct bundle_manifest_view *view, struct err *e) {
-    for (size_t i = 0; i < view->n_components; i++)
-        if (view->components[i].type != BUNDLE_COMPONENT_FILES)
+int unpack_place_admits(const struct bundle_manifest_view *view,
+                        const struct bundle_image_places *images,
+                        const struct bundle_image_places *old_images, struct err *e) {
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        if (c->type == BUNDLE_COMPONENT_IMAGE && !bundle_image_find(images, c->name) &&
+            !bundle_image_find(old_images, c->name))
             return err_set(e, &err_unsupported_component,
-                           "component %s is an image; this agent installs files only",
-                           view->components[i].name);
+                           "component %s is an image, and there is no slot for it", c->name);
+    }
     return 0;
 }
 

@@ -5,6 +5,7 @@
 // its place refuses.
 #pragma once
 
+#include "bundle/image.h"
 #include "bundle/manifest.h"
 #include "bundle/tree.h"
 
@@ -16,9 +17,10 @@ int unpack_place_dir(int dir, const char *path, bool resume, struct err *e)
 int unpack_place_link(int dir, const struct bundle_tree_entry *entry, bool resume, struct err *e)
     __attribute__((nonnull));
 
-// What every staging begins and ends with, whatever it is fed by. Kind unsupported_component when there is an image.
-int unpack_place_admits(const struct bundle_manifest_view *view, struct err *e)
-    __attribute__((nonnull));
+// What every staging begins and ends with, whatever it is fed by. Kind unsupported_component when there is an image that is neither to be
+// written nor left out (bundle/unpack/stage.h).
+int unpack_place_admits(const struct bundle_manifest_view *view, const struct bundle_image_places *images,
+                        const struct bundle_image_places *old_images, struct err *e) __attribute__((nonnull(1, 4)));
 // Opens .edge of the target and makes empty scratch files of these names in it. What was opened before a failure is
 // in *ret_edge and ret_fds, the caller's.
 int unpack_place_begin(int target_dir, const char *const *names, size_t n, int *ret_edge,

@@ -2,7 +2,7 @@
 //
 // Staging: first the trees, each verified before a path is taken from it; then, entry by entry,
 // what they name. Everything is made below directories of this staging, links are never followed,
-// and a name is made once.
+// and a name is made once. Images go to the descriptors that were given.
 #include "bundle/unpack/stage.h"
 
 #include <inttypes.h>
@@ -55,6 +55,15 @@ static int report(void *context, struct err *e) {
                             unpack_stream_position(s->stream), e);
 }
 
+static void count(struct stage *s, uint64_t size, uint64_t have, bool kept) {
+    if (kept && have > 0)
+        s->result.files_kept++;
+    else
+        s->result.files_written++;
+    if (!kept)
+        s->result.stream_bytes += size;
+}
+
 static int stage_file(struct stage *s, struct walk *w, struct err *e) {
     const struct bundle_tree_entry *entry = &w->entry;
     const struct unpack_content_place place = {.component = w->number,
@@ -66,12 +75,7 @@ static int stage_file(struct stage *s, struct walk *w, struct err *e) {
     int r = unpack_content_write(&s->content, &place, fd, entry->size, have, e);
     if (r < 0)
         return -1;
-    if (r == UNPACK_CONTENT_KEPT && have > 0)
-        s->result.files_kept++;
-    else
-        s->result.files_written++;
-    if (r != UNPACK_CONTENT_KEPT)
-        s->result.stream_bytes += entry->size;
+    count(s, entry->size, have, r == UNPACK_CONTENT_KEPT);
     return 0;
 }
 
@@ -116,9 +120,27 @@ static int walk_entries(struct stage *s, struct walk *w, struct err *e) {
     return 0;
 }
 
+static int stage_image(struct stage *s, uint32_t number, struct err *e) {
+    const struct bundle_component *component = &s->view->components[number];
+    const struct unpack_content_place place = {.component = number,
+                                               .tree_offset = UNPACK_CONTENT_IMAGE};
+    const struct bundle_image_place *to = bundle_image_find(s->how->images, component->name);
+    if (!to) {
+        s->result.files_left_out++;
+        return unpack_content_skip(&s->content, &place, component->size, e);
+    }
+    uint64_t have = s->how->resume ? component->size : 0;
+    int r = unpack_content_write(&s->content, &place, to->fd, component->size, have, e);
+    if (r >= 0)
+        count(s, component->size, have, r == UNPACK_CONTENT_KEPT);
+    return r < 0 ? -1 : 0;
+}
+
 static int stage_component(struct stage *s, uint32_t number, struct err *e) {
     const struct bundle_component *component = &s->view->components[number];
     OWN(fd) int dir = -1;
+    if (component->type == BUNDLE_COMPONENT_IMAGE)
+        return stage_image(s, number, e);
     if (unpack_place_dir(s->how->target_dir, component->name, s->how->resume, e) < 0 ||
         fs_open_dir(s->how->target_dir, component->name, &dir, e) < 0)
         return -1;
@@ -168,7 +190,7 @@ static int stage_tree(struct stage *s, uint32_t number, struct err *e) {
 
 static int stage_all(struct stage *s, struct err *e) {
     for (uint32_t i = 0; i < s->view->n_components; i++)
-        if (stage_tree(s, i, e) < 0)
+        if (s->view->components[i].type == BUNDLE_COMPONENT_FILES && stage_tree(s, i, e) < 0)
             return -1;
     if (unpack_stream_border(s->stream, e) < 0)
         return -1;
@@ -202,6 +224,8 @@ static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
     s->content.view = s->view;
     s->content.target_dir = s->how->target_dir;
     s->content.previous_dir = s->how->previous_dir;
+    s->content.images = s->how->images;
+    s->content.old_images = s->how->old_images;
     s->content.trees = s->trees;
     s->content.run_frame = UINT64_MAX;
     s->content.progress = report;
@@ -218,7 +242,7 @@ static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
 int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source *source,
                  const struct unpack_stage *how, struct unpack_stage_result *ret, struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_bundle_manifest(bundle));
-    if (unpack_place_admits(view, e) < 0)
+    if (unpack_place_admits(view, how->images, how->old_images, e) < 0)
         return -1;
     struct stage *s = calloc(1, sizeof *s);
     if (!s)

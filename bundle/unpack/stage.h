@@ -7,14 +7,18 @@
 //
 // Resume: with `resume`, files already there with the right size are hashed and kept when right, so a broken download continues at the
 // frame where it broke. Files that the previous generation has at the same path with the same digest and exec are left out, and
-// frames that nothing needs are not read from the source at all.
+// frames that nothing needs are not read from the source at all. Of a slot what is believed with `resume` is its chunks from the start on as far
+// as they are the image's, whoever wrote them.
 #pragma once
 
+#include "bundle/image.h"
 #include "bundle/unpack/open.h"
 
 struct unpack_stage {
     int target_dir;   // <n>.partial: gets <component>/… and .edge/<component>.tree; scratch files under .edge/scratch-*, removed at the end
     int previous_dir; // generation to compare with, or -1
+    const struct bundle_image_places *images;     // slots that images are written to; NULL none
+    const struct bundle_image_places *old_images; // slots of the previous generation's images; NULL none
     bool resume;
     uint64_t decode_max_bytes; // ceiling on packing.frame_bytes (kind decode_memory)
     // Called after each frame with bytes taken from the source and bytes of contents finished; < 0 with *e set stops. May be NULL.
@@ -30,7 +34,9 @@ struct unpack_stage_result {
     uint64_t files_left_out; // the previous generation has them
 };
 
-// Image components are refused (unsupported_component) before anything is read.
+// An image goes into its slot, of which at least the image's size is there to be written; one that has no place in `images` but one in
+// `old_images` is left out, because the caller found it to be the same. Kind unsupported_component, before anything is read, when an image has
+// neither.
 int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source *source, const struct unpack_stage *how,
                  struct unpack_stage_result *ret, struct err *e) __attribute__((nonnull));
 

@@ -208,30 +208,40 @@ static int has_file(const struct repo_folder *folder, const struct repo_target *
 
 int repo_folder_has_target(const struct repo_folder *folder, const struct repo_target *target,
                            struct err *e) {
-    int found = has_file(folder, target, target->bundle.id, e);
+    int found = has_file(folder, target, target->digest, e);
     return found == 0 ? has_file(folder, target, target->sha256, e) : found;
 }
 
+// Each level durable before there is something in it.
 static int make_dirs(const struct repo_folder *folder, const struct repo_target *target,
                      struct err *e) {
     char path[REPO_TARGET_FILE_BYTES];
-    OWN(fd) int parent = -1;
-    (void)snprintf(path, sizeof path, "%s/%s", target->bundle.name, target->bundle.release);
-    if (fs_make_dir(folder->targets, target->bundle.name, REPO_FOLDER_DIR_MODE, e) < 0 ||
-        fs_sync(folder->targets, e) < 0 ||
-        fs_make_dir(folder->targets, path, REPO_FOLDER_DIR_MODE, e) < 0 ||
-        fs_open_dir(folder->targets, target->bundle.name, &parent, e) < 0)
-        return -1;
-    return fs_sync(parent, e);
+    (void)repo_target_file(&target->bundle, target->digest, path);
+    for (char *end = strchr(path, '/'), *last = NULL; end; end = strchr(end + 1, '/')) {
+        OWN(fd) int parent = -1;
+        if (last)
+            *last = '\0';
+        if (fs_open_dir(folder->targets, last ? path : ".", &parent, e) < 0)
+            return -1;
+        if (last)
+            *last = '/';
+        *end = '\0';
+        if (fs_make_dir(folder->targets, path, REPO_FOLDER_DIR_MODE, e) < 0 ||
+            fs_sync(parent, e) < 0)
+            return -1;
+        *end = '/';
+        last = end;
+    }
+    return 0;
 }
 
 int repo_folder_put_target(const struct repo_folder *folder, const struct repo_target *target,
                            struct slice part, struct err *e) {
-    const char *const hashes[] = {target->bundle.id, target->sha256};
-    struct keys_digest id;
+    const char *const hashes[] = {target->digest, target->sha256};
+    struct keys_digest digest;
     char hex[KEYS_DIGEST_HEX];
-    keys_digest_of(part.data, part.len, &id);
-    if (part.len != target->length || strcmp(keys_digest_hex(&id, hex), target->bundle.id) != 0 ||
+    keys_digest_of(part.data, part.len, &digest);
+    if (part.len != target->length || strcmp(keys_digest_hex(&digest, hex), target->digest) != 0 ||
         strcmp(keys_digest_sha256(part.data, part.len, hex), target->sha256) != 0)
         return err_set(e, &err_digest_mismatch, "%s %s: not the bytes of this target",
                        target->bundle.name, target->bundle.release);

@@ -3,7 +3,8 @@
 // A repository of The Update Framework as a folder that any web server can serve:
 //
 //     metadata/N.root.json  N.targets.json  N.ROLE.json  N.snapshot.json  timestamp.json
-//     targets/NAME/RELEASE/HASH.ID.json        (ctl/repo/target.h)
+//     targets/NAME/RELEASE/HASH.ID.json, targets/NAME/RELEASE/ID/HASH.BASE.json
+//                                              (ctl/repo/target.h)
 //
 // All files are canonical and carry `issued`. Snapshots are consistent: what a timestamp leads to
 // is never written again, so a reader sees one whole state at any instant, the old one until
@@ -91,11 +92,16 @@ const json_t *repo_folder_targets(const struct repo_folder *folder, const char *
     __attribute__((nonnull));
 
 // Whether a device that takes the current metadata finds this target, and may install the
-// components it has: the search of keys/tuf/client.h, and every delegation on its way. Dates are
-// not looked at. 0, or REPO_FOLDER_ABSENT when nobody names it. Kinds: delegation (found, and not
-// allowed); those of tuf_client_refresh, tuf_client_find and keys_canon_parse, io.
+// components it has: the search of keys/tuf/client.h, and every delegation on its way. A delta has
+// no components of its own; whether it may be named is a question of paths. Dates are not looked
+// at. 0, or REPO_FOLDER_ABSENT when nobody names it. Kinds: delegation (found, and not allowed); those of tuf_client_refresh, tuf_client_find and keys_canon_parse, io.
 int repo_folder_admits(const struct repo_folder *folder, const struct bundle_target *target,
                        struct err *e) __attribute__((nonnull));
+// What the current metadata say of the target io->bundle: the rest of *io is set. The same search
+// in what was read when the folder was opened or changed, for who asks often: no file is read. 0,
+// or REPO_FOLDER_ABSENT, also where a role on the way does not hold.
+int repo_folder_names(const struct repo_folder *folder, struct repo_target *io)
+    __attribute__((nonnull));
 // Puts a target's file into its place, durably. REPO_FOLDER_SAME when it is there. Kind
 // digest_mismatch when the bytes are not that target.
 enum { REPO_FOLDER_SAME = 1 };

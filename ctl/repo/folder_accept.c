@@ -108,6 +108,18 @@ static int check_previous(const struct folder_role *role, const json_t *content,
                    role->state.name, (long long)previous, (unsigned long long)now);
 }
 
+static int not_uploaded(const struct bundle_target *target, struct err *e) {
+    if (bundle_target_is_delta(target))
+        return err_set(e, &err_not_found,
+                       "the targets name a delta from %.8s to %s %s (%.8s), which was not "
+                       "uploaded; publish the delta first",
+                       target->base, target->name, target->release, target->id);
+    return err_set(e, &err_not_found,
+                   "the targets name %s %s (%.8s), which was not uploaded; publish the bundle "
+                   "first",
+                   target->name, target->release, target->id);
+}
+
 // Devices would be offered what nobody can give them.
 static int check_at_hand(const struct repo_folder *folder, const json_t *before,
                          const json_t *after, struct err *e) {
@@ -122,10 +134,7 @@ static int check_at_hand(const struct repo_folder *folder, const json_t *before,
             return -1;
         int found = repo_folder_has_target(folder, &target, e);
         if (found == REPO_FOLDER_ABSENT)
-            return err_set(e, &err_not_found,
-                           "the targets name %s %s (%.8s), which was not uploaded; publish the "
-                           "bundle first",
-                           target.bundle.name, target.bundle.release, target.bundle.id);
+            return not_uploaded(&target.bundle, e);
         if (found < 0)
             return -1;
     }

@@ -7,6 +7,7 @@
 
 #include "base/fs.h"
 #include "base/own.h"
+#include "bundle/delta.h"
 #include "ctl/repo/folder_parts.h"
 #include "keys/canon.h"
 #include "keys/kind.h"
@@ -99,6 +100,21 @@ static int judge_file(const struct repo_folder *folder, const struct bundle_targ
     return judge(target, json_object_get(manifest, "components"), e);
 }
 
+// Of a delta nothing is judged but that its head lies there: it chooses no contents.
+static int judge_delta(const struct repo_folder *folder, const struct bundle_target *delta,
+                       const struct tuf_target *target, struct err *e) {
+    char file[REPO_TARGET_FILE_BYTES];
+    struct repo_target named = {.bundle = *delta};
+    OWN(buf) struct buf raw;
+    buf_init(&raw, BUNDLE_DELTA_HEAD_MAX_BYTES);
+    if (repo_folder_names(folder, &named) != 0)
+        return REPO_FOLDER_ABSENT;
+    if (fs_read_file(folder->targets, repo_target_file(delta, named.digest, file),
+                     BUNDLE_DELTA_HEAD_MAX_BYTES, &raw, e) < 0)
+        return -1;
+    return tuf_target_check(target, buf_slice(&raw), file, e);
+}
+
 int repo_folder_admits(const struct repo_folder *folder, const struct bundle_target *bundle,
                        struct err *e) {
     struct store store = {.folder = folder};
@@ -111,5 +127,6 @@ int repo_folder_admits(const struct repo_folder *folder, const struct bundle_tar
     int found = tuf_client_find(client, bundle_target_path(bundle, path), &target, e);
     if (found != 0)
         return found < 0 ? -1 : REPO_FOLDER_ABSENT;
-    return judge_file(folder, bundle, &target, e);
+    return bundle_target_is_delta(bundle) ? judge_delta(folder, bundle, &target, e)
+                                          : judge_file(folder, bundle, &target, e);
 }

@@ -51,7 +51,7 @@ int repo_folder_check_online(const struct keys_root *root, const struct repo_fol
 // limit.
 int repo_folder_rehearse(const struct repo_folder *folder, const struct folder_role *role,
                          struct slice raw, struct err *e) __attribute__((nonnull));
-// Removes the temporaries of writers that were killed, below metadata/ and targets/NAME/RELEASE/.
+// Removes the temporaries of writers that were killed, below metadata/ and targets/.
 int repo_folder_tidy(const struct repo_folder *folder, struct err *e) __attribute__((nonnull));
 // Removes all but the last REPO_FOLDER_KEPT versions of each role but root.
 int repo_folder_prune(const struct repo_folder *folder, struct err *e) __attribute__((nonnull));

@@ -31,7 +31,7 @@ static int visit(void *context, const char *name, mode_t type, struct err *e) {
 
 int repo_folder_tidy(const struct repo_folder *folder, struct err *e) {
     if (tidy(&(struct level){.dir = folder->metadata}, e) < 0 ||
-        tidy(&(struct level){.dir = folder->targets, .below = 2}, e) < 0)
+        tidy(&(struct level){.dir = folder->targets, .below = 3}, e) < 0)
         return err_prefix(e, "removing what was left unfinished");
     return 0;
 }

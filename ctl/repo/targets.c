@@ -135,9 +135,11 @@ int repo_targets_add(json_t *targets, const struct repo_target *target, struct e
         struct repo_target same;
         if (repo_target_read(path, there, &same, e) < 0)
             return -1;
-        if (strcmp(same.sha256, target->sha256) != 0 || same.length != target->length)
+        bool equal = strcmp(same.sha256, target->sha256) == 0 && same.length == target->length;
+        if (equal)
+            return REPO_TARGETS_SAME;
+        if (!bundle_target_is_delta(&target->bundle))
             return err_set(e, &err_exists, "the target %s is there with other contents", path);
-        return REPO_TARGETS_SAME;
     }
     return json_object_set(all, path, entry) < 0 ? no_memory(e) : 0;
 }

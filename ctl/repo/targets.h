@@ -21,6 +21,11 @@
 
 #define REPO_TARGETS_EXPIRES_DEFAULT_S (365LL * 86400)
 
+// The role that a controller may name deltas by, with a key of its own: these paths, and no
+// component at all, so that it can never name a bundle.
+#define REPO_TARGETS_DELTAS_ROLE  "deltas"
+#define REPO_TARGETS_DELTAS_PATHS "*/*/*/*.json"
+
 enum { REPO_TARGETS_SAME = 1 };
 
 // An empty one; the caller's. Kind memory.
@@ -31,11 +36,12 @@ int repo_targets_new(json_t **ret, struct err *e) __attribute__((nonnull));
 int repo_targets_parse(struct slice signed_part, const char *what, json_t **ret,
                        struct keys_header *ret_header, struct err *e) __attribute__((nonnull));
 
-// Names a target. Kind exists when the path is there with other contents.
+// Names a target. A delta takes the place of another one on the same path; a bundle's path with
+// other contents is kind exists.
 int repo_targets_add(json_t *targets, const struct repo_target *target, struct err *e)
     __attribute__((nonnull));
-// Takes all targets of a release out; *ret_n says how many there were. Kind not_found when none
-// was.
+// Takes all targets of a release out, the deltas that lead to its bundles too; *ret_n says how
+// many there were. Kind not_found when none was.
 int repo_targets_withdraw(json_t *targets, const char *name, const char *release, size_t *ret_n,
                           struct err *e) __attribute__((nonnull));
 // Raises the floor of a component; devices never go back below, so lowering is refused (rollback).
@@ -49,7 +55,7 @@ struct repo_targets_delegation {
     size_t n_paths;
     const char *const *paths; // patterns: "vibration/*/*", one '*' never matches a '/'
     bool any_component;       // no list of components
-    size_t n_components;
+    size_t n_components;      // 0: no bundle at all, only deltas
     const char *const *components;
     bool executable; // may name bundles with executables
     bool terminating;

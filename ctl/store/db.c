@@ -26,6 +26,20 @@ static const char schema_3[] =
     "CREATE INDEX device_held ON device(task_rollout, held_s)"
     " WHERE held=1 AND task_state BETWEEN 1 AND 2;";
 
+// Version 4 added deltas, attempts to make them, and what updates cost: the last one of each device,
+// sums of each rollout.
+static const char schema_4[] =
+    "CREATE TABLE delta(head TEXT PRIMARY KEY, bundle TEXT NOT NULL, base TEXT NOT NULL,"
+    " head_bytes INTEGER NOT NULL, size INTEGER NOT NULL, created_s INTEGER NOT NULL,"
+    " actor TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX delta_by_bundle ON delta(bundle, base);"
+    "CREATE TABLE making(bundle TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL,"
+    " at_s INTEGER NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,"
+    " PRIMARY KEY(bundle, base)) WITHOUT ROWID;"
+    "CREATE TABLE traffic(bucket INTEGER NOT NULL, rollout TEXT NOT NULL, kind TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL, PRIMARY KEY(bucket, rollout, kind)) WITHOUT ROWID;"
+    "ALTER TABLE device ADD COLUMN spent TEXT;";
+
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -112,9 +126,10 @@ static int set_up(struct store_db *db, struct err *e) {
     if (store_sql_script(db, "BEGIN IMMEDIATE;", e) < 0 ||
         (version < 1 && store_sql_script(db, schema, e) < 0) ||
         (version < 2 && store_sql_script(db, schema_2, e) < 0) ||
-        store_sql_script(db, schema_3, e) < 0)
+        (version < 3 && store_sql_script(db, schema_3, e) < 0) ||
+        store_sql_script(db, schema_4, e) < 0)
         return -1;
-    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=3; COMMIT;",
+    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=4; COMMIT;",
                             e);
 }
 

@@ -11,8 +11,8 @@
 #define COLUMNS                                                                                    \
     "id,state,key,created_s,seen_s,token_epoch,sequence,nonce,nonce_before,clone_s,report_acked,"  \
     "held,pin_name,pin_version,direct_attempt,task_rollout,task_attempt,task_state,task_stage,"    \
-    "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest,held_" \
-    "s"
+    "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest,"      \
+    "held_s,spent"
 
 static const char *const state_names[STORE_DEVICE_STATES] = {"pending", "accepted", "rejected",
                                                              "retired", "replacing"};
@@ -26,7 +26,8 @@ void store_device_clear(struct store_device *device) {
     json_decref(device->labels);
     json_decref(device->said);
     json_decref(device->facts);
-    device->labels = device->said = device->facts = NULL;
+    json_decref(device->spent);
+    device->labels = device->said = device->facts = device->spent = NULL;
 }
 
 static int read_task(sqlite3_stmt *row, struct store_device_task *ret, struct err *e) {
@@ -67,7 +68,8 @@ static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
                                  .direct_attempt = (uint64_t)store_sql_int(row, 14)};
     if (read_texts(row, ret, e) < 0 || read_task(row, &ret->task, e) < 0 ||
         store_sql_json(row, 24, &ret->labels, e) < 0 ||
-        store_sql_json(row, 25, &ret->said, e) < 0 || store_sql_json(row, 26, &ret->facts, e) < 0) {
+        store_sql_json(row, 25, &ret->said, e) < 0 || store_sql_json(row, 26, &ret->facts, e) < 0 ||
+        store_sql_json(row, 29, &ret->spent, e) < 0) {
         store_device_clear(ret);
         return -1;
     }
@@ -105,13 +107,14 @@ int store_device_put(struct store_db *db, const struct store_device *d, struct e
         "UPDATE device SET state=?,key=?,created_s=?,seen_s=?,token_epoch=?,sequence=?,nonce=?,"
         "nonce_before=?,clone_s=?,report_acked=?,held=?,pin_name=?,pin_version=?,direct_attempt=?,"
         "task_rollout=?,task_attempt=?,task_state=?,task_stage=?,task_stratum=?,task_since_s=?,"
-        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=? WHERE bucket=? AND id=?",
-        "ibiiiittiiittitiiiiibttjiit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
+        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=?,spent=? WHERE bucket=? AND id=?",
+        "ibiiiittiiittitiiiiibttjijit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
         d->seen_s, (int64_t)d->token_epoch, (int64_t)d->sequence, d->nonce, d->nonce_before,
         d->clone_s, (int64_t)d->report_acked, (int64_t)d->held, d->pin_name, d->pin_version,
         (int64_t)d->direct_attempt, t->rollout, (int64_t)t->attempt, (int64_t)t->state,
         (int64_t)t->stage, (int64_t)t->stratum, t->since_s, t->bundle.bytes, sizeof t->bundle.bytes,
-        d->why_code, d->why_text, d->said, d->held_s, (int64_t)store_db_bucket(d->id), d->id);
+        d->why_code, d->why_text, d->said, d->held_s, d->spent, (int64_t)store_db_bucket(d->id),
+        d->id);
 }
 
 int store_device_put_facts(struct store_db *db, const struct store_device *d, struct err *e) {

@@ -56,6 +56,7 @@ struct store_device {
     json_t *
         said; // owned object: agent, state, generation, components, why, progress, metrics, dropped
     json_t *facts;                      // owned object
+    json_t *spent;                      // owned object: what the last update cost; NULL none
     char facts_digest[KEYS_DIGEST_HEX]; // "" before any were sent
 };
 

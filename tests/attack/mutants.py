@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Takes one defence out of a copy of the source, builds, and demands that the test of it fails.
+"""Takes one defence out of a copy of the source, builds, and demands that each test of it fails.
 
     mutants.py [ID…]      all, or those whose id begins with one of these
 
@@ -41,6 +41,10 @@ def read_table():
     for path in sorted((TOP / "tests/attack/table").glob("*.py")):
         found += ast.literal_eval(ast.parse(path.read_text(encoding="utf-8")).body[0].value)
     return found
+
+
+def tests_of(rows_of_the_table):
+    return {test for row in rows_of_the_table for test in row[4:]}
 
 
 def programs():
@@ -132,20 +136,21 @@ class Copy:
 
 
 def judge(copy, mutant):
-    """A line about a mutant that nobody noticed, or None."""
-    identifier, path, fragment, replacement, test = mutant
+    """A line about each test that does not notice the mutant."""
+    identifier, path, fragment, replacement, *tests = mutant
     target = copy.source / path
     honest = target.read_text(encoding="utf-8")
     if honest.count(fragment) != 1:
-        return f"{identifier}: {path} has the source of this row {honest.count(fragment)} times"
+        return [f"{identifier}: {path} has the source of this row {honest.count(fragment)} times"]
     target.write_text(honest.replace(fragment, replacement), encoding="utf-8")
     try:
-        copy.compile([test])
-        said = copy.test(test)
+        copy.compile(tests)
+        said = {test: copy.test(test) for test in tests}
     finally:
         target.write_text(honest, encoding="utf-8")
-    print(f"{'killed' if said else 'SURVIVED':8} {identifier:28} {test}{f' ({said})' if said else ''}", flush=True)
-    return None if said else f"{identifier}: {test} does not notice it"
+    for test, why in said.items():
+        print(f"{'killed' if why else 'SURVIVED':8} {identifier:28} {test}{f' ({why})' if why else ''}", flush=True)
+    return [f"{identifier}: {test} does not notice it" for test, why in said.items() if not why]
 
 
 def main():
@@ -157,20 +162,21 @@ def main():
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Copy(folder)
         copy.configure()
-        tests = sorted({row[4] for row in chosen})
+        tests = sorted(tests_of(chosen))
         copy.compile(tests)
         for test in tests:
             said = copy.test(test)
             if said:
                 wrong.append(f"{test}: {said} with every defence in place")
         if not wrong:
-            wrong = [line for line in (judge(copy, row) for row in sorted(chosen, key=lambda row: row[1])) if line]
+            wrong = [line for row in sorted(chosen, key=lambda row: row[1]) for line in judge(copy, row)]
     for line in wrong:
         print(line)
-    tried = {row[4] for row in chosen}
+    tried = tests_of(chosen)
     claims = rows.of((TOP / "SECURITY.md").read_text(encoding="utf-8"))
     shown = sum(1 for claim in claims if tried & set(claim.tests))
-    print(f"{len(chosen) - len(wrong)} mutants killed, {len(wrong)} not; they try {shown} of {len(claims)} rows of SECURITY.md")
+    pairs = sum(len(row) - 4 for row in chosen)
+    print(f"{pairs - len(wrong)} tests noticed {len(chosen)} mutants, {len(wrong)} did not; they try {shown} of {len(claims)} rows of SECURITY.md")
     sys.exit(1 if wrong else 0)
 
 

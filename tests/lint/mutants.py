@@ -34,17 +34,22 @@ def rows(tree):
 
 
 def wrong_with(tree, row, names, seen):
-    identifier, path, fragment, replacement, test = row
+    identifier, path, fragment, replacement, *tests = row
     if identifier in seen:
         yield f"{identifier} stands twice"
+    elif row[1:4] in seen.values():
+        yield f"{identifier} takes out what another row does: one row names all tests"
     if not tree.exists(path):
         yield f"{identifier}: no file {path}"
     elif tree.text(path).count(fragment) != 1:
         yield f"{identifier}: its source stands {tree.text(path).count(fragment)} times in {path}"
     if fragment == replacement:
         yield f"{identifier} changes nothing"
-    if test not in names:
-        yield f"{identifier}: no test {test}"
+    if not tests:
+        yield f"{identifier}: no test is named"
+    for test in tests:
+        if test not in names:
+            yield f"{identifier}: no test {test}"
 
 
 def tests_in(tree):
@@ -68,12 +73,12 @@ def untried(claim, tried):
 
 
 def check(tree):
-    names, seen, tried = tests_in(tree), set(), set()
+    names, seen, tried = tests_in(tree), {}, set()
     for path, line, row in rows(tree):
         for what in wrong_with(tree, row, names, seen):
             yield Finding(path, line, what, ADVICE)
-        seen.add(row[0])
-        tried.add(row[4])
+        seen[row[0]] = row[1:4]
+        tried.update(row[4:])
     if not tree.exists(PAGE):
         return
     attacks = claims.of(tree.text(PAGE))
@@ -107,6 +112,12 @@ CASES = (
     Case("source that stands twice is found", _table("x", "keys/a.c", "r", "", "a/holds"), (f"{TABLE}:2",)),
     Case("a file that is gone is found", _table("x", "keys/b.c", "if (bad)", "", "a/holds"), (f"{TABLE}:2",)),
     Case("a test that is gone is found", _table("x", "keys/a.c", "if (bad)", "", "a/fails"), (f"{TABLE}:2",)),
+    Case("a row without a test is found", _table("x", "keys/a.c", "if (bad)", ""), (f"{TABLE}:2",)),
+    Case("a second test that is gone is found", _table("x", "keys/a.c", "if (bad)", "", "a/holds", "a/fails"), (f"{TABLE}:2",)),
+    Case("a mutant that stands twice is found",
+         {TABLE: "MUTANTS = (('x', 'keys/a.c', '-1', '0', 'a/holds'),\n('y', 'keys/a.c', '-1', '0', 'a/too'))\n", **_SOURCE},
+         (f"{TABLE}:2",)),
+    Case("a second test counts as tried", {**_page("`a::holds`", "`a::too`"), **_table("x", "keys/a.c", "-1", "", "a/holds", "a/too")}),
     Case("a row that changes nothing is found", _table("x", "keys/a.c", "-1", "-1", "a/holds"), (f"{TABLE}:2",)),
     Case("an id used twice is found",
          {TABLE: "MUTANTS = (\n" + 2 * "    ('x', 'keys/a.c', '-1', '0', 'a/holds'),\n" + ")\n", **_SOURCE},

@@ -25,7 +25,8 @@ _CALL = re.compile(r"(?<![\w.>])(" + "|".join(MUTATING) + r")\s*\(")
 _OPEN = re.compile(r"(?<![\w.>])(open|openat|open64|openat64|openat2|fopen|fdopen)\s*\(")
 _WRITING = re.compile(r"\bO_(CREAT|WRONLY|RDWR|TRUNC|APPEND|TMPFILE)\b|\"[rwa][be+x]*[+][be+x]*\"|\"[wa]\w*\"")
 _SYSCALL = re.compile(r"\b(?:__NR_|SYS_)(" + "|".join(MUTATING) + r")\b")
-_DEVICE = re.compile(r'"/dev/(null|tty)"')
+# What lies on no disk: devices, and a knob of the kernel.
+_DEVICE = re.compile(r'"(/dev/(null|tty)|/proc/self/oom_score_adj)"')
 
 
 def arguments(code, start):

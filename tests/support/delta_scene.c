@@ -308,7 +308,7 @@ int delta_scene_check(struct slice bytes, int generation, struct err *e) {
     must(table >= 0, "a file in memory", NULL);
     forge_source(&memory, bytes, &source);
     if (delta_scene_open(&source, &delta, e) < 0 ||
-        unpack_delta_base_open(delta, generation, table, &base, e) < 0)
+        unpack_delta_base_open(delta, generation, NULL, table, &base, e) < 0)
         return -1;
     return unpack_delta_check(delta, &source, base, DELTA_SCENE_DECODE, e);
 }

@@ -14,6 +14,14 @@
 #include "bundle/pack/delta/pair.h"
 #include "bundle/pack/delta/weights.h"
 #include "bundle/pack/delta/write.h"
+#include "bundle/pack/model/find.h"
+
+// The files of one component of one side: what a model file may have beside it.
+struct beside {
+    const struct pack_delta_side *side;
+    uint32_t component;
+    struct model_siblings siblings;
+};
 
 struct build {
     const struct pack_delta_build *how;
@@ -24,6 +32,7 @@ struct build {
     struct pack_delta_item *items;            // trees or coded contents
     struct pack_delta_match_records *records; // of each item
     struct pack_delta_frames trees, map, contents;
+    struct beside old_beside[BUNDLE_COMPONENTS_MAX], new_beside[BUNDLE_COMPONENTS_MAX];
     struct pack_delta_result result;
 };
 
@@ -63,6 +72,23 @@ static int open_side(const struct build *b, const struct pack_delta_from *from,
     return pack_delta_side_open(from->bundle, from->source, b->how->dir, ret, e);
 }
 
+static int find_beside(void *context, const char *path, struct slice *ret, struct err *e) {
+    const struct beside *beside = context;
+    const struct pack_delta_content *c =
+        pack_delta_side_find(beside->side, beside->component, path);
+    (void)e;
+    if (!c)
+        return 1;
+    *ret = (struct slice){beside->side->bytes + c->address, c->size};
+    return 0;
+}
+
+static void set_beside(const struct pack_delta_side *side, struct beside *list) {
+    for (uint32_t i = 0; i < side->view->n_components; i++)
+        list[i] = (struct beside){
+            .side = side, .component = i, .siblings = {.find = find_beside, .context = &list[i]}};
+}
+
 static int open_sides(struct build *b, struct err *e) {
     say(b, "reading");
     if (open_side(b, &b->how->old_bundle, &b->old_side, e) < 0)
@@ -70,6 +96,8 @@ static int open_sides(struct build *b, struct err *e) {
     if (open_side(b, &b->how->new_bundle, &b->new_side, e) < 0)
         return err_prefix(e, "the new bundle");
     b->cut.old = (struct slice){b->old_side.bytes, b->old_side.len};
+    set_beside(&b->old_side, b->old_beside);
+    set_beside(&b->new_side, b->new_beside);
     b->pairs = calloc(b->new_side.n + 1, sizeof *b->pairs);
     if (!b->pairs)
         return no_memory(e);
@@ -80,7 +108,8 @@ static int open_sides(struct build *b, struct err *e) {
 static void set_item(struct build *b, size_t number, struct slice new_bytes, uint64_t old,
                      uint64_t old_len, const char *path) {
     struct pack_delta_item *item = &b->items[number];
-    *item = (struct pack_delta_item){.new_bytes = new_bytes, .old_address = old, .path = path};
+    *item = (struct pack_delta_item){
+        .new_bytes = new_bytes, .old_address = old, .path = path, .old_path = path};
     if (old_len == 0)
         return;
     item->old = (struct slice){b->old_side.bytes + old, old_len};
@@ -124,7 +153,7 @@ static int match_item(void *context, void *own, uint64_t task, struct err *e) {
     (void)own;
     struct build *b = context;
     const struct pack_delta_item *item = &b->items[task];
-    int r = pack_delta_weights(item, NULL, &b->records[task], e);
+    int r = pack_delta_weights(item, &b->records[task], e);
     if (r == PACK_DELTA_WEIGHTS_NONE)
         r = pack_delta_match(item->old, item->old_address, item->new_bytes, &b->records[task], e);
     return r < 0 ? err_prefix(e, "%s", item->path) : 0;
@@ -227,8 +256,14 @@ static int code_contents(struct build *b, struct err *e) {
         const struct pack_delta_content *c = &b->new_side.contents[i], *base = b->pairs[i].base;
         if (!b->pairs[i].coded || c->size == 0)
             continue;
+        struct pack_delta_item *item = &b->items[b->n_items];
         set_item(b, b->n_items++, (struct slice){b->new_side.bytes + c->address, c->size},
                  base ? base->address : 0, base ? base->size : 0, c->path);
+        item->siblings = &b->new_beside[c->component].siblings;
+        if (base) {
+            item->old_path = base->path;
+            item->old_siblings = &b->old_beside[base->component].siblings;
+        }
         b->result.coded_bytes += c->size;
     }
     int r = code_items(b, &b->contents, e);

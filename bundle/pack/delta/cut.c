@@ -113,6 +113,24 @@ static int try_frame(const struct pack_delta_cut *how, struct slice stored,
     return unpack_delta_frame(stored, out_bytes, how->decode_bytes, &base, &sink, e);
 }
 
+// Takes zstd with the old content before it where that is smaller and may be decoded.
+static int try_prefix(const struct pack_delta_cut *how, const struct pack_delta_frame *frame,
+                      struct buf *stored, struct err *e) {
+    struct buf other;
+    uint64_t need = 0;
+    buf_init(&other, BUNDLE_DELTA_DECODE_MAX_BYTES);
+    int r = pack_delta_frame_prefix(frame, &other, e);
+    if (r == 0)
+        r = unpack_delta_frame_bytes(buf_slice(&other), pack_delta_frame_out(frame), &need, e);
+    if (r == 0 && other.len < stored->len && need <= how->decode_bytes) {
+        struct buf larger = *stored;
+        *stored = other;
+        other = larger;
+    }
+    buf_clear(&other);
+    return r < 0 ? -1 : 0;
+}
+
 enum { TOO_LARGE = 1 };
 
 static int make(const struct pack_delta_cut *how, const struct pack_delta_span *spans, size_t n,
@@ -121,6 +139,7 @@ static int make(const struct pack_delta_cut *how, const struct pack_delta_span *
     buf_init(&ret->stored, BUNDLE_DELTA_DECODE_MAX_BYTES);
     ret->out_bytes = pack_delta_frame_out(&frame);
     if (pack_delta_frame_encode(&frame, &ret->stored, e) < 0 ||
+        try_prefix(how, &frame, &ret->stored, e) < 0 ||
         unpack_delta_frame_bytes(buf_slice(&ret->stored), ret->out_bytes, &ret->decode_bytes, e) <
             0)
         return -1;

@@ -275,6 +275,18 @@ int pack_delta_frame_encode(const struct pack_delta_frame *frame, struct buf *re
     return r;
 }
 
+int pack_delta_frame_prefix(const struct pack_delta_frame *frame, struct buf *ret, struct err *e) {
+    const struct pack_delta_item *item = frame->spans[0].item;
+    const struct slice raw = {frame->spans[0].new_bytes, pack_delta_frame_out(frame)};
+    uint8_t begin[1 + 2 * BUNDLE_DELTA_VARINT_BYTES] = {BUNDLE_DELTA_PREFIX};
+    if (item->old.len == 0 || item->old.len > BUNDLE_DELTA_PREFIX_MAX_BYTES ||
+        frame->spans[frame->n - 1].item != item || raw.len > BUNDLE_DELTA_PREFIX_MAX_BYTES)
+        return PACK_DELTA_FRAME_NONE;
+    size_t n = 1 + bundle_delta_put_varint(item->old_address, begin + 1);
+    n += bundle_delta_put_varint(item->old.len, begin + n);
+    return buf_add(ret, begin, n, e) < 0 ? -1 : pack_delta_squeeze_prefix(item->old, raw, ret, e);
+}
+
 int pack_delta_frame_plain(struct slice bytes, struct buf *ret, struct err *e) {
     struct buf stored;
     uint8_t begin[2] = {BUNDLE_DELTA_PLAIN, 0};

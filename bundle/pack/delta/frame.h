@@ -8,12 +8,16 @@
 #include "bundle/pack/delta/program.h"
 #include "bundle/tensor/shape.h"
 
+struct model_siblings;
+
 // A content or tree that is made anew, and what is known of the old one that it is made from.
 struct pack_delta_item {
     struct slice new_bytes;
     struct slice old; // empty when there is none
     uint64_t old_address;
-    const char *path;                        // borrowed; for similar names
+    const char *path, *old_path; // borrowed; the old one is read only where there is an old one
+    // What lies beside each, as model_find wants it; NULL: nothing. Borrowed.
+    const struct model_siblings *siblings, *old_siblings;
     enum pack_delta_program_machine machine; // of both; none when they differ
     uint64_t unwind_table;                   // old address; 0 none
 };
@@ -35,6 +39,12 @@ struct pack_delta_frame {
 
 // Appends the stored bytes: copy/add, or plain where nothing is copied. Kinds: memory, limit.
 int pack_delta_frame_encode(const struct pack_delta_frame *frame, struct buf *ret, struct err *e)
+    __attribute__((nonnull));
+// Appends them as a zstd frame with the old content of its one item as prefix. Returns
+// PACK_DELTA_FRAME_NONE, and appends nothing, when the spans are of several items, or that content
+// is longer than a prefix may be. Kinds as above.
+enum { PACK_DELTA_FRAME_NONE = 1 };
+int pack_delta_frame_prefix(const struct pack_delta_frame *frame, struct buf *ret, struct err *e)
     __attribute__((nonnull));
 // Bytes that the spans make.
 uint64_t pack_delta_frame_out(const struct pack_delta_frame *frame) __attribute__((nonnull));

@@ -105,9 +105,7 @@ static int lay_files(struct lay *lay, size_t number, uint64_t address, struct er
     struct bundle_tree_entry entry;
     uint64_t end = address + component->stream_bytes;
     int r = bundle_tree_open(side->fd, side->trees[number], component->size, &tree, e);
-    while (r == 0 && (r = bundle_tree_next(tree, &entry, e)) == 0) {
-        if (entry.type != BUNDLE_TREE_FILE)
-            continue;
+    while (r == 0 && (r = bundle_tree_next_file(tree, &entry, e)) == 0) {
         const struct pack_delta_content content = {.address = address,
                                                    .size = entry.size,
                                                    .digest = entry.digest,
@@ -177,6 +175,22 @@ int pack_delta_side_open(const struct unpack_bundle *bundle, const struct unpack
     if (r < 0)
         pack_delta_side_close(ret);
     return r;
+}
+
+const struct pack_delta_content *pack_delta_side_find(const struct pack_delta_side *side,
+                                                      uint32_t component, const char *path) {
+    size_t low = 0, high = side->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct pack_delta_content *c = &side->contents[middle];
+        if (c->component < component ||
+            (c->component == component && bundle_tree_compare(c->path, path) < 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const struct pack_delta_content *found = low < side->n ? &side->contents[low] : NULL;
+    return found && found->component == component && strcmp(found->path, path) == 0 ? found : NULL;
 }
 
 void pack_delta_side_close(struct pack_delta_side *side) {

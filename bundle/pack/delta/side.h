@@ -33,6 +33,10 @@ struct pack_delta_side {
 int pack_delta_side_open(const struct unpack_bundle *bundle, const struct unpack_source *source,
                          const char *dir, struct pack_delta_side *ret, struct err *e)
     __attribute__((nonnull));
+// The regular file of a component by its path; NULL when it has none.
+const struct pack_delta_content *pack_delta_side_find(const struct pack_delta_side *side,
+                                                      uint32_t component, const char *path)
+    __attribute__((nonnull));
 // A temporary file without a name in a folder, open for reading and writing; *ret is the caller's.
 int pack_delta_side_temporary(const char *dir, int *ret, struct err *e) __attribute__((nonnull));
 void pack_delta_side_close(struct pack_delta_side *side) __attribute__((nonnull));

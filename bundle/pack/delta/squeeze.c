@@ -131,3 +131,24 @@ int pack_delta_squeeze(struct slice raw, enum pack_delta_squeeze_kind kind, stru
     free(b.trial);
     return r;
 }
+
+int pack_delta_squeeze_prefix(struct slice prefix, struct slice raw, struct buf *ret,
+                              struct err *e) {
+    size_t room = ZSTD_compressBound(raw.len);
+    uint8_t *to = NULL;
+    ZSTD_CCtx *zstd = ZSTD_createCCtx();
+    int r = zstd ? buf_reserve(ret, room, &to, e) : no_memory(e);
+    if (r == 0 &&
+        (ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
+         ZSTD_isError(ZSTD_CCtx_refPrefix(zstd, prefix.data, prefix.len))))
+        r = no_memory(e);
+    if (r == 0) {
+        size_t len = ZSTD_compress2(zstd, to, room, raw.data, raw.len);
+        if (ZSTD_isError(len))
+            r = no_memory(e);
+        else
+            buf_commit(ret, len);
+    }
+    (void)ZSTD_freeCCtx(zstd);
+    return r;
+}

@@ -18,3 +18,6 @@ enum pack_delta_squeeze_kind {
 // Appends the compressed bytes; *ret_compressor is a bundle_delta_compressor. Kinds: memory, limit.
 int pack_delta_squeeze(struct slice raw, enum pack_delta_squeeze_kind kind, struct buf *ret,
                        uint8_t *ret_compressor, struct err *e) __attribute__((nonnull));
+// Appends raw as a zstd frame that may refer to the prefix as if it stood before. Kind memory.
+int pack_delta_squeeze_prefix(struct slice prefix, struct slice raw, struct buf *ret, struct err *e)
+    __attribute__((nonnull));

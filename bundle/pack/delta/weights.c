@@ -236,17 +236,17 @@ static int add_all(const struct work *w, struct err *e) {
     return add_between(w, at, w->item->new_bytes.len, before, NULL, e);
 }
 
-int pack_delta_weights(const struct pack_delta_item *item, const struct model_siblings *siblings,
-                       struct pack_delta_match_records *ret, struct err *e) {
+int pack_delta_weights(const struct pack_delta_item *item, struct pack_delta_match_records *ret,
+                       struct err *e) {
     struct work w = {.item = item, .ret = ret};
     if (item->new_bytes.len < CONTENT_MIN_BYTES ||
         pack_delta_program_machine(item->new_bytes) != PACK_DELTA_PROGRAM_NONE)
         return PACK_DELTA_WEIGHTS_NONE;
-    int r = model_find(item->new_bytes, item->path, siblings, add_region, &w.new_list, e);
+    int r = model_find(item->new_bytes, item->path, item->siblings, add_region, &w.new_list, e);
     if (r == 0 && w.new_list.n == 0)
         r = PACK_DELTA_WEIGHTS_NONE;
     if (r == 0 && item->old.len > 0)
-        r = model_find(item->old, item->path, siblings, add_region, &w.old_list, e);
+        r = model_find(item->old, item->old_path, item->old_siblings, add_region, &w.old_list, e);
     if (r == 0 && w.old_list.n > 0)
         qsort(w.old_list.regions, w.old_list.n, sizeof *w.old_list.regions, compare_names);
     if (r == 0)

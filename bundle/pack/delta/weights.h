@@ -9,12 +9,10 @@
 #include "bundle/pack/delta/match.h"
 
 // Appends records that make the whole content; PACK_DELTA_WEIGHTS_NONE, and nothing, when it has no
-// array that is better coded as numbers. siblings as of model_find. Kinds: memory, the siblings'.
+// array that is better coded as numbers. Kinds: memory, the siblings'.
 enum { PACK_DELTA_WEIGHTS_NONE = 1 };
-struct model_siblings;
-int pack_delta_weights(const struct pack_delta_item *item, const struct model_siblings *siblings,
-                       struct pack_delta_match_records *ret, struct err *e)
-    __attribute__((nonnull(1, 3, 4)));
+int pack_delta_weights(const struct pack_delta_item *item, struct pack_delta_match_records *ret,
+                       struct err *e) __attribute__((nonnull));
 
 // Makes one tensor frame of as many bytes as fit into max_bytes, from position *at of spans[*next]
 // on, which all are weights; both say afterwards where the next frame begins. Appends the stored

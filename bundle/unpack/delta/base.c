@@ -3,6 +3,8 @@
 // The old stream over files: its table, its runs, its window.
 #include "bundle/unpack/delta/base.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,8 @@ int delta_base_new(const struct bundle_delta_head *head, int table_fd,
     unpack_scratch_init(&base->rows, table_fd);
     uint64_t at = 0;
     for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++) {
-        base->components[i] = (struct delta_base_component){.from = at, .dir = -1, .tree = -1};
+        base->components[i] =
+            (struct delta_base_component){.from = at, .dir = -1, .image = -1, .tree = -1};
         if (i < head->n_components)
             at +=
                 head->components[i].stream_bytes +
@@ -63,21 +66,17 @@ static int add_files(struct unpack_delta_base *base, size_t number, struct bundl
                      struct err *e) {
     const struct bundle_delta_component *c = &base->head->components[number];
     uint64_t from = base->components[number].from + c->size, bytes = 0;
-    for (;;) {
-        struct bundle_tree_entry entry;
-        int r = bundle_tree_next(tree, &entry, e);
-        if (r < 0)
-            return -1;
-        if (r == BUNDLE_TREE_END)
-            break;
-        if (entry.type != BUNDLE_TREE_FILE)
-            continue;
+    struct bundle_tree_entry entry;
+    int r;
+    while ((r = bundle_tree_next_file(tree, &entry, e)) == 0) {
         if (entry.size > c->stream_bytes - bytes)
             return err_set(e, &err_bad_delta, "its files are larger than the head says");
         if (add_row(base, from + bytes, bundle_tree_offset(tree), number, e) < 0)
             return -1;
         bytes += entry.size;
     }
+    if (r < 0)
+        return -1;
     if (bytes != c->stream_bytes)
         return err_set(e, &err_bad_delta, "its files are smaller than the head says");
     return 0;
@@ -135,6 +134,14 @@ int delta_base_content(struct unpack_delta_base *base, uint64_t number,
 
 int delta_base_file(const struct unpack_delta_base *base, const struct delta_base_content *content,
                     int *ret_fd, struct err *e) {
+    int image = base->components[content->component].image;
+    if (image >= 0) {
+        int fd = fcntl(image, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0)
+            return err_errno(e, errno, "reading an old image");
+        *ret_fd = fd;
+        return 0;
+    }
     if (fs_open_read(base->components[content->component].dir, content->entry.path, ret_fd, e) < 0)
         return err_prefix(e, "old contents, %s", content->entry.path);
     return 0;
@@ -159,9 +166,10 @@ static int locate(struct unpack_delta_base *base, uint64_t address, struct delta
         return 0;
     }
     if (address - place->from < c->size) {
+        bool image = c->type == BUNDLE_COMPONENT_IMAGE;
         *ret = (struct delta_base_run){.from = place->from,
                                        .end = place->from + c->size,
-                                       .fd = place->tree,
+                                       .fd = image ? place->image : place->tree,
                                        .borrowed = true,
                                        .offset = place->tree_at};
         return 0;

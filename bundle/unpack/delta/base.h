@@ -32,6 +32,7 @@ struct delta_base_component {
     uint64_t from;    // old address of its tree, or of its image
     uint64_t first;   // number of its first content
     int dir;          // files of a generation: its directory; else -1
+    int image;        // an image of a generation: its slot, borrowed; else -1
     int tree;         // of a files component
     uint64_t tree_at; // where the tree lies in that file
     bool tree_borrowed;

@@ -49,15 +49,62 @@ static int plain_pass(struct unpack_delta_press *press, uint64_t out_bytes,
     return r < 0 ? -1 : unpack_delta_press_end(press, e);
 }
 
+static int decode_run(const struct unpack_delta_pressed *run, const struct delta_sink *sink,
+                      struct err *e) {
+    struct unpack_delta_press *press = NULL;
+    if (unpack_delta_press_open(run, &press, e) < 0)
+        return -1;
+    int r = plain_pass(press, run->raw_bytes, sink, e);
+    unpack_delta_press_close(press);
+    return r;
+}
+
 static int plain_decode(struct slice coded, uint64_t out_bytes, const struct delta_base *base,
                         const struct delta_sink *sink, struct err *e) {
     struct unpack_delta_pressed run;
-    struct unpack_delta_press *press = NULL;
     (void)base;
-    if (plain_run(coded, out_bytes, &run, e) < 0 || unpack_delta_press_open(&run, &press, e) < 0)
+    return plain_run(coded, out_bytes, &run, e) < 0 ? -1 : decode_run(&run, sink, e);
+}
+
+static int prefix_run(struct slice coded, uint64_t out_bytes, struct unpack_delta_pressed *ret,
+                      uint64_t *ret_address, uint64_t *ret_bytes, struct err *e) {
+    if (bundle_delta_get_varint(&coded, ret_address, e) < 0 ||
+        bundle_delta_get_varint(&coded, ret_bytes, e) < 0)
         return -1;
-    int r = plain_pass(press, out_bytes, sink, e);
-    unpack_delta_press_close(press);
+    if (*ret_bytes == 0 || *ret_bytes > BUNDLE_DELTA_PREFIX_MAX_BYTES)
+        return err_set(e, &err_bad_delta, "a prefix has 1 to %" PRIu64 " bytes, not %" PRIu64,
+                       (uint64_t)BUNDLE_DELTA_PREFIX_MAX_BYTES, *ret_bytes);
+    *ret = (struct unpack_delta_pressed){
+        .compressor = BUNDLE_DELTA_ZSTD, .stored = coded, .raw_bytes = out_bytes};
+    return 0;
+}
+
+static int prefix_need(struct slice coded, uint64_t out_bytes, uint64_t *ret, struct err *e) {
+    struct unpack_delta_pressed run;
+    uint64_t address = 0, bytes = 0, need = 0;
+    if (prefix_run(coded, out_bytes, &run, &address, &bytes, e) < 0 ||
+        unpack_delta_press_bytes(&run, &need, e) < 0)
+        return -1;
+    *ret = need + bytes;
+    return 0;
+}
+
+static int prefix_decode(struct slice coded, uint64_t out_bytes, const struct delta_base *base,
+                         const struct delta_sink *sink, struct err *e) {
+    struct unpack_delta_pressed run;
+    uint64_t address = 0, bytes = 0;
+    if (prefix_run(coded, out_bytes, &run, &address, &bytes, e) < 0)
+        return -1;
+    if (address > base->bytes || bytes > base->bytes - address)
+        return err_set(e, &err_bad_delta, "a prefix lies outside the old contents");
+    uint8_t *prefix = malloc((size_t)bytes);
+    int r = prefix ? 0 : err_set(e, &err_memory, "decoding a frame");
+    if (r == 0)
+        r = base->read(base->context, address, prefix, (size_t)bytes, e);
+    run.prefix = (struct slice){prefix, (size_t)bytes};
+    if (r == 0)
+        r = decode_run(&run, sink, e);
+    free(prefix);
     return r;
 }
 
@@ -88,6 +135,7 @@ static const struct codec codecs[BUNDLE_DELTA_CODECS] = {
     [BUNDLE_DELTA_PLAIN] = {plain_need, plain_decode},
     [BUNDLE_DELTA_COPY] = {copy_need, copy_decode},
     [BUNDLE_DELTA_TENSOR] = {tensor_need, tensor_decode},
+    [BUNDLE_DELTA_PREFIX] = {prefix_need, prefix_decode},
 };
 
 static int split(struct slice stored, const struct codec **ret_codec, struct slice *ret_coded,

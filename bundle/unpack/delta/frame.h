@@ -9,6 +9,7 @@
 //   copy     for each of its streams UNPACK_DELTA_FRAME_STREAM_BYTES and what its compressor needs;
 //            where it predicts, 88 bytes for each raw byte of its copies, up to 65,536
 //   tensor   TENSOR_DECODE_BYTES
+//   prefix   its bytes of the old stream and what zstd needs
 #pragma once
 
 #include "bundle/delta.h"

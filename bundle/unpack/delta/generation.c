@@ -21,7 +21,7 @@ static int wrong_base(const struct unpack_delta *delta, const struct bundle_delt
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
     char hex[KEYS_DIGEST_HEX];
     (void)keys_digest_hex(&unpack_delta_head(delta)->base, hex);
-    if (c->type == BUNDLE_COMPONENT_IMAGE || !has)
+    if (!has || has->type != c->type)
         return err_set(e, &err_wrong_base,
                        "this delta starts from bundle %.*s…, which has the component %s, and this "
                        "device does not have it; install %s-%s.edge instead",
@@ -50,6 +50,21 @@ static int check_tree(int fd, const struct bundle_delta_component *c, struct err
     return r;
 }
 
+static int open_image(struct unpack_delta_base *base, const struct bundle_image_places *images,
+                      size_t number, struct err *e) {
+    const struct bundle_delta_component *c = &base->head->components[number];
+    const struct bundle_image_place *place = bundle_image_find(images, c->name);
+    uint64_t size = 0;
+    if (!place)
+        return err_set(e, &err_bad_generation, "its slot is not at hand");
+    if (fs_size(place->fd, &size, e) < 0)
+        return -1;
+    if (size < c->size)
+        return err_set(e, &err_bad_generation, "its slot is smaller than the image");
+    base->components[number].image = place->fd;
+    return delta_base_add(base, number, e);
+}
+
 static int open_component(struct unpack_delta_base *base, int generation_dir, size_t number,
                           struct err *e) {
     const struct bundle_delta_component *c = &base->head->components[number];
@@ -76,28 +91,35 @@ int unpack_delta_base_match(const struct unpack_delta *delta, int generation_dir
         const struct bundle_delta_component *c = &head->components[i];
         const struct bundle_generation_component *has =
             bundle_generation_component(record, c->name);
-        if (!has || c->type == BUNDLE_COMPONENT_IMAGE ||
-            !keys_digest_equal(&has->digest, &c->digest))
+        if (!has || has->type != c->type || !keys_digest_equal(&has->digest, &c->digest))
             return wrong_base(delta, c, has, e);
+        if (c->type == BUNDLE_COMPONENT_IMAGE && has->size != c->size)
+            return err_set(e, &err_bad_delta, "its old image has another size than the head says");
     }
     return 0;
 }
 
 static int open_base(const struct unpack_delta *delta, int generation_dir,
-                     struct unpack_delta_base *base, struct err *e) {
+                     const struct bundle_image_places *images, struct unpack_delta_base *base,
+                     struct err *e) {
     if (unpack_delta_base_match(delta, generation_dir, e) < 0)
         return -1;
-    for (size_t i = 0; i < base->head->n_components; i++)
-        if (open_component(base, generation_dir, i, e) < 0)
+    for (size_t i = 0; i < base->head->n_components; i++) {
+        int r = base->head->components[i].type == BUNDLE_COMPONENT_IMAGE
+                    ? open_image(base, images, i, e)
+                    : open_component(base, generation_dir, i, e);
+        if (r < 0)
             return err_prefix(e, "old component %s", base->head->components[i].name);
+    }
     return 0;
 }
 
-int unpack_delta_base_open(const struct unpack_delta *delta, int generation_dir, int table_fd,
+int unpack_delta_base_open(const struct unpack_delta *delta, int generation_dir,
+                           const struct bundle_image_places *images, int table_fd,
                            struct unpack_delta_base **ret, struct err *e) {
     OWN(delta_base) struct unpack_delta_base *base = NULL;
     if (delta_base_new(unpack_delta_head(delta), table_fd, &base, e) < 0 ||
-        open_base(delta, generation_dir, base, e) < 0)
+        open_base(delta, generation_dir, images, base, e) < 0)
         return -1;
     *ret = own_take(&base);
     return 0;

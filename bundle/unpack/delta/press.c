@@ -98,6 +98,9 @@ static int zstd_open(struct unpack_delta_press *p, const struct unpack_delta_pre
         ZSTD_isError(ZSTD_DCtx_setParameter(p->zstd, ZSTD_d_windowLogMax,
                                             ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound)))
         return err_set(e, &err_memory, "a zstd decoder");
+    if (run->prefix.len > 0 &&
+        ZSTD_isError(ZSTD_DCtx_refPrefix(p->zstd, run->prefix.data, run->prefix.len)))
+        return err_set(e, &err_memory, "a zstd decoder with a prefix");
     return 0;
 }
 

@@ -25,13 +25,15 @@ struct unpack_delta_pressed {
     uint8_t compressor; // of enum bundle_delta_compressor, if it is one
     struct slice stored;
     uint64_t raw_bytes;
+    struct slice prefix; // zstd: what stands before the raw bytes; empty: nothing
 };
 
 // What decoding needs. Kind bad_delta: an unknown compressor, or a beginning that is none of its
 // own.
 int unpack_delta_press_bytes(const struct unpack_delta_pressed *run, uint64_t *ret, struct err *e)
     __attribute__((nonnull));
-// The stored bytes stay the caller's and must outlive *ret. Kinds: bad_delta, memory.
+// Stored bytes and prefix stay the caller's and must outlive *ret; the prefix is not counted in the
+// need. Kinds: bad_delta, memory.
 int unpack_delta_press_open(const struct unpack_delta_pressed *run, struct unpack_delta_press **ret,
                             struct err *e) __attribute__((nonnull));
 void unpack_delta_press_close(struct unpack_delta_press *press);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Staging from a delta: the plan asks what is there already, the rest is taken or made. As with
-// bundles, everything is made below directories of this staging, links are never followed, and
-// nobody believes the result before it is sealed.
+// bundles, everything is made below directories of this staging, links are never followed, images go
+// to the descriptors that were given, and nobody believes the result before it is sealed.
 #include "bundle/unpack/stage.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/unpack/delta/apply.h"
+#include "bundle/unpack/delta/note.h"
 #include "bundle/unpack/place.h"
 #include "bundle/unpack/previous.h"
 
@@ -32,7 +35,10 @@ struct stage {
     uint32_t component; // whose directory `dir` is
     int dir;
     struct unpack_previous previous;
-    int fd; // the coded content that is being made
+    int fd; // the content that is being made
+    bool is_image;
+    uint32_t writing;     // its component, when it is coded
+    uint64_t made, noted; // bytes of it, when it is an image
     bool no_clone;
     uint8_t *copy; // COPY_BYTES
     struct delta_plan_content other;
@@ -42,6 +48,15 @@ struct stage {
 
 static const struct bundle_component *component_of(const struct stage *s, uint32_t number) {
     return &s->plan.view->components[number];
+}
+
+static bool is_image(const struct stage *s, uint32_t number) {
+    return component_of(s, number)->type == BUNDLE_COMPONENT_IMAGE;
+}
+
+static struct delta_note note_of(const struct stage *s, uint32_t number) {
+    const struct bundle_component *c = component_of(s, number);
+    return (struct delta_note){.edge = s->edge, .component = c->name, .digest = &c->digest};
 }
 
 static int hash_file(struct stage *s, int fd, uint64_t bytes, struct keys_digest_state *hash,
@@ -92,12 +107,16 @@ static int enter(struct stage *s, uint32_t number, struct err *e) {
     own_drop_fd(&s->dir);
     s->dir = -1;
     s->component = number;
+    if (is_image(s, number))
+        return 0;
     return fs_open_dir(s->how->target_dir, component_of(s, number)->name, &s->dir, e);
 }
 
 static int plan_component(void *context, uint32_t number, struct err *e) {
     struct stage *s = context;
     const char *name = component_of(s, number)->name;
+    if (is_image(s, number))
+        return enter(s, number, e);
     if (unpack_place_dir(s->how->target_dir, name, s->how->resume, e) < 0 ||
         enter(s, number, e) < 0)
         return -1;
@@ -138,10 +157,48 @@ static int look(struct stage *s, const struct delta_plan_content *content,
     return 0;
 }
 
+// A slot is as long as it is from the beginning: the note tells. What it says was made is believed
+// when its digest is right at the end.
+static int look_at_slot(struct stage *s, const struct delta_plan_content *content, int slot,
+                        enum delta_plan_need *ret, uint64_t *ret_have, struct err *e) {
+    const struct delta_note note = note_of(s, content->component);
+    uint64_t made = 0;
+    bool right = false;
+    if (delta_note_read(&note, &made, e) < 0)
+        return -1;
+    if (made == content->entry.size && is_right(s, slot, &content->entry, &right, e) < 0)
+        return -1;
+    if (right) {
+        *ret = DELTA_PLAN_KEEP;
+    } else if (made > 0 && made < content->entry.size && content->way == DELTA_PLAN_CODED) {
+        *ret = DELTA_PLAN_GO_ON;
+        *ret_have = made;
+    }
+    return 0;
+}
+
+static int plan_image(struct stage *s, const struct delta_plan_content *content,
+                      enum delta_plan_need *ret, uint64_t *ret_have, struct err *e) {
+    const struct bundle_image_place *to =
+        bundle_image_find(s->how->images, component_of(s, content->component)->name);
+    if (!to) {
+        *ret = DELTA_PLAN_LEAVE;
+        s->result.files_left_out++;
+        return 0;
+    }
+    if (s->how->resume && look_at_slot(s, content, to->fd, ret, ret_have, e) < 0)
+        return -1;
+    if (*ret == DELTA_PLAN_KEEP)
+        s->result.files_kept++;
+    return 0;
+}
+
 static int plan_content(void *context, const struct delta_plan_content *content,
                         enum delta_plan_need *ret, uint64_t *ret_have, struct err *e) {
     struct stage *s = context;
     bool there = false;
+    if (is_image(s, content->component))
+        return plan_image(s, content, ret, ret_have, e);
     if (unpack_previous_has(&s->previous, &content->entry, &there, e) < 0)
         return -1;
     if (there) {
@@ -157,11 +214,27 @@ static int plan_content(void *context, const struct delta_plan_content *content,
     return 0;
 }
 
-// Opens the file of a content, cut to `keep` bytes.
+// Another descriptor of an image's slot.
+static int open_slot(const struct bundle_image_places *places, const char *component, int *ret,
+                     struct err *e) {
+    const struct bundle_image_place *place = bundle_image_find(places, component);
+    int fd = place ? fcntl(place->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd < 0)
+        return err_errno(e, place ? errno : ENOENT, "the slot of %s", component);
+    *ret = fd;
+    return 0;
+}
+
+// Opens the file of a content, cut to `keep` bytes; a slot is not cut.
 static int open_content(struct stage *s, const struct delta_plan_content *content, uint64_t keep,
                         int *ret, struct err *e) {
     OWN(fd) int fd = -1;
     uint64_t have = 0;
+    s->is_image = is_image(s, content->component);
+    if (s->is_image) {
+        s->made = s->noted = keep;
+        return open_slot(s->how->images, component_of(s, content->component)->name, ret, e);
+    }
     if (s->component != content->component && enter(s, content->component, e) < 0)
         return -1;
     if (unpack_place_file(s->dir, content->entry.path, s->how->resume, &fd, &have, e) < 0 ||
@@ -188,12 +261,26 @@ static int open_other(struct stage *s, const struct delta_plan_content *content,
                    : delta_base_file(s->plan.base, &s->old, ret, e);
     if (delta_plan_content(&s->plan, content->other, &s->other, e) < 0)
         return -1;
-    int dir = s->other.need == DELTA_PLAN_LEAVE ? s->how->previous_dir : s->how->target_dir;
-    return open_below(dir, component_of(s, s->other.component)->name, s->other.entry.path, ret, e);
+    const char *component = component_of(s, s->other.component)->name;
+    bool left = s->other.need == DELTA_PLAN_LEAVE;
+    if (is_image(s, s->other.component))
+        return open_slot(left ? s->how->base_images : s->how->images, component, ret, e);
+    return open_below(left ? s->how->previous_dir : s->how->target_dir, component,
+                      s->other.entry.path, ret, e);
 }
 
-static int copy_file(struct stage *s, int to, int from, uint64_t size, struct err *e) {
-    if (!s->no_clone) {
+// What an image is the same as, or the other way round, differs in length: it is not cloned.
+static bool has_slot(const struct stage *s, const struct delta_plan_content *content) {
+    const struct bundle_component *c = component_of(s, content->component);
+    if (c->type == BUNDLE_COMPONENT_IMAGE)
+        return true;
+    return content->way == DELTA_PLAN_BASE ? s->old.entry.path[0] == '\0'
+                                           : s->other.entry.path[0] == '\0';
+}
+
+static int copy_file(struct stage *s, int to, int from, uint64_t size, bool may_clone,
+                     struct err *e) {
+    if (may_clone && !s->no_clone) {
         int r = fs_clone(to, from, e);
         if (r <= 0)
             return r;
@@ -222,7 +309,10 @@ static int apply_take(void *context, const struct delta_plan_content *content, s
     OWN(fd) int from = -1;
     OWN(fd) int to = -1;
     if (open_content(s, content, 0, &to, e) < 0 || open_other(s, content, &from, e) < 0 ||
-        copy_file(s, to, from, content->entry.size, e) < 0)
+        copy_file(s, to, from, content->entry.size, !has_slot(s, content), e) < 0)
+        return -1;
+    const struct delta_note note = note_of(s, content->component);
+    if (s->is_image && delta_note_write(&note, to, content->entry.size, e) < 0)
         return -1;
     count(s, content);
     return 0;
@@ -231,6 +321,7 @@ static int apply_take(void *context, const struct delta_plan_content *content, s
 static int apply_begin(void *context, const struct delta_plan_content *content, uint64_t keep,
                        struct keys_digest_state *hash, struct err *e) {
     struct stage *s = context;
+    s->writing = content->component;
     if (open_content(s, content, keep, &s->fd, e) < 0)
         return -1;
     return hash_file(s, s->fd, keep, hash, e);
@@ -239,15 +330,26 @@ static int apply_begin(void *context, const struct delta_plan_content *content, 
 static int apply_write(void *context, const void *data, size_t len, uint64_t offset,
                        struct err *e) {
     struct stage *s = context;
-    return fs_pwrite(s->fd, data, len, offset, e);
+    if (fs_pwrite(s->fd, data, len, offset, e) < 0)
+        return -1;
+    s->made = offset + len;
+    if (!s->is_image || s->made - s->noted < DELTA_NOTE_STEP_BYTES)
+        return 0;
+    const struct delta_note note = note_of(s, s->writing);
+    s->noted = s->made;
+    return delta_note_write(&note, s->fd, s->made, e);
 }
 
 static int apply_end(void *context, const struct delta_plan_content *content, bool right,
                      struct err *e) {
     struct stage *s = context;
     OWN(fd) int fd = own_take_fd(&s->fd);
+    const struct delta_note note = note_of(s, content->component);
+    // No later try goes on from what is wrong.
     if (!right)
-        return fs_truncate(fd, 0, e); // no later try goes on from it
+        return s->is_image ? delta_note_remove(&note, e) : fs_truncate(fd, 0, e);
+    if (s->is_image && delta_note_write(&note, fd, content->entry.size, e) < 0)
+        return -1;
     count(s, content);
     return 0;
 }
@@ -274,7 +376,8 @@ static int run_stage(struct stage *s, const struct unpack_delta *delta,
     struct delta_base reader;
     if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
             0 ||
-        unpack_delta_base_open(delta, s->how->base_dir, s->scratch[SCRATCH_BASE], &base, e) < 0)
+        unpack_delta_base_open(delta, s->how->base_dir, s->how->base_images,
+                               s->scratch[SCRATCH_BASE], &base, e) < 0)
         return -1;
     delta_base_reader(base, &reader);
     s->plan = (struct delta_plan){.stream = &s->stream,
@@ -288,6 +391,15 @@ static int run_stage(struct stage *s, const struct unpack_delta *delta,
         return -1;
     s->result.source_bytes = s->stream.read_bytes;
     return apply_progress(s, 0, e);
+}
+
+// An image that broke off is gone on with from where it is, if that can still be said.
+static void note_rest(struct stage *s) {
+    struct err ignored = ERR_NONE;
+    if (s->fd < 0 || !s->is_image || s->made == s->noted)
+        return;
+    const struct delta_note note = note_of(s, s->writing);
+    (void)delta_note_write(&note, s->fd, s->made, &ignored);
 }
 
 static void close_stage(struct stage *s) {
@@ -308,7 +420,7 @@ int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_sou
                        const struct unpack_delta_stage *how, struct unpack_stage_result *ret,
                        struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
-    if (unpack_place_admits(view, e) < 0)
+    if (unpack_place_admits(view, how->images, how->base_images, e) < 0)
         return -1;
     struct stage *s = calloc(1, sizeof *s);
     if (!s)
@@ -319,6 +431,7 @@ int unpack_delta_stage(const struct unpack_delta *delta, const struct unpack_sou
     memset(s->trees, 0xff, sizeof s->trees);
     s->copy = malloc(COPY_BYTES);
     int r = s->copy ? run_stage(s, delta, source, e) : err_set(e, &err_memory, "staging");
+    note_rest(s);
     struct err late = ERR_NONE;
     if (unpack_place_end(s->edge, scratch_names, SCRATCHES, r < 0 ? &late : e) < 0)
         r = -1;

@@ -4,8 +4,8 @@
 # builds and runs them, and by tests/lint/mutants.py, which sees that they still fit the source and leave out no
 # row of SECURITY.md. Nothing but one literal.
 #
-# (id, file, the exact source, which stands there once, what stands there without the defence, a test that
-# fails then: suite/test, or a scenario of the real programs: e2e_script/function)
+# (id, file, the exact source, which stands there once, what stands there without the defence, and the tests that
+# fail then, each of them: suite/test, or a scenario of the real programs: e2e_script/function)
 MUTANTS = (
     # ── U01: stored before it was verified ──
     ("u01-root", "keys/tuf/client.c",
@@ -41,16 +41,14 @@ MUTANTS = (
     # ── U02: one key counted twice ──
     ("u02-two-ids", "keys/tuf/role.c",
      "while (same < n && !tuf_key_same(counted[same], key, ops))", "while (same < n)",
-     "attack/u02_one_key_counts_once_in_four_ways_for_six_roles"),
+     "attack/u02_one_key_counts_once_in_four_ways_for_six_roles",
+     "tuf_role/one_key_under_two_ids_counts_once"),
     ("u02-two-spellings", "keys/tuf/key.c",
      "memcmp(bytes_a, bytes_b, sizeof bytes_a) == 0;", "false;",
      "attack/u02_one_key_counts_once_in_four_ways_for_six_roles"),
     ("u02-one-id-twice", "keys/tuf/role.c",
      "if (is_among(id, labels, n))", "if (false)",
      "attack/u02_one_key_counts_once_in_four_ways_for_six_roles"),
-    ("u02-two-ids-in-a-role", "keys/tuf/role.c",
-     "while (same < n && !tuf_key_same(counted[same], key, ops))", "while (same < n)",
-     "tuf_role/one_key_under_two_ids_counts_once"),
     ("u02-nothing-counts", "keys/tuf/role.c",
      "while (same < n && !tuf_key_same(counted[same], key, ops))", "while (same < (n ? 0 : n))",
      "attack/u02_two_keys_count_twice_for_the_same_six_roles"),
@@ -58,16 +56,14 @@ MUTANTS = (
     # ── U03: thresholds ──
     ("u03-zero", "keys/tuf/role.c",
      "if (number < 1 || number > INT32_MAX)", "if (number < 0 || number > INT32_MAX)",
-     "attack/u03_a_threshold_that_is_no_number_of_at_least_one_is_refused"),
+     "attack/u03_a_threshold_that_is_no_number_of_at_least_one_is_refused",
+     "attack/u03_a_trusted_root_with_such_a_threshold_is_none"),
     ("u03-negative", "keys/tuf/role.c",
      "if (number < 1 || number > INT32_MAX)", "if (number == 0 || number > INT32_MAX)",
      "attack/u03_a_threshold_that_is_no_number_of_at_least_one_is_refused"),
     ("u03-huge", "keys/tuf/role.c",
      "if (number < 1 || number > INT32_MAX)", "if (number < 1)",
      "attack/u03_a_threshold_that_is_no_number_of_at_least_one_is_refused"),
-    ("u03-stored-root", "keys/tuf/role.c",
-     "if (number < 1 || number > INT32_MAX)", "if (number < 0 || number > INT32_MAX)",
-     "attack/u03_a_trusted_root_with_such_a_threshold_is_none"),
     ("u03-never-met", "keys/tuf/role.c",
      "if (n == 0 || n < role->threshold)", "if (n == 0 || n < tuf_json_count(role->keyids))",
      "attack/u03_a_threshold_above_the_number_of_keys_is_never_met"),
@@ -98,38 +94,29 @@ MUTANTS = (
 
     # ── U05, U06, rollback ──
     ("u05-timestamp", "keys/tuf/client.c",
-     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "if (false)\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
+     "struct err *e) {\n    if (tuf_metadata_version(new) < tuf_metadata_version(stored))",
+     "struct err *e) {\n    if (false)",
      "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall"),
     ("u05-root-back", "keys/tuf/client.c",
      "if (tuf_metadata_version(next) != wanted)", "if (tuf_metadata_version(next) > wanted)",
      "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall"),
     ("u05-listed", "keys/tuf/client.c",
      "if (meta.version < stored->version)", "if (false)",
-     "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall"),
+     "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall",
+     "attack/u06_a_delegated_role_does_not_go_back_even_with_its_own_honest_old_file"),
     ("u05-snapshot", "keys/tuf/client.c",
-     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"%s: it has version",
-     "if (false)\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"%s: it has version",
+     ".e = e};\n    if (tuf_metadata_version(new) < tuf_metadata_version(stored))",
+     ".e = e};\n    if (false)",
      "client/a_snapshot_older_than_the_stored_one_is_refused_without_a_timestamp_too"),
     ("u05-named-snapshot", "keys/tuf/client.c",
      "snapshot_meta(new).version < snapshot_meta(stored).version)", "false)",
      "client/a_timestamp_that_names_an_older_snapshot_is_refused"),
     ("u05-stays", "keys/tuf/client.c",
-     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "if (tuf_metadata_version(new) <= tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall"),
+     "struct err *e) {\n    if (tuf_metadata_version(new) < tuf_metadata_version(stored))",
+     "struct err *e) {\n    if (tuf_metadata_version(new) <= tuf_metadata_version(stored))",
+     "attack/u05_each_role_may_stay_or_rise_by_one_and_never_fall",
+     "attack/u04_no_swapped_type_is_believed_or_does_harm_before_the_signatures",
+     "client_faults/after_every_damaged_set_the_next_honest_one_is_taken"),
     ("u05-unreadable", "keys/tuf/client_file.c",
      "if (!why->kind->retry)", "if (true)",
      "client_faults/no_read_that_fails_lets_a_rollback_through"),
@@ -138,10 +125,8 @@ MUTANTS = (
      "attack/u06_the_version_inside_is_the_one_that_was_asked_for"),
     ("u06-inside", "keys/tuf/client_file.c",
      "if (meta && tuf_metadata_version(m) != meta->version)", "if (false)",
-     "attack/u06_the_version_inside_is_the_one_that_was_asked_for"),
-    ("u06-delegated", "keys/tuf/client.c",
-     "if (meta.version < stored->version)", "if (false)",
-     "attack/u06_a_delegated_role_does_not_go_back_even_with_its_own_honest_old_file"),
+     "attack/u06_the_version_inside_is_the_one_that_was_asked_for",
+     "attack/mix_and_match_no_files_of_two_days_are_believed_together"),
     ("rollback-left-out", "keys/tuf/client.c",
      "    if (!tuf_metadata_meta(s->new, file, &meta))\n",
      "    if (!tuf_metadata_meta(s->new, file, &meta))\n        return 0;\n    if (false)\n",
@@ -154,7 +139,8 @@ MUTANTS = (
      "attack/same_version_with_other_content_is_not_taken"),
     ("same-version-other-hash", "keys/tuf/metadata.c",
      "if (role && tuf_role_verify(", "if (m->type == TUF_ROOT && role && tuf_role_verify(",
-     "attack/same_version_with_another_hash_signed_for_it_is_not_what_was_trusted_by_itself"),
+     "attack/same_version_with_another_hash_signed_for_it_is_not_what_was_trusted_by_itself",
+     "attack/arbitrary_software_needs_the_signatures_of_its_own_role"),
 
     # ── U07: the search ──
     ("u07-terminating", "keys/tuf/client_search.c",
@@ -167,29 +153,10 @@ MUTANTS = (
     ("u07-order", "keys/tuf/client_search.c",
      "tuf_delegation_get(here(s), (*next)++, ret);",
      "tuf_delegation_get(here(s), tuf_delegation_count(here(s)) - ++(*next), ret);",
-     "attack/u07_the_first_role_in_order_decides_depth_first"),
-    ("u07-order-of-graphs", "keys/tuf/client_search.c",
-     "tuf_delegation_get(here(s), (*next)++, ret);",
-     "tuf_delegation_get(here(s), tuf_delegation_count(here(s)) - ++(*next), ret);",
+     "attack/u07_the_first_role_in_order_decides_depth_first",
      "client_search/goes_through_every_graph_in_order"),
 
     # ── U08: always able to recover ──
-    ("u08-stuck", "keys/tuf/client.c",
-     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "if (tuf_metadata_version(new) <= tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "attack/u04_no_swapped_type_is_believed_or_does_harm_before_the_signatures"),
-    ("u08-stuck-after-damage", "keys/tuf/client.c",
-     "if (tuf_metadata_version(new) < tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "if (tuf_metadata_version(new) <= tuf_metadata_version(stored))\n"
-     "        return err_set(e, &err_rollback,\n"
-     "                       \"timestamp.json: it has version",
-     "client_faults/after_every_damaged_set_the_next_honest_one_is_taken"),
     ("u08-no-newer-root", "keys/tuf/client.c",
      "    if (done < 0)\n        return -1;\n    return tuf_client_file_check_expiry",
      "    if (done != 0)\n        return -1;\n    return tuf_client_file_check_expiry",
@@ -230,7 +197,8 @@ MUTANTS = (
      "attack/freeze_an_expired_root_is_followed_no_further_and_the_next_one_helps"),
     ("freeze-stands-still", "keys/tuf/client_file.c",
      "if (tuf_metadata_expires_s(m) <= client->options.now_s)", "if (false)",
-     "attack/freeze_what_stood_still_is_refused_by_its_age_though_nothing_is_new"),
+     "attack/freeze_what_stood_still_is_refused_by_its_age_though_nothing_is_new",
+     "attack/clocks_twenty_years_off_in_either_direction_brick_nothing"),
     ("freeze-timestamp-first", "keys/tuf/client.c",
      "        tuf_client_file_check_expiry(client, client->trusted[TUF_TIMESTAMP], file.name, &why) < 0)",
      "        false)",
@@ -238,9 +206,6 @@ MUTANTS = (
     ("freeze-stored", "keys/tuf/client_file.c",
      "           tuf_client_file_check_expiry(client, m, file->name, &why) == 0;", "           true;",
      "client/a_stored_file_that_expired_meanwhile_is_asked_for_again"),
-    ("clock", "keys/tuf/client_file.c",
-     "if (tuf_metadata_expires_s(m) <= client->options.now_s)", "if (false)",
-     "attack/clocks_twenty_years_off_in_either_direction_brick_nothing"),
     ("u09-length", "keys/tuf/client_file.c",
      "if (meta->has_length && raw->len != meta->length)", "if (false)",
      "attack/u09_length_and_hash_hold_for_every_listed_role"),
@@ -259,9 +224,7 @@ MUTANTS = (
      "attack/u10_a_hostile_name_of_a_role_is_never_a_path"),
     ("u10-listed", "keys/tuf/form.c",
      "if (strlen(name) - 1 >= max_name)", "if (false)",
-     "attack/u10_a_hostile_name_of_a_metadata_file_is_listed_and_never_asked_for"),
-    ("u10-target", "keys/tuf/form.c",
-     "if (strlen(name) - 1 >= max_name)", "if (false)",
+     "attack/u10_a_hostile_name_of_a_metadata_file_is_listed_and_never_asked_for",
      "attack/u10_a_hostile_name_of_a_target_is_data"),
     ("u10-nul", "keys/tuf/json_parse.c",
      "    if (c == 0)\n", "    if (false)\n",
@@ -279,9 +242,7 @@ MUTANTS = (
     # ── U11, endless data ──
     ("endless-signed-length", "keys/tuf/client_file.c",
      "if (file->meta && file->meta->has_length && file->meta->length < max_bytes)", "if (false)",
-     "attack/endless_data_ends_at_the_signed_length_or_at_the_ceiling_of_its_role"),
-    ("endless-one-more", "keys/tuf/client_file.c",
-     "if (file->meta && file->meta->has_length && file->meta->length < max_bytes)", "if (false)",
+     "attack/endless_data_ends_at_the_signed_length_or_at_the_ceiling_of_its_role",
      "attack/endless_data_one_byte_above_what_was_signed_is_refused"),
     ("endless-ceiling", "keys/tuf/type.c",
      "[TUF_SNAPSHOT] = TUF_SNAPSHOT_MAX_BYTES,", "[TUF_SNAPSHOT] = TUF_TARGETS_MAX_BYTES,",
@@ -345,9 +306,7 @@ MUTANTS = (
      "attack/u13_u09_hashes_that_say_nothing_let_no_file_pass"),
     ("u13-unknown", "keys/tuf/hashes.c",
      "if (supported == 0)", "if (false)",
-     "attack/u13_u09_hashes_that_say_nothing_let_no_file_pass"),
-    ("u13-unknown-target", "keys/tuf/hashes.c",
-     "if (supported == 0)", "if (false)",
+     "attack/u13_u09_hashes_that_say_nothing_let_no_file_pass",
      "attack/u13_hashes_that_say_nothing_let_no_target_pass"),
     ("u13-short", "keys/tuf/hashes.c",
      "if (strcmp(hex, tuf_json_string(at, NULL)) != 0)",
@@ -366,15 +325,14 @@ MUTANTS = (
      "tuf_key/ed25519_is_the_one_of_rfc_8032"),
 
     # ── Arbitrary software, wrong software, mix and match, stolen keys ──
-    ("arbitrary-unsigned", "keys/tuf/metadata.c",
-     "if (role && tuf_role_verify(", "if (m->type == TUF_ROOT && role && tuf_role_verify(",
-     "attack/arbitrary_software_needs_the_signatures_of_its_own_role"),
     ("arbitrary-half", "keys/tuf/role.c",
      "if (n == 0 || n < role->threshold)", "if (n == 0)",
-     "attack/arbitrary_software_half_signed_is_not_signed"),
+     "attack/arbitrary_software_half_signed_is_not_signed",
+     "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
     ("arbitrary-other-role", "keys/tuf/role.c",
      "        if (strcmp(tuf_json_string(at, NULL), keyid) == 0)\n", "        if (true)\n",
-     "attack/arbitrary_software_needs_the_signatures_of_its_own_role"),
+     "attack/arbitrary_software_needs_the_signatures_of_its_own_role",
+     "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
     ("arbitrary-old-root", "keys/tuf/metadata.c",
      "if (role && tuf_role_verify(", "if (m->type != TUF_ROOT && role && tuf_role_verify(",
      "attack/arbitrary_software_a_root_needs_the_old_and_the_new_threshold"),
@@ -401,13 +359,4 @@ MUTANTS = (
     ("wrong-software-executable", "keys/tuf/delegation.c",
      "           tuf_json_type(at) == TUF_JSON_TRUE;", "           true;",
      "delegation/further_members_limit_what_its_keys_may_ship"),
-    ("mix-and-match", "keys/tuf/client_file.c",
-     "if (meta && tuf_metadata_version(m) != meta->version)", "if (false)",
-     "attack/mix_and_match_no_files_of_two_days_are_believed_together"),
-    ("key-compromise-one-of-two", "keys/tuf/role.c",
-     "if (n == 0 || n < role->threshold)", "if (n == 0)",
-     "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
-    ("key-compromise-any-role", "keys/tuf/role.c",
-     "        if (strcmp(tuf_json_string(at, NULL), keyid) == 0)\n", "        if (true)\n",
-     "attack/key_compromise_every_set_of_stolen_keys_installs_only_what_its_roles_may"),
 )

@@ -73,6 +73,12 @@ static void renew(struct bench *b, enum agent_anchor_verdict expected) {
     cr_assert_eq(b->anchor.verdict, expected);
 }
 
+// A first start, which begins both the anchor and the counter.
+static void begin(struct bench *b) {
+    set_up(b);
+    start(b, AGENT_ANCHOR_HELD, "the first start");
+}
+
 // The anchor's two copies as an attacker keeps and puts back.
 static void shell(const struct bench *b, const char *what) {
     char line[3 * TMP_PATH_BYTES];
@@ -126,8 +132,7 @@ Test(anchor, without_a_tpm_there_is_none_and_all_is_admitted) {
 
 Test(anchor, a_state_that_is_put_back_is_noticed_until_the_repository_was_asked) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start begins both");
+    begin(&b);
     shell(&b, "mkdir old && cp anchor anchor.2 old/");
     raise_it(&b);
     start(&b, AGENT_ANCHOR_HELD, "after a commit");
@@ -148,8 +153,7 @@ Test(anchor, a_state_that_is_put_back_is_noticed_until_the_repository_was_asked)
 // Not the latest copy of before it either: what was renewed has higher floors than that.
 Test(anchor, no_copy_made_before_it_was_renewed_is_the_latest_afterwards) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    begin(&b);
     shell(&b, "mkdir old last && cp anchor anchor.2 old/");
     raise_it(&b);
     shell(&b, "cp anchor anchor.2 last/ && cp old/* .");
@@ -161,8 +165,7 @@ Test(anchor, no_copy_made_before_it_was_renewed_is_the_latest_afterwards) {
 
 Test(anchor, another_tpm_is_noticed) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    begin(&b);
     raise_it(&b);
     cr_assert_eq(unlink(b.counter), 0);
     start(&b, AGENT_ANCHOR_RESTORED, "its counter is absent");
@@ -172,8 +175,7 @@ Test(anchor, another_tpm_is_noticed) {
 
 Test(anchor, a_power_cut_before_the_counter_rose_is_mended) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    begin(&b);
     shell(&b, "cp counter before");
     raise_it(&b);
     shell(&b, "cp before counter");
@@ -184,8 +186,7 @@ Test(anchor, a_power_cut_before_the_counter_rose_is_mended) {
 
 Test(anchor, a_tpm_that_does_not_answer_keeps_no_device_from_going_back) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    begin(&b);
     shell(&b, "touch counter.broken");
     raise_it(&b);
     cr_assert_eq(b.anchor.verdict, AGENT_ANCHOR_UNKNOWN);
@@ -198,8 +199,7 @@ Test(anchor, a_tpm_that_does_not_answer_keeps_no_device_from_going_back) {
 
 Test(anchor, nonsense_from_the_program_is_unknown) {
     OWN(bench) struct bench b;
-    set_up(&b);
-    start(&b, AGENT_ANCHOR_HELD, "the first start");
+    begin(&b);
     const char *const answers[] = {"",
                                    "x\n",
                                    "-1\n",

@@ -301,6 +301,40 @@ Test(proc, limits_hold) {
     cr_assert_str_eq(buf_text(&out), "524288\n7\n8\n0\nNoNewPrivs:\t1\n");
 }
 
+Test(proc, a_child_in_the_background_lets_everybody_else_go_first) {
+    OWN(buf) struct buf out;
+    buf_init(&out, 200);
+    struct err e = ERR_NONE;
+    struct proc_limits limits = {.background = true};
+    int status = -1;
+    // The 19th field of stat is the niceness; the program's name before it has no blank.
+    struct proc_run how = {.output = &out};
+    cr_assert_eq(sh("read -r line </proc/self/stat; set -- $line; echo \"${19}\";"
+                    " cat /proc/self/oom_score_adj; ionice -p $$",
+                    &limits, how, &status, &e),
+                 0, "%s", e.text);
+    cr_assert_str_eq(buf_text(&out), "19\n1000\nidle\n");
+    out.len = 0;
+    cr_assert_eq(
+        sh("read -r line </proc/self/stat; set -- $line; echo \"${19}\"", NULL, how, &status, &e),
+        0, "%s", e.text);
+    cr_assert_str_neq(buf_text(&out), "19\n", "only who asks for it");
+}
+
+Test(proc, private_memory_is_limited_and_mapped_files_are_not_counted) {
+    struct err e = ERR_NONE;
+    struct proc_limits limits = {.data_bytes = 64 * 1024 * 1024};
+    int status = -1;
+    struct proc_run how = {.output = NULL};
+    cr_assert_eq(sh("x=$(head -c 200000000 /dev/zero | tr '\\0' x)", &limits, how, &status, &e), 0,
+                 "%s", e.text);
+    cr_assert_neq(status, 0, "200 MB in a shell of 64 MB");
+    limits.data_bytes = 1024ULL * 1024 * 1024;
+    cr_assert_eq(sh("x=$(head -c 20000000 /dev/zero | tr '\\0' x)", &limits, how, &status, &e), 0,
+                 "%s", e.text);
+    cr_assert_eq(status, 0);
+}
+
 Test(proc, a_user_is_changed_for_good_or_it_is_an_error) {
     OWN(buf) struct buf out;
     buf_init(&out, 1000);

@@ -13,6 +13,9 @@
 #define ONE(name)                                                                                  \
     "\"" name "\":{\"digest\":\"" HEX "\",\"manifest\":\"" HEX                                     \
     "\",\"name\":\"vibration\",\"release\":\"1.1\",\"security_version\":7}"
+#define IMAGE(name, rest)                                                                          \
+    "\"" name "\":{\"digest\":\"" HEX "\",\"manifest\":\"" HEX                                     \
+    "\",\"name\":\"rootfs\",\"release\":\"2\",\"security_version\":7" rest "}"
 #define RECORD(components, rest)                                                                   \
     "{\"_type\":\"generation\",\"components\":{" components "}," rest "}"
 
@@ -24,8 +27,11 @@ Test(generation, a_record_is_read_and_written_the_same) {
     static const char *const good[] = {
         RECORD("", "\"format\":1,\"number\":0"),
         RECORD(ONE("a") "," ONE("b"), "\"format\":1,\"number\":9007199254740991"),
+        RECORD(ONE("a") "," IMAGE("b", ",\"size\":0,\"slot\":0") "," IMAGE(
+                   "c", ",\"size\":4398046511104,\"slot\":1"),
+               "\"format\":2,\"number\":3"),
     };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct err e = ERR_NONE;
         struct bundle_generation g;
         struct buf text;
@@ -53,6 +59,12 @@ Test(generation, what_is_not_that_form_is_a_bad_generation) {
         RECORD(ONE("a/b"), "\"format\":1,\"number\":0"),
         RECORD(ONE("a") "," ONE("a"), "\"format\":1,\"number\":0"),
         RECORD(ONE("b") "," ONE("a"), "\"format\":1,\"number\":0"),
+        RECORD(ONE("a"), "\"format\":2,\"number\":0"),
+        RECORD(IMAGE("a", ",\"size\":1,\"slot\":1"), "\"format\":1,\"number\":0"),
+        RECORD(IMAGE("a", ",\"size\":1,\"slot\":2"), "\"format\":2,\"number\":0"),
+        RECORD(IMAGE("a", ",\"size\":4398046511105,\"slot\":1"), "\"format\":2,\"number\":0"),
+        RECORD(IMAGE("a", ",\"size\":1"), "\"format\":2,\"number\":0"),
+        RECORD(IMAGE("a", ",\"slot\":1"), "\"format\":2,\"number\":0"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err e = ERR_NONE;
@@ -65,7 +77,7 @@ Test(generation, what_is_not_that_form_is_a_bad_generation) {
 Test(generation, a_record_of_a_newer_format_says_so) {
     struct err e = ERR_NONE;
     struct bundle_generation g;
-    cr_expect_lt(parse(RECORD("", "\"format\":2,\"number\":0"), &g, &e), 0);
+    cr_expect_lt(parse(RECORD("", "\"format\":3,\"number\":0"), &g, &e), 0);
     cr_expect(err_is(&e, &err_newer_format), "%s", e.text);
 }
 

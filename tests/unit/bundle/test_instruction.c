@@ -110,6 +110,70 @@ Test(instruction, every_action_comes_back_as_it_was_written) {
         cr_assert_str_eq(back.release, i.release);
         cr_assert_eq(back.size, i.size);
         cr_assert_str_eq(back.url, i.url);
+        cr_assert_eq(back.delta.size, 0);
+        cr_assert_not(back.budget.has_bytes || back.budget.has_metered_bytes);
+    }
+    keys_secret_free(s.seed);
+}
+
+// A good one with all that may be absent.
+static struct bundle_instruction full(void) {
+    struct bundle_instruction i = good();
+    memset(i.delta.base.bytes, 0xcd, sizeof i.delta.base.bytes);
+    i.delta.size = 4321;
+    (void)snprintf(i.delta.url, sizeof i.delta.url, "https://cdn.example.org/a.delta");
+    i.budget = (struct bundle_instruction_budget){
+        .has_bytes = true, .has_metered_bytes = true, .bytes = 1000, .metered_bytes = 0};
+    return i;
+}
+
+static bool same_budget(const struct bundle_instruction_budget *a,
+                        const struct bundle_instruction_budget *b) {
+    return a->has_bytes == b->has_bytes && a->has_metered_bytes == b->has_metered_bytes &&
+           a->bytes == b->bytes && a->metered_bytes == b->metered_bytes;
+}
+
+Test(instruction, a_delta_and_a_budget_come_back_as_they_were_written) {
+    static const struct bundle_instruction_budget budgets[] = {
+        {.bytes = 0},
+        {.has_bytes = true, .bytes = 1},
+        {.has_metered_bytes = true, .metered_bytes = 0},
+        {.has_metered_bytes = true, .metered_bytes = 7},
+        {.has_bytes = true, .has_metered_bytes = true, .bytes = 9, .metered_bytes = 0},
+        {.has_bytes = true, .bytes = KEYS_VERSION_MAX},
+    };
+    struct signer s = new_signer(1);
+    for (size_t n = 0; n < sizeof budgets / sizeof budgets[0]; n++) {
+        struct bundle_instruction i = full(), back;
+        struct err e = ERR_NONE;
+        i.budget = budgets[n];
+        OWN(buf) struct buf raw;
+        format_signed(&s, &i, &raw);
+        cr_assert_eq(verify(&s, buf_slice(&raw), "d-1", 6, NOW_S, &back, &e), 0, "%s", e.text);
+        cr_assert(keys_digest_equal(&back.delta.base, &i.delta.base));
+        cr_assert_eq(back.delta.size, 4321);
+        cr_assert_str_eq(back.delta.url, i.delta.url);
+        cr_assert(same_budget(&back.budget, &i.budget), "budget %zu", n);
+    }
+    keys_secret_free(s.seed);
+}
+
+Test(instruction, only_an_install_has_a_delta_and_a_budget) {
+    struct signer s = new_signer(1);
+    static const struct bundle_instruction_budget none;
+    for (enum bundle_action action = 0; action < BUNDLE_ACTIONS; action++) {
+        struct bundle_instruction i = full(), back;
+        struct err e = ERR_NONE;
+        i.action = action;
+        OWN(buf) struct buf raw;
+        format_signed(&s, &i, &raw);
+        cr_assert_eq(strstr(buf_text(&raw), "delta") != NULL, action == BUNDLE_ACTION_INSTALL);
+        cr_assert_eq(strstr(buf_text(&raw), "budget") != NULL, action == BUNDLE_ACTION_INSTALL);
+        cr_assert_eq(verify(&s, buf_slice(&raw), "d-1", 6, NOW_S, &back, &e), 0, "%s", e.text);
+        if (action != BUNDLE_ACTION_INSTALL) {
+            cr_assert_eq(back.delta.size, 0);
+            cr_assert(same_budget(&back.budget, &none));
+        }
     }
     keys_secret_free(s.seed);
 }
@@ -130,6 +194,14 @@ Test(instruction, the_written_form_is_the_documented_one) {
         "\"expires\":\"2027-01-15T09:00:00Z\",\"issued\":\"2027-01-15T07:59:00Z\",\"rollout\":"
         "\"spring\","
         "\"spec_version\":\"1.0\",\"version\":7}");
+    i = full();
+    buf_clear(&part);
+    cr_assert_eq(bundle_instruction_format(&i, &part, &e), 0, "%s", e.text);
+    cr_assert(strstr(buf_text(&part), "\"budget\":{\"bytes\":1000,\"metered_bytes\":0},"));
+    cr_assert(strstr(buf_text(&part),
+                     ",\"delta\":{\"base\":"
+                     "\"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\","
+                     "\"size\":4321,\"url\":\"https://cdn.example.org/a.delta\"},"));
 }
 
 Test(instruction, anothers_replayed_and_expired_ones_are_refused) {
@@ -174,15 +246,17 @@ Test(instruction, any_flipped_bit_and_any_cut_is_refused) {
 // Signs a good signed part with members changed, and says what becomes of it.
 static int verify_patched(const char *path, json_t *value, struct err *e) {
     struct signer s = new_signer(1);
-    struct bundle_instruction i = good(), back;
+    struct bundle_instruction i = full(), back;
     OWN(buf) struct buf part, raw;
     buf_init(&part, BUNDLE_INSTRUCTION_MAX_BYTES);
     buf_init(&raw, 2 * BUNDLE_INSTRUCTION_MAX_BYTES);
     cr_assert_eq(bundle_instruction_format(&i, &part, e), 0);
     OWN(json) json_t *document = wire_json(buf_text(&part));
-    json_t *within =
-        strncmp(path, "bundle.", 7) == 0 ? json_object_get(document, "bundle") : document;
-    const char *key = within == document ? path : path + 7;
+    char object[32];
+    const char *dot = strchr(path, '.');
+    (void)snprintf(object, sizeof object, "%.*s", dot ? (int)(dot - path) : 0, path);
+    json_t *within = dot ? json_object_get(document, object) : document;
+    const char *key = dot ? dot + 1 : path;
     if (value)
         json_object_set_new(within, key, value);
     else
@@ -223,6 +297,29 @@ Test(instruction, a_signed_one_that_breaks_a_rule_is_refused) {
     patched("bundle.size", json_integer(0), &err_bad_message);
     patched("bundle.size", NULL, &err_bad_message);
     patched("bundle.release", json_string("1\n2"), &err_bad_message);
+    patched("delta", NULL, NULL);
+    patched("delta", json_null(), NULL);
+    patched("delta", json_object(), &err_bad_message);
+    patched("delta", json_array(), &err_bad_message);
+    patched("delta.novelty", json_integer(3), NULL);
+    patched("delta.base", json_string("AB"), &err_bad_message);
+    patched("delta.base", json_string(""), &err_bad_message);
+    patched("delta.base", NULL, &err_bad_message);
+    patched("delta.size", json_integer(0), &err_bad_message);
+    patched("delta.size", NULL, &err_bad_message);
+    patched("delta.url", NULL, &err_bad_message);
+    patched("budget", NULL, NULL);
+    patched("budget", json_null(), NULL);
+    patched("budget", json_object(), NULL);
+    patched("budget", json_integer(5), &err_bad_message);
+    patched("budget.novelty", json_string("x"), NULL);
+    patched("budget.bytes", NULL, NULL);
+    patched("budget.bytes", json_null(), NULL);
+    patched("budget.bytes", json_integer(0), &err_bad_message);
+    patched("budget.bytes", json_string("12"), &err_bad_message);
+    patched("budget.metered_bytes", NULL, NULL);
+    patched("budget.metered_bytes", json_integer(0), NULL);
+    patched("budget.metered_bytes", json_integer(-1), &err_bad_message);
     static const char *const missing[] = {"_type",          "action",    "attempt",   "bundle",
                                           "device",         "expires",   "issued",    "rollout",
                                           "spec_version",   "version",   "bundle.id", "bundle.name",
@@ -241,6 +338,10 @@ Test(instruction, urls_are_absolute_or_paths_on_the_controller) {
         "/a\tb",   "HTTP://h/", "/\xc3\xa4",   "/a\x7f",       "javascript:1"};
     for (size_t i = 0; i < sizeof good_urls / sizeof good_urls[0]; i++)
         patched("bundle.url", json_string(good_urls[i]), NULL);
+    for (size_t i = 0; i < sizeof good_urls / sizeof good_urls[0]; i++)
+        patched("delta.url", json_string(good_urls[i]), NULL);
+    for (size_t i = 0; i < sizeof bad_urls / sizeof bad_urls[0]; i++)
+        patched("delta.url", json_string(bad_urls[i]), &err_bad_message);
     for (size_t i = 0; i < sizeof bad_urls / sizeof bad_urls[0]; i++)
         patched("bundle.url", json_string(bad_urls[i]), &err_bad_message);
 }
@@ -260,6 +361,13 @@ Test(instruction, ceilings_hold_exactly) {
     patched("bundle.size", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
     patched("bundle.size", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
     patched("device", repeated(BUNDLE_DEVICE_ID_MAX + 1), &err_limit);
+    patched("delta.url", repeated(BUNDLE_URL_MAX), NULL);
+    patched("delta.url", repeated(BUNDLE_URL_MAX + 1), &err_limit);
+    patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
+    patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
+    patched("budget.bytes", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
+    patched("budget.bytes", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
+    patched("budget.metered_bytes", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
 
     struct signer s = new_signer(1);
     struct bundle_instruction i = good(), back;
@@ -291,6 +399,16 @@ Test(instruction, what_a_device_would_refuse_is_not_written) {
     i = good();
     i.header.expires_s = i.header.issued_s;
     cr_assert_lt(bundle_instruction_format(&i, &part, &e), 0);
+    err_clear(&e);
+    i = full();
+    (void)snprintf(i.delta.url, sizeof i.delta.url, "relative");
+    cr_assert_lt(bundle_instruction_format(&i, &part, &e), 0);
+    cr_assert(err_is(&e, &err_bad_message), "%s", e.text);
+    err_clear(&e);
+    i = full();
+    i.budget.bytes = 0;
+    cr_assert_lt(bundle_instruction_format(&i, &part, &e), 0);
+    cr_assert(err_is(&e, &err_bad_message), "%s", e.text);
     err_clear(&e);
     i = good();
     i.device[0] = '\0';

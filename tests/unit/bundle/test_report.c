@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "bundle/kind.h"
 #include "bundle/report.h"
+#include "keys/envelope.h"
 
 static int parse(json_t *document, struct bundle_report *ret, struct err *e) {
     struct doc_at at;
@@ -43,8 +44,26 @@ Test(report, hostile_values_in_every_place_are_refused_cleanly) {
     struct wire_swapped count = {0, 0};
     wire_swap(document, document, read_report, &count);
     cr_assert_gt(count.refused, count.read / 2);
-    static const char *const optional[] = {"at", NULL};
+    static const char *const optional[] = {"at", "bytes", NULL};
     wire_omit(document, read_report, optional);
+}
+
+Test(report, bytes_by_kind_come_back_and_are_written_only_when_there_are_any) {
+    struct bundle_report report = {.id = 1, .at_s = -1, .event = BUNDLE_EVENT_STAGED}, back;
+    struct err e = ERR_NONE;
+    OWN(json) json_t *without = bundle_report_format(&report);
+    cr_assert_null(json_object_get(without, "bytes"));
+    cr_assert_eq(parse(without, &back, &e), 0, "%s", e.text);
+    cr_assert_not(back.has_bytes);
+    report.has_bytes = true;
+    report.bytes = (struct bundle_report_bytes){
+        .delta = 1, .range = 2, .full = 3, .index = 4, .cache = 5, .reused = KEYS_VERSION_MAX};
+    OWN(json) json_t *with = bundle_report_format(&report);
+    cr_assert_eq(json_object_size(json_object_get(with, "bytes")), 6);
+    cr_assert_eq(parse(with, &back, &e), 0, "%s", e.text);
+    cr_assert(back.has_bytes);
+    cr_assert_eq(memcmp(&back.bytes, &report.bytes, sizeof back.bytes), 0);
+    cr_assert_eq(json_integer_value(json_object_get(json_object_get(with, "bytes"), "index")), 4);
 }
 
 Test(report, every_event_has_a_name_that_is_read_back) {

@@ -63,6 +63,40 @@ Test(tree, what_is_allowed_is_read_and_written_the_same) {
                 "\",\"exec\":true,\"path\":\"x\",\"size\":4398046511104,\"type\":\"file\"}\n");
 }
 
+static struct bundle_tree_reader *reader_of(const char *text) {
+    struct err e = ERR_NONE;
+    struct bundle_tree_reader *reader = NULL;
+    int fd = memfd_create("tree", MFD_CLOEXEC); // until the test's process ends
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    cr_assert_eq(bundle_tree_open(fd, 0, strlen(text), &reader, &e), 0, "%s", e.text);
+    return reader;
+}
+
+Test(tree, files_are_found_among_directories_and_links_and_all_are_counted) {
+    static const char *const files[] = {"a/b", "a/c/d", "z"};
+    struct bundle_tree_entry entry;
+    struct err e = ERR_NONE;
+    struct bundle_tree_reader *reader = reader_of(DIR("a") FILE_("a/b") DIR("a/c") FILE_("a/c/d")
+                                                      LINK("b", "x") FILE_("z") DIR("zz"));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        cr_assert_eq(bundle_tree_next_file(reader, &entry, &e), 0, "%s", e.text);
+        cr_expect_str_eq(entry.path, files[i]);
+    }
+    cr_expect_eq(bundle_tree_entries(reader), 6, "as far as it was read");
+    cr_expect_eq(bundle_tree_next_file(reader, &entry, &e), BUNDLE_TREE_END);
+    cr_expect_eq(bundle_tree_entries(reader), 7);
+    bundle_tree_close(reader);
+}
+
+Test(tree, what_is_passed_over_is_checked) {
+    struct bundle_tree_entry entry;
+    struct err e = ERR_NONE;
+    struct bundle_tree_reader *reader = reader_of(DIR("a") LINK("a/../b", "x") FILE_("z"));
+    cr_assert_lt(bundle_tree_next_file(reader, &entry, &e), 0);
+    cr_expect(err_is(&e, &err_bad_path), "%s", e.text);
+    bundle_tree_close(reader);
+}
+
 Test(tree, hostile_paths_are_refused_as_bad_path) {
     static const char *const bad[] = {
         FILE_(""),

@@ -17,12 +17,19 @@
 #define OK         "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n"
 #define FROM_300   "HTTP/1.1 206 Partial Content\r\nContent-Length: 700\r\n"
 #define RANGE_300  "Content-Range: bytes 300-999/1000\r\n"
+#define NO_BODY    "Content-Length: 0\r\n\r\n"
 #define WHOLE      FAULTD_WHOLE
 #define SILENCE_MS 600000 // ended by the end of the test
 
 static uint8_t content[1000];
 static const struct faultd_scene whole = {OK, content, sizeof content, .cut = WHOLE};
 static const struct faultd_scene broken = {OK, content, sizeof content, .cut = 300};
+// An answer that leads back to this server, on a connection of its own.
+#define AWAY(status, place)                                                                        \
+    {                                                                                              \
+        "HTTP/1.1 " status "\r\nLocation: " place "\r\nConnection: close\r\n" NO_BODY, "", 0,      \
+            .cut = WHOLE                                                                           \
+    }
 static struct agent_job_net net = {
     .connect_timeout_s = 60, .rate_min_bytes_s = 1, .stall_s = 60, .retries = 3};
 static const struct chrono *test_clock;
@@ -35,6 +42,13 @@ static inline void start(void) {
     for (size_t i = 0; i < sizeof content; i++)
         content[i] = (uint8_t)(i * 7 + i / 256);
     cr_assert_eq(net_handle_start(&e), 0);
+}
+
+// The head of an answer that leads to this place. Borrowed until the next call.
+static inline const char *away_to(const char *host, const char *path) {
+    static char head[300];
+    snprintf(head, sizeof head, "HTTP/1.1 302 Found\r\nLocation: %s%s\r\n" NO_BODY, host, path);
+    return head;
 }
 
 static inline struct faultd *serve(const struct faultd_scene *scenes, size_t n, uint64_t total) {

@@ -140,9 +140,7 @@ Test(cache, one_that_wants_to_be_asked_later_is_not_waited_for) {
 }
 
 Test(cache, one_that_redirects_is_not_followed) {
-    const struct faultd_scene portal = {
-        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/login\r\nContent-Length: 0\r\n\r\n",
-        NULL, 0, .cut = WHOLE};
+    const struct faultd_scene portal = AWAY("302 Found", "http://127.0.0.1:1/login");
     expect_passed_over(&portal, &err_http);
 }
 
@@ -212,9 +210,7 @@ Test(cache, when_the_origin_fails_too_its_error_counts) {
 }
 
 Test(cache, a_small_file_is_read_there_and_nowhere_else) {
-    const struct faultd_scene portal = {
-        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/login\r\nContent-Length: 0\r\n\r\n",
-        NULL, 0, .cut = WHOLE};
+    const struct faultd_scene portal = AWAY("302 Found", "http://127.0.0.1:1/login");
     struct net_request_answer answer = {0};
     struct err e = ERR_NONE;
     cache_plays(&portal, 1);

@@ -169,19 +169,14 @@ Test(download, dropped_bytes_count_against_the_budget) {
 }
 
 Test(download, a_redirect_loop_ends) {
-    const struct faultd_scene loop = {
-        "HTTP/1.1 302 Found\r\nLocation: /x.edge\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        "", 0, .cut = WHOLE};
+    const struct faultd_scene loop = AWAY("302 Found", "/x.edge");
     const struct faultd_scene scenes[] = {loop, loop, loop, loop, loop, loop, loop, loop};
     net.allow_http = true;
     expect_failure(scenes, 8, sizeof content, &err_redirected);
 }
 
 static void expect_no_redirect_to(const char *place) {
-    char head[200];
-    snprintf(head, sizeof head, "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n",
-             place);
-    const struct faultd_scene scenes[] = {{head, "", 0, .cut = WHOLE}, whole};
+    const struct faultd_scene scenes[] = {{away_to(place, ""), "", 0, .cut = WHOLE}, whole};
     expect_failure(scenes, 2, sizeof content, &err_redirected);
 }
 
@@ -198,10 +193,7 @@ Test(download, a_redirect_to_plain_http_needs_permission) {
 
 Test(download, a_redirect_to_another_host_brings_the_file_and_carries_no_credentials) {
     struct faultd *other = faultd_open(&whole, 1);
-    char head[200];
-    snprintf(head, sizeof head, "HTTP/1.1 302 Found\r\nLocation: %s/y\r\nContent-Length: 0\r\n\r\n",
-             faultd_url(other));
-    const struct faultd_scene scene = {head, "", 0, .cut = WHOLE};
+    const struct faultd_scene scene = {away_to(faultd_url(other), "/y"), "", 0, .cut = WHOLE};
     net.allow_http = true;
     cr_assert_eq(expect_success(&scene, 1, sizeof content), 1);
     cr_assert(strstr(faultd_request(other, 0), "GET /y ") == faultd_request(other, 0));

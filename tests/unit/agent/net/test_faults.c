@@ -277,15 +277,11 @@ Test(faults, an_address_that_swallows_connections_is_left) {
 // Portals
 
 Test(faults, a_portal_that_leads_to_its_page_is_refused_by_size) {
-    char head[200];
     const struct faultd_scene page = {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
                                       "Content-Length: 39\r\n\r\n",
                                       PAGE, PAGE_LEN, .cut = WHOLE};
     struct faultd *portal = faultd_open(&page, 1);
-    snprintf(head, sizeof head,
-             "HTTP/1.1 302 Found\r\nLocation: %s/login\r\nContent-Length: 0\r\n\r\n",
-             faultd_url(portal));
-    const struct faultd_scene scene = {head, "", 0, .cut = WHOLE};
+    const struct faultd_scene scene = {away_to(faultd_url(portal), "/login"), "", 0, .cut = WHOLE};
     net.allow_http = true;
     expect_failure(&scene, 1, sizeof content, &err_truncated);
     cr_assert_eq(faultd_played(portal), 1);
@@ -303,9 +299,7 @@ Test(faults, a_portal_whose_page_has_no_length_is_given_up) {
 // Redirects and credentials
 
 Test(faults, as_many_redirects_as_allowed_are_followed_and_no_more) {
-    const struct faultd_scene on = {
-        "HTTP/1.1 307 Elsewhere\r\nLocation: /y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        "", 0, .cut = WHOLE};
+    const struct faultd_scene on = AWAY("307 Elsewhere", "/y");
     const struct faultd_scene scenes[] = {on, on, on, on, on, whole};
     const struct faultd_scene more[] = {on, on, on, on, on, on, whole};
     net.allow_http = true;
@@ -327,13 +321,9 @@ static int fetch_with_password(struct faultd *server, struct err *e) {
 }
 
 Test(faults, a_password_and_cookies_stay_with_the_host_that_they_are_for) {
-    char head[300];
     struct err e = ERR_NONE;
     struct faultd *other = faultd_open(&whole, 1);
-    snprintf(head, sizeof head,
-             "HTTP/1.1 302 Found\r\nLocation: %s/y\r\nSet-Cookie: a=b; Path=/\r\n"
-             "Content-Length: 0\r\n\r\n",
-             faultd_url(other));
+    const char *head = away_to(faultd_url(other), "/y\r\nSet-Cookie: a=b; Path=/");
     const struct faultd_scene scene = {head, "", 0, .cut = WHOLE};
     struct faultd *server = faultd_open(&scene, 1);
     net.allow_http = true;

@@ -6,9 +6,7 @@
 TestSuite(net_limits, .init = start, .timeout = 1200);
 
 Test(net_limits, redirects) {
-    static const struct faultd_scene away = {
-        "HTTP/1.1 302 Found\r\nLocation: /x.edge\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        "", 0, .cut = WHOLE};
+    static const struct faultd_scene away = AWAY("302 Found", "/x.edge");
     net.allow_http = true;
     for (size_t n = NET_HANDLE_REDIRECTS_MAX - 1; n <= NET_HANDLE_REDIRECTS_MAX + 1; n++) {
         struct faultd_scene scenes[NET_HANDLE_REDIRECTS_MAX + 2];

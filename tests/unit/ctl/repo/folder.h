@@ -138,6 +138,7 @@ static inline struct repo_target place_target_of(struct place *p, const char *na
     (void)snprintf(t.bundle.release, sizeof t.bundle.release, "%s", release);
     keys_digest_of(text, t.length, &id);
     (void)keys_digest_hex(&id, t.bundle.id);
+    (void)keys_digest_hex(&id, t.digest);
     (void)keys_digest_sha256(text, t.length, t.sha256);
     struct slice part = {(const uint8_t *)text, t.length};
     must(repo_folder_put_target(p->folder, &t, part, &e));
@@ -201,7 +202,12 @@ static inline bool is_valid(const struct place *p, const char *role) {
 
 static inline bool is_named(const struct place *p, const struct repo_target *target) {
     struct err e = ERR_NONE;
-    return repo_folder_admits(p->folder, &target->bundle, &e) == 0;
+    int found = repo_folder_admits(p->folder, &target->bundle, &e);
+    // What is found without the client has to be the same.
+    struct repo_target named = {.bundle = target->bundle};
+    cr_assert_eq(repo_folder_names(p->folder, &named), found == 0 ? 0 : REPO_FOLDER_ABSENT);
+    cr_assert(found != 0 || memcmp(&named, target, sizeof named) == 0);
+    return found == 0;
 }
 
 // Targets of one release, published.

@@ -96,6 +96,7 @@ Test(folder, a_target_that_nobody_uploaded_is_not_named) {
     struct repo_target t = begin(&p);
     struct repo_target list[] = {t, t};
     memset(list[1].bundle.id, 'a', KEYS_DIGEST_HEX - 1);
+    memset(list[1].digest, 'a', KEYS_DIGEST_HEX - 1);
     OWN(json) json_t *targets = targets_of(list, 2);
     cr_assert_eq(place_targets(&p, "targets", targets, 2, 1 << 2), &err_not_found);
     cr_assert_eq(version_of(&p, "targets"), 1);

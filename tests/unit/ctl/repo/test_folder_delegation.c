@@ -160,9 +160,11 @@ Test(folder_delegation, a_terminating_delegation_ends_the_search_and_an_absent_r
     cr_assert_null(place_targets(&p, "second", named, 1, 1 << 10));
     cr_assert_lt(repo_folder_admits(p.folder, &m.bundle, &e), 0);
     cr_assert(err_is(&e, &err_not_found), "first is not there yet: %s", e.text);
+    cr_assert_not(is_named(&p, &m));
     err_clear(&e);
     cr_assert_null(place_targets(&p, "first", none, 1, 1 << 9));
     cr_assert_eq(repo_folder_admits(p.folder, &m.bundle, &e), REPO_FOLDER_ABSENT);
+    cr_assert_not(is_named(&p, &m));
     const struct wish open[] = {{"first", "m/*/*", 9, false}, {"second", "m/*/*", 10, false}};
     delegate(&p, &t, 3, open, 2);
     cr_assert(is_named(&p, &m));
@@ -211,6 +213,7 @@ Test(folder_delegation, as_many_roles_are_searched_as_a_device_searches) {
     struct err e = ERR_NONE;
     struct repo_target m = search_through(&p, TUF_ROLES_PER_SEARCH_MAX);
     cr_assert_eq(repo_folder_admits(p.folder, &m.bundle, &e), 0, "%s", e.text);
+    cr_assert(is_named(&p, &m));
 }
 
 Test(folder_delegation, a_search_that_a_device_gives_up_is_no_answer) {
@@ -219,6 +222,7 @@ Test(folder_delegation, a_search_that_a_device_gives_up_is_no_answer) {
     struct repo_target m = search_through(&p, TUF_ROLES_PER_SEARCH_MAX + 1);
     cr_assert_lt(repo_folder_admits(p.folder, &m.bundle, &e), 0);
     cr_assert(err_is(&e, &err_limit), "%s", e.text);
+    cr_assert_not(is_named(&p, &m));
 }
 
 Test(folder_delegation, a_target_whose_file_was_changed_is_not_admitted) {

@@ -9,6 +9,7 @@ static struct repo_target target(const char *name, const char *release, char dig
     (void)snprintf(t.bundle.name, sizeof t.bundle.name, "%s", name);
     (void)snprintf(t.bundle.release, sizeof t.bundle.release, "%s", release);
     memset(t.bundle.id, digit, KEYS_DIGEST_HEX - 1);
+    memset(t.digest, digit, KEYS_DIGEST_HEX - 1);
     memset(t.sha256, digit == 'f' ? '0' : digit + 1, KEYS_DIGEST_HEX - 1);
     return t;
 }
@@ -57,6 +58,54 @@ Test(targets, a_path_never_changes_what_it_means) {
     t.length++;
     cr_assert_lt(repo_targets_add(targets, &t, &e), 0);
     cr_assert(err_is(&e, &err_exists));
+}
+
+static struct repo_target delta(const char *name, const char *release, char digit, char base,
+                                char head) {
+    struct repo_target t = target(name, release, digit);
+    memset(t.bundle.base, base, KEYS_DIGEST_HEX - 1);
+    memset(t.digest, head, KEYS_DIGEST_HEX - 1);
+    memset(t.sha256, head, KEYS_DIGEST_HEX - 1);
+    return t;
+}
+
+Test(targets, a_delta_is_named_beside_its_bundle_and_withdrawn_with_it) {
+    struct err e = ERR_NONE;
+    const struct repo_target list[] = {target("app", "1.0", '1'), target("app", "1.1", '3'),
+                                       delta("app", "1.1", '3', '1', 'a'),
+                                       delta("app", "1.0", '1', '0', 'b')};
+    OWN(json) json_t *targets = targets_of(list, 4);
+    OWN(json) json_t *again = NULL;
+    cr_assert_eq(repo_targets_add(targets, &list[2], &e), REPO_TARGETS_SAME);
+    cr_assert_null(round_trip(targets, &again));
+    char path[BUNDLE_TARGET_PATH_BYTES];
+    struct repo_target found;
+    (void)bundle_target_path(&list[2].bundle, path);
+    must(repo_target_read(path, json_object_get(json_object_get(again, "targets"), path), &found,
+                          &e));
+    cr_assert_eq(memcmp(&found, &list[2], sizeof found), 0);
+    size_t n = 0;
+    must(repo_targets_withdraw(again, "app", "1.1", &n, &e));
+    cr_assert_eq(n, 2);
+    cr_assert_eq(json_object_size(json_object_get(again, "targets")), 2);
+    cr_assert_not_null(json_object_get(json_object_get(again, "targets"),
+                                       bundle_target_path(&list[3].bundle, path)));
+}
+
+// It chooses no contents, so a better one may follow.
+Test(targets, a_delta_takes_the_place_of_another_one) {
+    struct err e = ERR_NONE;
+    const struct repo_target first = delta("app", "1.1", '3', '1', 'a');
+    const struct repo_target second = delta("app", "1.1", '3', '1', 'b');
+    char path[BUNDLE_TARGET_PATH_BYTES];
+    struct repo_target found;
+    OWN(json) json_t *targets = targets_of(&first, 1);
+    cr_assert_eq(repo_targets_add(targets, &second, &e), 0, "%s", e.text);
+    cr_assert_eq(json_object_size(json_object_get(targets, "targets")), 1);
+    (void)bundle_target_path(&first.bundle, path);
+    must(repo_target_read(path, json_object_get(json_object_get(targets, "targets"), path), &found,
+                          &e));
+    cr_assert_str_eq(found.digest, second.digest);
 }
 
 Test(targets, floors_rise_only) {

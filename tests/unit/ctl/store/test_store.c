@@ -68,9 +68,9 @@ Test(store, is_held_by_one_at_a_time) {
 
 Test(store, of_a_newer_program_or_another_one_is_left_alone) {
     store_db_close(open_store());
-    tamper("PRAGMA user_version=4");
+    tamper("PRAGMA user_version=5");
     cr_assert_str_eq(open_fails(), "newer_format");
-    tamper("PRAGMA user_version=3");
+    tamper("PRAGMA user_version=4");
     store_db_close(open_store());
     tamper("PRAGMA application_id=7");
     cr_assert_str_eq(open_fails(), "bad_store");
@@ -91,12 +91,15 @@ Test(store, of_the_program_before_knows_since_when_its_devices_are_held) {
     d.held = false;
     must(store_device_add(db, &d, &e));
     store_db_close(db);
-    tamper("DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA user_version=2;");
+    tamper("DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"
+           "ALTER TABLE device DROP COLUMN spent;"
+           "DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA user_version=2;");
     db = open_store();
     must(store_device_get(db, "held", &got, &e));
     cr_expect(got.held && got.held_s > 1700000000, "since the update: %lld", (long long)got.held_s);
     must(store_device_get(db, "free", &got, &e));
     cr_expect(!got.held && got.held_s == 0);
+    cr_expect_null(got.spent);
     store_db_close(db);
 }
 
@@ -199,6 +202,7 @@ Test(store, a_device_comes_back_as_it_was_put) {
                              .why_text = "text"};
     struct store_device got;
     d.labels = json_pack("{s:s}", "site", "a");
+    d.spent = json_pack("{s:I}", "attempt", (json_int_t)2);
     must(store_device_add(db, &d, &e));
     cr_assert_lt(store_device_add(db, &d, &e), 0);
     cr_assert_str_eq(e.kind->name, "exists");
@@ -207,6 +211,8 @@ Test(store, a_device_comes_back_as_it_was_put) {
     cr_assert(json_equal(got.labels, d.labels));
     json_decref(got.labels);
     got.labels = d.labels;
+    cr_assert(json_equal(got.spent, d.spent));
+    json_decref(got.spent);
     cr_assert_eq(got.state, d.state);
     cr_assert_eq(memcmp(got.key, d.key, sizeof d.key), 0);
     cr_assert_eq(got.sequence, d.sequence);

@@ -205,6 +205,59 @@ Test(build, the_same_bundles_give_the_same_bytes_on_any_number_of_threads) {
     unpack(&new);
 }
 
+#define LAYER_ELEMENTS 16384
+
+// A model of two layers in OpenVINO's pair of files. Weights are trained on a little, and the layers
+// change places, from one version to the next.
+static void make_openvino(int dir, int version) {
+    static float layers[2][LAYER_ELEMENTS];
+    char path[32], xml[512];
+    size_t first = version == 1 ? 0 : sizeof layers[0];
+    seed = 11;
+    for (size_t i = 0; i < sizeof layers / sizeof(float); i++) {
+        seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+        layers[i / LAYER_ELEMENTS][i % LAYER_ELEMENTS] =
+            (float)(int32_t)(seed >> 32) / 2147483648.0F *
+            (version == 1 ? 1.0F : 1.0F + (float)(seed >> 60) / 4096.0F);
+    }
+    (void)snprintf(path, sizeof path, "model-%d.bin", version);
+    put(dir, path, 0, 0, 0644);
+    OWN(fd) int bin = openat(dir, path, O_WRONLY);
+    cr_assert_eq(write(bin, layers[version - 1], sizeof layers[0]), (ssize_t)sizeof layers[0]);
+    cr_assert_eq(write(bin, layers[2 - version], sizeof layers[0]), (ssize_t)sizeof layers[0]);
+    (void)snprintf(path, sizeof path, "model-%d.xml", version);
+    put(dir, path, 0, 0, 0644);
+    (void)snprintf(xml, sizeof xml,
+                   "<?xml version=\"1.0\"?><net name=\"m\"><layers>"
+                   "<layer name=\"first\"><data element_type=\"f32\" shape=\"64, 256\" "
+                   "offset=\"%zu\" size=\"%zu\"/></layer>"
+                   "<layer name=\"second\"><data element_type=\"f32\" shape=\"64, 256\" "
+                   "offset=\"%zu\" size=\"%zu\"/></layer></layers></net>",
+                   first, sizeof layers[0], sizeof layers[0] - first, sizeof layers[0]);
+    append(dir, path, xml);
+}
+
+static void make_openvino_1(int dir) {
+    make_openvino(dir, 1);
+}
+
+static void make_openvino_2(int dir) {
+    make_openvino(dir, 2);
+}
+
+Test(build, the_layers_of_an_openvino_model_are_found_by_the_file_beside_it) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    struct err e = ERR_NONE;
+    struct pack_delta_result result;
+    struct packed old = pack(&tmp, "1", "model", make_openvino_1);
+    struct packed new = pack(&tmp, "2", "model", make_openvino_2);
+    cr_assert_eq(build(&tmp, &old, &new, "a.delta", 2, &result, &e), 0, "%s", e.text);
+    cr_assert_lt(result.content_bytes, 2 * LAYER_ELEMENTS * sizeof(float) * 6 / 10, "%llu",
+                 (unsigned long long)result.content_bytes);
+    unpack(&old);
+    unpack(&new);
+}
+
 // A bundle has two pages of index, a delta one row for each frame: of frames that are many and
 // small enough the delta is larger.
 static void make_noise(int dir) {

@@ -133,6 +133,8 @@ static void decode(const struct pack_delta_cut *how, const struct pack_delta_fra
     cr_assert_eq(output.done, expected.len);
 }
 
+static uint8_t first_codec; // of the last round trip
+
 // Returns the stored bytes of all frames.
 static uint64_t round_trip(struct text old, struct text new, uint64_t frame_bytes,
                            uint64_t decode_bytes) {
@@ -146,8 +148,8 @@ static uint64_t round_trip(struct text old, struct text new, uint64_t frame_byte
     item.machine = pack_delta_program_machine(item.new_bytes);
     if (item.machine != pack_delta_program_machine(item.old))
         item.machine = PACK_DELTA_PROGRAM_NONE;
-    item.path = "model";
-    int r = pack_delta_weights(&item, NULL, &records, &e);
+    item.path = item.old_path = "model";
+    int r = pack_delta_weights(&item, &records, &e);
     if (r == PACK_DELTA_WEIGHTS_NONE)
         r = pack_delta_match(item.old, 0, item.new_bytes, &records, &e);
     cr_assert_eq(r, 0, "%s", e.text);
@@ -167,6 +169,7 @@ static uint64_t round_trip(struct text old, struct text new, uint64_t frame_byte
     cr_assert_eq(at - new.data, (ptrdiff_t) new.len);
     cr_assert_eq(pack_delta_cut_spans(&how, spans, records.n, &frames, &e), 0, "%s", e.text);
     decode(&how, &frames, item.new_bytes);
+    first_codec = frames.n > 0 ? frames.list[0].stored.data[0] : 0;
     for (size_t i = 0; i < frames.n; i++)
         stored += frames.list[i].stored.len;
     pack_delta_cut_clear(&frames);
@@ -187,6 +190,23 @@ Test(cut, any_edits_are_undone_by_the_decoder) {
         free(old.data);
         free(new.data);
     }
+}
+
+// Lines of a text in another order are short copies from everywhere.
+Test(cut, zstd_with_the_old_content_before_it_is_taken_where_it_is_smaller) {
+    enum { LINES = 4000, LINE_BYTES = 9 };
+    struct text old = {malloc(LINES * LINE_BYTES + 1), LINES * LINE_BYTES};
+    struct text new = {malloc(LINES * LINE_BYTES + 1), LINES * LINE_BYTES};
+    for (size_t i = 0; i < LINES; i++) {
+        uint8_t *line = old.data + i * LINE_BYTES;
+        (void)snprintf((char *)line, LINE_BYTES + 1, "%08x\n", (unsigned)random_next());
+        memcpy(new.data + (i * 1237 % LINES) * LINE_BYTES, line, LINE_BYTES);
+    }
+    uint64_t stored = round_trip(old, new, MIB, 8 * MIB);
+    cr_expect_eq(first_codec, BUNDLE_DELTA_PREFIX, "%u, %llu bytes", first_codec,
+                 (unsigned long long)stored);
+    free(old.data);
+    free(new.data);
 }
 
 Test(cut, small_and_empty_contents_come_out) {

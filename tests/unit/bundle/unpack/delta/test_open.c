@@ -11,10 +11,8 @@
 
 #include "base/own.h"
 #include "bundle/kind.h"
-#include "bundle/unpack/stage.h"
 #include "keys/kind.h"
-#include "tests/support/delta_scene.h"
-#include "tests/support/tmp.h"
+#include "tests/unit/bundle/unpack/delta/staging.h"
 
 ParameterizedTestParameters(open, any_flipped_bit_anywhere_is_refused) {
     static int bits[] = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -22,49 +20,34 @@ ParameterizedTestParameters(open, any_flipped_bit_anywhere_is_refused) {
 }
 
 ParameterizedTest(int *bit, open, any_flipped_bit_anywhere_is_refused) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(delta_scene_check(buf_slice(&bytes), base.fd, &e), 0, "%s", e.text);
-    for (size_t i = 0; i < bytes.len; i++) {
-        bytes.data[i] ^= (uint8_t)(1 << *bit);
-        err_clear(&e);
-        cr_assert_lt(delta_scene_check(buf_slice(&bytes), base.fd, &e), 0, "bit %d of byte %zu",
-                     *bit, i);
-        bytes.data[i] ^= (uint8_t)(1 << *bit);
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    cr_assert_eq(staging_check(&t, &t.e), 0, "%s", t.e.text);
+    for (size_t i = 0; i < t.bytes.len; i++) {
+        t.bytes.data[i] ^= (uint8_t)(1 << *bit);
+        err_clear(&t.e);
+        cr_assert_lt(staging_check(&t, &t.e), 0, "bit %d of byte %zu", *bit, i);
+        t.bytes.data[i] ^= (uint8_t)(1 << *bit);
     }
 }
 
 Test(open, truncated_at_every_length_it_is_refused) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    for (size_t len = 0; len < bytes.len; len++) {
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    for (size_t len = 0; len < t.bytes.len; len++) {
         struct err e = ERR_NONE;
-        cr_assert_lt(delta_scene_check((struct slice){bytes.data, len}, base.fd, &e), 0, "%zu",
+        cr_assert_lt(delta_scene_check((struct slice){t.bytes.data, len}, t.base.fd, &e), 0, "%zu",
                      len);
         cr_assert(err_is(&e, &err_truncated), "%zu bytes: %s", len, e.text);
     }
 }
 
 Test(open, what_follows_the_end_is_refused) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(buf_add(&bytes, "", 1, &e), 0);
-    cr_assert_lt(delta_scene_check(buf_slice(&bytes), base.fd, &e), 0);
-    cr_expect(err_is(&e, &err_trailing_data), "%s", e.text);
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    cr_assert_eq(buf_add(&t.bytes, "", 1, &t.e), 0);
+    cr_assert_lt(staging_check(&t, &t.e), 0);
+    cr_expect(err_is(&t.e, &err_trailing_data), "%s", t.e.text);
 }
 
 Test(open, a_bundle_is_no_delta) {
@@ -88,20 +71,13 @@ Test(open, a_bundle_is_no_delta) {
 
 // Verifies what `edit` made of the honest scene, against the honest generation. NULL: accepted.
 static const struct err_kind *kind_of(void (*edit)(struct delta_scene *s), char *ret_text) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct err e = ERR_NONE, staged = ERR_NONE;
-    struct unpack_stage_result result;
-    delta_scene_make(&s);
-    delta_scene_generation(&s, base.fd);
-    edit(&s);
-    delta_scene_write(&s, &bytes);
-    int r = delta_scene_check(buf_slice(&bytes), base.fd, &e);
-    int q = delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, false, 0, &result, &staged);
-    cr_expect_eq(r, q, "checking and staging agree: %s / %s", e.text, staged.text);
-    cr_expect_eq(e.kind, staged.kind);
+    OWN(staging) struct staging t;
+    struct err e = ERR_NONE;
+    staging_make(&t, edit);
+    int r = staging_check(&t, &e);
+    int q = staging_stage(&t, false);
+    cr_expect_eq(r, q, "checking and staging agree: %s / %s", e.text, t.e.text);
+    cr_expect_eq(e.kind, t.e.kind);
     memcpy(ret_text, e.text, sizeof e.text);
     return e.kind;
 }
@@ -237,6 +213,12 @@ Test(open, borders_between_trees_map_and_contents_hold) {
     EXPECT(tree_grows, err_bad_delta, "the frames of its trees make");
 }
 
+// with_NAME: the scene in which NAME changes the head, or the rows, before they count.
+#define WITH(member, name)                                                                         \
+    static void with_##name(struct delta_scene *s) {                                               \
+        s->member = name;                                                                          \
+    }
+
 static void sum_of_data(struct bundle_delta_head *head) {
     head->packing.data_bytes++;
 }
@@ -252,15 +234,11 @@ static void index_digest(struct bundle_delta_head *head) {
 static void fewer_frames(struct bundle_delta_head *head) {
     head->packing.n_frames--;
 }
-#define HEAD(name)                                                                                 \
-    static void with_##name(struct delta_scene *s) {                                               \
-        s->edit = name;                                                                            \
-    }
-HEAD(sum_of_data)
-HEAD(sum_of_stream)
-HEAD(frame_ceiling)
-HEAD(index_digest)
-HEAD(fewer_frames)
+WITH(edit, sum_of_data)
+WITH(edit, sum_of_stream)
+WITH(edit, frame_ceiling)
+WITH(edit, index_digest)
+WITH(edit, fewer_frames)
 
 Test(open, counts_that_lie_are_refused) {
     EXPECT(with_sum_of_data, err_bad_skeleton, "prescribe");
@@ -282,14 +260,10 @@ static void bomb(uint8_t *rows) {
 static void nothing_stored(uint8_t *rows) {
     memset(rows + 40, 0, 4);
 }
-#define ROWS(name)                                                                                 \
-    static void with_##name(struct delta_scene *s) {                                               \
-        s->edit_rows = name;                                                                       \
-    }
-ROWS(zero_field)
-ROWS(no_output)
-ROWS(bomb)
-ROWS(nothing_stored)
+WITH(edit_rows, zero_field)
+WITH(edit_rows, no_output)
+WITH(edit_rows, bomb)
+WITH(edit_rows, nothing_stored)
 
 Test(open, rows_of_the_frame_table_that_cannot_be_are_refused) {
     EXPECT(with_zero_field, err_bad_delta, "not zero");

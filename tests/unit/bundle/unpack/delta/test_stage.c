@@ -13,9 +13,7 @@
 #include "bundle/generation.h"
 #include "bundle/kind.h"
 #include "bundle/seal.h"
-#include "bundle/unpack/stage.h"
-#include "tests/support/delta_scene.h"
-#include "tests/support/tmp.h"
+#include "tests/unit/bundle/unpack/delta/staging.h"
 
 static void expect_file(int dir, const char *path, const char *content) {
     struct err e = ERR_NONE;
@@ -41,106 +39,82 @@ static void expect_all(int target) {
 }
 
 Test(stage, an_honest_delta_is_staged) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct err e = ERR_NONE;
-    struct unpack_stage_result result;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, false, 0, &result, &e), 0,
-                 "%s", e.text);
-    expect_all(target.fd);
-    cr_expect_eq(result.files_written, 5);
-    cr_expect_eq(result.files_left_out, 1);
-    cr_expect_eq(result.source_bytes, bytes.len, "every byte is read once");
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    cr_assert_eq(staging_stage(&t, false), 0, "%s", t.e.text);
+    expect_all(t.target.fd);
+    cr_expect_eq(t.result.files_written, 5);
+    cr_expect_eq(t.result.files_left_out, 1);
+    cr_expect_eq(t.result.source_bytes, t.bytes.len, "every byte is read once");
 }
 
 Test(stage, what_was_staged_is_sealed) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
+    OWN(staging) struct staging t;
     OWN(root) struct keys_root *root = delta_scene_root();
     OWN(manifest) struct bundle_manifest *manifest = NULL;
     struct bundle_generation before;
     struct bundle_seal_result sealed;
-    struct unpack_stage_result result;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, false, 0, &result, &e), 0,
-                 "%s", e.text);
-    cr_assert_eq(bundle_manifest_verify_root(buf_slice(&s.manifest), root, &manifest, &e), 0);
-    cr_assert_eq(bundle_generation_read(base.fd, &before, &e), 0, "%s", e.text);
-    const struct bundle_seal how = {.partial_dir = target.fd,
-                                    .previous_dir = base.fd,
+    staging_make(&t, NULL);
+    cr_assert_eq(staging_stage(&t, false), 0, "%s", t.e.text);
+    cr_assert_eq(bundle_manifest_verify_root(buf_slice(&t.scene.manifest), root, &manifest, &t.e),
+                 0);
+    cr_assert_eq(bundle_generation_read(t.base.fd, &before, &t.e), 0, "%s", t.e.text);
+    const struct bundle_seal how = {.partial_dir = t.target.fd,
+                                    .previous_dir = t.base.fd,
                                     .previous = &before,
                                     .manifest = manifest,
                                     .number = 2};
-    cr_assert_eq(bundle_seal(&how, &sealed, &e), 0, "%s", e.text);
+    cr_assert_eq(bundle_seal(&how, &sealed, &t.e), 0, "%s", t.e.text);
     cr_expect_eq(sealed.files_linked, 1);
-    expect_file(target.fd, "c/d/same", delta_scene_contents[3]);
+    expect_file(t.target.fd, "c/d/same", delta_scene_contents[3]);
 }
 
-static int stage_broken(const struct buf *bytes, int base, int target, uint64_t at,
+// Into `target`, resuming; it breaks after `at` bytes, or not when that is 0.
+static int stage_broken(const struct staging *t, int target, uint64_t at,
                         struct unpack_stage_result *ret) {
     struct err e = ERR_NONE;
-    int r = delta_scene_stage(buf_slice(bytes), base, target, true, at, ret, &e);
+    int r = delta_scene_stage(buf_slice(&t->bytes), t->base.fd, target, true, at, ret, &e);
     cr_assert(r == 0 || err_is(&e, &err_io), "%s", e.text);
     return r;
 }
 
 Test(stage, broken_off_anywhere_it_goes_on) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result result;
+    OWN(staging) struct staging t;
     uint64_t at = 1;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
+    staging_make(&t, NULL);
     for (int r = -1; r < 0; at += 97) {
         OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-        r = stage_broken(&bytes, base.fd, target.fd, at, &result);
-        cr_assert_eq(stage_broken(&bytes, base.fd, target.fd, 0, &result), 0);
+        r = stage_broken(&t, target.fd, at, &t.result);
+        cr_assert_eq(stage_broken(&t, target.fd, 0, &t.result), 0);
         expect_all(target.fd);
     }
     cr_expect_gt(at, 97, "it broke at least once");
 }
 
 Test(stage, what_is_whole_is_kept_and_its_frames_are_not_read) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result first, second;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(stage_broken(&bytes, base.fd, target.fd, 0, &first), 0);
-    OWN(fd) int fd = openat(target.fd, "c/fresh", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    OWN(staging) struct staging t;
+    struct unpack_stage_result first;
+    staging_make(&t, NULL);
+    cr_assert_eq(stage_broken(&t, t.target.fd, 0, &first), 0);
+    OWN(fd) int fd = openat(t.target.fd, "c/fresh", O_WRONLY | O_TRUNC | O_CLOEXEC);
     cr_assert(fd >= 0);
-    cr_assert_eq(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, true, 0, &second, &e), 0,
-                 "%s", e.text);
-    expect_all(target.fd);
-    cr_expect_eq(second.files_kept, 4);
-    cr_expect_eq(second.files_written, 1);
-    cr_expect_eq(first.source_bytes - second.source_bytes,
-                 s.stored[DELTA_SCENE_TREE].len + s.stored[DELTA_SCENE_A].len);
+    cr_assert_eq(staging_stage(&t, true), 0, "%s", t.e.text);
+    expect_all(t.target.fd);
+    cr_expect_eq(t.result.files_kept, 4);
+    cr_expect_eq(t.result.files_written, 1);
+    cr_expect_eq(first.source_bytes - t.result.source_bytes,
+                 t.scene.stored[DELTA_SCENE_TREE].len + t.scene.stored[DELTA_SCENE_A].len);
 }
 
-// `a` in two frames: plain ones, cut at a place.
-static void cut_in_two(struct delta_scene *s, size_t at) {
+#define BORDER 30
+
+// `a` in two frames: plain ones, cut at BORDER.
+static void cut_in_two(struct delta_scene *s) {
     struct slice fresh = {(const uint8_t *)delta_scene_contents[4],
                           strlen(delta_scene_contents[4])};
     struct slice a = {(const uint8_t *)delta_scene_contents[0], strlen(delta_scene_contents[0])};
-    delta_scene_plain(s, DELTA_SCENE_A, (struct slice){a.data, at});
-    delta_scene_plain(s, DELTA_SCENE_A + 1, (struct slice){a.data + at, a.len - at});
+    delta_scene_plain(s, DELTA_SCENE_A, (struct slice){a.data, BORDER});
+    delta_scene_plain(s, DELTA_SCENE_A + 1, (struct slice){a.data + BORDER, a.len - BORDER});
     delta_scene_plain(s, DELTA_SCENE_A + 2, fresh);
     s->n_frames = 5;
 }
@@ -150,98 +124,67 @@ static void put(int dir, const char *path, const void *data, size_t len) {
     cr_assert(fd >= 0 && write(fd, data, len) == (ssize_t)len);
 }
 
+// As damage to the medium does.
+static void damage(int dir, const char *path) {
+    OWN(fd) int fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
+    cr_assert(fd >= 0 && pwrite(fd, "X", 1, 20) == 1);
+}
+
 Test(stage, a_content_is_gone_on_with_from_the_last_border_of_a_frame) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
+    OWN(staging) struct staging t;
     struct unpack_stage_result whole, rest;
-    const size_t border = 30, len = strlen(delta_scene_contents[0]);
-    delta_scene_make(&s);
-    cut_in_two(&s, border);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
+    const size_t len = strlen(delta_scene_contents[0]);
+    staging_make(&t, cut_in_two);
+    const struct buf *stored = t.scene.stored;
     for (size_t have = 1; have < len; have++) {
         OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-        cr_assert_eq(stage_broken(&bytes, base.fd, target.fd, 0, &whole), 0);
+        cr_assert_eq(stage_broken(&t, target.fd, 0, &whole), 0);
         put(target.fd, "c/a", delta_scene_contents[0], have);
-        cr_assert_eq(stage_broken(&bytes, base.fd, target.fd, 0, &rest), 0);
+        cr_assert_eq(stage_broken(&t, target.fd, 0, &rest), 0);
         expect_all(target.fd);
-        size_t saved = s.stored[DELTA_SCENE_TREE].len + s.stored[DELTA_SCENE_A + 2].len +
-                       (have < border ? 0 : s.stored[DELTA_SCENE_A].len);
+        size_t saved = stored[DELTA_SCENE_TREE].len + stored[DELTA_SCENE_A + 2].len +
+                       (have < BORDER ? 0 : stored[DELTA_SCENE_A].len);
         cr_expect_eq(whole.source_bytes - rest.source_bytes, saved, "with %zu bytes", have);
     }
 }
 
 Test(stage, a_beginning_that_is_wrong_is_thrown_away_and_the_next_try_succeeds) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result result;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    cut_in_two(&s, 30);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    cr_assert_eq(mkdirat(target.fd, "c", 0700), 0);
-    put(target.fd, "c/a", "forty bytes of something that is not it.", 40);
-    cr_assert_lt(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, true, 0, &result, &e), 0);
-    cr_expect(err_is(&e, &err_bad_delta), "%s", e.text);
-    cr_assert_eq(stage_broken(&bytes, base.fd, target.fd, 0, &result), 0);
-    expect_all(target.fd);
+    OWN(staging) struct staging t;
+    staging_make(&t, cut_in_two);
+    cr_assert_eq(mkdirat(t.target.fd, "c", 0700), 0);
+    put(t.target.fd, "c/a", "forty bytes of something that is not it.", 40);
+    cr_assert_lt(staging_stage(&t, true), 0);
+    cr_expect(err_is(&t.e, &err_bad_delta), "%s", t.e.text);
+    cr_assert_eq(stage_broken(&t, t.target.fd, 0, &t.result), 0);
+    expect_all(t.target.fd);
 }
 
 Test(stage, a_damaged_base_is_seen_before_anything_is_believed) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result result;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    OWN(fd) int fd = openat(base.fd, "c/a", O_WRONLY | O_CLOEXEC);
-    cr_assert(fd >= 0 && pwrite(fd, "X", 1, 20) == 1);
-    cr_assert_lt(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, false, 0, &result, &e),
-                 0);
-    cr_expect(err_is(&e, &err_bad_delta), "%s", e.text);
-    cr_expect(strstr(e.text, "component c: a"), "%s", e.text);
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    damage(t.base.fd, "c/a");
+    cr_assert_lt(staging_stage(&t, false), 0);
+    cr_expect(err_is(&t.e, &err_bad_delta), "%s", t.e.text);
+    cr_expect(strstr(t.e.text, "component c: a"), "%s", t.e.text);
 }
 
 Test(stage, a_damaged_tree_of_the_base_is_the_generations_fault) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result result;
-    struct err e = ERR_NONE;
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
-    OWN(fd) int fd = openat(base.fd, ".edge/c.tree", O_WRONLY | O_CLOEXEC);
-    cr_assert(fd >= 0 && pwrite(fd, "X", 1, 20) == 1);
-    cr_assert_lt(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, false, 0, &result, &e),
-                 0);
-    cr_expect(err_is(&e, &err_bad_generation), "%s", e.text);
+    OWN(staging) struct staging t;
+    staging_make(&t, NULL);
+    damage(t.base.fd, ".edge/c.tree");
+    cr_assert_lt(staging_stage(&t, false), 0);
+    cr_expect(err_is(&t.e, &err_bad_generation), "%s", t.e.text);
 }
 
 Test(stage, a_link_in_the_place_of_a_file_is_not_written_through) {
-    OWN(tmp_dir) struct tmp_dir base = tmp_dir_make();
-    OWN(tmp_dir) struct tmp_dir target = tmp_dir_make();
+    OWN(staging) struct staging t;
     OWN(tmp_dir) struct tmp_dir outside = tmp_dir_make();
-    OWN(delta_scene) struct delta_scene s;
-    OWN(buf) struct buf bytes;
-    struct unpack_stage_result result;
-    struct err e = ERR_NONE;
     char path[TMP_PATH_BYTES + 8];
-    delta_scene_make(&s);
-    delta_scene_write(&s, &bytes);
-    delta_scene_generation(&s, base.fd);
+    staging_make(&t, NULL);
     (void)snprintf(path, sizeof path, "%s/victim", outside.path);
     put(outside.fd, "victim", "untouched", 9);
-    cr_assert_eq(mkdirat(target.fd, "c", 0700), 0);
-    cr_assert_eq(symlinkat(path, target.fd, "c/a"), 0);
-    cr_assert_lt(delta_scene_stage(buf_slice(&bytes), base.fd, target.fd, true, 0, &result, &e), 0);
+    cr_assert_eq(mkdirat(t.target.fd, "c", 0700), 0);
+    cr_assert_eq(symlinkat(path, t.target.fd, "c/a"), 0);
+    cr_assert_lt(staging_stage(&t, true), 0);
     expect_file(outside.fd, "victim", "untouched");
 }
