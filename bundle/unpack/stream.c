@@ -48,6 +48,7 @@ static int take_index(struct unpack_stream *s, uint64_t from, uint64_t bytes, st
     if (!copy)
         return err_set(e, &err_memory, "taking the index");
     int r = 0;
+    unpack_source_expect(s->source, at + from, bytes);
     for (uint64_t done = 0; r == 0 && done < bytes;) {
         size_t n = bytes - done < COPY_BYTES ? (size_t)(bytes - done) : COPY_BYTES;
         r = read_source(s, at + from + done, copy, n, e);
@@ -279,6 +280,11 @@ int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e) {
     s->stream += bytes;
     s->placed = s->placed && bytes == 0;
     return 0;
+}
+
+void unpack_stream_return(struct unpack_stream *s, uint64_t position) {
+    s->stream = position;
+    s->placed = false;
 }
 
 int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece,

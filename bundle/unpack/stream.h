@@ -59,6 +59,8 @@ int unpack_stream_next(struct unpack_stream *s, uint64_t left, struct unpack_pie
 // not looked at. By choice the rows behind are looked for when the next chunk is asked for, so contents passed over one after another cost no page.
 int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e)
     __attribute__((nonnull));
+// Makes the content that begins at this position the next one, again.
+void unpack_stream_return(struct unpack_stream *s, uint64_t position) __attribute__((nonnull));
 // Bytes of a chunk that is not a repeat; borrowed until a chunk of another frame of the same group is asked for.
 int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece,
                         const uint8_t **ret, struct err *e) __attribute__((nonnull));

@@ -197,7 +197,7 @@ Test(check, a_tree_that_the_manifest_describes_otherwise_is_a_bad_tree) {
         {"the bytes of its files", edit_stream, &err_bad_index, NULL},
         {"its digest", edit_tree_size, &err_bad_tree, NULL},
         {"a path that leads out", edit_no_path, &err_bad_path, NULL},
-        {"a file's size", edit_file_size, &err_bad_index, NULL},
+        {"a file's size", edit_file_size, &err_bad_index, &err_bad_tree},
     };
     REFUSE(lies);
 }
