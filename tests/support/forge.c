@@ -136,7 +136,13 @@ static void make_rows(const struct forge *f, struct forge_rows *r, struct buf *d
     r->header.n_frames = r->n_frames;
     r->header.n_chunks = r->n_chunks;
     r->header.stream_bytes = r->header.raw_bytes;
-    r->pages[1].at[BUNDLE_INDEX_AT_FRESH] = r->header.fresh_start;
+    uint64_t at[3] = {0, 0, r->header.fresh_start};
+    for (size_t i = 0; i < r->n_chunks; i++) {
+        if (i % BUNDLE_INDEX_CHUNKS_PER_PAGE == 0)
+            memcpy(r->pages[1 + i / BUNDLE_INDEX_CHUNKS_PER_PAGE].at, at, sizeof at);
+        at[BUNDLE_INDEX_AT_STREAM] += r->chunks[i].bytes;
+        at[1 + r->chunks[i].what] += r->chunks[i].bytes;
+    }
 }
 
 static void make_index(const struct forge_rows *r, struct buf *ret, uint64_t *ret_head) {
@@ -155,7 +161,7 @@ static void make_index(const struct forge_rows *r, struct buf *ret, uint64_t *re
     for (size_t i = 0; i < r->n_chunks; i++)
         bundle_index_format_chunk(&r->chunks[i], page + i * BUNDLE_INDEX_CHUNK_ROW_BYTES);
     for (size_t i = 0; i < (size - *ret_head) / BUNDLE_INDEX_PAGE_BYTES; i++) {
-        struct bundle_index_page row = r->pages[r->n_frames ? i : 1];
+        struct bundle_index_page row = r->pages[r->n_frames ? i : 1 + i];
         keys_digest_of(pages + i * BUNDLE_INDEX_PAGE_BYTES, BUNDLE_INDEX_PAGE_BYTES, &row.digest);
         bundle_index_format_page(&row, at + BUNDLE_INDEX_PAGE_BYTES +
                                            i * BUNDLE_INDEX_DIRECTORY_ROW_BYTES);

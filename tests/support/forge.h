@@ -10,7 +10,7 @@
 #include "bundle/unpack/source.h"
 #include "keys/sign/signer.h"
 
-#define FORGE_CHUNKS_MAX 64
+#define FORGE_CHUNKS_MAX 1024
 #define FORGE_ISSUED_S   1700000000
 #define FORGE_EXPIRES_S  4000000000
 
@@ -27,8 +27,8 @@ struct forge_rows {
     size_t n_frames, n_chunks;
     struct bundle_index_frame frames[3]; // of the tree, of the contents, of the fresh ones
     struct bundle_index_chunk chunks[FORGE_CHUNKS_MAX];
-    struct bundle_index_page
-        pages[2]; // of the page of frames and of the page of chunks, but for the digests
+    // Of the page of frames, then of those of chunks; all but the digests.
+    struct bundle_index_page pages[1 + FORGE_CHUNKS_MAX / BUNDLE_INDEX_CHUNKS_PER_PAGE];
 };
 
 // A bundle of one component "c": its tree as text, and its files' contents in the tree's order, one

@@ -104,16 +104,17 @@ static int read_components(struct pack_description *d, const struct doc_at *root
 }
 
 static int read_references(struct pack_description *d, const struct doc_at *root, struct err *e) {
-    struct doc_at array, at;
+    struct doc_at array;
     int r = doc_array_opt(root, "reference", PACK_REFERENCES_MAX, &array, e);
     if (r != 0)
         return r < 0 ? -1 : 0;
     for (size_t i = 0; i < json_array_size(array.value); i++) {
-        if (doc_element(&array, i, &at, e) < 0)
+        const char *given = NULL;
+        if (doc_element_string(&array, i, FS_PATH_BYTES - 1, &given, e) < 0)
             return -1;
-        const char *given = json_string_value(at.value);
-        if (!given || !*given || strlen(given) >= FS_PATH_BYTES)
-            return err_set(e, &err_config, "%s: the path of a bundle is needed", at.path);
+        if (!*given)
+            return err_set(e, &err_config, "%s: element %zu: the path of a bundle is needed",
+                           array.path, i);
         if (read_path(d, given, &d->references[i], e) < 0)
             return -1;
         d->n_references++;
