@@ -165,6 +165,15 @@ const struct agent_config_runner *agent_config_runner(const struct agent_config 
     return NULL;
 }
 
+const struct agent_config_slots *agent_config_slots(const struct agent_config *config,
+                                                    const char *component) {
+    for (size_t i = 0; i < config->n_slots; i++) {
+        if (strcmp(config->slots[i].component, component) == 0)
+            return &config->slots[i];
+    }
+    return NULL;
+}
+
 const struct agent_config_hook *agent_config_hook(const struct agent_config *config,
                                                   const char *component) {
     for (size_t i = 0; i < config->n_hooks; i++) {

@@ -15,6 +15,8 @@
 //                   what "endpoint:NAME" means in probes
 //   "metrics":     {NAME:{"file":PATH,"metric":PROMETHEUS_NAME}}
 //                   values sent at each check-in
+//   "slots":       {COMPONENT:[PATH,PATH],…}
+//                   where images of a component lie: block devices or ordinary files (agent/slots.h)
 //   "tpm":         {"tcti":"device:/dev/tpmrm0","index":25165825}
 //                   a counter that tells when an old state directory was put back (agent/anchor.h)
 //
@@ -32,6 +34,7 @@
 #include "agent/fsm/pace.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "bundle/image.h"
 
 #define AGENT_CONFIG_MAX_BYTES     (256 * 1024)
 #define AGENT_CONFIG_RUNNERS_MAX   32
@@ -40,6 +43,7 @@
 #define AGENT_CONFIG_ENDPOINTS_MAX 32
 #define AGENT_CONFIG_ARGV_MAX      32
 #define AGENT_CONFIG_COMMANDS_MAX  32
+#define AGENT_CONFIG_SLOTS_MAX     16
 
 // What the TCG leaves to owners of devices.
 #define AGENT_CONFIG_TPM_INDEX_MIN 0x01800000U
@@ -88,6 +92,11 @@ struct agent_config_metric {
     const char *metric;
 };
 
+struct agent_config_slots {
+    const char *component;
+    const char *paths[BUNDLE_IMAGE_SLOTS];
+};
+
 struct agent_config_command {
     const char *fact;
     const char *argv[AGENT_CONFIG_ARGV_MAX + 1];
@@ -118,6 +127,8 @@ struct agent_config {
     struct agent_config_metric metrics[AGENT_CONFIG_METRICS_MAX];
     size_t n_commands;
     struct agent_config_command commands[AGENT_CONFIG_COMMANDS_MAX];
+    size_t n_slots;
+    struct agent_config_slots slots[AGENT_CONFIG_SLOTS_MAX];
 };
 
 // Unknown keys: with AGENT_CONFIG_STRICT they refuse the file (with a suggestion); with
@@ -135,6 +146,8 @@ static inline void own_drop_config(struct agent_config *config) {
 
 const struct agent_config_runner *agent_config_runner(const struct agent_config *config,
                                                       const char *name) __attribute__((nonnull));
+const struct agent_config_slots *agent_config_slots(const struct agent_config *config,
+                                                    const char *component) __attribute__((nonnull));
 const struct agent_config_hook *agent_config_hook(const struct agent_config *config,
                                                   const char *component) __attribute__((nonnull));
 

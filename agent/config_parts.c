@@ -189,6 +189,47 @@ static int read_metric(struct agent_config *c, const char *name, const struct do
     return 0;
 }
 
+// A relative path in a list, as agent_config_parts_settle.
+static int settle_element(const struct agent_config *c, const struct doc_at *list, size_t i,
+                          const char **text, struct err *e) {
+    if ((*text)[0] == '/')
+        return 0;
+    char joined[FS_PATH_BYTES];
+    int len = snprintf(joined, sizeof joined, "%s/%s", c->folder, *text);
+    if (len < 0 || (size_t)len >= sizeof joined)
+        return err_set(e, &err_limit, "%s: the path is too long", list->path);
+    json_t *value = json_string(joined);
+    *text = json_string_value(value);
+    if (json_array_set_new(list->value, i, value) < 0)
+        return err_set(e, &err_memory, "reading the configuration: out of memory");
+    return 0;
+}
+
+static int read_slots(const struct doc_at *root, struct agent_config *c, struct err *e) {
+    struct doc_at all, list;
+    const char *name;
+    json_t *value;
+    int found = open_named(root, "slots", AGENT_CONFIG_SLOTS_MAX, &all, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    json_object_foreach (all.value, name, value) {
+        struct agent_config_slots *slots = &c->slots[c->n_slots];
+        slots->component = name;
+        if (doc_array(&all, name, BUNDLE_IMAGE_SLOTS, &list, e) < 0)
+            return -1;
+        if (json_array_size(list.value) != BUNDLE_IMAGE_SLOTS)
+            return wrong(&all, name, "two paths, of block devices or of files", e);
+        for (size_t i = 0; i < BUNDLE_IMAGE_SLOTS; i++)
+            if (doc_element_string(&list, i, TEXT_MAX, &slots->paths[i], e) < 0 ||
+                settle_element(c, &list, i, &slots->paths[i], e) < 0)
+                return -1;
+        if (strcmp(slots->paths[0], slots->paths[1]) == 0)
+            return wrong(&all, name, "two different paths", e);
+        c->n_slots++;
+    }
+    return 0;
+}
+
 static int read_endpoints(const struct doc_at *root, struct agent_config *c, struct err *e) {
     struct doc_at all;
     const char *name;
@@ -332,13 +373,20 @@ static int read_tpm(const struct doc_at *root, struct agent_config *c, struct er
     return 0;
 }
 
+static int check_metered(const struct doc_at *at, const struct agent_config *c, struct err *e) {
+    if (c->metered[0] == '/' || strcmp(c->metered, "no") == 0 || strcmp(c->metered, "yes") == 0)
+        return 0;
+    return wrong(at, "metered", "\"no\", \"yes\" or the absolute path of a file", e);
+}
+
 int agent_config_parts_read(const struct doc_at *at, struct agent_config *ret, struct err *e) {
-    if (each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
+    if (check_metered(at, ret, e) < 0 ||
+        each(at, "runners", AGENT_CONFIG_RUNNERS_MAX, read_runner, ret, e) < 0 ||
         each(at, "on_activate", AGENT_CONFIG_HOOKS_MAX, read_hook, ret, e) < 0 ||
         each(at, "metrics", AGENT_CONFIG_METRICS_MAX, read_metric, ret, e) < 0)
         return -1;
     if (read_endpoints(at, ret, e) < 0 || read_facts(at, ret, e) < 0 ||
-        read_commands(at, ret, e) < 0 || read_tpm(at, ret, e) < 0)
+        read_commands(at, ret, e) < 0 || read_slots(at, ret, e) < 0 || read_tpm(at, ret, e) < 0)
         return -1;
     return read_window(at, ret, e);
 }

@@ -8,7 +8,8 @@
 
 // Their names, each followed by a comma, for lists of what is known.
 #define AGENT_CONFIG_PARTS                                                                         \
-    "facts", "fact_commands", "window", "runners", "on_activate", "endpoints", "metrics", "tpm",
+    "facts", "fact_commands", "window", "runners", "on_activate", "endpoints", "metrics", "slots", \
+        "tpm",
 
 // Reads them all into *ret. Unknown members inside them are always refused: a misspelt limit of a
 // runner would be a limit not kept.

@@ -29,7 +29,9 @@
     X(rate_min_bytes_s,   U64, 100, 0, INT64_MAX, "B/s", "slower than this for stall_s breaks the download; 0 for no limit") \
     X(stall_s,            U64, 60, 1, 86400, "s",      "see rate_min_bytes_s")                                         \
     X(fetch_timeout_s,    U64, 0, 0, 2592000, "s",     "for a whole download; 0 for no limit")                         \
-    X(fetch_budget_bytes, U64, 0, 0, INT64_MAX, "B",   "most bytes one download may take; 0 for no limit")             \
+    X(fetch_budget_bytes, U64, 0, 0, INT64_MAX, "B",   "most bytes that one update may take from the network, over all its tries; 0 for no limit") \
+    X(fetch_budget_metered_bytes, U64, INT64_MAX, 0, INT64_MAX, "B", "the same while the link is metered; 0 for nothing at all") \
+    X(metered,            TEXT, "no", 2, 1000, "",     "whether bytes cost money: \"no\", \"yes\", or the path of a file whose first word says so by then") \
     X(fetch_retries,      U64, 5, 0, 1000, "",         "connections that may break within one download")               \
     X(fetch_tries,        U64, 20, 1, 10000, "",       "downloads begun before an update is given up")                 \
     X(decode_max_bytes,   U64, 8388608, 65536, AGENT_CONFIG_GIB, "B", "largest frame this device decodes; needs twice that and 1 MiB in memory") \

@@ -234,6 +234,11 @@ int agent_hire_send(struct agent_hire *hire, const struct agent_job_message *mes
     return agent_job_send(hire->socket, message, e);
 }
 
+int agent_hire_proceed(struct agent_hire *hire, const struct agent_job_message *message,
+                       const int *fds, struct err *e) {
+    return agent_job_send_proceed(hire->socket, message, fds, e);
+}
+
 void agent_hire_dismiss(struct agent_hire *hire) {
     if (!hire)
         return;

@@ -27,6 +27,9 @@ int agent_hire_start(struct agent_loop *loop, const struct agent_hire_spec *spec
     __attribute__((nonnull(1, 2, 3, 5, 6)));
 int agent_hire_send(struct agent_hire *hire, const struct agent_job_message *message, struct err *e)
     __attribute__((nonnull));
+// A PROCEED with its descriptors, which stay the caller's.
+int agent_hire_proceed(struct agent_hire *hire, const struct agent_job_message *message,
+                       const int *fds, struct err *e) __attribute__((nonnull));
 // Ends it without further messages; to be called in every case, also after RESULT. NULL is fine.
 void agent_hire_dismiss(struct agent_hire *hire);
 

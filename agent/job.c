@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "agent/kind.h"
 #include "base/doc.h"
@@ -55,12 +56,24 @@ static const struct field fields[] = {
     FIELD("bundle", FIELD_TEXT, bundle),
     FIELD("resume", FIELD_BOOL, resume),
     FIELD("decode_max_bytes", FIELD_U64, decode_max_bytes),
+    FIELD("delta_url", FIELD_TEXT, delta_url),
+    FIELD("delta_bytes", FIELD_U64, delta_bytes),
+    FIELD("delta_base", FIELD_TEXT, delta_base),
+    FIELD("delta_head", FIELD_TEXT, delta_head),
+    FIELD("delta_head_bytes", FIELD_U64, delta_head_bytes),
+    FIELD("limited", FIELD_BOOL, limited),
+    FIELD("limit_bytes", FIELD_U64, limit_bytes),
+    FIELD("spent_bytes", FIELD_U64, spent_bytes),
+    FIELD("tries", FIELD_U64, tries),
+    FIELD("begun", FIELD_U64, begun),
+    FIELD("begun_bytes", FIELD_U64, begun_bytes),
     FIELD("probe_url", FIELD_TEXT, probe_url),
     FIELD("metric", FIELD_TEXT, metric),
     FIELD("timeout_s", FIELD_U64, timeout_s),
     FIELD("repository", FIELD_TEXT, repository),
     FIELD("now_s", FIELD_I64, now_s),
     FIELD("target", FIELD_TEXT, target),
+    FIELD("delta_target", FIELD_TEXT, delta_target),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
@@ -185,13 +198,23 @@ static size_t body_bytes(enum agent_job_message_type type) {
         [AGENT_JOB_PROGRESS] = sizeof(struct agent_job_progress),
         [AGENT_JOB_SAMPLE] = sizeof(struct agent_job_sample),
         [AGENT_JOB_RESULT] = sizeof(struct agent_job_result),
-        [AGENT_JOB_PROCEED] = 0,
+        [AGENT_JOB_PROCEED] = sizeof(struct agent_job_proceed),
+        [AGENT_JOB_SPENT] = sizeof(struct agent_job_spent),
+        [AGENT_JOB_LIMIT] = sizeof(struct agent_job_limit),
     };
-    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_PROCEED);
+    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_LIMIT);
     return bytes[type];
 }
 
-int agent_job_send(int fd, const struct agent_job_message *message, struct err *e) {
+// Room for the descriptors of a PROCEED, aligned as the kernel wants it.
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(AGENT_JOB_IMAGES_MAX * sizeof(int))];
+};
+
+static int send_packet(int fd, const struct agent_job_message *message, const int *fds,
+                       size_t n_fds, struct err *e) {
+    union control control = {.bytes = {0}};
     size_t len = body_bytes(message->type);
     if (message->type == AGENT_JOB_ANSWER) {
         assert(message->u.answer.instruction_bytes <= BUNDLE_INSTRUCTION_MAX_BYTES);
@@ -202,6 +225,14 @@ int agent_job_send(int fd, const struct agent_job_message *message, struct err *
     struct iovec parts[2] = {{.iov_base = &head, .iov_len = sizeof head},
                              {.iov_base = (void *)(uintptr_t)&message->u, .iov_len = len}};
     struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+    if (n_fds > 0) {
+        control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+                                          .cmsg_type = SCM_RIGHTS,
+                                          .cmsg_len = CMSG_LEN(n_fds * sizeof *fds)};
+        memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof *fds);
+        packet.msg_control = &control;
+        packet.msg_controllen = CMSG_SPACE(n_fds * sizeof *fds);
+    }
     ssize_t sent;
     do
         sent = sendmsg(fd, &packet, MSG_NOSIGNAL);
@@ -209,6 +240,17 @@ int agent_job_send(int fd, const struct agent_job_message *message, struct err *
     if (sent < 0)
         return err_errno(e, errno, "speaking between agent and worker");
     return 0;
+}
+
+int agent_job_send(int fd, const struct agent_job_message *message, struct err *e) {
+    return send_packet(fd, message, NULL, 0, e);
+}
+
+int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,
+                           struct err *e) {
+    assert(message->type == AGENT_JOB_PROCEED &&
+           message->u.proceed.n_images <= AGENT_JOB_IMAGES_MAX);
+    return send_packet(fd, message, fds, (size_t)message->u.proceed.n_images, e);
 }
 
 static int garbled(const char *what, struct err *e) {
@@ -222,6 +264,17 @@ static bool is_flag(const bool *flag) {
 }
 
 #define TERMINATE(array) ((array)[sizeof(array) - 1] = '\0')
+
+static int tame_proceed(struct agent_job_proceed *p, struct err *e) {
+    if (p->n_images > AGENT_JOB_IMAGES_MAX)
+        return garbled("more images than a bundle has components", e);
+    for (size_t i = 0; i < p->n_images; i++) {
+        TERMINATE(p->images[i].component);
+        if (!is_flag(&p->images[i].old))
+            return garbled("a flag that is neither 0 nor 1", e);
+    }
+    return 0;
+}
 
 // Ends every string and checks what has a range. The packet's length was checked already.
 static int tame(struct agent_job_message *m, size_t len, struct err *e) {
@@ -254,20 +307,30 @@ static int tame(struct agent_job_message *m, size_t len, struct err *e) {
         TERMINATE(m->u.result.kind);
         TERMINATE(m->u.result.text);
         return 0;
+    case AGENT_JOB_PROCEED:
+        return tame_proceed(&m->u.proceed, e);
+    case AGENT_JOB_SPENT:
+        TERMINATE(m->u.spent.note);
+        return is_flag(&m->u.spent.no_delta) ? 0 : garbled("a flag that is neither 0 nor 1", e);
     case AGENT_JOB_SIGNATURE:
     case AGENT_JOB_MANIFEST:
     case AGENT_JOB_PROGRESS:
-    case AGENT_JOB_PROCEED:
+    case AGENT_JOB_LIMIT:
         return 0;
     }
     return garbled("a message of an unknown type", e);
 }
 
-int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e) {
+// control NULL: a packet with descriptors is refused.
+static int receive_packet(int fd, struct agent_job_message *ret, union control *control,
+                          size_t *ret_control_len, struct err *e) {
     struct head head;
     struct iovec parts[2] = {{.iov_base = &head, .iov_len = sizeof head},
                              {.iov_base = &ret->u, .iov_len = sizeof ret->u}};
-    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+    struct msghdr packet = {.msg_iov = parts,
+                            .msg_iovlen = 2,
+                            .msg_control = control,
+                            .msg_controllen = control ? sizeof *control : 0};
     ssize_t got;
     do
         got = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC);
@@ -278,14 +341,48 @@ int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e) {
         return AGENT_JOB_CLOSED;
     if (got < 0)
         return err_errno(e, errno, "listening between agent and worker");
+    *ret_control_len = packet.msg_controllen;
     if ((size_t)got < sizeof head || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return garbled("a packet that is too short, too long or carries a descriptor", e);
     size_t len = (size_t)got - sizeof head;
-    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_PROCEED || head.bytes != len)
+    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_LIMIT || head.bytes != len)
         return garbled("a packet of an unknown type or another length than it says", e);
     ret->type = (enum agent_job_message_type)head.type;
     size_t wanted = body_bytes(ret->type);
     if (ret->type == AGENT_JOB_ANSWER ? len < wanted : len != wanted)
         return garbled("a packet whose length is not that of its type", e);
     return tame(ret, len, e);
+}
+
+int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e) {
+    size_t none = 0;
+    return receive_packet(fd, ret, NULL, &none, e);
+}
+
+// The descriptors of a packet; what is no list of them is none.
+static size_t take_descriptors(const union control *control, size_t len, int *ret) {
+    const struct cmsghdr *h = &control->header;
+    if (len < sizeof *h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS ||
+        h->cmsg_len < CMSG_LEN(0))
+        return 0;
+    size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof *ret;
+    assert(n <= AGENT_JOB_IMAGES_MAX);
+    memcpy(ret, CMSG_DATA(h), n * sizeof *ret);
+    return n;
+}
+
+int agent_job_receive_proceed(int fd, struct agent_job_message *ret, int *ret_fds, struct err *e) {
+    union control control = {.bytes = {0}};
+    int fds[AGENT_JOB_IMAGES_MAX];
+    size_t control_len = 0;
+    int got = receive_packet(fd, ret, &control, &control_len, e);
+    size_t n = take_descriptors(&control, control_len, fds);
+    if (got == 0 && n != (ret->type == AGENT_JOB_PROCEED ? (size_t)ret->u.proceed.n_images : 0))
+        got = garbled("another number of descriptors than it says", e);
+    if (got == 0)
+        memcpy(ret_fds, fds, n * sizeof *fds);
+    else
+        for (size_t i = 0; i < n; i++)
+            (void)close(fds[i]);
+    return got;
 }

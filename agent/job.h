@@ -21,10 +21,17 @@
 //             w: RESULT {ok | error}
 //   enrol     w: SIGN, a: SIGNATURE, w: ENROLLED {device, state}, w: RESULT
 //   fetch     w: MANIFEST {id}           the manifest lies in the memfd; the worker has verified it
-//             a: PROCEED                 after it verified the manifest for itself and judged
+//             a: PROCEED {images}        after it verified the manifest for itself and judged
 //                                        requirements, floors, component types and space; a refusal
-//                                        is the end of the worker
+//                                        is the end of the worker. With it come descriptors, in
+//                                        the order of what is said about them: slots that images
+//                                        are to be written to, and those that the images of the
+//                                        generation before lie in
 //             w: PROGRESS {done, total}  at most four a second
+//             w: SPENT {bytes by kind}   what the job cost the link so far. In a job that is
+//             a: LIMIT {bytes}           `limited` every AGENT_JOB_SPENT_BYTES or _SPENT_MS, and the
+//                                        worker waits for the answer: when that comes it is durable.
+//                                        In others seldom, without an answer
 //             w: RESULT
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
@@ -51,7 +58,10 @@
 #define AGENT_JOB_BODY_MAX_BYTES BUNDLE_MESSAGE_MAX_BYTES
 #define AGENT_JOB_PATH_MAX       1024
 #define AGENT_JOB_SITE_CACHE_MAX 512
-#define AGENT_JOB_TARGET_MAX     (BUNDLE_TARGET_PATH_BYTES - 1)
+// What a crash can hide of a budget, and how old the word about a metered link may be.
+#define AGENT_JOB_SPENT_BYTES (1024 * 1024)
+#define AGENT_JOB_SPENT_MS    10000
+#define AGENT_JOB_TARGET_MAX  (BUNDLE_TARGET_PATH_BYTES - 1)
 
 enum agent_job_kind {
     // Descriptors: memfd with the check-in's body (JSON of bundle_checkin, ready to send).
@@ -103,6 +113,17 @@ struct agent_job {
     char bundle[KEYS_DIGEST_HEX]; // manifest id it must have; "" any (install FILE)
     bool resume;
     uint64_t decode_max_bytes;
+    char delta_url[BUNDLE_URL_MAX + 1]; // "" none was offered
+    uint64_t delta_bytes;
+    char delta_base[KEYS_DIGEST_HEX]; // manifest id of what it starts from
+    char delta_head[KEYS_DIGEST_HEX]; // by the targets; "" they do not name it
+    uint64_t delta_head_bytes;
+    bool limited;         // what the link may carry is the agent's to say, again and again
+    uint64_t limit_bytes; // for the update in all
+    uint64_t spent_bytes; // by it before this job
+    uint64_t tries;       // with this one
+    uint64_t begun;       // enum agent_job_packing of an unfinished staging
+    uint64_t begun_bytes; // fetched for that
     // probe
     char probe_url[BUNDLE_URL_MAX + 1]; // loopback http: or file:
     char metric[BUNDLE_URL_MAX + 1];    // "" for an http probe
@@ -110,8 +131,12 @@ struct agent_job {
     // refresh, judge
     char repository[BUNDLE_URL_MAX + 1];   // base URL, without metadata/
     int64_t now_s;                         // what expires at or before it is refused; 0: unknown
-    char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none (judge)
+    char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none
+    char delta_target[AGENT_JOB_TARGET_MAX + 1]; // wanted too, but may be absent; "" none
 };
+
+// Also what a record keeps (enum fsm_packing) and what is chosen between (enum worker_way).
+enum agent_job_packing { AGENT_JOB_NOTHING_BEGUN, AGENT_JOB_DELTA, AGENT_JOB_BUNDLE };
 
 enum agent_job_message_type {
     AGENT_JOB_SIGN = 1,  // worker → agent
@@ -123,8 +148,12 @@ enum agent_job_message_type {
     AGENT_JOB_PROGRESS,
     AGENT_JOB_SAMPLE,
     AGENT_JOB_RESULT,
-    AGENT_JOB_PROCEED // agent → worker; has no body
+    AGENT_JOB_PROCEED, // agent → worker; the only one that carries descriptors
+    AGENT_JOB_SPENT,
+    AGENT_JOB_LIMIT // agent → worker
 };
+
+#define AGENT_JOB_IMAGES_MAX (2 * BUNDLE_COMPONENTS_MAX)
 
 struct agent_job_sign {
     bool enroll; // else token
@@ -164,9 +193,27 @@ struct agent_job_manifest {
     uint64_t total_bytes;  // of the bundle file
     uint64_t stream_bytes; // of contents to write at most
 };
+struct agent_job_image {
+    char component[BUNDLE_NAME_MAX + 1];
+    bool old; // where the image of the generation before lies; read only
+};
+struct agent_job_proceed {
+    uint64_t n_images; // descriptors come with the packet, one for each
+    struct agent_job_image images[AGENT_JOB_IMAGES_MAX];
+};
 struct agent_job_progress {
     uint64_t done_bytes;
     uint64_t total_bytes;
+};
+struct agent_job_spent {
+    struct bundle_report_bytes bytes;      // of this job
+    uint64_t begun, begun_bytes;           // as of struct agent_job, by now
+    uint64_t need_bytes;                   // of the whole update, as far as is known; 0 not
+    bool no_delta;                         // the delta is not to be tried again
+    char note[BUNDLE_REPORT_TEXT_MAX + 1]; // why the one that was offered was not used; "" it was
+};
+struct agent_job_limit {
+    uint64_t bytes; // UINT64_MAX none
 };
 struct agent_job_sample {
     bool found;
@@ -190,7 +237,10 @@ struct agent_job_message {
         struct agent_job_enrolled enrolled;
         struct agent_job_answer answer;
         struct agent_job_manifest manifest;
+        struct agent_job_proceed proceed;
         struct agent_job_progress progress;
+        struct agent_job_spent spent;
+        struct agent_job_limit limit;
         struct agent_job_sample sample;
         struct agent_job_result result;
     } u;
@@ -210,4 +260,10 @@ enum { AGENT_JOB_CLOSED = 1, AGENT_JOB_NOTHING = 2 };
 int agent_job_send(int fd, const struct agent_job_message *message, struct err *e)
     __attribute__((nonnull));
 int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e)
+    __attribute__((nonnull));
+// A PROCEED with its descriptors, which stay the sender's and become the receiver's. What is received
+// may be another message, then without any. fds has AGENT_JOB_IMAGES_MAX places.
+int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,
+                           struct err *e) __attribute__((nonnull));
+int agent_job_receive_proceed(int fd, struct agent_job_message *ret, int *ret_fds, struct err *e)
     __attribute__((nonnull));

@@ -12,23 +12,54 @@
 #include "agent/pair.h"
 #include "base/doc.h"
 #include "base/own.h"
+#include "bundle/message.h"
 
 #define NAME "journal"
 
 static const struct doc_limits limits = {
     .bytes = AGENT_PAIR_MAX_BYTES, .depth = 8, .values = 1024, .floats = false};
 
+// What an update may cost and did: later than the rest, so that an agent one version back passes
+// over it, and what it wrote has none.
+#define LINK(key, type, field) BUNDLE_MESSAGE_MEMBER(key, type, OPTIONAL, fsm_update, field)
+static const struct bundle_message_member link_members[] = {
+    LINK("budget_set", BOOL, budget.has_bytes),
+    LINK("budget", U64, budget.bytes),
+    LINK("metered_set", BOOL, budget.has_metered_bytes),
+    LINK("metered", U64, budget.metered_bytes),
+    LINK("cache", U64, spent.cache),
+    LINK("delta", U64, spent.delta),
+    LINK("full", U64, spent.full),
+    LINK("index", U64, spent.index),
+    LINK("range", U64, spent.range),
+    LINK("reused", U64, spent.reused),
+    LINK("packing", U64, packing),
+    LINK("staged", U64, staged_bytes),
+    LINK("no_delta", BOOL, no_delta),
+    {.key = NULL},
+};
+
+static json_t *link_format(const struct fsm_update *u) {
+    struct err unused = ERR_NONE;
+    json_t *link = json_object();
+    if (link && bundle_message_write(link, link_members, u, &unused) < 0) {
+        json_decref(link);
+        return NULL;
+    }
+    return link;
+}
+
 static json_t *update_format(const struct fsm_update *u) {
     char hex[KEYS_DIGEST_HEX] = "";
     if (u->has_bundle)
         keys_digest_hex(&u->bundle, hex);
-    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI}", "local", u->local, "target",
-                     (json_int_t)u->target, "rollout", u->rollout, "attempt",
+    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI so}", "local", u->local,
+                     "target", (json_int_t)u->target, "rollout", u->rollout, "attempt",
                      (json_int_t)u->attempt, "bundle", hex, "name", u->name, "release", u->release,
                      "url", u->url, "size", (json_int_t)u->size, "looked", u->looked, "tries",
                      (json_int_t)u->tries, "restarts", (json_int_t)u->restarts, "restarts_max",
                      (json_int_t)u->restarts_max, "probation_s", (json_int_t)u->probation_s,
-                     "probation_done_s", (json_int_t)u->probation_done_s);
+                     "probation_done_s", (json_int_t)u->probation_done_s, "link", link_format(u));
 }
 
 static json_t *failures_format(const struct fsm_record *r) {
@@ -116,7 +147,7 @@ static int read_digest(const struct doc_at *at, const char *key, bool *ret_has,
 
 static int read_update(const struct doc_at *root, const char *key, bool *ret_has,
                        struct fsm_update *u, struct err *e) {
-    struct doc_at at;
+    struct doc_at at, link;
     int found = doc_object_opt(root, key, &at, e);
     *ret_has = found == 0;
     if (found != 0)
@@ -134,7 +165,8 @@ static int read_update(const struct doc_at *root, const char *key, bool *ret_has
         number(&at, "probation_s", &u->probation_s, e) < 0 ||
         number(&at, "probation_done_s", &u->probation_done_s, e) < 0)
         return -1;
-    return 0;
+    found = doc_object_opt(&at, "link", &link, e);
+    return found < 0 || (found == 0 && bundle_message_read(&link, link_members, u, e) < 0) ? -1 : 0;
 }
 
 static int read_failures(const struct doc_at *root, struct fsm_record *r, struct err *e) {

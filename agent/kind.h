@@ -35,7 +35,8 @@
     X(wrong_state,       94, false, "the agent is not in a state where this can be done")                             \
     X(not_in_targets,    95, false, "the repository's targets do not name this bundle, or not for what it holds")      \
     X(stale_repository,  96, true,  "the repository has nothing current: its metadata is missing or has expired")      \
-    X(state_restored,    97, true,  "the state directory is not the one that this device wrote last")
+    X(state_restored,    97, true,  "the state directory is not the one that this device wrote last")                   \
+    X(previous_dropped,  98, true,  "the previous generation was given up: its image's slot is being written over")
 // clang-format on
 
 AGENT_KINDS(ERR_DECLARE)

@@ -21,6 +21,13 @@
 #define PRIVATE "private"
 #define LOCK    "lock"
 
+static int open_store(struct agent_state *s, struct err *e) {
+    if (agent_store_open(s->config->state_dir, &s->store, e) < 0)
+        return -1;
+    s->store.config = s->config;
+    return 0;
+}
+
 static int take_lock(struct agent_state *s, struct err *e) {
     if (fs_make_dir(s->store.dir, PRIVATE, 0700, e) < 0 ||
         fs_open_dir(s->store.dir, PRIVATE, &s->private_dir, e) < 0 ||
@@ -74,6 +81,15 @@ static void make_report(const struct agent_state *s, const struct fsm_outcome *o
     memcpy(ret->text, out->why.text, sizeof ret->text);
     if (detail)
         text_safe(detail, ret->detail, sizeof ret->detail);
+    // Said once: when it is all there, or when it never will be.
+    const struct bundle_report_bytes *spent = &out->update.spent;
+    bool before_staged = s->journal.record.state <= FSM_STAGED;
+    bool last = out->report == BUNDLE_EVENT_STAGED || out->report == BUNDLE_EVENT_REFUSED ||
+                out->report == BUNDLE_EVENT_CANCELLED;
+    ret->has_bytes = before_staged && last &&
+                     (spent->delta > 0 || spent->range > 0 || spent->full > 0 || spent->index > 0);
+    if (ret->has_bytes)
+        ret->bytes = *spent;
 }
 
 // Writes a new record with its report, and queues that.
@@ -197,9 +213,9 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
                             .private_dir = -1,
                             .lock = -1,
                             .trust.dir = -1};
-    if (keys_secret_init(e) < 0 || agent_store_open(config->state_dir, &s.store, e) < 0 ||
-        take_lock(&s, e) < 0 || agent_store_tidy(s.private_dir, e) < 0 ||
-        agent_store_tidy(s.store.dir, e) < 0 || open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
+    if (keys_secret_init(e) < 0 || open_store(&s, e) < 0 || take_lock(&s, e) < 0 ||
+        agent_store_tidy(s.private_dir, e) < 0 || agent_store_tidy(s.store.dir, e) < 0 ||
+        open_journal(&s, e) < 0 || open_trust(&s, e) < 0 ||
         agent_floors_read(s.private_dir, &s.floors, e) < 0 || open_anchor(&s, e) < 0 ||
         agent_identity_open(s.private_dir, config->device, &s.identity, e) < 0 ||
         settle_current(&s, e) < 0) {

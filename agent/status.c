@@ -12,6 +12,7 @@
 #include "agent/trust.h"
 #include "base/chrono.h"
 #include "base/fs.h"
+#include "base/num.h"
 #include "base/own.h"
 #include "base/text.h"
 
@@ -29,7 +30,9 @@ static json_t *describe_components(const struct agent_store *store, uint64_t *re
                                 "digest", keys_digest_hex(&c->digest, digest), "manifest",
                                 keys_digest_hex(&c->manifest, manifest), "security_version",
                                 (json_int_t)c->security_version);
-        if (json_object_set_new(all, c->name, one) < 0)
+        if ((c->type == BUNDLE_COMPONENT_IMAGE &&
+             json_object_set_new(one, "slot", json_integer((json_int_t)c->slot)) < 0) ||
+            json_object_set_new(all, c->name, one) < 0)
             break;
     }
     return all;
@@ -47,6 +50,17 @@ static json_t *describe_update(const struct fsm_record *r) {
                      (json_int_t)u->target, "local", u->local);
 }
 
+// Of the update under way, else of the last one.
+static json_t *describe_bytes(const struct fsm_record *r) {
+    const struct bundle_report_bytes *b = r->has_update ? &r->update.spent : &r->last.spent;
+    if (b->delta + b->range + b->full + b->index == 0)
+        return json_null();
+    return json_pack("{sI sI sI sI sI sI}", "delta", (json_int_t)b->delta, "range",
+                     (json_int_t)b->range, "full", (json_int_t)b->full, "index",
+                     (json_int_t)b->index, "cache", (json_int_t)b->cache, "reused",
+                     (json_int_t)b->reused);
+}
+
 static json_t *describe_progress(const struct agent_update *update) {
     uint64_t done, total;
     if (!update || !agent_update_progress(update, &done, &total))
@@ -62,14 +76,14 @@ int agent_status_make(const struct agent_state *state, const struct agent_update
     json_t *components = describe_components(&state->store, &generation);
     OWN(json)
     json_t *status = json_pack(
-        "{ss ss ss sI so so so so s{sI sI sI} s{ss ss} so so ss}", "agent", EDGE_VERSION, "device",
-        state->identity.device, "state", fsm_machine_state_names[r->state], "generation",
+        "{ss ss ss sI so so so so so s{sI sI sI} s{ss ss} so so ss}", "agent", EDGE_VERSION,
+        "device", state->identity.device, "state", fsm_machine_state_names[r->state], "generation",
         (json_int_t)generation, "previous",
         r->has_previous ? json_integer((json_int_t)r->previous) : json_null(), "components",
-        components, "update", describe_update(r), "progress", describe_progress(update), "queue",
-        "waiting", (json_int_t)state->queue.n, "dropped", (json_int_t)state->queue.dropped,
-        "refused", (json_int_t)state->queue.refused, "why", "code", r->why.code, "text",
-        r->why.text, "trust", trust, "trusted_time",
+        components, "update", describe_update(r), "bytes", describe_bytes(r), "progress",
+        describe_progress(update), "queue", "waiting", (json_int_t)state->queue.n, "dropped",
+        (json_int_t)state->queue.dropped, "refused", (json_int_t)state->queue.refused, "why",
+        "code", r->why.code, "text", r->why.text, "trust", trust, "trusted_time",
         trust ? json_incref(json_object_get(trust, "trusted_time")) : NULL, "anchor",
         agent_anchor_names[state->anchor.verdict]);
     if (!status)
@@ -146,6 +160,21 @@ static void print_progress(const json_t *status) {
                      (long long)json_integer_value(json_object_get(probation, "duration_s")));
 }
 
+// What the update cost the link, kind by kind; what is nothing is left out.
+static void print_bytes(const json_t *bytes) {
+    char text[256] = "", size[NUM_SIZE_TEXT];
+    const char *name;
+    json_t *value;
+    json_object_foreach ((json_t *)(uintptr_t)bytes, name, value) {
+        uint64_t n = (uint64_t)json_integer_value(value);
+        size_t len = strlen(text);
+        if (n > 0)
+            (void)snprintf(text + len, sizeof text - len, "%s%s %s", len > 0 ? ", " : "", name,
+                           num_format_size(n, size));
+    }
+    line("bytes", text);
+}
+
 static void print_reason(const char *name, const json_t *why) {
     char text[1024];
     if (text_of(why, "code")[0] == '\0')
@@ -165,8 +194,12 @@ void agent_status_print(const json_t *status) {
     (void)printf("%-12s %lld\n", "generation",
                  (long long)json_integer_value(json_object_get(status, "generation")));
     json_object_foreach (json_object_get(status, "components"), name, value) {
-        (void)snprintf(text, sizeof text, "%s %s %s", name, text_of(value, "name"),
-                       text_of(value, "version"));
+        const json_t *slot = json_object_get(value, "slot");
+        (void)snprintf(text, sizeof text, "%s %s %s%s", name, text_of(value, "name"),
+                       text_of(value, "version"),
+                       !slot                      ? ""
+                       : json_integer_value(slot) ? " (slot 1)"
+                                                  : " (slot 0)");
         line("component", text);
     }
     if (json_is_object(update)) {
@@ -177,6 +210,7 @@ void agent_status_print(const json_t *status) {
     if (strcmp(text_of(status, "anchor"), agent_anchor_names[AGENT_ANCHOR_NONE]) != 0)
         line("anchor", text_of(status, "anchor"));
     print_progress(status);
+    print_bytes(json_object_get(status, "bytes"));
     print_reason("repository", json_object_get(json_object_get(status, "trust"), "why"));
     json_array_foreach (json_object_get(status, "probes"), index, value) {
         line("probe", text_of(value, "text"));

@@ -3,7 +3,8 @@
 // The status object, for `edge-agent status` and whoever asks the socket:
 //
 //   {"agent":VERSION,"anchor":"none"|"held"|"restored"|"unknown",
-//    "components":{NAME:{"digest","manifest","name","security_version","version"}},"device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
+//    "components":{NAME:{"digest","manifest","name","security_version","version", and of an image
+//    "slot":0|1}},"device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
 //    "queue":{"dropped","refused","waiting"},"state","trusted_time":DATE|null,
 //    "update":{"attempt","bundle","generation","local","name","rollout","version"}|null,
 //    "why":{"code","text"}, and from a running agent:

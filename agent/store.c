@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/fsm/machine.h"
+#include "agent/slots.h"
 #include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
@@ -232,10 +233,13 @@ int agent_store_verify(const struct agent_store *store, uint64_t generation,
                        int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
                        struct bundle_generation *ret, struct err *e) {
     OWN(fd) int fd = -1;
+    OWN(images) struct bundle_image_places images = {.n = 0};
     struct bundle_generation record;
     if (open_there(store, generation, &fd, e) < 0)
         return -1;
-    if (bundle_seal_verify(fd, progress, context, &record, e) < 0)
+    if (bundle_generation_read(fd, &record, e) < 0 ||
+        agent_slots_open(store->config, &record, &images, e) < 0 ||
+        bundle_seal_verify_images(fd, &images, progress, context, &record, e) < 0)
         return err_prefix(e, "verifying generation %" PRIu64, generation);
     if (check_number(&record, generation, e) < 0)
         return -1;

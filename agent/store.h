@@ -22,17 +22,19 @@
 
 #include <stdint.h>
 
+#include "agent/config.h"
 #include "agent/fsm/record.h"
 #include "base/err.h"
 #include "bundle/generation.h"
 #include "bundle/manifest.h"
 
 struct agent_store {
-    int dir;         // state directory
-    int generations; // its generations/
+    int dir;                           // state directory
+    int generations;                   // its generations/
+    const struct agent_config *config; // whose slots images lie in; borrowed, NULL: there are none
 };
 
-// Opens below the state directory, made if absent (0755).
+// Opens below the state directory, made if absent (0755). `config` is the caller's to set.
 int agent_store_open(const char *state_dir, struct agent_store *ret, struct err *e)
     __attribute__((nonnull));
 void agent_store_close(struct agent_store *store) __attribute__((nonnull));
@@ -70,7 +72,8 @@ int agent_store_has_partial(const struct agent_store *store, bool *ret, struct e
 // Removes what a power cut left of fs_replace in one directory.
 int agent_store_tidy(int dir, struct err *e);
 
-// Re-verifies a generation whole (I1) and returns its record. Kinds bad_generation, bad_content.
+// Re-verifies a generation whole (I1), the slots of its images too, and returns its record. Kinds
+// bad_generation, bad_content.
 int agent_store_verify(const struct agent_store *store, uint64_t generation,
                        int (*progress)(void *context, uint64_t bytes, struct err *e), void *context,
                        struct bundle_generation *ret, struct err *e)
@@ -88,8 +91,8 @@ int agent_store_adopt(const struct agent_store *store, uint64_t *ret, uint64_t *
 // I8, before the first byte of contents: whether what the manifest describes fits beside everything
 // that stays, with the reserve left over. The contents of a component whose tree is that of the
 // generation before count as there already, where the file system has hard links; every other file
-// counts as if none could be shared, so that no share that fails later makes it too small. Kind
-// no_space, with both numbers.
+// counts as if none could be shared, so that no share that fails later makes it too small. Images lie
+// elsewhere (agent/slots.h). Kind no_space, with both numbers.
 int agent_store_check_space(const struct agent_store *store,
                             const struct bundle_manifest_view *view,
                             const struct bundle_generation *before, uint64_t reserve_bytes,

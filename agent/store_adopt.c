@@ -87,6 +87,8 @@ int agent_store_adopt(const struct agent_store *store, uint64_t *ret, uint64_t *
 static bool add_component(const struct bundle_component *c, bool shared, uint64_t *bytes,
                           uint64_t *inodes) {
     uint64_t rounding, sum;
+    if (c->type == BUNDLE_COMPONENT_IMAGE) // a directory, a link, a manifest
+        return num_add_u64(*bytes, 3ULL * BLOCK_BYTES, bytes) && num_add_u64(*inodes, 3, inodes);
     return num_mul_u64(c->entries + 1, BLOCK_BYTES, &rounding) &&
            num_add_u64(shared ? 0 : c->stream_bytes, rounding, &sum) &&
            num_add_u64(sum, c->size, &sum) && num_add_u64(*bytes, sum, bytes) &&

@@ -43,9 +43,15 @@ int agent_trust_open(const struct agent_trust_host *host, struct agent_trust **r
     __attribute__((nonnull));
 void agent_trust_close(struct agent_trust *trust);
 
-// Begins a run that wants this target path; a run under way is dropped. done is called once, from
-// the loop or from within the call, unless stopped before.
-void agent_trust_begin(struct agent_trust *trust, const char *path,
+// What a run wants to be named. Paths of bundle/target.h; "" nothing.
+struct agent_trust_wanted {
+    const char *path;
+    const char *delta; // may be absent, and is not looked for without the other
+};
+
+// Begins a run that wants these; a run under way is dropped. done is called once, from the loop or
+// from within the call, unless stopped before.
+void agent_trust_begin(struct agent_trust *trust, const struct agent_trust_wanted *wanted,
                        void (*done)(void *context, struct agent_trust_outcome *outcome),
                        void *context) __attribute__((nonnull(1, 2, 3)));
 // Ends a run that was begun with this context, without a call-back.

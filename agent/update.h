@@ -4,8 +4,11 @@
 // parts are the files of agent/update/, one for each stretch of the way:
 //
 //   engine.c    events in, work out; the only caller of agent_state_step
+//   hint.c      what the offer said of a delta
 //   trust.c     what the repository says, before a download
 //   fetch.c     the worker, the manifest and what is judged by it before the first byte
+//   images.c    slots of images, and the generation that is given up for one
+//   link.c      what the download may cost, and what it cost
 //   gate.c      sealing, probes before the swap
 //   wait.c      inhibit, window, last look at the controller and at the targets
 //   activate.c  re-verify, swap, tell the application; and the same on the way back
@@ -21,8 +24,10 @@
 #include "agent/job.h"
 #include "agent/loop.h"
 #include "agent/state.h"
+#include "bundle/instruction.h"
 
 struct agent_trust;
+struct agent_trust_wanted;
 struct agent_update; // the engine
 
 // What an engine needs of its surroundings.
@@ -40,7 +45,7 @@ struct agent_update_host {
     // Tests only: stands in for the download; fires FSM_FETCHED or fails itself. NULL: the worker.
     void (*fetch)(void *context);
     // Tests only: stands in for the repository; see update_trust_ask. NULL: `trust`.
-    void (*ask)(void *context, const char *path);
+    void (*ask)(void *context, const struct agent_trust_wanted *wanted);
 };
 
 int agent_update_open(const struct agent_update_host *host, struct agent_update **ret,
@@ -53,6 +58,10 @@ void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, failed_before, queue_full, busy (hashing), state_restored (agent/anchor.h).
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) __attribute__((nonnull));
+// Keeps what an offer says of a delta, before it is taken; forgets what another one said. Of the
+// update under way it may be said later too: made in the meantime.
+int agent_update_hint(int private_dir, struct slice raw, const struct bundle_instruction *offer,
+                      struct err *e) __attribute__((nonnull));
 // The last look said yes for this rollout and attempt (I11). The repository is asked next: the
 // targets have to name the bundle still, or again.
 void agent_update_looked(struct agent_update *update) __attribute__((nonnull));

@@ -129,6 +129,17 @@ int fs_open_write(int dir, const char *path, mode_t mode, int *ret, struct err *
     return open_or_create(dir, path, O_RDWR, mode, ret, e);
 }
 
+// Of a block device O_EXCL asks the kernel for it alone; of anything else it says nothing without
+// O_CREAT.
+int fs_open_update(const char *path, int *ret, struct err *e) {
+    OWN(fd) int fd = open_with(AT_FDCWD, path, O_RDWR | O_EXCL | O_NONBLOCK, 0);
+    if (fd < 0) {
+        char shown[FS_SHOWN_BYTES];
+        return err_errno(e, errno, "opening %s", fs_path_show(path, shown));
+    }
+    return hand_over_file(AT_FDCWD, path, &fd, ret, e);
+}
+
 int fs_open_append(int dir, const char *path, mode_t mode, int *ret, struct err *e) {
     return open_or_create(dir, path, O_WRONLY | O_APPEND, mode, ret, e);
 }

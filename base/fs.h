@@ -68,6 +68,9 @@ int fs_create(int dir, const char *path, mode_t mode, int *ret, struct err *e)
 // Opens for reading and writing, created if absent.
 int fs_open_write(int dir, const char *path, mode_t mode, int *ret, struct err *e)
     __attribute__((nonnull));
+// Opens a file or block device that the operator named, for reading and writing; it must be there.
+// Kind busy when a block device is in use: mounted, or part of another device.
+int fs_open_update(const char *path, int *ret, struct err *e) __attribute__((nonnull));
 // Appends only; created if absent.
 int fs_open_append(int dir, const char *path, mode_t mode, int *ret, struct err *e)
     __attribute__((nonnull));

@@ -36,14 +36,20 @@ static int report_refusal(struct agent_state *state, const struct bundle_instruc
     return agent_queue_add(&state->queue, &report, e);
 }
 
-static int install(struct agent_state *state, struct agent_update *update,
+static int install(struct agent_state *state, struct agent_update *update, struct slice raw,
                    const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
     // The same offer again, because an answer was lost: it is being worked on.
-    if (r->has_update && names_update(&r->update, i))
+    bool again = r->has_update && names_update(&r->update, i);
+    if ((again || !r->has_update) && agent_update_hint(state->private_dir, raw, i, e) < 0)
+        return -1;
+    if (again)
         return 0;
-    struct fsm_update offer = {
-        .attempt = i->attempt, .has_bundle = true, .bundle = i->bundle, .size = i->size};
+    struct fsm_update offer = {.attempt = i->attempt,
+                               .has_bundle = true,
+                               .bundle = i->bundle,
+                               .size = i->size,
+                               .budget = i->budget};
     memcpy(offer.rollout, i->rollout, sizeof offer.rollout);
     memcpy(offer.name, i->bundle_name, sizeof offer.name);
     memcpy(offer.release, i->release, sizeof offer.release);
@@ -116,7 +122,7 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
     if (done == 0) {
         switch (i->action) {
         case BUNDLE_ACTION_INSTALL:
-            done = install(state, update, i, e);
+            done = install(state, update, raw, i, e);
             break;
         case BUNDLE_ACTION_ACTIVATE:
             done = activate(state, update, i);

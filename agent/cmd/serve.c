@@ -13,6 +13,7 @@
 #include "agent/facts.h"
 #include "agent/hire.h"
 #include "agent/log.h"
+#include "agent/slots.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "keys/root.h"
@@ -54,6 +55,8 @@ static int check_named(const struct agent_config *config, struct err *e) {
         (strncmp(config->site_cache, "http", 4) != 0 || strpbrk(config->site_cache, "?# ")))
         return err_set(e, &err_config, "site_cache: '%s' is not like http://cache:8080",
                        config->site_cache);
+    if (agent_slots_check(config, e) < 0)
+        return -1;
     if (config->tpm_tcti && agent_hire_find(AGENT_ANCHOR_PROGRAM, worker, sizeof worker, e) < 0)
         return err_prefix(e, "tpm: install edge-agent-tpm");
     return 0;

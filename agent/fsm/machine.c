@@ -31,6 +31,7 @@ enum effect {
     LAUNCH,     // the swap begins
     LOOK_AGAIN, // it did not come to the swap: the yes it was begun with is used up
     COMMIT,     // the update becomes the committed generation
+    DROP,       // there is no previous generation any more
     GIVE_UP,    // the update ends before the swap
     GO_BACK,    // from the update to the committed generation
     GO_BACK_ON, // from the committed generation to the previous one
@@ -82,6 +83,7 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
                 [FSM_RESTARTED] = STAY(FETCHING, FSM_DO_FETCH),
                 [FSM_FETCH_BEGUN] = ROW(FETCHING, KEEP, 0, NO_REPORT),
                 [FSM_HICCUP] = ROW(FETCHING, KEEP, FSM_DO_STOP | FSM_DO_LATER, NO_REPORT),
+                [FSM_OVERWRITES] = ROW(FETCHING, DROP, 0, BUNDLE_EVENT_WAITING),
                 [FSM_FETCHED] = ROW(STAGED, KEEP, FSM_DO_GATE, NO_REPORT),
                 [FSM_REFUSED] = REFUSE,
                 [FSM_ASK_CANCEL] = CANCEL,
@@ -247,6 +249,10 @@ static void apply(struct fsm_record *r, enum effect effect, const struct fsm_inp
         if (r->update.has_bundle)
             fsm_attempt_forget(r, &r->update.bundle);
         break;
+    case DROP:
+        r->has_previous = false;
+        r->previous = 0;
+        break;
     case GIVE_UP:
         if (in->final && r->update.has_bundle)
             fsm_attempt_failed(r, &r->update.bundle, r->update.attempt);
@@ -316,6 +322,8 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
         return asked ? FSM_MACHINE_WRONG_STATE : FSM_MACHINE_IGNORED;
     if (record->state == FSM_IDLE && in->event == FSM_ASK_REVERT && !record->has_previous)
         return FSM_MACHINE_WRONG_STATE;
+    if (in->event == FSM_OVERWRITES && !record->has_previous)
+        return FSM_MACHINE_IGNORED;
     if (in->event == FSM_UNMOVED && !record->revert_committed)
         return FSM_MACHINE_IGNORED;
     if (in->event == FSM_HEALTHY)

@@ -23,6 +23,7 @@
     X(OFFER,       "an update was taken: an instruction, or a file at hand")                       \
     X(FETCH_BEGUN, "the worker runs")                                                              \
     X(HICCUP,      "the download broke; it is tried again later")                                  \
+    X(OVERWRITES,  "an image goes over that of the previous generation, which is given up")        \
     X(FETCHED,     "all contents are written")                                                     \
     X(UNSEALED,    "some contents came from a damaged generation; they are taken from the bundle") \
     X(GATED,       "read back, sealed, and every probe before the swap passed")                    \
@@ -72,7 +73,8 @@ struct fsm_input {
     enum fsm_event event;
     const struct fsm_update *offer; // OFFER: target, counters are set by the machine
     struct fsm_why why;             // of GATED (what an offer waits for), REFUSED, HICCUP,
-                                    // UNHEALTHY, UNMOVED, STUCK, ASK_REVERT, _CANCEL; else ""
+                                    // OVERWRITES, UNHEALTHY, UNMOVED, STUCK, ASK_REVERT, _CANCEL;
+                                    // else ""
     bool final;                     // REFUSED: the bundle failed here for good (I4)
 };
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "bundle/instruction.h"
 #include "bundle/limits.h"
 #include "bundle/report.h"
 #include "keys/digest.h"
@@ -32,6 +33,9 @@ enum fsm_state {
     FSM_STATES
 };
 
+// Which packing of a bundle the contents staged so far came from.
+enum fsm_packing { FSM_PACKING_NONE, FSM_PACKING_DELTA, FSM_PACKING_BUNDLE };
+
 // The update under way (or, in fsm_record.last, the one that was committed last).
 struct fsm_update {
     bool local;      // from a file at hand: no last look, no window, no inhibit
@@ -49,7 +53,12 @@ struct fsm_update {
     uint64_t restarts;            // of the agent in the present part of the way
     uint64_t restarts_max;        // allowed in probation
     uint64_t probation_s;
-    uint64_t probation_done_s; // powered-on time that counts already
+    uint64_t probation_done_s;               // powered-on time that counts already
+    struct bundle_instruction_budget budget; // the offer's
+    struct bundle_report_bytes spent;        // over all tries
+    uint64_t packing;                        // enum fsm_packing of what is staged
+    uint64_t staged_bytes;                   // of that packing, fetched for what is staged
+    bool no_delta;                           // a delta was tried and found wrong
 };
 
 struct fsm_failure {

@@ -29,6 +29,7 @@ struct agent_trust {
     int incoming; // of the run under way, else -1
     int verdict;  // memfd
     char path[AGENT_JOB_TARGET_MAX + 1];
+    char delta[AGENT_JOB_TARGET_MAX + 1];
     struct err failed; // the refresh
     uint64_t retry_after_s;
     void (*done)(void *context, struct agent_trust_outcome *outcome);
@@ -219,6 +220,7 @@ static int hire(struct agent_trust *t, enum agent_job_kind kind,
     job->now_s = agent_state_trusted_s(state);
     job->timeout_s = state->config->request_timeout_s * REFRESH_FACTOR;
     memcpy(job->target, t->path, sizeof t->path);
+    memcpy(job->delta_target, t->delta, sizeof t->delta);
     if (refresh) {
         t->host.fill_net(t->host.context, &job->net);
         describe_repository(state->config, job->repository, sizeof job->repository);
@@ -270,7 +272,13 @@ static void on_refreshed(void *context, const struct agent_job_message *message)
         judge(t);
 }
 
-void agent_trust_begin(struct agent_trust *trust, const char *path,
+// False when it is too long.
+static bool want(const char *path, char ret[static AGENT_JOB_TARGET_MAX + 1]) {
+    int len = snprintf(ret, AGENT_JOB_TARGET_MAX + 1, "%s", path);
+    return len >= 0 && (size_t)len <= AGENT_JOB_TARGET_MAX;
+}
+
+void agent_trust_begin(struct agent_trust *trust, const struct agent_trust_wanted *wanted,
                        void (*done)(void *context, struct agent_trust_outcome *outcome),
                        void *context) {
     struct agent_state *state = trust->host.state;
@@ -283,8 +291,7 @@ void agent_trust_begin(struct agent_trust *trust, const char *path,
     trust->retry_after_s = 0;
     trust->done = done;
     trust->context = context;
-    int len = snprintf(trust->path, sizeof trust->path, "%s", path);
-    if (len < 0 || (size_t)len >= sizeof trust->path)
+    if (!want(wanted->path, trust->path) || !want(wanted->delta, trust->delta))
         err_set(&e, &err_limit, "the target's path is too long");
     if (e.kind || agent_hire_user(state->config, &uid, &gid, &e) < 0 ||
         trust_store_open_incoming(state->private_dir, uid, gid, &trust->incoming, &e) < 0 ||
@@ -306,9 +313,10 @@ static void ignore_outcome(void *context, struct agent_trust_outcome *outcome) {
 }
 
 static void on_soon(void *context) {
+    static const struct agent_trust_wanted nothing = {.path = "", .delta = ""};
     struct agent_trust *t = context;
     if (!t->hire)
-        agent_trust_begin(t, "", ignore_outcome, NULL);
+        agent_trust_begin(t, &nothing, ignore_outcome, NULL);
 }
 
 void agent_trust_hint(struct agent_trust *trust, uint64_t root, uint64_t snapshot) {

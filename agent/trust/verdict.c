@@ -64,15 +64,15 @@ static int read_floors(const struct doc_at *root, struct trust_verdict *v, struc
     return 0;
 }
 
-static int read_target(const struct doc_at *root, struct trust_verdict *v, struct err *e) {
+static int read_target(const struct doc_at *root, const char *key, bool *ret_found,
+                       struct trust_verdict_target *t, struct err *e) {
     struct doc_at at, names;
     const char *hex, *name;
-    int found = doc_object_opt(root, "target", &at, e);
+    int found = doc_object_opt(root, key, &at, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    struct trust_verdict_target *t = &v->target;
     if (doc_string(&at, "blake2b-256", KEYS_DIGEST_HEX - 1, &hex, e) < 0 ||
-        keys_digest_parse(hex, "target", &t->id, e) < 0 ||
+        keys_digest_parse(hex, key, &t->id, e) < 0 ||
         doc_u64(&at, "length", 1, BUNDLE_MANIFEST_MAX_BYTES, &t->length, e) < 0 ||
         doc_bool(&at, "executable", &t->executable, e) < 0)
         return -1;
@@ -83,7 +83,7 @@ static int read_target(const struct doc_at *root, struct trust_verdict *v, struc
         if (doc_element_string(&names, i, BUNDLE_NAME_MAX, &name, e) < 0)
             return -1;
     t->components = found == 0 ? names.value : NULL;
-    v->found = true;
+    *ret_found = true;
     return 0;
 }
 
@@ -124,7 +124,9 @@ int trust_verdict_parse(struct slice text, struct trust_verdict *ret, struct err
                 doc_root(document, "verdict", &root, &why) == 0;
     for (size_t i = 0; read && i < TRUST_STORE_ROLES; i++)
         read = read_role(&root, trust_store_names[i], &v.roles[i], &why) == 0;
-    if (!read || read_floors(&root, &v, &why) < 0 || read_target(&root, &v, &why) < 0 ||
+    if (!read || read_floors(&root, &v, &why) < 0 ||
+        read_target(&root, "target", &v.found, &v.target, &why) < 0 ||
+        read_target(&root, "delta", &v.found_delta, &v.delta, &why) < 0 ||
         read_steps(&root, &v, &why) < 0)
         return err_set(e, &err_worker_failed, "the judge's verdict cannot be read: %s", why.text);
     v.document = own_take(&document);

@@ -3,14 +3,16 @@
 // What the judge (agent/job.h) found out, as JSON in a memfd. It is written whether the judge held
 // everything or not: what it accepted before it refused something is progress all the same.
 //
-//   {"floors":{COMPONENT:N,…}|null,
+//   {"delta":TARGET|null,"floors":{COMPONENT:N,…}|null,
 //    "snapshot":ROLE|null,"target":TARGET|null,"targets":ROLE|null,"timestamp":ROLE|null,
 //    "steps":[STEP,…]}
 //
 //   ROLE    {"expires":SECONDS,"issued":SECONDS,"version":N}
 //           trusted now, with what was accepted
 //   TARGET  {"blake2b-256":HEX,"components":[NAME,…]|null,"executable":bool,"length":N}
-//           the wanted path as the targets name it, and what all delegations on the way allow
+//           the wanted path as the targets name it, and what all delegations on the way allow.
+//           Of the delta digest and length count alone: they are of its head's canonical signed
+//           part, and permit to decode it, not what may be installed
 //   STEP    {"blake2b-256":HEX,"bytes":N,"from":FILE,"to":FILE}
 //           accepted: `from` is the name below private/incoming, `to` the one below private/tuf
 //           {"from":"","to":FILE}
@@ -49,10 +51,10 @@ struct trust_verdict_step {
     struct keys_digest digest;
 };
 
-// The bundle that an update may bring.
+// The bundle that an update may bring, or the delta that it may be brought by.
 struct trust_verdict_target {
     struct keys_digest id;
-    uint64_t length;          // of the canonical signed part of its manifest
+    uint64_t length;          // of the canonical signed part of its manifest, or head
     const json_t *components; // array of names; NULL any. Borrowed from the verdict
     bool executable;
 };
@@ -63,6 +65,8 @@ struct trust_verdict {
     const json_t *floors; // object COMPONENT → integer; NULL none. Borrowed
     bool found;
     struct trust_verdict_target target;
+    bool found_delta;
+    struct trust_verdict_target delta;
     size_t n_steps;
     const json_t *steps; // borrowed
 };

@@ -57,6 +57,8 @@ void update_engine_forget(struct agent_update *u) {
     own_drop_fd(&u->announce);
     u->file = u->announce = -1;
     u->has_progress = u->untried = u->alone = u->unanswered = u->past_cache = false;
+    u->waits_for_link = false;
+    u->need_bytes = 0;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
     u->inhibit_until_ms = 0;

@@ -9,6 +9,7 @@
 #include "agent/task.h"
 #include "agent/trust.h"
 #include "agent/update.h"
+#include "bundle/instruction.h"
 #include "bundle/manifest.h"
 
 // The hash of a seal's read-back stands for the re-verification before the swap (I1) when the same
@@ -51,6 +52,10 @@ struct agent_update {
     bool alone;      // staged without the generation that runs, which is damaged
     bool has_progress;
     uint64_t done_bytes, total_bytes;
+    struct bundle_report_bytes spent_before; // by the update, before this worker
+    uint64_t need_bytes;                     // of the whole update, as far as is known
+    bool metered;                            // the link, when it was looked at last
+    bool waits_for_link;
     struct bundle_manifest *manifest; // of the update, verified; NULL when not loaded
 
     // gate and probation
@@ -118,6 +123,10 @@ void update_trust_stop(struct agent_update *u) __attribute__((nonnull));
 // What the targets allow, for a bundle from the network. Kind not_in_targets.
 int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
                         struct err *e) __attribute__((nonnull));
+// What the offer of this update said of a delta; false when it said nothing, when its signature
+// counts no more, or when a delta was tried and found wrong.
+bool update_hint_read(const struct agent_update *u, struct bundle_instruction_delta *ret)
+    __attribute__((nonnull));
 // Of an update from the network once the repository said yes: asks it first.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 // A try that failed: later again when another may succeed, else the update is refused. It counts
@@ -126,6 +135,36 @@ void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged)
     __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
+// What an update cost the link so far.
+uint64_t update_link_spent(const struct fsm_update *update) __attribute__((nonnull));
+// What a job may cost, and what was spent and begun before it.
+void update_link_fill(struct agent_update *u, struct agent_job *job) __attribute__((nonnull));
+// Makes durable what the worker said, and answers it where it waits for that.
+int update_link_note(struct agent_update *u, const struct agent_job_spent *said, struct err *e)
+    __attribute__((nonnull));
+// What was staged is gone.
+void update_link_unstaged(struct agent_update *u) __attribute__((nonnull));
+// Whether what a try failed with passes when the link is not metered; and the waiting for that.
+bool update_link_may_wait(const struct agent_update *u, const struct err *why)
+    __attribute__((nonnull));
+void update_link_wait(struct agent_update *u, const struct err *why) __attribute__((nonnull));
+// Whether it is known before anything is asked that nothing may be fetched over this metered link;
+// *why says so.
+bool update_link_is_closed(struct agent_update *u, struct err *why) __attribute__((nonnull));
+// Opens the slots that images of a bundle are to be written to; the caller's. Kinds of
+// agent_slots_claim.
+struct bundle_image_places;
+int update_images_claim(const struct agent_update *u, const struct bundle_manifest *manifest,
+                        struct bundle_image_places *ret, struct err *e) __attribute__((nonnull));
+// Opens the slots of all images that the update's generation will have; the caller's.
+int update_images_all(const struct agent_update *u, struct bundle_image_places *ret, struct err *e)
+    __attribute__((nonnull));
+// Gives up the previous generation, durably and with a report, when one of its images is to be written
+// over.
+int update_images_give_up(struct agent_update *u, struct err *e) __attribute__((nonnull));
+// Does that, and lets the worker proceed.
+int update_images_proceed(struct agent_update *u, const struct bundle_image_places *to,
+                          struct err *e) __attribute__((nonnull));
 void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
 // What the repository said before the swap; kind NULL when it names the bundle.

@@ -3,7 +3,7 @@
 // The download: a worker writes into <n>.partial. Before the first byte of contents the agent
 // verifies the manifest for itself and judges by it: the right bundle, fitting this device, not
 // below the floor, of component types it can install, with runners it may run, and small enough for
-// the disk (I4, I6, I8, I9). A download that breaks goes on from what is there, after a back-off.
+// the disk and the slots (I4, I6, I8, I9). A download that breaks goes on from what is there, after a back-off.
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,18 +21,6 @@
 #include "bundle/facts.h"
 #include "bundle/kind.h"
 #include "keys/kind.h"
-
-static bool fits_types(const struct bundle_manifest_view *view, struct err *e) {
-    for (size_t i = 0; i < view->n_components; i++) {
-        const struct bundle_component *c = &view->components[i];
-        if (c->type == BUNDLE_COMPONENT_FILES)
-            continue;
-        err_set(e, &err_unsupported_component,
-                "component %s is an image; this agent installs components made of files", c->name);
-        return false;
-    }
-    return true;
-}
 
 // Refused before the first byte of contents: what a probe needs and this device does not have.
 static bool has_runners(const struct agent_config *config, const struct bundle_manifest_view *view,
@@ -94,7 +82,7 @@ static int admit(struct agent_update *u, const struct bundle_manifest *manifest,
     struct bundle_generation before, after;
     if (keys_envelope_check_expiry(&view->header, "the bundle's manifest",
                                    agent_state_trusted_s(state), e) < 0 ||
-        !fits_types(view, e) || bundle_facts_parse(u->host.facts, &facts, e) < 0)
+        bundle_facts_parse(u->host.facts, &facts, e) < 0)
         return -1;
     int admitted = bundle_manifest_admits(view, facts, state->floors.object, e);
     bundle_facts_free(facts);
@@ -125,32 +113,21 @@ static int read_announced(struct agent_update *u, struct buf *raw, struct err *e
     return 0;
 }
 
-// A message is tens of KiB because of its largest kind: neither the stack nor the program keeps
-// one.
-static int send_proceed(struct agent_hire *hire, struct err *e) {
-    struct agent_job_message *proceed = calloc(1, sizeof *proceed);
-    if (!proceed)
-        return err_set(e, &err_memory, "letting the worker proceed: out of memory");
-    proceed->type = AGENT_JOB_PROCEED;
-    int sent = agent_hire_send(hire, proceed, e);
-    free(proceed);
-    return sent;
-}
-
 static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
+    OWN(images) struct bundle_image_places images = {.n = 0};
     buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (read_announced(u, &raw, e) < 0 ||
         bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0 ||
         identify(u, manifest, e) < 0 || update_trust_admits(u, manifest, e) < 0 ||
-        admit(u, manifest, e) < 0 ||
+        admit(u, manifest, e) < 0 || update_images_claim(u, manifest, &images, e) < 0 ||
         update_engine_keep_manifest(u, bundle_manifest_raw(manifest), e) < 0 ||
         agent_state_save(u->host.state, e) < 0)
         return -1;
     bundle_manifest_free(u->manifest);
     u->manifest = own_take(&manifest);
-    return send_proceed(u->hire, e);
+    return update_images_proceed(u, &images, e);
 }
 
 // What came is not what was signed: a broken cache or a hostile mirror, and no word about the
@@ -164,6 +141,10 @@ static bool is_damaged_copy(const struct err_kind *kind) {
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
+    if (!update->local && update_link_may_wait(u, why)) {
+        update_link_wait(u, why);
+        return;
+    }
     bool damaged = is_damaged_copy(why->kind);
     bool again = !judged && (why->kind->retry || damaged);
     struct err e = ERR_NONE;
@@ -178,6 +159,7 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
     // What is there is kept: the next try hashes each file before it believes it.
     if (u->done_bytes > config->quota_bytes) {
         agent_log_line(AGENT_LOG_INFO, "the unfinished download is above quota_bytes: removed");
+        update_link_unstaged(u);
         if (agent_store_drop_partial(&u->host.state->store, update->target, &e) < 0)
             agent_log_line(AGENT_LOG_ERROR, "%s", e.text);
     }
@@ -221,6 +203,16 @@ static void on_message(void *context, const struct agent_job_message *message) {
         u->done_bytes = message->u.progress.done_bytes;
         u->total_bytes = message->u.progress.total_bytes;
         break;
+    case AGENT_JOB_SPENT:
+        // Without the answer the worker would wait for ever.
+        if (!update_engine_record(u)->update.local &&
+            update_link_note(u, &message->u.spent, &e) < 0) {
+            agent_hire_dismiss(u->hire);
+            u->hire = NULL;
+            if (!u->fatal.kind)
+                update_fetch_failed(u, &e, false);
+        }
+        break;
     case AGENT_JOB_RESULT:
         on_result(u, &message->u.result);
         break;
@@ -263,6 +255,31 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
     return fs_open_read(AT_FDCWD, "/dev/null", &d->bundle, e);
 }
 
+// The address of a packing, which may be a path on the controller.
+static int complete_url(const struct agent_update *u, const char *url,
+                        char ret[static BUNDLE_URL_MAX + 1], struct err *e) {
+    int len = snprintf(ret, BUNDLE_URL_MAX + 1, "%s%s",
+                       url[0] == '/' ? u->host.state->config->controller : "", url);
+    return len < 0 || len > BUNDLE_URL_MAX ? err_set(e, &err_limit, "the bundle's URL is too long")
+                                           : 0;
+}
+
+// One whose address is too long is none.
+static void fill_delta(struct agent_update *u, struct agent_job *job) {
+    struct bundle_instruction_delta offered;
+    struct err none = ERR_NONE;
+    if (!update_hint_read(u, &offered) || complete_url(u, offered.url, job->delta_url, &none) < 0) {
+        job->delta_url[0] = '\0';
+        return;
+    }
+    job->delta_bytes = offered.size;
+    keys_digest_hex(&offered.base, job->delta_base);
+    if (!u->verdict.found_delta)
+        return;
+    keys_digest_hex(&u->verdict.delta.id, job->delta_head);
+    job->delta_head_bytes = u->verdict.delta.length;
+}
+
 static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     const struct agent_config *config = u->host.state->config;
@@ -275,10 +292,12 @@ static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e
     // I9: the controller's token goes along only where the download is the controller's own.
     if (ours)
         (void)snprintf(job->token, sizeof job->token, "%s", u->host.token(u->host.context));
-    int len =
-        snprintf(job->url, sizeof job->url, "%s%s", ours ? config->controller : "", update->url);
-    if (len < 0 || (size_t)len >= sizeof job->url)
-        return err_set(e, &err_limit, "the bundle's URL is too long");
+    if (!update->local) {
+        update_link_fill(u, job);
+        fill_delta(u, job);
+    }
+    if (complete_url(u, update->url, job->url, e) < 0)
+        return -1;
     job->bundle_bytes = update->size;
     if (update->has_bundle)
         keys_digest_hex(&update->bundle, job->bundle);
@@ -304,6 +323,25 @@ static int hire(struct agent_update *u, const struct descriptors *d, struct err 
     return done;
 }
 
+// True when the metered link may carry nothing for this update: nobody is asked, and no try is
+// counted.
+static bool waits_for_link(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (update_engine_record(u)->update.local || !update_link_is_closed(u, &why)) {
+        u->waits_for_link = false;
+        return false;
+    }
+    if (u->waits_for_link) {
+        update_fetch_later(u);
+        return true;
+    }
+    if (update_engine_record(u)->state != FSM_FETCHING)
+        update_engine_fire(u, FSM_FETCH_BEGUN, NULL);
+    if (!u->fatal.kind)
+        update_link_wait(u, &why);
+    return true;
+}
+
 void update_fetch_begin(struct agent_update *u) {
     struct fsm_update *update = &u->host.state->journal.record.update;
     struct descriptors d = {-1, -1, -1, -1};
@@ -318,6 +356,8 @@ void update_fetch_begin(struct agent_update *u) {
         u->untried = false;
         return;
     }
+    if (waits_for_link(u))
+        return;
     if (!update->local && !u->verdict.found) {
         update_trust_begin(u);
         return;
@@ -340,5 +380,6 @@ void update_fetch_begin(struct agent_update *u) {
 }
 
 void update_fetch_later(struct agent_update *u) {
-    agent_loop_arm(u->host.loop, &u->again, update_engine_back_off(u));
+    agent_loop_arm(u->host.loop, &u->again,
+                   u->waits_for_link ? UPDATE_ENGINE_RECHECK_MS : update_engine_back_off(u));
 }

@@ -88,13 +88,14 @@ static int seal(struct agent_update *u, struct err *e) {
     OWN(fd) int partial = -1;
     OWN(fd) int previous = -1;
     OWN(fd) int sealed = -1;
+    OWN(images) struct bundle_image_places images = {.n = 0};
     struct bundle_generation before;
     struct bundle_seal_result result;
     int found = agent_store_open_generation(store, r->update.target, &sealed, e);
     if (found <= 0)
         return found;
     if (agent_store_open_generation(store, r->committed, &previous, e) != 0 ||
-        bundle_generation_read(previous, &before, e) < 0 ||
+        bundle_generation_read(previous, &before, e) < 0 || update_images_all(u, &images, e) < 0 ||
         agent_store_open_partial(store, r->update.target, (uid_t)-1, (gid_t)-1, &partial, e) < 0)
         return e->kind ? -1 : err_set(e, &err_bad_generation, "what runs is not on the disk");
     struct bundle_seal how = {
@@ -102,6 +103,8 @@ static int seal(struct agent_update *u, struct err *e) {
         .previous_dir = previous,
         .previous = &before,
         .manifest = u->manifest,
+        .images = &images,
+        .leave_slots = u->alone,
         .number = r->update.target,
         .set_owner = geteuid() == 0,
         .progress = update_engine_breathe,
@@ -133,6 +136,7 @@ static void stage_again(struct agent_update *u, const struct err *why) {
     struct err e = ERR_NONE;
     agent_log_line(AGENT_LOG_WARNING, "%s: taking every file from the bundle", why->text);
     u->alone = true;
+    update_link_unstaged(u);
     if (agent_store_drop_partial(&u->host.state->store, update_engine_record(u)->update.target,
                                  &e) < 0) {
         u->untried = true;

@@ -64,14 +64,21 @@ void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
 void update_trust_ask(struct agent_update *u) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     struct bundle_target target;
-    char path[BUNDLE_TARGET_PATH_BYTES];
+    struct bundle_instruction_delta offered;
+    char path[BUNDLE_TARGET_PATH_BYTES], delta[BUNDLE_TARGET_PATH_BYTES] = "";
     assert(!update->local && update->has_bundle && "an instruction names its bundle");
     bundle_target_path(bundle_target_set(&target, update->name, update->release, &update->bundle),
                        path);
+    // Before the swap it no longer matters how the contents came.
+    if (update_engine_record(u)->state == FSM_FETCHING && update_hint_read(u, &offered))
+        bundle_target_path(bundle_target_set_delta(&target, update->name, update->release,
+                                                   &update->bundle, &offered.base),
+                           delta);
+    const struct agent_trust_wanted wanted = {.path = path, .delta = delta};
     if (u->host.ask) {
-        u->host.ask(u->host.context, path);
+        u->host.ask(u->host.context, &wanted);
     } else if (u->host.trust) {
-        agent_trust_begin(u->host.trust, path, update_trust_answered, u);
+        agent_trust_begin(u->host.trust, &wanted, update_trust_answered, u);
     } else {
         struct agent_trust_outcome none = {.verdict = NULL};
         err_set(&none.why, &err_not_in_targets, "there is no repository to ask for this bundle");

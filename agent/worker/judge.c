@@ -3,11 +3,13 @@
 // See judge.h.
 #include "agent/worker/judge.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/worker/depot.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "keys/foreign/ops.h"
 #include "keys/kind.h"
 #include "keys/tuf/client.h"
@@ -122,13 +124,19 @@ static json_t *describe_steps(const struct worker_depot *depot) {
     return all;
 }
 
-// Takes floors and target over; NULL is want of memory.
-static int say(const struct worker_depot *depot, const struct tuf_client *client, json_t *floors,
-               json_t *target, struct err *e) {
+// The wanted targets as they were found, null where they were not; taken over. NULL is want of
+// memory.
+struct said {
+    json_t *floors, *target, *delta;
+};
+
+static int say(const struct worker_depot *depot, const struct tuf_client *client,
+               const struct said *said, struct err *e) {
     OWN(json) json_t *verdict = json_object();
     bool ok = true;
-    set(verdict, "target", target, &ok);
-    set(verdict, "floors", floors, &ok);
+    set(verdict, "target", said->target, &ok);
+    set(verdict, "delta", said->delta, &ok);
+    set(verdict, "floors", said->floors, &ok);
     if (ok) {
         set(verdict, "timestamp", describe_role(client, TUF_TIMESTAMP), &ok);
         set(verdict, "snapshot", describe_role(client, TUF_SNAPSHOT), &ok);
@@ -139,6 +147,27 @@ static int say(const struct worker_depot *depot, const struct tuf_client *client
     if (!text)
         return err_set(e, &err_memory, "writing the verdict: out of memory");
     return fs_pwrite(WORKER_JUDGE_VERDICT_FD, text, strlen(text), 0, e);
+}
+
+// A delta that is not named, or not as it should be, is none: the bundle is there for that. The
+// agent's log is told.
+static json_t *find_delta(struct tuf_client *client, const char *path) {
+    struct tuf_target found;
+    struct err why = ERR_NONE;
+    json_t *target = NULL;
+    int r = tuf_client_find(client, path, &found, &why);
+    if (r == 0)
+        target = describe_target(&found, &why);
+    if (r > 0)
+        (void)fprintf(stderr, "the repository's targets do not name the delta %s\n", path);
+    if (why.kind) {
+        char safe[ERR_TEXT_BYTES];
+        json_decref(target);
+        target = NULL;
+        (void)fprintf(stderr, "the delta %s is not taken: %s\n", path,
+                      text_safe(why.text, safe, sizeof safe));
+    }
+    return target ? target : json_null();
 }
 
 static int judge(const struct worker_voice *v, struct worker_depot *depot, struct err *e) {
@@ -156,10 +185,13 @@ static int judge(const struct worker_voice *v, struct worker_depot *depot, struc
     json_t *target = NULL;
     if (held && v->job->target[0] && tuf_client_find(client, v->job->target, &found, e) == 0)
         target = describe_target(&found, e);
+    bool asks_delta = held && target && !e->kind && v->job->delta_target[0];
     struct err why = ERR_NONE;
-    int said = say(depot, client, held ? describe_floors(client) : json_null(),
-                   target ? target : json_null(), &why);
-    if (said < 0 && !e->kind)
+    const struct said all = {.floors = held ? describe_floors(client) : json_null(),
+                             .target = target ? target : json_null(),
+                             .delta = asks_delta ? find_delta(client, v->job->delta_target)
+                                                 : json_null()};
+    if (say(depot, client, &all, &why) < 0 && !e->kind)
         *e = why;
     return e->kind ? -1 : 0;
 }

@@ -30,17 +30,27 @@ int worker_voice_send(const struct worker_voice *v, const struct agent_job_messa
     return agent_job_send(v->control, m, e);
 }
 
-int worker_voice_expect(const struct worker_voice *v, enum agent_job_message_type type,
-                        struct agent_job_message *ret, struct err *e) {
-    int got = agent_job_receive(v->control, ret, e);
+static int check_type(int got, const struct agent_job_message *m, enum agent_job_message_type type,
+                      struct err *e) {
     if (got < 0)
         return -1;
     if (got != 0)
         return err_set(e, &err_worker_failed, "the agent has gone away");
-    if (ret->type != type)
+    if (m->type != type)
         return err_set(e, &err_worker_failed, "the agent said %d where %d was expected",
-                       (int)ret->type, (int)type);
+                       (int)m->type, (int)type);
     return 0;
+}
+
+int worker_voice_expect(const struct worker_voice *v, enum agent_job_message_type type,
+                        struct agent_job_message *ret, struct err *e) {
+    return check_type(agent_job_receive(v->control, ret, e), ret, type, e);
+}
+
+int worker_voice_proceed(const struct worker_voice *v, struct agent_job_message *ret, int *ret_fds,
+                         struct err *e) {
+    int got = agent_job_receive_proceed(v->control, ret, ret_fds, e);
+    return check_type(got, ret, AGENT_JOB_PROCEED, e);
 }
 
 int worker_voice_sign(const struct worker_voice *v, bool enroll, const char *challenge,

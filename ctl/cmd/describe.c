@@ -10,6 +10,7 @@
 #include "base/chrono.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/target.h"
 #include "ctl/cmd/print.h"
 
 #define LINE_BYTES 1024
@@ -43,7 +44,7 @@ static bool has_string(const json_t *array, const char *text) {
 static const char *list_of(const json_t *array, char ret[static LINE_BYTES / 4]) {
     size_t i, used = 0;
     json_t *one;
-    ret[0] = '\0';
+    (void)snprintf(ret, LINE_BYTES / 4, "%s", json_array_size(array) == 0 ? "none" : "");
     json_array_foreach ((json_t *)array, i, one) {
         const char *text = json_is_string(one) ? json_string_value(one) : "?";
         int n = snprintf(ret + used, LINE_BYTES / 4 - used, "%s%s", used ? ", " : "", text);
@@ -136,6 +137,13 @@ static void compare_root(struct words *w, const json_t *before, const json_t *af
 
 // ── Targets ──────────────────────────────────────────────────────────────────────────────────────
 
+static bool is_delta(const char *path) {
+    struct bundle_target target;
+    struct err ignored = ERR_NONE;
+    return bundle_target_parse(path, &target, &ignored) == 0 && bundle_target_is_delta(&target);
+}
+
+// A bundle's path never means two contents; for a delta a better one may come.
 static void compare_targets(struct words *w, const json_t *before, const json_t *after) {
     const char *path;
     json_t *target;
@@ -143,6 +151,8 @@ static void compare_targets(struct words *w, const json_t *before, const json_t 
         const json_t *old = json_object_get(before, path);
         if (!old)
             say(w, "target %s is added", path);
+        else if (!json_equal(old, target) && is_delta(path))
+            say(w, "target %s: another delta takes its place", path);
         else if (!json_equal(old, target))
             say(w, "target %s CHANGES: other contents under the same path", path);
     }

@@ -8,12 +8,14 @@
 
 #include "base/chrono.h"
 #include "base/own.h"
+#include "ctl/repo/targets.h"
 
 #define DAY_S 86400LL
 
 bool cmd_expiry_is_soon(const char *role, const struct keys_header *header, int64_t now_s,
                         uint64_t within_days) {
-    bool online = strcmp(role, "timestamp") == 0 || strcmp(role, "snapshot") == 0;
+    bool online = strcmp(role, "timestamp") == 0 || strcmp(role, "snapshot") == 0 ||
+                  strcmp(role, REPO_TARGETS_DELTAS_ROLE) == 0;
     int64_t left_s = header->expires_s - now_s;
     int64_t life_s = header->expires_s - header->issued_s;
     return online ? left_s < life_s / 4 : left_s <= (int64_t)within_days * DAY_S;

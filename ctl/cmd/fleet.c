@@ -11,6 +11,7 @@
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/repo/targets.h"
 
 static const struct opt options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
 
@@ -94,6 +95,10 @@ static int find_expiring(const struct opt_args *args, int64_t now_s, json_t **re
         bool soon =
             read_header(role, &header) && cmd_expiry_is_soon(cmd_print_string(role, "name"),
                                                              &header, now_s, CMD_EXPIRY_WARN_DAYS);
+        // Delegated to the controller, which names deltas when it has made some.
+        if (cmd_print_integer(role, "version") == 0 &&
+            strcmp(cmd_print_string(role, "name"), REPO_TARGETS_DELTAS_ROLE) == 0)
+            continue;
         if ((soon || !valid) && json_array_append(found, role) < 0)
             return err_set(e, &err_memory, "printing: no memory");
     }

@@ -17,6 +17,7 @@
 #include "ctl/cmd/signers.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
+#include "ctl/repo/targets.h"
 #include "keys/canon.h"
 
 #define PATH_BYTES  160
@@ -273,29 +274,31 @@ static int take_key(int dir, const char *name, struct keys_pub *ret, struct err 
     return 0;
 }
 
-static int make_key(struct init *in, const struct place *place, struct err *e) {
+static int make_key_file(struct init *in, const char *folder, const char *name,
+                         struct keys_pub *ret, struct err *e) {
     char path[PATH_BYTES];
     struct stat st;
-    struct keys_pub pub;
     OWN(fd) int dir = -1;
     const struct keys_secret *passphrase = NULL;
-    bool seal = strcmp(place->dir, SERVER_KEYS) != 0 && !opt_given(in->args, "no-passphrase");
-    if (fs_open_dir(in->dir, place->dir, &dir, e) < 0)
+    bool seal = strcmp(folder, SERVER_KEYS) != 0 && !opt_given(in->args, "no-passphrase");
+    if (fs_open_dir(in->dir, folder, &dir, e) < 0)
         return -1;
-    (void)snprintf(path, sizeof path, "%s.key", place->name);
+    (void)snprintf(path, sizeof path, "%s.key", name);
     int found = fs_stat(dir, path, &st, e);
     if (found < 0)
         return -1;
-    if (found == FS_ABSENT) {
-        if (seal && cmd_passphrase_get(&in->passphrase, CMD_PASSPHRASE_NEW, "the offline keys",
-                                       &passphrase, e) < 0)
-            return -1;
-        if (sign_keyfile_create(dir, place->name, passphrase, &sign_keyfile_kdf_default, &pub, e) <
-            0)
-            return -1;
-    } else if (take_key(dir, place->name, &pub, e) < 0) {
+    if (found != FS_ABSENT)
+        return take_key(dir, name, ret, e);
+    if (seal && cmd_passphrase_get(&in->passphrase, CMD_PASSPHRASE_NEW, "the offline keys",
+                                   &passphrase, e) < 0)
         return -1;
-    }
+    return sign_keyfile_create(dir, name, passphrase, &sign_keyfile_kdf_default, ret, e);
+}
+
+static int make_key(struct init *in, const struct place *place, struct err *e) {
+    struct keys_pub pub;
+    if (make_key_file(in, place->dir, place->name, &pub, e) < 0)
+        return -1;
     struct keys_role *role = &in->wanted[place->role];
     if (!keys_role_has(role, pub.id))
         role->keys[role->n_keys++] = pub;
@@ -321,13 +324,16 @@ static int make_root(struct init *in, struct buf *ret, struct err *e) {
     return keys_root_open(buf_slice(ret), &root, e);
 }
 
+// The key that names deltas is none of the root's: the first targets delegate to it.
 static int make_repository(struct init *in, struct slice root, struct err *e) {
     int64_t issued_s = 0;
-    if (cmd_workspace_issued(in->args, in->context->clock, &issued_s, e) < 0 ||
+    struct keys_pub deltas;
+    if (make_key_file(in, SERVER_KEYS, REPO_TARGETS_DELTAS_ROLE, &deltas, e) < 0 ||
+        cmd_workspace_issued(in->args, in->context->clock, &issued_s, e) < 0 ||
         cmd_signers_add_file(&in->signers, &in->passphrase, in->dir,
                              CMD_WORKSPACE_KEYS "/targets.key", e) < 0)
         return -1;
-    return cmd_init_repository_make(in->dir, root, &in->signers, issued_s, e);
+    return cmd_init_repository_make(in->dir, root, &in->signers, &deltas, issued_s, e);
 }
 
 static int make(struct init *in, struct err *e) {

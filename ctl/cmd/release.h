@@ -77,6 +77,10 @@ void cmd_release_say(const struct cmd_release_edit *edit, json_t *said) __attrib
 int cmd_release_finish(struct cmd_release_edit *edit, const char *path, struct err *e)
     __attribute__((nonnull));
 
+// ctl/cmd/release_publish.c.
+extern const struct opt cmd_release_publish_options[];
+int cmd_release_publish(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
 // ctl/cmd/release_targets.c: floor, withdraw, delegate, undelegate, renew.
 extern const struct opt cmd_release_edit_options[], cmd_release_top_options[],
     cmd_release_floor_options[], cmd_release_renew_options[], cmd_release_delegate_options[];

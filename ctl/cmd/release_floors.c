@@ -176,8 +176,8 @@ static int read_targets(struct cmd_release_floors *f, const json_t *content,
     json_object_foreach (json_object_get(content, "targets"), path, entry) {
         struct bundle_target target;
         struct err ignored = ERR_NONE;
-        if (bundle_target_parse(path, &target, &ignored) < 0 || strcmp(target.name, f->name) != 0 ||
-            strcmp(target.release, f->version) != 0)
+        if (bundle_target_parse(path, &target, &ignored) < 0 || bundle_target_is_delta(&target) ||
+            strcmp(target.name, f->name) != 0 || strcmp(target.release, f->version) != 0)
             continue;
         if (delegations && !leads_to(delegations, n, path))
             continue;

@@ -52,6 +52,8 @@ const struct opt cmd_release_delegate_options[] = {
      .repeat = true,
      .value = "PATTERN",
      .help = "Targets it may name, NAME/VERSION/ID.json: \"camera/*/*\""},
+    {.name = "deltas-only",
+     .help = "It may name no bundle, only deltas; of all bundles where no --path says which"},
     {.name = "component",
      .repeat = true,
      .value = "NAME",
@@ -161,7 +163,12 @@ static int read_delegation(const struct opt_args *args, struct delegation *d, st
     uint64_t n = 1;
     if (threshold && num_parse_u64(threshold, "--threshold", 1, KEYS_ROLE_KEYS_MAX, &n, e) < 0)
         return -1;
-    if (opt_count(args, "key") == 0 || opt_count(args, "path") == 0)
+    bool deltas = opt_given(args, "deltas-only");
+    if (deltas && (opt_count(args, "component") > 0 || opt_given(args, "no-executable")))
+        return err_set(e, &err_usage,
+                       "--deltas-only means no component at all: leave --component and "
+                       "--no-executable out");
+    if (opt_count(args, "key") == 0 || (opt_count(args, "path") == 0 && !deltas))
         return err_set(e, &err_usage,
                        "whom, and with what? Give --key FILE.pub and --path "
                        "PATTERN (for example \"camera/*/*\")");
@@ -179,15 +186,18 @@ static int read_delegation(const struct opt_args *args, struct delegation *d, st
     if (d->role.threshold > d->role.n_keys)
         return err_set(e, &err_usage, "--threshold %zu: %zu different keys are given",
                        d->role.threshold, d->role.n_keys);
-    d->to = (struct repo_targets_delegation){.name = opt_operand(args, 0),
-                                             .role = &d->role,
-                                             .paths = d->paths,
-                                             .components = d->components,
-                                             .any_component = opt_count(args, "component") == 0,
-                                             .executable = !opt_given(args, "no-executable"),
-                                             .terminating = opt_given(args, "terminating")};
+    d->to = (struct repo_targets_delegation){
+        .name = opt_operand(args, 0),
+        .role = &d->role,
+        .paths = d->paths,
+        .components = d->components,
+        .any_component = !deltas && opt_count(args, "component") == 0,
+        .executable = !deltas && !opt_given(args, "no-executable"),
+        .terminating = opt_given(args, "terminating")};
     if (read_list(args, "path", REPO_TARGETS_PATTERNS_MAX, d->paths, &d->to.n_paths, e) < 0)
         return -1;
+    if (d->to.n_paths == 0)
+        d->paths[d->to.n_paths++] = REPO_TARGETS_DELTAS_PATHS;
     return read_list(args, "component", BUNDLE_COMPONENTS_MAX, d->components, &d->to.n_components,
                      e);
 }

@@ -104,11 +104,13 @@ static int read_timeout(const struct opt_args *args, uint64_t *ret, struct err *
 }
 
 static void print_one(const struct opt_args *args, const json_t *rollout) {
-    if (opt_given(args, "json"))
+    if (opt_given(args, "json")) {
         cmd_print_json(rollout);
-    else
-        (void)cmd_rollout_show(stdout, rollout,
-                               isatty(STDOUT_FILENO) ? ctl_term_width(STDOUT_FILENO) : 4096);
+        return;
+    }
+    (void)cmd_rollout_show(stdout, rollout,
+                           isatty(STDOUT_FILENO) ? ctl_term_width(STDOUT_FILENO) : 4096);
+    cmd_rollout_show_deltas(stdout, rollout);
 }
 
 // One application, with what was checked before it.

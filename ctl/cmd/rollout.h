@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `edgectl rollout`: what its files have in common. rollout.c has the verbs, rollout_show.c shows a
-// rollout, rollout_watch.c follows one to its end.
+// `edgectl rollout`: what its files have in common. rollout.c has the verbs, rollout_show.c and
+// rollout_deltas.c show a rollout, rollout_watch.c follows one to its end.
 #pragma once
 
 #include <stdint.h>
@@ -22,6 +22,12 @@ int cmd_rollout_show_stage(const json_t *stage, struct buf *ret, struct err *e)
 // many lines were printed.
 unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width)
     __attribute__((nonnull));
+
+// ── rollout_deltas.c ────────────────────────────────────────────────────────────────────────────
+
+// What there is of deltas for its release, and whom they reach: a line for each. Nothing when the
+// controller says nothing of them.
+void cmd_rollout_show_deltas(FILE *out, const json_t *rollout) __attribute__((nonnull));
 
 // ── rollout_watch.c ─────────────────────────────────────────────────────────────────────────────
 

@@ -14,10 +14,14 @@
 #include "ctl/cmd/passphrase.h"
 #include "ctl/kind.h"
 #include "ctl/repo/folder.h"
+#include "ctl/serve/delta.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:8480"
 #define POLL_MAX_S     (30ULL * 86400)
 #define EXPIRES_MAX_S  (3650ULL * 86400)
+
+#define DELTA_MAX_BYTES (1ULL << 50)
+#define DELTA_MAX_S     (30ULL * 86400)
 
 static const struct opt options[] = {
     {.name = "workspace", .value = "DIR", .help = "The folder server/ that edgectl init made"},
@@ -31,6 +35,15 @@ static const struct opt options[] = {
      .value = "TIME",
      .help = "How long the repository's timestamp holds (default 3d)"},
     {.name = "snapshot-expires", .value = "TIME", .help = "And its snapshot (default 14d)"},
+    {.name = "deltas",
+     .value = "auto|off",
+     .help = "Make deltas in the background for what the fleet runs (default auto)"},
+    {.name = "delta-share",
+     .value = "PERCENT",
+     .help = "For so many of the devices of a rollout (default 95)"},
+    {.name = "delta-memory", .value = "SIZE", .help = "Memory to make one (default 2G)"},
+    {.name = "delta-disk", .value = "SIZE", .help = "Disk to make one (default 64G)"},
+    {.name = "delta-time", .value = "TIME", .help = "Time to make one (default 6h)"},
     {.name = "connections", .value = "N", .help = "At most so many at a time (default 1024)"},
     {.name = "allow-http", .help = "Plain http on other addresses than loopback"},
     {.name = "allow-offline-keys", .help = "Start though offline keys are in reach: for trials"},
@@ -105,6 +118,37 @@ static int read_numbers(const struct opt_args *args, struct serve_options *o, st
     return 0;
 }
 
+static int read_size(const struct opt_args *args, const char *name, uint64_t min, uint64_t *ret,
+                     struct err *e) {
+    const char *text = opt_get(args, name);
+    if (!text)
+        return 0;
+    if (num_parse_bytes(text, name, DELTA_MAX_BYTES, ret, e) < 0)
+        return err_prefix(e, "--%s", name);
+    if (*ret < min)
+        return err_set(e, &err_usage, "--%s: at least %llu bytes", name, (unsigned long long)min);
+    return 0;
+}
+
+static int read_deltas(const struct opt_args *args, struct serve_options *o, struct err *e) {
+    const char *deltas = opt_get(args, "deltas"), *share = opt_get(args, "delta-share");
+    const char *time = opt_get(args, "delta-time");
+    uint64_t percent = 0;
+    if (deltas && strcmp(deltas, "auto") != 0 && strcmp(deltas, "off") != 0)
+        return err_set(e, &err_usage, "--deltas: auto or off, not \"%.40s\"", deltas);
+    o->deltas_off = deltas && strcmp(deltas, "off") == 0;
+    if ((share && num_parse_u64(share, "--delta-share", 1, 100, &percent, e) < 0) ||
+        (time && num_parse_seconds(time, "--delta-time", DELTA_MAX_S, &o->delta_time_s, e) < 0) ||
+        read_size(args, "delta-memory", SERVE_DELTA_MEMORY_MIN_BYTES, &o->delta_memory_bytes, e) <
+            0 ||
+        read_size(args, "delta-disk", 1, &o->delta_disk_bytes, e) < 0)
+        return -1;
+    if (time && o->delta_time_s == 0)
+        return err_set(e, &err_usage, "--delta-time: at least a second");
+    o->delta_share_pc = (unsigned)percent;
+    return 0;
+}
+
 // The folder itself, or the workspace it lies in: both are what people type.
 static int find_folder(const char *given, char ret[static FS_PATH_BYTES], struct err *e) {
     struct stat st;
@@ -142,7 +186,8 @@ static int run_serve(void *context, const struct opt_args *args, struct err *e) 
     };
     if (!o.tls_cert != !o.tls_key)
         return err_set(e, &err_usage, "serve: --tls-cert and --tls-key go together");
-    if (read_numbers(args, &o, e) < 0 || open_passphrase(folder, &passphrase, &o.passphrase, e) < 0)
+    if (read_numbers(args, &o, e) < 0 || read_deltas(args, &o, e) < 0 ||
+        open_passphrase(folder, &passphrase, &o.passphrase, e) < 0)
         return -1;
     return serve_run(&o, e);
 }

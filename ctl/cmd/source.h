@@ -78,16 +78,21 @@ int cmd_source_seen(const struct cmd_source *source, const char *name, struct ke
 // else published after the version this one was made from), those of repo_folder_accept.
 int cmd_source_put(struct cmd_source *source, const char *role, const struct cmd_document *document,
                    bool *ret_same, struct err *e) __attribute__((nonnull));
-// Uploads an open bundle to a controller, with progress. Outputs as of cmd_source_upload.
+// A file to be uploaded: an open bundle, or a delta.
 struct cmd_bundle_file;
+struct cmd_source_file {
+    const struct cmd_bundle_file *file;
+    bool delta;
+};
+// Uploads one to a controller, with progress. Outputs as of cmd_source_upload.
 struct net_client;
 int cmd_source_send(struct net_client *client, const struct cmd_context *context,
-                    const struct cmd_bundle_file *file, json_t **ret, bool *ret_created,
+                    const struct cmd_source_file *file, json_t **ret, bool *ret_created,
                     struct err *e) __attribute__((nonnull));
-// Uploads a bundle, or puts the signed part of its manifest among the targets of a folder: what
-// metadata names has to be there. *ret is the controller's answer, or a description; the caller's.
-// *ret_created: it was not there before.
+// Uploads one, or puts what the metadata will name, the signed part of the bundle's manifest or of
+// the delta's head, among the targets of a folder: it has to be there. *ret is the controller's
+// answer, or a description; the caller's. *ret_created: it was not there before.
 struct repo_target;
-int cmd_source_upload(struct cmd_source *source, const struct cmd_bundle_file *file,
+int cmd_source_upload(struct cmd_source *source, const struct cmd_source_file *file,
                       const struct repo_target *target, struct slice signed_part, json_t **ret,
                       bool *ret_created, struct err *e) __attribute__((nonnull));

@@ -123,26 +123,29 @@ int cmd_source_put(struct cmd_source *source, const char *role, const struct cmd
                    late ? ": somebody published in between; make the change again" : "");
 }
 
-// ── Bundles ──────────────────────────────────────────────────────────────────────────────────────
+// ── Bundles and deltas ──────────────────────────────────────────────────────────────────────────────────────
 
 static void on_progress(void *context, uint64_t done, uint64_t total) {
     ctl_term_progress_update(context, "uploading", done, total);
 }
 
 int cmd_source_send(struct net_client *client, const struct cmd_context *context,
-                    const struct cmd_bundle_file *file, json_t **ret, bool *ret_created,
+                    const struct cmd_source_file *file, json_t **ret, bool *ret_created,
                     struct err *e) {
     struct ctl_term_progress progress;
-    struct net_client_upload upload = {
-        .fd = file->fd, .size = file->state.size, .progress = on_progress, .context = &progress};
+    struct net_client_upload upload = {.fd = file->file->fd,
+                                       .size = file->file->state.size,
+                                       .progress = on_progress,
+                                       .context = &progress};
     ctl_term_progress_init(&progress, context->clock);
-    int r = net_client_upload(client, "/api/v1/releases", &upload, ret, e);
+    int r = net_client_upload(client, file->delta ? "/api/v1/deltas" : "/api/v1/releases", &upload,
+                              ret, e);
     ctl_term_progress_end(&progress);
     *ret_created = r == NET_CLIENT_CREATED;
     return r < 0 ? -1 : 0;
 }
 
-static int put_target(struct cmd_source *s, const struct cmd_bundle_file *file,
+static int put_target(struct cmd_source *s, const struct cmd_source_file *file,
                       const struct repo_target *target, struct slice part, json_t **ret,
                       bool *ret_created, struct err *e) {
     OWN(repo_folder) struct repo_folder *folder = NULL;
@@ -153,13 +156,15 @@ static int put_target(struct cmd_source *s, const struct cmd_bundle_file *file,
     if (r < 0)
         return -1;
     *ret_created = r == 0;
-    *ret = json_pack("{s:s,s:s,s:I,s:s}", "name", target->bundle.name, "version",
-                     target->bundle.release, "size", (json_int_t)file->state.size, "id",
-                     target->bundle.id);
+    const json_int_t size = (json_int_t)file->file->state.size;
+    *ret = file->delta ? json_pack("{s:s,s:s,s:s,s:I}", "bundle", target->bundle.id, "base",
+                                   target->bundle.base, "head", target->digest, "size", size)
+                       : json_pack("{s:s,s:s,s:I,s:s}", "name", target->bundle.name, "version",
+                                   target->bundle.release, "size", size, "id", target->bundle.id);
     return *ret ? 0 : err_set(e, &err_memory, "publishing: no memory");
 }
 
-int cmd_source_upload(struct cmd_source *source, const struct cmd_bundle_file *file,
+int cmd_source_upload(struct cmd_source *source, const struct cmd_source_file *file,
                       const struct repo_target *target, struct slice signed_part, json_t **ret,
                       bool *ret_created, struct err *e) {
     return source->client

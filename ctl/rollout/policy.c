@@ -280,6 +280,27 @@ static int read_times(const struct doc_at *at, struct rollout_policy *ret, struc
     return 0;
 }
 
+static int read_budget(const struct doc_at *at, struct rollout_policy *ret, struct err *e) {
+    static const char *const known[] = {"bytes", "metered_bytes", NULL};
+    struct doc_at budget;
+    int found = doc_object_opt(at, "byte_budget", &budget, e);
+    if (found != 0)
+        return found < 0 ? as_config(e) : 0;
+    int all = doc_no_unknown(&budget, known, e);
+    if (all == 0)
+        all = doc_u64_opt(&budget, "bytes", 1, ROLLOUT_POLICY_BUDGET_MAX, &ret->budget_bytes, e);
+    ret->has_budget_bytes = all == 0;
+    if (all >= 0)
+        all = doc_u64_opt(&budget, "metered_bytes", 0, ROLLOUT_POLICY_BUDGET_MAX,
+                          &ret->budget_metered_bytes, e);
+    ret->has_budget_metered_bytes = all == 0;
+    if (all < 0)
+        return as_config(e);
+    return ret->has_budget_bytes || ret->has_budget_metered_bytes
+               ? 0
+               : wrong(at, "byte_budget", "bytes, metered_bytes, or both", e);
+}
+
 // A rollout that ends below the whole fleet does not say what the rest should have.
 static int read_baseline(const struct doc_at *at, struct rollout_policy *ret, struct err *e) {
     const struct rollout_stage_policy *last = &ret->stages[ret->n_stages - 1];
@@ -294,9 +315,10 @@ static int read_baseline(const struct doc_at *at, struct rollout_policy *ret, st
 
 int rollout_policy_parse(json_t *document, const char *what, struct rollout_policy *ret,
                          struct err *e) {
-    static const char *const known[] = {
-        "name",    "release",        "selector",   "stratify",   "stages", "gate",     "timeout_s",
-        "timeout", "max_unresolved", "on_failure", "not_before", "until",  "baseline", NULL};
+    static const char *const known[] = {"name",           "release",     "selector",   "stratify",
+                                        "stages",         "gate",        "timeout_s",  "timeout",
+                                        "max_unresolved", "on_failure",  "not_before", "until",
+                                        "baseline",       "byte_budget", NULL};
     struct rollout_gate_bounds gate = {.success_ppm = ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM,
                                        .failure_ppm = ROLLOUT_POLICY_FAILURE_DEFAULT_PPM,
                                        .min_sample = ROLLOUT_POLICY_SAMPLE_DEFAULT};
@@ -310,7 +332,8 @@ int rollout_policy_parse(json_t *document, const char *what, struct rollout_poli
         read_release(&root, policy, e) < 0 || read_selector(&root, policy, e) < 0 ||
         read_stratify(&root, policy, e) < 0 || read_gate(&root, &gate, e) < 0 ||
         read_stages(&root, &gate, policy, e) < 0 || read_on_failure(&root, policy, e) < 0 ||
-        read_times(&root, policy, e) < 0 || read_baseline(&root, policy, e) < 0)
+        read_times(&root, policy, e) < 0 || read_baseline(&root, policy, e) < 0 ||
+        read_budget(&root, policy, e) < 0)
         return -1;
     if (doc_u64_opt(&root, "max_unresolved", 0, ROLLOUT_POLICY_COUNT_MAX, &policy->max_unresolved,
                     e) < 0)
@@ -347,6 +370,16 @@ static json_t *time_json(int64_t at_s) {
     return at_s == 0 ? json_null() : json_string(chrono_format(at_s, text));
 }
 
+static json_t *budget_json(const struct rollout_policy *p) {
+    if (!p->has_budget_bytes && !p->has_budget_metered_bytes)
+        return json_null();
+    json_t *bytes = p->has_budget_bytes ? json_integer((json_int_t)p->budget_bytes) : json_null();
+    json_t *metered = p->has_budget_metered_bytes
+                          ? json_integer((json_int_t)p->budget_metered_bytes)
+                          : json_null();
+    return json_pack("{s:o, s:o}", "bytes", bytes, "metered_bytes", metered);
+}
+
 int rollout_policy_format(const struct rollout_policy *policy, json_t **ret, struct err *e) {
     json_t *stages = json_array(), *stratify = json_array();
     bool ok = stages != NULL && stratify != NULL;
@@ -355,13 +388,13 @@ int rollout_policy_format(const struct rollout_policy *policy, json_t **ret, str
     for (size_t i = 0; ok && i < policy->n_stratify; i++)
         ok = json_array_append_new(stratify, json_string(policy->stratify[i])) == 0;
     json_t *made = json_pack(
-        "{s:s, s:{s:s, s:s}, s:s, s:o, s:o, s:I, s:I, s:s, s:o, s:o, s:b}", "name", policy->name,
-        "release", "name", policy->release_name, "version", policy->release_version, "selector",
-        policy->selector, "stratify", stratify, "stages", stages, "timeout_s",
+        "{s:s, s:{s:s, s:s}, s:s, s:o, s:o, s:I, s:I, s:s, s:o, s:o, s:b, s:o}", "name",
+        policy->name, "release", "name", policy->release_name, "version", policy->release_version,
+        "selector", policy->selector, "stratify", stratify, "stages", stages, "timeout_s",
         (json_int_t)policy->timeout_s, "max_unresolved", (json_int_t)policy->max_unresolved,
         "on_failure", on_failure_names[policy->on_failure], "not_before",
         time_json(policy->not_before_s), "until", time_json(policy->until_s), "baseline",
-        (int)policy->baseline);
+        (int)policy->baseline, "byte_budget", budget_json(policy));
     if (!ok || made == NULL) {
         json_decref(made);
         return err_set(e, &err_memory, "writing the policy %s: out of memory", policy->name);

@@ -12,13 +12,15 @@
 //               {"name": "all", "percent": 100}],             default one stage of 100 percent
 //    "gate": {"success_pct": 95, "failure_pct": 5, "min_sample": 1},
 //    "timeout_s": "1h", "max_unresolved": 100, "on_failure": "revert",
+//    "byte_budget": {"bytes": 50000000, "metered_bytes": 0},  default none: as much as it takes
 //    "not_before": "2026-11-22T00:00:00Z", "until": "2026-12-01T00:00:00Z", "baseline": true}
 //
 // Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents are integers,
 // decimals in text ("0.5"), or real numbers. Stages are cumulative: "percent": 50 means that half
 // of the fleet has it, those of the stages before included; so each stage is larger than the one
 // before (a count after a percent, or a percent after a count, is compared when the fleet is
-// known).
+// known). A byte budget is what the update may cost one device's link in all, over all tries; on a
+// metered link the second one, where 0 means that nothing is fetched there.
 //
 // The struct holds everything by value, has no pointers and needs no clearing. Pure.
 #pragma once
@@ -37,6 +39,8 @@
 #define ROLLOUT_POLICY_STRATIFY_MAX 4
 #define ROLLOUT_POLICY_COUNT_MAX    100000000ULL
 #define ROLLOUT_POLICY_TIME_MAX_S   (366ULL * 86400)
+
+#define ROLLOUT_POLICY_BUDGET_MAX (1ULL << 50)
 
 #define ROLLOUT_POLICY_TIMEOUT_DEFAULT_S   86400
 #define ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM 900000
@@ -78,6 +82,9 @@ struct rollout_policy {
     uint64_t timeout_s;      // an offered device that is silent for longer counts as lost
     uint64_t max_unresolved; // offered and without outcome at the same time; 0: no limit
     enum rollout_on_failure on_failure;
+    bool has_budget_bytes, has_budget_metered_bytes;
+    uint64_t budget_bytes; // 1 or more
+    uint64_t budget_metered_bytes;
     int64_t not_before_s; // 0: at once
     int64_t until_s;      // 0: no end; after it nothing is offered
     bool baseline;        // once finished, what devices of the selector should have

@@ -16,7 +16,7 @@
 #include "ctl/store/token.h"
 #include "ctl/store/writer.h"
 
-#define SERVE_CALL_ARGS_MAX     3
+#define SERVE_CALL_ARGS_MAX     4
 #define SERVE_CALL_ARG_BYTES    192
 #define SERVE_CALL_QUERY_MAX    6
 #define SERVE_CALL_VALUE_BYTES  (BUNDLE_PREDICATE_MAX + 1)

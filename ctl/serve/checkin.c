@@ -14,6 +14,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/auth.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/offer.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "keys/sign/signer.h"
@@ -215,7 +216,10 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
         return err_set(e, &err_bad_message, "device %s says an impossible sequence", device->id);
     device->sequence++;
     fill_instruction(call, s, device, &decision);
-    return 0;
+    if (decision.action != ROLLOUT_ACTION_INSTALL)
+        return 0;
+    return serve_offer_fill(fleet, call->server, json_object_get(device->said, "components"),
+                            &s->instruction, e);
 }
 
 static int check_in(const struct serve_fleet *fleet, struct serve_call *call, struct state *s,

@@ -52,19 +52,19 @@ int serve_download_range(const char *header, uint64_t total, struct serve_downlo
 }
 
 // The id and nothing else: what names a file must not name another.
-static int open_bundle(struct serve_call *call, struct err *e) {
+static int open_file(struct serve_call *call, const char *what, const char *suffix, struct err *e) {
     struct keys_digest id;
     struct err ignored = ERR_NONE;
     char hex[KEYS_DIGEST_HEX], name[KEYS_DIGEST_HEX + 8];
     struct serve_file *file = &call->file;
     if (keys_digest_parse(call->args[0], "id", &id, &ignored) < 0)
-        return err_set(e, &err_not_found, "there is no such bundle");
-    (void)snprintf(name, sizeof name, "%s.edge", keys_digest_hex(&id, hex));
+        return err_set(e, &err_not_found, "there is no such %s", what);
+    (void)snprintf(name, sizeof name, "%s.%s", keys_digest_hex(&id, hex), suffix);
     if (fs_open_read(call->server->bundles, name, &file->fd, e) < 0) {
         bool absent = err_is(e, &err_not_found);
         if (absent) {
             err_clear(e);
-            (void)err_set(e, &err_not_found, "there is no such bundle");
+            (void)err_set(e, &err_not_found, "there is no such %s", what);
         }
         return -1;
     }
@@ -80,7 +80,13 @@ static int answer_empty(struct serve_call *call, unsigned status) {
 }
 
 int serve_download_prepare(struct serve_call *call, struct err *e) {
-    if (open_bundle(call, e) < 0)
+    if (open_file(call, "bundle", "edge", e) < 0)
+        return -1;
+    return serve_download_answer(call);
+}
+
+int serve_download_delta(struct serve_call *call, struct err *e) {
+    if (open_file(call, "delta", "delta", e) < 0)
         return -1;
     return serve_download_answer(call);
 }

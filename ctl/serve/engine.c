@@ -244,8 +244,7 @@ int serve_engine_facts(const struct store_device *device, struct bundle_facts **
     return bundle_facts_with_labels(none, device->labels, ret, e);
 }
 
-// Whether every component of the bundle is reported to come from it.
-static bool runs(const struct serve_engine_bundle *bundle, const json_t *components) {
+bool serve_engine_runs(const struct serve_engine_bundle *bundle, const json_t *components) {
     const char *name = NULL;
     json_t *ignored = NULL;
     if (json_object_size(bundle->row.components) == 0)
@@ -269,7 +268,7 @@ void serve_engine_fit(const struct serve_engine *engine, const char *name, const
         if (strcmp(bundle->row.name, name) != 0 || strcmp(bundle->row.version, version) != 0)
             continue;
         ret->published = true;
-        ret->runs = ret->runs || runs(bundle, components);
+        ret->runs = ret->runs || serve_engine_runs(bundle, components);
         if (!ret->fits && bundle_predicate_holds(bundle->requires, facts, reason)) {
             ret->fits = true;
             ret->bundle = bundle->id;

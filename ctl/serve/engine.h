@@ -86,6 +86,10 @@ void serve_engine_fit(const struct serve_engine *engine, const char *name, const
                       const struct bundle_facts *facts, const json_t *components,
                       char reason[static BUNDLE_PREDICATE_REASON_BYTES], struct rollout_fit *ret)
     __attribute__((nonnull(1, 2, 3, 4, 6, 7)));
+// Whether every component of the bundle is said to come from it; components as of a check-in, NULL
+// none.
+bool serve_engine_runs(const struct serve_engine_bundle *bundle, const json_t *components)
+    __attribute__((nonnull(1)));
 // NULL when it is not published (any more).
 const struct serve_engine_bundle *serve_engine_bundle(const struct serve_engine *engine,
                                                       const struct keys_digest *id)

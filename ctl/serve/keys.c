@@ -35,14 +35,14 @@ static int look_at(void *context, const char *name, mode_t type, struct err *e) 
     return 0;
 }
 
-int serve_keys_open(const struct serve_server *server, const struct keys_root *root,
-                    enum keys_root_role role, struct sign_signer **ret, struct err *e) {
+int serve_keys_open_role(const struct serve_server *server, const struct keys_role *role,
+                         struct sign_signer **ret, struct err *e) {
     OWN(fd) int dir = -1;
     OWN(secret) struct keys_secret *seed = NULL;
     struct keys_pub pub;
     if (fs_open_dir(server->workspace, "keys", &dir, e) < 0)
         return -1;
-    struct search search = {.dir = dir, .role = keys_root_role(root, role)};
+    struct search search = {.dir = dir, .role = role};
     if (fs_list(dir, ".", look_at, &search, e) < 0)
         return -1;
     if (search.name[0] == '\0')
@@ -51,4 +51,9 @@ int serve_keys_open(const struct serve_server *server, const struct keys_root *r
         sign_signer_from_seed(&seed, &pub, ret, e) < 0)
         return err_prefix(e, "keys/%s", search.name);
     return 0;
+}
+
+int serve_keys_open(const struct serve_server *server, const struct keys_root *root,
+                    enum keys_root_role role, struct sign_signer **ret, struct err *e) {
+    return serve_keys_open_role(server, keys_root_role(root, role), ret, e);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Taking in bundles.
+// Taking in bundles, and the thread and files of all uploads.
 #include "ctl/serve/publish.h"
 
 #include <pthread.h>
@@ -17,21 +17,14 @@
 #include "bundle/unpack/stage.h"
 #include "ctl/kind.h"
 #include "ctl/serve/engine.h"
+#include "ctl/serve/publish_parts.h"
 #include "ctl/serve/repository.h"
+#include "ctl/serve/route.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
 #include "ctl/store/audit.h"
 
-#define TEMPORARY_BYTES 48
-#define TEMPORARY       ".upload-"
-
-struct upload {
-    struct serve_server *server;
-    int fd;
-    char temporary[TEMPORARY_BYTES];
-    bool counted;
-    struct store_bundle bundle; // when verified
-};
+#define TEMPORARY ".upload-"
 
 struct serve_publisher {
     struct serve_server *server;
@@ -45,7 +38,7 @@ struct serve_publisher {
 
 // Gives back what an upload holds while it is under way: its place, before anybody can see that it
 // is over, by an answer or by a file that went.
-static void end_upload(struct upload *upload) {
+static void end_upload(struct serve_upload *upload) {
     struct serve_publisher *publisher = upload->server->publisher;
     struct err ignored = ERR_NONE;
     own_drop_fd(&upload->fd);
@@ -64,7 +57,7 @@ static void end_upload(struct upload *upload) {
 // ── In the HTTP thread ──
 
 static void free_upload(void *state) {
-    struct upload *upload = state;
+    struct serve_upload *upload = state;
     end_upload(upload);
     store_release_clear(&upload->bundle);
     free(upload);
@@ -80,7 +73,7 @@ static bool take_place(struct serve_publisher *publisher) {
 
 int serve_publish_begin(struct serve_call *call, uint64_t bytes, struct err *e) {
     struct serve_server *server = call->server;
-    struct upload *upload = calloc(1, sizeof *upload);
+    struct serve_upload *upload = calloc(1, sizeof *upload);
     uint8_t random[8];
     char hex[2 * sizeof random + 1];
     if (upload == NULL)
@@ -103,7 +96,7 @@ int serve_publish_begin(struct serve_call *call, uint64_t bytes, struct err *e) 
 }
 
 int serve_publish_write(struct serve_call *call, const void *data, size_t len, struct err *e) {
-    struct upload *upload = call->state;
+    struct serve_upload *upload = call->state;
     return fs_write(upload->fd, data, len, e) < 0 ? err_prefix(e, "publishing") : 0;
 }
 
@@ -154,7 +147,9 @@ static int verify_open(const struct serve_server *server, const struct unpack_so
     return describe(manifest, size, ret_row, e);
 }
 
-static int verify(const struct serve_server *server, struct upload *upload, struct err *e) {
+int serve_publish_take(struct serve_call *call, struct err *e) {
+    const struct serve_server *server = call->server;
+    struct serve_upload *upload = call->state;
     struct unpack_source_file file;
     struct unpack_source source;
     struct unpack_bundle *bundle = NULL;
@@ -166,23 +161,24 @@ static int verify(const struct serve_server *server, struct upload *upload, stru
     if (done == 0)
         done = serve_repository_take(server, unpack_bundle_manifest(bundle), e);
     unpack_bundle_free(bundle);
+    (void)snprintf(upload->name, sizeof upload->name, "%s.edge", upload->bundle.id);
     return done;
 }
 
 // Durable before it has its name, so that a name always means a whole bundle.
-static int place(const struct serve_server *server, struct upload *upload, struct err *e) {
-    char name[KEYS_DIGEST_HEX + 8];
-    (void)snprintf(name, sizeof name, "%s.edge", upload->bundle.id);
-    if (fs_sync(upload->fd, e) < 0 || fs_rename(server->bundles, upload->temporary, name, e) < 0)
+static int place(const struct serve_server *server, struct serve_upload *upload, struct err *e) {
+    if (fs_sync(upload->fd, e) < 0 ||
+        fs_rename(server->bundles, upload->temporary, upload->name, e) < 0)
         return -1;
     upload->temporary[0] = '\0';
     return fs_sync(server->bundles, e);
 }
 
 static void publish(struct serve_work *work) {
-    struct upload *upload = work->call->state;
+    struct serve_upload *upload = work->call->state;
     struct err e = ERR_NONE;
-    bool placed = verify(upload->server, upload, &e) == 0 && place(upload->server, upload, &e) == 0;
+    bool placed =
+        work->call->route->take(work->call, &e) == 0 && place(upload->server, upload, &e) == 0;
     end_upload(upload);
     if (placed) {
         serve_work_submit(work);
@@ -284,17 +280,13 @@ void serve_publish_close(struct serve_publisher *p) {
 
 // What the release has no place for got its name before that was known. A file without a row is
 // otherwise left: it may be what a store that was restored from a backup will be given again.
-static void drop_refused(const struct serve_server *server, const struct store_bundle *bundle,
-                         const struct err *why) {
-    char name[KEYS_DIGEST_HEX + 8];
+void serve_publish_drop(const struct serve_upload *upload) {
     struct err ignored = ERR_NONE;
-    (void)snprintf(name, sizeof name, "%s.edge", bundle->id);
-    if (why->kind == &err_exists)
-        (void)fs_remove(server->bundles, name, &ignored);
+    (void)fs_remove(upload->server->bundles, upload->name, &ignored);
 }
 
 int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *e) {
-    struct upload *upload = call->state;
+    struct serve_upload *upload = call->state;
     struct store_bundle *bundle = &upload->bundle;
     struct serve_engine *engine = call->server->engine;
     struct store_event event = {.kind = "release_published"};
@@ -302,7 +294,8 @@ int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *
     (void)snprintf(bundle->actor, sizeof bundle->actor, "%s", call->who.name);
     int added = store_release_add(db, bundle, e);
     if (added < 0) {
-        drop_refused(call->server, bundle, e);
+        if (err_is(e, &err_exists))
+            serve_publish_drop(upload);
         return -1;
     }
     if (added == STORE_RELEASE_KNOWN) {

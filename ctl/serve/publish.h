@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Taking in a bundle: it is streamed into a temporary, then read and verified whole (signatures by
-// the role bundle of our root, every digest, every frame) by a thread of its own, then put in its
-// place durably, and only then known to the store. What fails on the way leaves nothing behind.
+// Taking in a bundle or a delta: it is streamed into a temporary, then read and verified whole by a
+// thread of its own (signatures by the role bundle of our root, every digest; of a bundle every
+// frame is decoded, of a delta none is, since the contents that it starts from are not at hand),
+// then put in its place durably, and only then known to the store. What fails on the way leaves
+// nothing behind.
+//
+// Whether devices may decode a delta is not decided here: the targets name it, or do not.
 #pragma once
 
 #include "ctl/serve/work.h"
@@ -24,10 +28,16 @@ int serve_publish_begin(struct serve_call *call, uint64_t bytes, struct err *e)
     __attribute__((nonnull));
 int serve_publish_write(struct serve_call *call, const void *data, size_t len, struct err *e)
     __attribute__((nonnull));
-// All is here: verify, place, then on to the store and ready.
+// All is here: verify (the route's `take`), place, then on to the store and ready.
 void serve_publish_submit(struct serve_publisher *publisher, struct serve_work *work)
     __attribute__((nonnull));
 
-// POST /api/v1/releases, the store's part.
+// POST /api/v1/releases: the publisher's and the store's part.
+int serve_publish_take(struct serve_call *call, struct err *e) __attribute__((nonnull));
 int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *e)
+    __attribute__((nonnull));
+// POST /api/v1/deltas, likewise. Kinds: bad_delta, those of unpack_delta_verify_digest and
+// unpack_delta_check_stored; not_found when one of both bundles was not published here.
+int serve_publish_take_delta(struct serve_call *call, struct err *e) __attribute__((nonnull));
+int serve_publish_run_delta(struct store_db *db, struct serve_call *call, struct err *e)
     __attribute__((nonnull));

@@ -9,7 +9,6 @@
 
 #include "base/fs.h"
 #include "base/own.h"
-#include "bundle/unpack/open.h"
 #include "ctl/kind.h"
 #include "ctl/lock.h"
 #include "ctl/serve/engine.h"
@@ -72,38 +71,11 @@ static int open_key(const struct serve_server *server, enum keys_root_role role,
     return found;
 }
 
-// Bundles that were published before there was a repository.
-static int take_bundle(void *context, const char *name, mode_t type, struct err *e) {
-    const struct serve_server *server = context;
-    struct bundle_manifest_unverified *manifest = NULL;
-    struct unpack_candidate *candidate = NULL;
-    struct unpack_source_file file;
-    struct unpack_source source;
-    struct err ignored = ERR_NONE; // a bundle that cannot be read is not this start's business
-    OWN(fd) int fd = -1;
-    size_t len = strlen(name);
-    (void)type;
-    if (len < 6 || strcmp(name + len - 5, ".edge") != 0 || name[0] == '.')
-        return 0;
-    if (fs_open_read(server->bundles, name, &fd, &ignored) < 0 ||
-        unpack_source_from_file(fd, &file, &source, &ignored) < 0 ||
-        unpack_open(&source, &candidate, &ignored) < 0)
-        return 0;
-    struct slice raw = unpack_candidate_manifest(candidate);
-    int done = 0;
-    if (bundle_manifest_peek(raw, &manifest, &ignored) == 0)
-        done = serve_repository_take_raw(server->repository, raw,
-                                         bundle_manifest_peek_view(manifest), e);
-    bundle_manifest_peek_free(manifest);
-    unpack_candidate_free(candidate);
-    return done;
-}
-
 static int open_repository(struct serve_server *server, struct serve_repository *r, struct err *e) {
     if (open_folder(server, r, e) < 0 || serve_repository_keep_root(server, r, e) < 0)
         return -1;
     server->repository = r;
-    if (fs_list(server->bundles, ".", take_bundle, server, e) < 0)
+    if (serve_repository_take_all(server, e) < 0)
         return -1;
     if (!serve_repository_is_meant(r)) {
         say(server, SERVE_SAY_WARNING,
@@ -212,20 +184,19 @@ void serve_repository_hint(const struct serve_server *server, struct bundle_answ
     answer->repository_snapshot = repo_folder_find(r->folder, "snapshot")->header.version;
 }
 
-int serve_repository_take_raw(const struct serve_repository *r, struct slice raw,
-                              const struct bundle_manifest_view *view, struct err *e) {
-    struct repo_target target;
-    struct slice part;
-    if (repo_target_of(raw, view, &target, &part, e) < 0 ||
-        repo_folder_put_target(r->folder, &target, part, e) < 0)
-        return err_prefix(e, "putting a target into the repository");
-    return 0;
-}
-
-int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
-                          struct err *e) {
-    return serve_repository_take_raw(server->repository, bundle_manifest_raw(manifest),
-                                     bundle_manifest_view(manifest), e);
+bool serve_repository_names_delta(const struct serve_server *server,
+                                  const struct store_bundle *bundle,
+                                  const struct store_delta *delta) {
+    struct repo_target target = {.length = 0};
+    struct keys_digest id;
+    struct keys_digest base;
+    struct err ignored = ERR_NONE;
+    if (keys_digest_parse(bundle->id, "bundle", &id, &ignored) < 0 ||
+        keys_digest_parse(delta->base, "base", &base, &ignored) < 0)
+        return false;
+    (void)bundle_target_set_delta(&target.bundle, bundle->name, bundle->version, &id, &base);
+    return repo_folder_names(server->repository->folder, &target) == 0 &&
+           strcmp(target.digest, delta->head) == 0 && target.length == delta->head_bytes;
 }
 
 // What devices would answer to one bundle of a release.

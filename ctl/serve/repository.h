@@ -16,6 +16,8 @@
 #include "ctl/rollout/policy.h"
 #include "ctl/serve/call.h"
 #include "ctl/serve/server.h"
+#include "ctl/store/delta.h"
+#include "ctl/store/release.h"
 
 struct serve_repository;
 
@@ -23,12 +25,13 @@ struct serve_repository;
 #define SERVE_REPOSITORY_RETRY_S 60 // after a renewal that failed
 
 // Opens it into server->repository, follows roots that lie there into server->root and root.json,
-// puts the target's file of each published bundle there, and signs what is due. Kinds: not_found
+// puts the target's file of each published bundle and delta there, and signs what is due. Kinds: not_found
 // (an online key is missing), those of repo_folder_open, io.
 int serve_repository_open(struct serve_server *server, struct err *e) __attribute__((nonnull));
 void serve_repository_close(struct serve_repository *repository);
 
-// GET and HEAD /repository/metadata/FILE and /repository/targets/NAME/RELEASE/FILE.
+// GET and HEAD /repository/metadata/FILE, /repository/targets/NAME/RELEASE/FILE and
+// /repository/targets/NAME/RELEASE/ID/FILE.
 int serve_repository_metadata(struct serve_call *call, struct err *e) __attribute__((nonnull));
 int serve_repository_target(struct serve_call *call, struct err *e) __attribute__((nonnull));
 // GET /api/v1/repository: what there is, and until when.
@@ -47,6 +50,14 @@ void serve_repository_hint(const struct serve_server *server, struct bundle_answ
 // Puts the file of a bundle's target into place. Any thread.
 int serve_repository_take(const struct serve_server *server, const struct bundle_manifest *manifest,
                           struct err *e) __attribute__((nonnull));
+// The same for the target of a delta, whose head has this signed part. Any thread.
+struct repo_target;
+int serve_repository_take_delta(const struct serve_server *server, const struct repo_target *target,
+                                struct slice signed_part, struct err *e) __attribute__((nonnull));
+// Whether the current targets name this very delta, as devices search. The store's thread.
+bool serve_repository_names_delta(const struct serve_server *server,
+                                  const struct store_bundle *bundle,
+                                  const struct store_delta *delta) __attribute__((nonnull));
 // Whether devices would take the bundles of the release. Kinds: not_published when one is not named
 // by the targets, or the metadata that would say so does not hold; delegation, then answered with
 // 409 as well; memory, io. Nothing to check while the root names no keys for the repository. The

@@ -28,6 +28,5 @@ bool serve_repository_is_meant(const struct serve_repository *repository) __attr
 // The folder's root into server->root and the workspace, when it is another.
 int serve_repository_keep_root(struct serve_server *server, struct serve_repository *repository,
                                struct err *e) __attribute__((nonnull));
-int serve_repository_take_raw(const struct serve_repository *repository, struct slice raw,
-                              const struct bundle_manifest_view *view, struct err *e)
-    __attribute__((nonnull));
+// Puts the target's file of every bundle and delta that lies in bundles/ into place.
+int serve_repository_take_all(struct serve_server *server, struct err *e) __attribute__((nonnull));

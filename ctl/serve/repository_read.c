@@ -56,12 +56,16 @@ int serve_repository_metadata(struct serve_call *call, struct err *e) {
     return give(call, path, e);
 }
 
+// NAME/RELEASE/FILE of a bundle, NAME/RELEASE/ID/FILE of a delta.
 int serve_repository_target(struct serve_call *call, struct err *e) {
     char path[PATH_BYTES];
+    const char *id = call->args[3][0] != '\0' ? call->args[2] : NULL;
+    const char *file = id != NULL ? call->args[3] : call->args[2];
     if (!text_is_name(call->args[0], BUNDLE_NAME_MAX) ||
-        !text_is_name(call->args[1], BUNDLE_RELEASE_MAX) || !is_file(call->args[2]))
+        !text_is_name(call->args[1], BUNDLE_RELEASE_MAX) ||
+        (id != NULL && !text_is_name(id, KEYS_DIGEST_HEX - 1)) || !is_file(file))
         return err_set(e, &err_not_found, "the repository has no such file");
-    (void)snprintf(path, sizeof path, "targets/%s/%s/%s", call->args[0], call->args[1],
-                   call->args[2]);
+    (void)snprintf(path, sizeof path, "targets/%s/%s/%s%s%s", call->args[0], call->args[1],
+                   id != NULL ? id : "", id != NULL ? "/" : "", file);
     return give(call, path, e);
 }

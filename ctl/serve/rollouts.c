@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "ctl/kind.h"
 #include "ctl/serve/admin.h"
+#include "ctl/serve/delta.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
@@ -32,10 +33,16 @@ int serve_rollouts_list(struct store_db *db, struct serve_call *call, struct err
 
 int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err *e) {
     struct serve_engine_rollout *r = NULL;
-    (void)db;
-    if (serve_admin_rollout(call, &r, e) < 0)
+    json_t *deltas = NULL;
+    if (serve_admin_rollout(call, &r, e) < 0 ||
+        serve_delta_show(call->server->deltas, db, r, &deltas, e) < 0)
         return -1;
-    return serve_call_answer(call, 200, serve_show_rollout(r), e);
+    json_t *shown = serve_show_rollout(r);
+    if (json_object_set_new(shown, "deltas", deltas) < 0) {
+        json_decref(shown);
+        return err_set(e, &err_memory, "showing a rollout: out of memory");
+    }
+    return serve_call_answer(call, 200, shown, e);
 }
 
 // ── Apply ──
@@ -227,12 +234,42 @@ int serve_rollouts_revert(struct store_db *db, struct serve_call *call, struct e
 // ── Releases ──
 
 struct releases {
+    struct store_db *db;
+    const struct serve_server *server;
     json_t *all;
     json_t *last; // borrowed: the release that bundles are added to
 };
 
+// The deltas that lead to a bundle are shown with it.
+struct deltas {
+    const struct serve_server *server;
+    const struct store_bundle *bundle;
+    json_t *all;
+};
+
+static int add_delta(void *context, const struct store_delta *d, struct err *e) {
+    struct deltas *deltas = context;
+    json_t *shown = serve_show_delta(deltas->server, deltas->bundle, d);
+    return json_array_append_new(deltas->all, shown) < 0
+               ? err_set(e, &err_memory, "listing releases: out of memory")
+               : 0;
+}
+
+static int show_bundle(const struct releases *r, const struct store_bundle *b, json_t **ret,
+                       struct err *e) {
+    struct deltas deltas = {.server = r->server, .bundle = b, .all = json_array()};
+    OWN(json) json_t *shown = serve_show_bundle(b);
+    if (json_object_set_new(shown, "deltas", deltas.all) < 0)
+        return err_set(e, &err_memory, "listing releases: out of memory");
+    if (store_delta_list(r->db, b->id, add_delta, &deltas, e) < 0)
+        return -1;
+    *ret = own_take(&shown);
+    return 0;
+}
+
 static int add_bundle(void *context, const struct store_bundle *b, struct err *e) {
     struct releases *r = context;
+    json_t *shown = NULL;
     const char *version = json_string_value(json_object_get(r->last, "version"));
     const char *name = json_string_value(json_object_get(r->last, "name"));
     if (name == NULL || strcmp(name, b->name) != 0 || strcmp(version, b->version) != 0) {
@@ -241,13 +278,15 @@ static int add_bundle(void *context, const struct store_bundle *b, struct err *e
         if (json_array_append_new(r->all, r->last) < 0)
             return err_set(e, &err_memory, "listing releases: out of memory");
     }
-    if (json_array_append_new(json_object_get(r->last, "bundles"), serve_show_bundle(b)) < 0)
+    if (show_bundle(r, b, &shown, e) < 0)
+        return -1;
+    if (json_array_append_new(json_object_get(r->last, "bundles"), shown) < 0)
         return err_set(e, &err_memory, "listing releases: out of memory");
     return 0;
 }
 
 int serve_rollouts_list_releases(struct store_db *db, struct serve_call *call, struct err *e) {
-    struct releases r = {.all = json_array()};
+    struct releases r = {.db = db, .server = call->server, .all = json_array()};
     if (store_release_list(db, serve_call_query(call, "name"), NULL, add_bundle, &r, e) < 0) {
         json_decref(r.all);
         return -1;
@@ -256,7 +295,7 @@ int serve_rollouts_list_releases(struct store_db *db, struct serve_call *call, s
 }
 
 int serve_rollouts_show_release(struct store_db *db, struct serve_call *call, struct err *e) {
-    struct releases r = {.all = json_array()};
+    struct releases r = {.db = db, .server = call->server, .all = json_array()};
     int done = store_release_list(db, call->args[0], call->args[1], add_bundle, &r, e);
     if (done == 0 && json_array_size(r.all) == 0)
         done = err_set(e, &err_not_found, "the release %s %s was not published", call->args[0],

@@ -27,6 +27,9 @@ struct serve_route {
     const char *const *query; // null-terminated; NULL none
     // On the HTTP thread, with the body read. May be NULL.
     int (*prepare)(struct serve_call *call, struct err *e);
+    // With SERVE_BODY_FILE, on the publisher's thread: verifies what was sent, and says under which
+    // name it is kept.
+    int (*take)(struct serve_call *call, struct err *e);
     // On the store's thread, inside a transaction that is undone when it fails. May be NULL.
     int (*run)(struct store_db *db, struct serve_call *call, struct err *e);
     // On the HTTP thread after the commit. May be NULL.

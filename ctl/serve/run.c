@@ -13,6 +13,7 @@
 #include "base/own.h"
 #include "ctl/kind.h"
 #include "ctl/serve/challenge.h"
+#include "ctl/serve/delta.h"
 #include "ctl/serve/engine.h"
 #include "ctl/serve/listen.h"
 #include "ctl/serve/notify.h"
@@ -72,12 +73,16 @@ static int open_parts(struct serve_server *server, struct err *e) {
     // After the store, whose lock says that no other controller writes here.
     if (serve_repository_open(server, e) < 0)
         return -1;
-    return serve_publish_open(server, &server->publisher, e);
+    if (serve_publish_open(server, &server->publisher, e) < 0)
+        return -1;
+    return serve_delta_open(server, &server->deltas, e);
 }
 
 static void close_parts(struct serve_server *server) {
     serve_publish_close(server->publisher);
+    serve_delta_stop(server->deltas);
     store_writer_free(server->writer);
+    serve_delta_close(server->deltas);
     serve_work_close_waiting(server->waiting);
     serve_challenge_close(server->challenges);
     serve_engine_close(server->engine);
@@ -145,6 +150,7 @@ static void stop(struct serve_server *server, struct serve_http *http, struct se
     serve_tick_stop(tick);
     drain(server, http);
     serve_publish_stop(server->publisher);
+    serve_delta_stop(server->deltas);
     store_writer_stop(server->writer);
     serve_http_stop(http);
     free(tick);

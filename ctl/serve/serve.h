@@ -54,6 +54,11 @@ struct serve_options {
     // How long snapshots and timestamps hold; they are signed anew at half of it. 0: the defaults
     // of ctl/repo/folder.h.
     uint64_t snapshot_expires_s, timestamp_expires_s;
+    // Making deltas in the background (ctl/serve/delta.h has the defaults, for 0 and NULL).
+    bool deltas_off;
+    unsigned delta_share_pc; // of the devices of a rollout, for whose base one is made
+    uint64_t delta_memory_bytes, delta_disk_bytes, delta_time_s;
+    const char *delta_program;            // absolute path of edgectl; NULL: the program that runs
     const struct keys_secret *passphrase; // of the keys in keys/ that are sealed; may be NULL
     const struct chrono *clock;           // NULL: the machine's
     void (*say)(void *context, enum serve_say what, const char *line); // from any thread

@@ -18,6 +18,7 @@ struct serve_challenges;
 struct serve_waiting;
 struct serve_publisher;
 struct serve_repository;
+struct serve_deltas;
 
 struct serve_server {
     const struct serve_options *options;
@@ -33,4 +34,5 @@ struct serve_server {
     struct serve_waiting *waiting;       // has a lock of its own
     struct serve_publisher *publisher;   // has a lock of its own
     struct serve_repository *repository; // ctl/serve/repository.h
+    struct serve_deltas *deltas;         // ctl/serve/delta.h
 };

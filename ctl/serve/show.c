@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/chrono.h"
+#include "ctl/serve/repository.h"
 
 json_t *serve_show_time(int64_t at_s) {
     char text[CHRONO_TEXT_BYTES];
@@ -28,6 +29,23 @@ json_t *serve_show_bundle(const struct store_bundle *b) {
                      b->requires, "size", (json_int_t)b->size, "serial", (json_int_t)b->serial,
                      "components", b->components, "expires", serve_show_time(b->expires_s),
                      "published", serve_show_time(b->published_s), "by", b->actor, "url", url);
+}
+
+json_t *serve_show_delta(const struct serve_server *server, const struct store_bundle *bundle,
+                         const struct store_delta *d) {
+    char url[STORE_DELTA_FILE_BYTES + 16];
+    struct keys_digest base;
+    struct err ignored = ERR_NONE;
+    const struct serve_engine_bundle *from = NULL;
+    if (keys_digest_parse(d->base, "base", &base, &ignored) == 0)
+        from = serve_engine_bundle(server->engine, &base);
+    (void)snprintf(url, sizeof url, "/bundles/%s.delta", d->head);
+    return json_pack(
+        "{s:s, s:s, s:o, s:s, s:I, s:o, s:s, s:b, s:s}", "bundle", d->bundle, "base", d->base,
+        "base_release",
+        from == NULL ? json_null() : serve_show_release(from->row.name, from->row.version), "head",
+        d->head, "size", (json_int_t)d->size, "published", serve_show_time(d->created_s), "by",
+        d->actor, "named", (int)serve_repository_names_delta(server, bundle, d), "url", url);
 }
 
 // The stage's name, when the update is one of a rollout that is known.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "ctl/serve/delta.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/notify.h"
 #include "ctl/serve/repository.h"
@@ -50,6 +51,8 @@ static int run(struct store_db *db, void *context, struct err *e) {
     int result = serve_engine_load(engine, db, e);
     if (result == 0)
         result = serve_fleet_tick(&fleet, tick->started_s, e);
+    if (result == 0)
+        serve_delta_tick(tick->server->deltas, db, fleet.now_ms);
     if (result < 0) // the next one of its batch must not see what it changed
         serve_engine_doubt(engine);
     return result;

@@ -22,7 +22,7 @@ suite=${TUF_CONFORMANCE:-}
 python=${PYTHON:-python3}
 
 if [[ -z $suite ]]; then
-    printf 'conformance: skipped: TUF_CONFORMANCE names no checkout of theupdateframework/tuf-conformance\n'
+    printf 'skipped: TUF_CONFORMANCE names no checkout of theupdateframework/tuf-conformance\n'
     exit 77
 fi
 [[ -f $suite/tuf_conformance/conftest.py ]] ||

@@ -14,7 +14,6 @@ import random
 import resource
 import shutil
 import subprocess
-import sys
 import time
 
 import fleet
@@ -25,21 +24,6 @@ from lone import Lone
 SEED = int(os.environ.get("SEED", time.time_ns() % 1000000))
 MIB = 1 << 20
 NO_ROOM = ("no_space",)
-
-
-def private_mounts():
-    """Starts this script again in a mount namespace of its own. Returns only when that is done, or cannot be."""
-    if os.environ.get("DISK_TEST_INSIDE"):
-        return os.environ["DISK_TEST_INSIDE"] == "yes"
-    for how in (["unshare", "-m", "--propagation", "private"], ["unshare", "-r", "-m", "--propagation", "private"]):
-        try:
-            trial = subprocess.run([*how, "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, check=False)
-        except FileNotFoundError:
-            break
-        if trial.returncode == 0:
-            os.environ["DISK_TEST_INSIDE"] = "yes"
-            os.execvp(how[0], [*how, sys.executable, os.path.abspath(__file__)])
-    return False
 
 
 def mount(where, *options):
@@ -296,14 +280,14 @@ def test(f):
     for path in sticks.values():
         os.chmod(path, 0o644)
     steps = [("file limit", lambda: test_file_limit(f, sticks)), ("permissions", lambda: test_permissions(f, sticks))]
-    if os.environ.get("DISK_TEST_INSIDE") == "yes":
+    if MAY_MOUNT:
         steps += [("too small", lambda: test_too_small(f, sticks)), ("full midway", lambda: test_full_midway(f, sticks, rng)),
                   ("no byte left", lambda: test_no_byte_left(f, sticks)), ("inodes", lambda: test_inodes(f, sticks)),
                   ("read-only", lambda: test_read_only(f, sticks)), ("other file system", lambda: test_other_file_system(f, sticks))]
     else:
-        print("no mount namespace may be made here: small file systems are not tried", flush=True)
+        fleet.skipped("only root that may make a mount namespace can try small file systems")
     fleet.steps(steps)
 
 
-private_mounts()
+MAY_MOUNT = fleet.again_with_own_mounts()
 fleet.main(test)

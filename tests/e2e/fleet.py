@@ -21,6 +21,7 @@ SOURCE = os.environ.get("EDGE_SOURCE", os.path.dirname(os.path.dirname(os.path.d
 BIN = os.path.dirname(os.environ.get("EDGECTL", os.path.join(SOURCE, "build/dev/bin/edgectl")))
 EDGECTL = os.path.join(BIN, "edgectl")
 AGENT = os.path.join(BIN, "edge-agent")
+SKIPPED = 77  # for ctest
 # Only a net: whoever waits for an event goes on when it comes, and a busy machine is no failure.
 PATIENCE_S = int(os.environ.get("PATIENCE_S", "300"))
 
@@ -46,6 +47,38 @@ def wait_for(what, condition, patience_s=PATIENCE_S):
             raise Failed(f"waited {patience_s} s for {what}")
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.3, 0.3)
+
+
+def skipped(why):
+    """What this machine does not allow, wholly or in part: tests/run.sh counts and lists these lines."""
+    print(f"skipped: {why}", flush=True)
+
+
+def skip(why):
+    """Nothing of a script can be tried here."""
+    skipped(why)
+    sys.exit(SKIPPED)
+
+
+def own_mounts(*users):
+    """What a command line begins with so that the rest of it may mount; None when that is not allowed here. ["-r"]: as root of a
+    user namespace too, who is nobody outside and cannot give a file to another user, as the agent of a real root does."""
+    for user in ([], *users):
+        how = ["unshare", "-m", *user, "--propagation", "private"]
+        if subprocess.run([*how, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode == 0:
+            return how
+    return None
+
+
+def again_with_own_mounts():
+    """Starts this script again where it may mount, and is true there; false when that is not allowed here."""
+    if os.environ.get("OWN_MOUNTS"):
+        return True
+    how = own_mounts()
+    if how:
+        os.environ["OWN_MOUNTS"] = "yes"
+        os.execvp(how[0], [*how, sys.executable, os.path.abspath(sys.argv[0])])
+    return False
 
 
 def installed(found, package):

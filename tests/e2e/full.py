@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 
 import fleet
 from fleet import check, wait_for
@@ -19,22 +18,9 @@ from impostor import Impostor, admin, alive, call, ends_well
 from lone import KINDS
 from lost import becomes, offered, start, total
 
-SKIPPED = 77
 MIB = 1 << 20
 FULL = (507, ("no_space",))
 READ_ONLY = (503, ("read_only", "io"))  # which of them depends on the kernel: EROFS, or EIO since 6.13
-
-
-def private_mounts():
-    """Starts this script again in a mount namespace of its own."""
-    if os.environ.get("FULL_TEST_INSIDE"):
-        return
-    how = ["unshare", "-m", "--propagation", "private"]
-    if os.geteuid() != 0 or subprocess.run([*how, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode:
-        print("skipped: needs root and a mount namespace of its own")
-        sys.exit(SKIPPED)
-    os.environ["FULL_TEST_INSIDE"] = "yes"
-    os.execvp(how[0], [*how, sys.executable, os.path.abspath(__file__)])
 
 
 def mount(*argv):
@@ -195,7 +181,7 @@ def a_disk_that_becomes_read_only_loses_nothing_and_counts_nothing(f):
     mkfs = fleet.installed(shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/usr/sbin:/sbin"), "e2fsprogs")
     subprocess.run([mkfs, "-q", image], check=True)
     if not serve_from(f, "-o", "loop,errors=remount-ro", image):
-        print("no loop device here: a disk that becomes read-only is not tried", flush=True)
+        fleet.skipped("no loop device here for a disk that becomes read-only")
         if not f.server:
             f.start_server()
         return
@@ -254,5 +240,6 @@ def test(f):
             unmount(os.path.join(f.ws, "server"))
 
 
-private_mounts()
+if not fleet.again_with_own_mounts():
+    fleet.skip("only root that may make a mount namespace can give the controller a disk of its own")
 fleet.main(test)

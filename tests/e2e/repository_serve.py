@@ -192,7 +192,7 @@ def a_release_that_the_targets_do_not_name_is_not_rolled_out(f):
 
 def the_client_of_the_specifications_project_takes_from_it(f):
     if importlib.util.find_spec("tuf") is None:
-        print("skipped the client of python-tuf: it is not installed (PyPI: tuf)", flush=True)
+        fleet.skipped("the client of python-tuf is not installed (PyPI: tuf)")
         return
     from tuf.ngclient import Updater  # pylint: disable=import-outside-toplevel
     path, entry = current_target(f, "1.0")

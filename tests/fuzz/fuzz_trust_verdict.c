@@ -48,6 +48,11 @@ static void check_floors(const struct trust_verdict *v) {
     }
 }
 
+static void check_delta(const struct trust_verdict *v) {
+    if (v->found_delta && (v->delta.length == 0 || v->delta.length > BUNDLE_MANIFEST_MAX_BYTES))
+        abort();
+}
+
 static void check_target(const struct trust_verdict *v) {
     size_t i = 0;
     json_t *name = NULL;
@@ -80,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_roles(&verdict);
     check_floors(&verdict);
     check_target(&verdict);
+    check_delta(&verdict);
     check_steps(&verdict);
     trust_verdict_clear(&verdict);
     return 0;

@@ -94,8 +94,9 @@ void delta_stream_close(struct delta_stream *s) {
     s->stored = NULL;
 }
 
-static int run_frame(struct delta_stream *s, const struct bundle_delta_frame *frame,
-                     const struct delta_sink *sink, struct err *e) {
+// The stored bytes of a frame, which are those that the frame table names.
+static int read_frame(struct delta_stream *s, const struct bundle_delta_frame *frame,
+                      struct err *e) {
     const uint64_t at = unpack_delta_skeleton(s->delta)->offset[BUNDLE_SKELETON_DELTA_DATA];
     struct keys_digest found;
     if (read_source(s, at + frame->offset, s->stored, frame->stored_bytes, e) < 0)
@@ -105,6 +106,13 @@ static int run_frame(struct delta_stream *s, const struct bundle_delta_frame *fr
         return err_set(e, &err_bad_delta,
                        "its stored bytes are not those that the frame table names: damaged on the "
                        "way or on the medium, get the delta again");
+    return 0;
+}
+
+static int run_frame(struct delta_stream *s, const struct bundle_delta_frame *frame,
+                     const struct delta_sink *sink, struct err *e) {
+    if (read_frame(s, frame, e) < 0)
+        return -1;
     return unpack_delta_frame((struct slice){s->stored, frame->stored_bytes}, frame->out_bytes,
                               unpack_delta_head(s->delta)->packing.decode_bytes, &s->base, sink, e);
 }
@@ -112,6 +120,12 @@ static int run_frame(struct delta_stream *s, const struct bundle_delta_frame *fr
 int delta_stream_run(struct delta_stream *s, uint64_t number, const struct delta_sink *sink,
                      struct err *e) {
     if (run_frame(s, &s->frames[number], sink, e) < 0)
+        return err_prefix(e, "frame %" PRIu64, number);
+    return 0;
+}
+
+int delta_stream_look(struct delta_stream *s, uint64_t number, struct err *e) {
+    if (read_frame(s, &s->frames[number], e) < 0)
         return err_prefix(e, "frame %" PRIu64, number);
     return 0;
 }

@@ -25,5 +25,9 @@ void delta_stream_close(struct delta_stream *s) __attribute__((nonnull));
 // Frame `number`. Kinds: bad_delta, memory, those of source, base and sink.
 int delta_stream_run(struct delta_stream *s, uint64_t number, const struct delta_sink *sink,
                      struct err *e) __attribute__((nonnull));
+// Reads frame `number` and compares its stored bytes with their digest; nothing is decoded. Kinds:
+// bad_delta, the source's.
+int delta_stream_look(struct delta_stream *s, uint64_t number, struct err *e)
+    __attribute__((nonnull));
 // Checks the bytes behind the data. Kinds: trailing_data, truncated, the source's.
 int delta_stream_end(struct delta_stream *s, struct err *e) __attribute__((nonnull));

@@ -57,6 +57,7 @@ struct device {
     unsigned asked;
     bool holds_back; // the answer is given by device_answer alone
     char asked_path[BUNDLE_TARGET_PATH_BYTES];
+    char asked_delta[BUNDLE_TARGET_PATH_BYTES];
 };
 
 // What is trusted of the repository, and what the controller says that it has.
@@ -84,10 +85,11 @@ static inline void device_answer(struct device *d) {
 }
 
 // Stands in for agent/trust.h.
-static inline void device_repository(void *context, const char *path) {
+static inline void device_repository(void *context, const struct agent_trust_wanted *wanted) {
     struct device *d = context;
     d->asked++;
-    (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", path);
+    (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", wanted->path);
+    (void)snprintf(d->asked_delta, sizeof d->asked_delta, "%s", wanted->delta);
     if (!d->holds_back)
         device_answer(d);
 }

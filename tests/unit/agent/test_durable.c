@@ -114,21 +114,27 @@ static struct agent_journal full_journal(void) {
     r->previous = 3;
     r->next = 6;
     r->has_update = r->has_last = true;
-    r->update = (struct fsm_update){.target = 5,
-                                    .rollout = "r",
-                                    .attempt = 2,
-                                    .has_bundle = true,
-                                    .bundle = {{1, 2, 3}},
-                                    .name = "n",
-                                    .release = "1.0~rc1",
-                                    .url = "/b",
-                                    .size = 1ULL << 40,
-                                    .looked = true,
-                                    .tries = 3,
-                                    .restarts = 1,
-                                    .restarts_max = 4,
-                                    .probation_s = 600,
-                                    .probation_done_s = 60};
+    r->update = (struct fsm_update){
+        .target = 5,
+        .rollout = "r",
+        .attempt = 2,
+        .has_bundle = true,
+        .bundle = {{1, 2, 3}},
+        .name = "n",
+        .release = "1.0~rc1",
+        .url = "/b",
+        .size = 1ULL << 40,
+        .looked = true,
+        .tries = 3,
+        .restarts = 1,
+        .restarts_max = 4,
+        .probation_s = 600,
+        .probation_done_s = 60,
+        .budget = {.has_bytes = true, .has_metered_bytes = true, .bytes = 1ULL << 30},
+        .spent = {.delta = 1, .range = 2, .full = 3, .index = 4, .cache = 5, .reused = 6},
+        .packing = FSM_PACKING_BUNDLE,
+        .staged_bytes = 7,
+        .no_delta = true};
     r->last = r->update;
     r->last.target = 4;
     r->last.local = true;
@@ -191,6 +197,11 @@ Test(journal, members_that_this_agent_does_not_know_are_passed_over) {
     cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "%s", e.text);
     cr_expect_eq(in.record.state, FSM_WAITING);
     cr_expect_eq(in.record.update.target, 2);
+    // What an agent that knew no deltas left behind: nothing spent, no budget, a delta may be tried.
+    cr_expect_not(in.record.update.budget.has_bytes || in.record.update.budget.has_metered_bytes);
+    cr_expect_eq(in.record.update.spent.full, 0);
+    cr_expect_eq(in.record.update.packing, FSM_PACKING_NONE);
+    cr_expect_not(in.record.update.no_delta);
 }
 
 Test(journal, one_that_contradicts_itself_is_refused) {

@@ -9,10 +9,12 @@
 #include "base/own.h"
 
 #define HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define ID  "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define STEP(from, to)                                                                             \
     "{\"blake2b-256\":\"" HEX "\",\"bytes\":5,\"from\":\"" from "\",\"to\":\"" to "\"}"
 #define STEPS(list)     "{\"steps\":[" list "]}"
 #define TARGET(members) "{\"steps\":[],\"target\":{" members "}}"
+#define DELTA(members)  "{\"steps\":[],\"delta\":{" members "}}"
 #define GOOD_TARGET     "\"blake2b-256\":\"" HEX "\",\"executable\":true,\"length\":10"
 
 static int parse(const char *text, struct trust_verdict *ret, struct err *e) {
@@ -40,6 +42,27 @@ Test(verdict, says_what_it_says) {
     cr_expect(strcmp(step.from, "3.snapshot.json") == 0 && step.bytes == 5);
     trust_verdict_step(&v, 1, &step);
     cr_expect(step.from[0] == '\0' && strcmp(step.to, "timestamp.json") == 0);
+    trust_verdict_clear(&v);
+}
+
+Test(verdict, a_delta_is_told_from_the_bundle) {
+    struct trust_verdict v;
+    struct err e = ERR_NONE;
+    cr_assert_eq(parse("{\"delta\":{" GOOD_TARGET "},\"steps\":[],\"target\":{\"blake2b-256\":\"" ID
+                       "\",\"executable\":false,\"length\":65536}}",
+                       &v, &e),
+                 0, "%s", e.text);
+    cr_expect(v.found && v.target.length == 65536);
+    cr_expect(v.found_delta && v.delta.length == 10);
+    cr_expect_not(keys_digest_equal(&v.target.id, &v.delta.id));
+    trust_verdict_clear(&v);
+    cr_assert_eq(parse("{\"delta\":null,\"steps\":[],\"target\":{" GOOD_TARGET "}}", &v, &e), 0,
+                 "%s", e.text);
+    cr_expect(v.found && !v.found_delta);
+    trust_verdict_clear(&v);
+    // What a judge of before wrote.
+    cr_assert_eq(parse("{\"steps\":[],\"target\":null}", &v, &e), 0, "%s", e.text);
+    cr_expect(!v.found && !v.found_delta);
     trust_verdict_clear(&v);
 }
 
@@ -91,6 +114,12 @@ static const char *const hostile[] = {
     TARGET(GOOD_TARGET ",\"components\":\"app\""),
     TARGET(GOOD_TARGET ",\"components\":[1]"),
     TARGET(GOOD_TARGET ",\"components\":[[]]"),
+    DELTA(""),
+    DELTA("\"blake2b-256\":\"00\",\"executable\":true,\"length\":10"),
+    DELTA("\"blake2b-256\":\"" HEX "\",\"executable\":true,\"length\":0"),
+    DELTA("\"blake2b-256\":\"" HEX "\",\"executable\":true,\"length\":65537"),
+    DELTA("\"blake2b-256\":\"" HEX "\",\"length\":10"),
+    "{\"delta\":[],\"steps\":[]}",
     "{\"steps\":[],\"steps\":[]}",
     "{\"steps\":[]} ",
     "{\"steps\":[]}x",

@@ -60,7 +60,7 @@ static const char *const expected[FSM_EVENTS_COUNT] = {
     [FSM_REVERTED] = ".........I.",    [FSM_STUCK] = ".........L.",
     [FSM_ASK_COMMIT] = "!!!!!!!M!!M",  [FSM_ASK_REVERT] = "R!!!!!!R!!R",
     [FSM_ASK_CANCEL] = "!IIII!!!!!!",  [FSM_UNSEALED] = "...F.......",
-    [FSM_UNSWAPPED] = ".....W.....",
+    [FSM_UNSWAPPED] = ".....W.....",   [FSM_OVERWRITES] = "..F........",
     [FSM_UNMOVED] = "...........", // from a committed generation only: see below
 };
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/skip.h"
 #include "tests/support/tmp.h"
 #include "tests/unit/agent/net/served.h"
 
@@ -75,7 +76,7 @@ static void start_names(void) {
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        cr_skip("skipped: only root can give a test its own name server");
+        skip_test("only root that may make namespaces can give a test its own name server");
     dir = tmp_dir_make();
     put("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n", "/etc/resolv.conf");
     put("nsswitch.conf", "hosts: files dns\n", "/etc/nsswitch.conf");

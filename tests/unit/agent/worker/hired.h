@@ -113,7 +113,7 @@ static inline int hired_end(struct hired *h) {
     return WEXITSTATUS(status);
 }
 
-// RESULT of this kind (NULL: success) after any PROGRESS, and the end. Borrowed until the next
+// RESULT of this kind (NULL: success) after any PROGRESS and SPENT, and the end. Borrowed until the next
 // message.
 static inline const struct agent_job_result *hired_result(struct hired *h,
                                                           const struct err_kind *kind) {
@@ -121,7 +121,7 @@ static inline const struct agent_job_result *hired_result(struct hired *h,
     struct err e = ERR_NONE;
     do
         cr_assert_eq(agent_job_receive(h->control, &m, &e), 0, "the worker is gone %s", e.text);
-    while (m.type == AGENT_JOB_PROGRESS);
+    while (m.type == AGENT_JOB_PROGRESS || m.type == AGENT_JOB_SPENT);
     cr_assert_eq(m.type, AGENT_JOB_RESULT, "type %d", (int)m.type);
     cr_assert_str_eq(m.u.result.kind, kind ? kind->name : "", "%s", m.u.result.text);
     cr_assert_eq(hired_end(h), kind ? kind->exit_status : 0);

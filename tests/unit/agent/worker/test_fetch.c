@@ -10,6 +10,7 @@
 #include "keys/root.h"
 #include "tests/support/faultd.h"
 #include "tests/support/forge.h"
+#include "tests/support/skip.h"
 #include "tests/support/tmp.h"
 #include "tests/unit/agent/worker/hired.h"
 
@@ -117,7 +118,7 @@ static void expect_manifest(const struct hired *h) {
     cr_assert(memcmp(got, manifest.data, manifest.len) == 0);
 }
 
-// PROGRESS, as much as there is, and then success.
+// PROGRESS and SPENT, as much as there is, and then success.
 static const struct agent_job_result *expect_success(struct hired *h) {
     static struct agent_job_result result;
     struct agent_job_message *m = malloc(sizeof *m);
@@ -131,7 +132,7 @@ static const struct agent_job_result *expect_success(struct hired *h) {
             done = m->u.progress.done_bytes;
             total = m->u.progress.total_bytes;
         }
-    } while (m->type == AGENT_JOB_PROGRESS);
+    } while (m->type == AGENT_JOB_PROGRESS || m->type == AGENT_JOB_SPENT);
     cr_assert_eq(m->type, AGENT_JOB_RESULT);
     result = m->u.result;
     free(m);
@@ -414,7 +415,7 @@ static const struct proc_limits another_user = {
 static void prepare_for_another_user(void) {
     static char program[300];
     if (geteuid() != 0)
-        cr_skip("skipped: only root can start a worker as another user");
+        skip_test("only root can start a worker as another user");
     cr_assert_eq(chmod(dir.path, 0711), 0);
     copy_program(program);
     setenv("EDGE_AGENT_WORKER", program, 1);

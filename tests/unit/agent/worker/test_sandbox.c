@@ -27,6 +27,7 @@
 
 #include "agent/worker/sandbox.h"
 #include "tests/support/faultd.h"
+#include "tests/support/skip.h"
 #include "tests/support/tmp.h"
 
 enum { HELD = 10, ESCAPED, NO_SANDBOX };
@@ -105,7 +106,7 @@ static int in_sandbox(bool (*attempt)(void), enum needs needs) {
 static void expect_held_by(enum needs needs, const char *what, bool (*attempt)(void)) {
     int got = in_sandbox(attempt, needs);
     if (got == NO_SANDBOX && needs == LANDLOCK && landlock_version() < 0)
-        cr_skip("skipped: this kernel has no Landlock");
+        skip_test("this kernel has no Landlock");
     cr_assert_eq(got, HELD, "%s: %d", what, got);
 }
 
@@ -205,7 +206,7 @@ Test(sandbox, nothing_is_written_outside_of_the_staging_directory) {
 
 Test(sandbox, nothing_is_truncated_by_name) {
     if (landlock_version() > 0 && landlock_version() < 3)
-        cr_skip("skipped: this kernel's Landlock does not know truncation");
+        skip_test("this kernel's Landlock does not know truncation");
     HELD_BY(LANDLOCK, truncate_outside);
 }
 

@@ -21,6 +21,7 @@
 #include "keys/kind.h"
 #include "tests/support/forge.h"
 #include "tests/support/fs_fault.h"
+#include "tests/support/skip.h"
 #include "tests/support/tmp.h"
 
 #define DECODE_MAX (4ULL << 20)
@@ -212,7 +213,7 @@ static void make_attribute(int dir) {
     put_text(dir, "special", "x", 0644);
     OWN(fd) int fd = openat(dir, "special", O_RDWR);
     if (fsetxattr(fd, "user.edge", "1", 1, 0) < 0)
-        cr_skip("this file system has no extended attributes");
+        skip_test("this file system has no extended attributes");
 }
 
 Test(build, what_a_bundle_cannot_carry_is_refused_by_path_or_stripped) {

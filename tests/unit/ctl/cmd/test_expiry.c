@@ -27,4 +27,6 @@ Test(expiry, online_roles_count_once_nobody_renews_them) {
     cr_expect(soon("timestamp", 4 * DAY_S, DAY_S - 1, 30));
     cr_expect_not(soon("snapshot", 16 * DAY_S, 4 * DAY_S, 36500));
     cr_expect(soon("snapshot", 16 * DAY_S, -1, 0));
+    cr_expect_not(soon("deltas", 16 * DAY_S, 4 * DAY_S, 30), "the controller's own");
+    cr_expect(soon("deltas", 16 * DAY_S, 4 * DAY_S - 1, 0));
 }

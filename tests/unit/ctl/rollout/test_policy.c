@@ -2,6 +2,7 @@
 #include "ctl/rollout/policy.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ Test(rollout_policy, says_little_and_means_the_defaults) {
     cr_assert_eq(p.timeout_s, ROLLOUT_POLICY_TIMEOUT_DEFAULT_S);
     cr_assert_eq(p.on_failure, ROLLOUT_ON_FAILURE_PAUSE);
     cr_assert(p.baseline);
+    cr_assert(!p.has_budget_bytes && !p.has_budget_metered_bytes);
 }
 
 Test(rollout_policy, its_normal_form_reads_back_as_itself) {
@@ -38,7 +40,8 @@ Test(rollout_policy, its_normal_form_reads_back_as_itself) {
             "\"soak\":\"10m\"},{\"name\":\"b\",\"percent\":\"0.5\",\"approve\":true,\"gate\":"
             "{\"min_sample\":7}},{\"name\":\"c\",\"percent\":100}],\"gate\":{\"success_pct\":99.5,"
             "\"failure_pct\":1},\"timeout\":\"2h\",\"max_unresolved\":5,\"on_failure\":\"revert\","
-            "\"not_before\":\"2026-01-01T00:00:00Z\",\"until\":\"2026-02-01T00:00:00Z\"}",
+            "\"not_before\":\"2026-01-01T00:00:00Z\",\"until\":\"2026-02-01T00:00:00Z\","
+            "\"byte_budget\":{\"bytes\":1,\"metered_bytes\":0}}",
             &a, &e),
         0, "%s", e.text);
     cr_assert_eq(a.stages[0].soak_s, 600);
@@ -46,6 +49,8 @@ Test(rollout_policy, its_normal_form_reads_back_as_itself) {
     cr_assert_eq(a.stages[1].gate.min_sample, 7);
     cr_assert_eq(a.stages[1].gate.success_ppm, 995000);
     cr_assert_eq(a.timeout_s, 7200);
+    cr_assert(a.has_budget_bytes && a.budget_bytes == 1);
+    cr_assert(a.has_budget_metered_bytes && a.budget_metered_bytes == 0);
     OWN(json) json_t *form = NULL;
     OWN(json) json_t *again = NULL;
     cr_assert_eq(rollout_policy_format(&a, &form, &e), 0);
@@ -54,10 +59,63 @@ Test(rollout_policy, its_normal_form_reads_back_as_itself) {
     cr_assert(json_equal(form, again));
 }
 
+// No budget for metered links is another thing than one of nothing.
+Test(rollout_policy, a_budget_has_either_part_or_both) {
+    static const struct {
+        const char *budget;
+        bool bytes, metered;
+    } rows[] = {{"{\"bytes\":1125899906842624}", true, false},
+                {"{\"metered_bytes\":1125899906842624}", false, true},
+                {"null", false, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rollout_policy a, b;
+        struct err e = ERR_NONE;
+        char text[200];
+        OWN(json) json_t *form = NULL;
+        (void)snprintf(text, sizeof text,
+                       "{\"name\":\"r\",\"release\":\"app 1.0\",\"byte_budget\":%s}",
+                       rows[i].budget);
+        cr_assert_eq(parse(text, &a, &e), 0, "%s", e.text);
+        cr_assert_eq(rollout_policy_format(&a, &form, &e), 0);
+        cr_assert_eq(rollout_policy_parse(form, "form", &b, &e), 0, "%s", e.text);
+        cr_expect_eq(b.has_budget_bytes, rows[i].bytes, "%zu", i);
+        cr_expect_eq(b.has_budget_metered_bytes, rows[i].metered, "%zu", i);
+        cr_expect(b.budget_bytes == a.budget_bytes &&
+                  b.budget_metered_bytes == a.budget_metered_bytes);
+    }
+}
+
+struct mistake {
+    const char *text, *kind, *says;
+};
+
+static void check_mistakes(const struct mistake *cases, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        struct rollout_policy p;
+        struct err e = ERR_NONE;
+        cr_assert_lt(parse(cases[i].text, &p, &e), 0, "%s", cases[i].text);
+        cr_assert_str_eq(e.kind->name, cases[i].kind, "%s: %s", cases[i].text, e.text);
+        cr_assert_not_null(strstr(e.text, cases[i].says), "%s: %s", cases[i].text, e.text);
+    }
+}
+
+Test(rollout_policy, names_the_place_of_each_mistake_in_a_budget) {
+    static const struct mistake cases[] = {
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":{}}", "config", "byte_budget"},
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":5}", "config", "byte_budget"},
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":{\"bytes\":0}}", "config",
+         "byte_budget.bytes"},
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":{\"bytes\":1125899906842625}}",
+         "config", "byte_budget.bytes"},
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":{\"metered_bytes\":-1}}", "config",
+         "byte_budget.metered_bytes"},
+        {"{\"name\":\"r\",\"release\":\"a 1\",\"byte_budget\":{\"byte\":1}}", "config", "byte"},
+    };
+    check_mistakes(cases, sizeof cases / sizeof *cases);
+}
+
 Test(rollout_policy, names_the_place_of_each_mistake) {
-    const struct {
-        const char *text, *kind, *says;
-    } cases[] = {
+    static const struct mistake cases[] = {
         {"[]", "config", "policy.json"},
         {"{\"release\":\"a 1\"}", "config", "name"},
         {"{\"name\":\"r\"}", "config", "release"},
@@ -101,11 +159,5 @@ Test(rollout_policy, names_the_place_of_each_mistake) {
         {"{\"name\":\"r\",\"release\":\"a 1\",\"stratify\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
          "config", "stratify"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct rollout_policy p;
-        struct err e = ERR_NONE;
-        cr_assert_lt(parse(cases[i].text, &p, &e), 0, "%s", cases[i].text);
-        cr_assert_str_eq(e.kind->name, cases[i].kind, "%s: %s", cases[i].text, e.text);
-        cr_assert_not_null(strstr(e.text, cases[i].says), "%s: %s", cases[i].text, e.text);
-    }
+    check_mistakes(cases, sizeof cases / sizeof *cases);
 }

@@ -1,0 +1,310 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: release
+"""Deltas at the controller: published with or after their bundles, offered to devices that run what they start from, refused when
+they are none, and withdrawn with their release."""
+
+import json
+import os
+import random
+
+import fleet
+from fleet import check
+from impostor import Impostor, admin, call
+
+BLOCK = 512
+TRUNCATED, BAD_DELTA = 41, 61  # exit statuses
+
+
+def bulk(version):
+    source = random.Random("bulk")
+    lines = [f"{source.getrandbits(64):016x} {i}\n" for i in range(8000)]
+    source = random.Random(version)
+    for _ in range(20):
+        lines[source.randrange(len(lines))] = f"changed in {version}\n"
+    return "".join(lines)
+
+
+def bundle(f, version, name="app"):
+    return f.bundle(name, version, {name: f.component(f"{name}-{version}", {"version": version, "bulk": bulk(version)}),
+                                    "model": f.component(f"model-{version}", {"weights": bulk(version)[::-1]})})
+
+
+def delta(f, old, new, name):
+    """By hand, as a publisher makes it; targets vouch for it, so its head needs no signature."""
+    out = f.path(name)
+    f.edgectl("bundle", "delta", old, new, "-o", out, "--root", f.root)
+    return out
+
+
+def inspect(f, path):
+    return f.json("bundle", "inspect", path)
+
+
+def releases(f):
+    """{(name, version): its only bundle}"""
+    return {(r["name"], r["version"]): r["bundles"][0] for r in f.json("release", "list")["releases"]}
+
+
+def target_paths(f, role="targets"):
+    folder = os.path.join(f.ws, "server/repository/metadata")
+    newest = max((int(name.split(".")[0]) for name in os.listdir(folder) if name.split(".")[1:] == [role, "json"]), default=0)
+    if not newest:
+        return []
+    with open(os.path.join(folder, f"{newest}.{role}.json"), encoding="utf-8") as file:
+        return sorted(json.load(file)["signed"]["targets"])
+
+
+class Running(Impostor):
+    """Says that all of its components came from one bundle."""
+
+    def run_bundle(self, row, more=None):
+        self.say["components"] = {name: {"manifest": row["id"], "name": row["name"], "security_version": 0, "version": row["version"]}
+                                  for name in row["components"]}
+        self.say["components"].update(more or {})
+        self.say["generation"] = 1
+        return self
+
+    def offered(self):
+        self.check_in()
+        check(self.told and self.told["action"] == "install", f"{self.name}: {self.heard}")
+        return self.told
+
+
+def group(f, name, count=1):
+    secret = admin(f, 201, "POST", "/tokens", {"kind": "enroll", "labels": {"group": name}})["secret"]
+    made = [Running(f, f"{name}-{i}").join(secret) for i in range(count)]
+    for device in made:
+        device.check_in()
+    return made
+
+
+def apply(f, name, release, **policy):
+    f.edgectl("rollout", "apply", "-f", f.policy(name, release=release, selector=f'label.group == "{name}"', timeout_s=600, **policy))
+
+
+# ── Published ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_delta_is_published_with_its_bundle_and_again_without_a_change(f, s):
+    f.publish(s["1.0"])
+    said = f.json("release", "publish", s["1.1"], "--delta", s["delta"], "--workspace", f.ws)
+    head = inspect(f, s["delta"])
+    check(said["outcome"] == "published" and len(said["bundles"]) == 1 and len(said["deltas"]) == 1, str(said))
+    shown = said["deltas"][0]
+    check(shown["bundle"] == head["bundle"] and shown["base"] == head["base"] and shown["size"] == os.path.getsize(s["delta"]), str(shown))
+    row = releases(f)["app", "1.1"]
+    check(len(row["deltas"]) == 1 and row["deltas"][0]["named"], f"release list shows it: {row}")
+    check(row["deltas"][0]["base_release"] == {"name": "app", "version": "1.0"}, str(row))
+    check(f"app/1.1/{head['bundle']}/{head['base']}.json" in target_paths(f), str(target_paths(f)))
+    listed = f.edgectl("release", "list")
+    check("delta from app 1.0" in listed and "not in the targets" not in listed, listed)
+    before = target_paths(f), os.listdir(os.path.join(f.ws, "server/repository/metadata"))
+    again = f.json("release", "publish", s["1.1"], "--delta", s["delta"], "--workspace", f.ws)
+    check(again["outcome"] == "unchanged", f"publishing again: {again}")
+    check("was published before: delta from app 1.0" in f.publish("--delta", s["delta"]), "a delta alone")
+    check((target_paths(f), os.listdir(os.path.join(f.ws, "server/repository/metadata"))) == before, "nothing was made anew")
+
+
+def what_was_only_uploaded_is_not_used(f, s):
+    """Until the targets name it; by the same command, which finds it there."""
+    f.publish(s["1.2"])
+    f.edgectl("release", "publish", "--delta", s["1.1 to 1.2"], "--upload-only")
+    check([d["named"] for d in releases(f)["app", "1.2"]["deltas"]] == [False], "uploaded, not named")
+    check("(not in the targets)" in f.edgectl("release", "list", "--name", "app"), "and said so")
+    [device] = group(f, "unnamed")
+    device.run_bundle(releases(f)["app", "1.1"])
+    apply(f, "unnamed", "app 1.2")
+    check("delta" not in device.offered(), f"not offered: {device.told}")
+    f.publish("--delta", s["1.1 to 1.2"])
+    told = device.offered()
+    check(told["delta"]["base"] == releases(f)["app", "1.1"]["id"], f"offered once it is named: {told}")
+    f.edgectl("rollout", "abort", "unnamed")
+
+
+# ── Offered ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_device_that_runs_the_base_is_offered_the_delta(f, s):
+    rows = releases(f)
+    same, mixed, other, nothing = group(f, "mix", 4)
+    same.run_bundle(rows["app", "1.0"])
+    mixed.run_bundle(rows["app", "1.0"], {"model": {"manifest": rows["app", "1.2"]["id"], "name": "app", "security_version": 0,
+                                                    "version": "1.2"}})
+    other.run_bundle(rows["app", "1.2"])
+    apply(f, "mix", "app 1.1", byte_budget={"bytes": 5000000, "metered_bytes": 0})
+    told = same.offered()
+    listed = rows["app", "1.1"]["deltas"][0]
+    check(told["delta"] == {"base": rows["app", "1.0"]["id"], "size": listed["size"], "url": listed["url"]}, str(told))
+    check(told["budget"] == {"bytes": 5000000, "metered_bytes": 0}, str(told))
+    check(told["bundle"]["id"] == rows["app", "1.1"]["id"], str(told))
+    for device in (mixed, other, nothing):
+        check("delta" not in device.offered(), f"{device.name} does not run all of it: {device.told}")
+    with open(s["delta"], "rb") as file:
+        whole = file.read()
+    status, heads, got = call(f, "GET", told["delta"]["url"])
+    check(status == 200 and got == whole, f"the delta's bytes: {status}")
+    status, _, got = call(f, "GET", told["delta"]["url"], headers={"Range": "bytes=100-299", "If-Range": heads["ETag"]})
+    check(status == 206 and got == whole[100:300], f"a part of it: {status}")
+    status, heads, _ = call(f, "HEAD", told["delta"]["url"])
+    check(status == 200 and int(heads["Content-Length"]) == len(whole), "HEAD")
+    check(call(f, "GET", "/bundles/" + "0" * 64 + ".delta")[0] == 404, "another one")
+    check(call(f, "GET", "/bundles/x.delta")[0] == 404, "no digest")
+    head = inspect(f, s["delta"])
+    with open(os.path.join(f.ws, "server/repository/targets/app/1.1", head["bundle"], f"{listed['head']}.{head['base']}.json"), "rb") as file:
+        part = file.read()
+    status, _, got = call(f, "GET", f"/repository/targets/app/1.1/{head['bundle']}/{listed['head']}.{head['base']}.json")
+    check(status == 200 and got == part and json.loads(part)["bundle"] == head["bundle"], f"the head among the targets: {status}")
+    f.edgectl("rollout", "abort", "mix")
+
+
+def a_delta_is_offered_below_another_address(f, s):
+    f.stop_server()
+    f.start_server("--public-url", "https://cdn.example/edge")
+    [device] = group(f, "cdn")
+    device.run_bundle(releases(f)["app", "1.0"])
+    apply(f, "cdn", "app 1.1")
+    told = device.offered()
+    check(told["delta"]["url"] == "https://cdn.example/edge" + releases(f)["app", "1.1"]["deltas"][0]["url"], str(told))
+    check("budget" not in told, "a policy without a budget")
+    f.edgectl("rollout", "abort", "cdn")
+    f.stop_server()
+    f.start_server()
+
+
+# ── Refused ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def send(f, data):
+    status, _, answer = call(f, "POST", "/api/v1/deltas", data, f.env["EDGECTL_TOKEN"])
+    return status, answer
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def what_is_no_delta_is_refused_and_leaves_nothing(f, s):
+    good, bundles = read(s["delta"]), os.path.join(f.ws, "server/bundles")
+    before = sorted(os.listdir(bundles)), releases(f)
+    flipped = bytearray(good)
+    flipped[-3 * BLOCK] ^= 1  # in the last frame, or the padding behind it
+    foreign = bytearray(good)  # 1.1's head behind the manifest of 1.2
+    other = read(s["1.1 to 1.2"])
+    size = int(good[124:135], 8)
+    check(int(other[124:135], 8) == size, "manifests of one size")
+    foreign[BLOCK:BLOCK + size] = other[BLOCK:BLOCK + size]
+    for what, data, status, code, says in (
+            ("garbage", b"garbage" * 200, 400, "bad_skeleton", ""),
+            ("nothing of it", b"\0", 400, "truncated", ""),
+            ("a bundle", read(s["1.1"]), 400, "bad_delta", "bundles go to"),
+            ("a part", good[:len(good) // 2], 400, "truncated", ""),
+            ("too much", good + b"\0" * BLOCK, 400, "trailing_data", ""),
+            ("a flipped bit", bytes(flipped), 400, "bad_delta", ""),
+            ("the head of another", bytes(foreign), 400, "bad_delta", "for another bundle than its manifest"),
+            ("an unknown bundle", read(s["to nowhere"]), 404, "not_found", "that the delta makes"),
+            ("an unknown base", read(s["from nowhere"]), 404, "not_found", "that the delta starts from")):
+        got, answer = send(f, data)
+        check(got == status and answer["code"] == code and says in answer["text"], f"{what}: {got}: {answer}")
+        check((sorted(os.listdir(bundles)), releases(f)) == before, f"{what} left something behind")
+    for what, path, kind in (("garbage", f.path("garbage"), TRUNCATED), ("a bundle", s["1.1"], BAD_DELTA)):
+        with open(f.path("garbage"), "wb") as file:
+            file.write(b"garbage")
+        done = f.run("release", "publish", "--delta", path, "--workspace", f.ws, status=None)
+        check(done.returncode == kind and path in done.stderr, f"{what}: {done.returncode}: {done.stderr}")
+    done = f.run("release", "publish", s["delta"], "--workspace", f.ws, status=None)
+    check(done.returncode != 0 and "delta" in done.stderr, f"a delta in the place of a bundle: {done.stderr}")
+    done = f.run("release", "publish", "--delta", s["to nowhere"], "--workspace", f.ws, status=None)
+    check(done.returncode != 0 and "publish it first" in done.stderr, done.stderr)
+
+
+def who_may_not_publish_may_not_send_one(f, s):
+    viewer = f.json("token", "create", "--role", "viewer")["secret"]
+    status, _, answer = call(f, "POST", "/api/v1/deltas", read(s["delta"]), viewer)
+    check(status == 403 and answer["code"] == "permission", f"{status}: {answer}")
+    check(call(f, "POST", "/api/v1/deltas", read(s["delta"]))[0] == 401, "nobody")
+
+
+# ── The role for deltas ────────────────────────────────────────────────────────────────────────────────
+
+
+def the_online_key_names_deltas_and_no_bundle(f, s):
+    key, pub = (os.path.join(f.ws, "server/keys", f"deltas.{kind}") for kind in ("key", "pub"))
+    check(os.path.exists(key) and os.path.exists(pub), "init made it")
+    mine = ("--role", "deltas", "--key", key, "--workspace", f.ws)
+    done = f.run("release", "publish", s["1.0"], *mine, status=None)
+    check(done.returncode != 0 and "role deltas is not trusted for app/1.0/" in done.stderr, done.stderr)
+    f.edgectl("release", "publish", "--delta", s["1.0 to 1.2"], *mine)
+    rows = releases(f)
+    named = {d["base"]: d["named"] for d in rows["app", "1.2"]["deltas"]}
+    check(named[rows["app", "1.0"]["id"]], f"devices find it: {named}")
+    check(any(path.startswith("app/1.2/") for path in target_paths(f, "deltas")), "by the role")
+    delegate = ("release", "delegate", "deltas", "--deltas-only", "--key", pub, "--workspace", f.ws)
+    check(f.json(*delegate)["outcome"] == "unchanged", "what init did is what the command does")
+    for wrong in (("--component", "app"), ("--no-executable",)):
+        done = f.run(*delegate, *wrong, status=None)
+        check(done.returncode != 0 and "--deltas-only" in done.stderr, done.stderr)
+    # Any path: then the lack of components counts.
+    said = f.json(*delegate, "--path", "*/*/*")
+    check(any("path" in line for line in said["changes"]), str(said))
+    done = f.run("release", "publish", s["1.0"], *mine, status=None)
+    check(done.returncode != 0 and "not trusted with the component app" in done.stderr, done.stderr)
+    f.edgectl(*delegate)
+
+
+def an_older_workspace_gets_the_role_later(f, s):
+    f.edgectl("release", "undelegate", "deltas", "--workspace", f.ws)
+    rows = releases(f)
+    named = {d["base"]: d["named"] for d in rows["app", "1.2"]["deltas"]}
+    check(not named[rows["app", "1.0"]["id"]], f"without the role its deltas are not named: {named}")
+    for kind in ("key", "pub"):
+        os.unlink(os.path.join(f.ws, "server/keys", f"deltas.{kind}"))
+    f.edgectl("key", "new", "deltas", "--keys", os.path.join(f.ws, "server/keys"), "--no-passphrase")
+    f.edgectl("release", "delegate", "deltas", "--deltas-only", "--key", os.path.join(f.ws, "server/keys/deltas.pub"), "--workspace", f.ws)
+
+
+# ── Withdrawn ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_delta_is_withdrawn_with_its_release(f, s):
+    f.edgectl("release", "withdraw", "app", "1.1", "--workspace", f.ws)
+    check(not [path for path in target_paths(f) if path.startswith("app/1.1/")], str(target_paths(f)))
+    check([d["named"] for d in releases(f)["app", "1.1"]["deltas"]] == [False], "it is there, and not named")
+    f.publish(s["1.1"], "--delta", s["delta"])
+    check([d["named"] for d in releases(f)["app", "1.1"]["deltas"]] == [True], "and can be named again")
+
+
+def what_was_published_outlives_a_restart(f, s):
+    """And a repository whose targets were lost beside the bundles gets them back."""
+    before = releases(f)
+    f.stop_server()
+    head = inspect(f, s["delta"])
+    folder = os.path.join(f.ws, "server/repository/targets/app/1.1", head["bundle"])
+    files = sorted(os.listdir(folder))
+    for name in files:
+        os.unlink(os.path.join(folder, name))
+    f.start_server()
+    check(releases(f) == before and sorted(os.listdir(folder)) == files, f"{os.listdir(folder)}")
+
+
+def test(f):
+    f.start_server()
+    s = {version: bundle(f, version) for version in ("1.0", "1.1", "1.2", "1.3")}
+    s["delta"] = delta(f, s["1.0"], s["1.1"], "1.0-1.1.delta")
+    s["1.1 to 1.2"] = delta(f, s["1.1"], s["1.2"], "1.1-1.2.delta")
+    s["1.0 to 1.2"] = delta(f, s["1.0"], s["1.2"], "1.0-1.2.delta")
+    s["to nowhere"] = delta(f, s["1.0"], s["1.3"], "1.0-1.3.delta")
+    s["from nowhere"] = delta(f, s["1.3"], s["1.2"], "1.3-1.2.delta")
+    scenarios = (a_delta_is_published_with_its_bundle_and_again_without_a_change, what_was_only_uploaded_is_not_used,
+                 a_device_that_runs_the_base_is_offered_the_delta, a_delta_is_offered_below_another_address,
+                 what_is_no_delta_is_refused_and_leaves_nothing, who_may_not_publish_may_not_send_one,
+                 the_online_key_names_deltas_and_no_bundle, an_older_workspace_gets_the_role_later,
+                 a_delta_is_withdrawn_with_its_release, what_was_published_outlives_a_restart)
+    for scenario in scenarios:
+        if os.environ.get("ONLY", "") in scenario.__name__:
+            scenario(f, s)
+            print(f"ok      {scenario.__name__.replace('_', ' ')}", flush=True)
+
+
+fleet.main(test)
