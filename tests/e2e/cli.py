@@ -337,31 +337,15 @@ def archives_files_and_descriptions_become_components(box):
 def what_the_holders_of_references_lack_is_apart(box):
     box.init()
     box.tree("old")
-    shutil.copytree(box.path("old"), box.path("new"), symlinks=True)
-    box.write("new/added", "nobody has this\n")
     box.create("--component", "a=old", out="1.edge")
-    plain = box.json("bundle", "create", "--workspace", "ws", "--name", "n", "--version", "1.1", "--component", "a=new", "-o", "p.edge")
-    check(plain["fresh_raw_bytes"] == 0 and plain["fresh_data_bytes"] == 0, str(plain))
-    made = box.json("bundle", "create", "--workspace", "ws", "--name", "n", "--version", "1.1", "--component", "a=new", "-o", "2.edge",
-                    "--reference", "1.edge")
-    check(made["fresh_raw_bytes"] == 16 and made["stream_bytes"] == plain["stream_bytes"], str(made))
+    box.write("old/added", "nobody has this\n")
+    of = {"name": "n", "release": "1.1", "components": [{"name": "a", "path": "old"}], "reference": ["1.edge"]}
+    make = ("bundle", "create", "--workspace", "ws", "--description", box.write("of.json", json.dumps(of)))
+    check(box.json(*make, "-o", "2.edge")["fresh_raw_bytes"] == 16, "it is not apart")
     box.run("bundle", "verify", "--workspace", "ws", "2.edge")
-    change = box.json("bundle", "diff", "p.edge", "2.edge")["components"]["a"]["change"]
-    check(change == "same", "references change what is in a bundle")
-    of = {"name": "n", "release": "1.1", "components": [{"name": "a", "path": "../new"}], "reference": ["../1.edge"]}
-    box.write("made/of.json", json.dumps(of))
-    made = box.json("bundle", "create", "--workspace", "ws", "--description", "made/of.json", "-o", "3.edge")
-    check(made["fresh_raw_bytes"] == 16, str(made))
-    made = box.json("bundle", "create", "--workspace", "ws", "--description", "made/of.json", "--reference", "2.edge", "-o", "4.edge")
-    check(made["fresh_raw_bytes"] == 0, "an option wins over a description")
-    # Contents are read, so somebody must vouch for them.
-    box.init("stranger")
-    key = ("--key", "ws/offline/keys/bundle.key")
-    box.create("--component", "a=new", "--reference", "1.edge", "--root", "stranger/root.json", kind="below_threshold", says="a reference")
-    box.run("bundle", "create", "--name", "n", "--version", "1", "--component", "a=new", "-o", "a.edge", "--reference", "1.edge", *key,
-            kind="usage", says="--root FILE")
-    box.create("--component", "a=new", "--reference", "missing.edge", kind="not_found", says="missing.edge")
-    check(not os.path.exists(box.path("a.edge")), "a bundle appeared")
+    check(box.json(*make, "--reference", "2.edge", "-o", "3.edge")["fresh_raw_bytes"] == 0, "an option wins over a description")
+    box.init("stranger")  # contents are read, so somebody must vouch for them
+    box.create("--component", "a=old", "--reference", "1.edge", "--root", "stranger/root.json", kind="below_threshold")
 
 
 def what_a_bundle_cannot_carry_is_refused_or_dropped_by_word(box):
