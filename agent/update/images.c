@@ -57,7 +57,7 @@ static int spoils_previous(const struct agent_update *u, struct err *e) {
     return agent_slots_spoil(&before, &after, &previous);
 }
 
-static int give_up_previous(struct agent_update *u, struct err *e) {
+int update_images_give_up(struct agent_update *u, struct err *e) {
     const struct fsm_record *r = update_engine_record(u);
     struct err why = ERR_NONE;
     uint64_t previous = r->previous;
@@ -116,5 +116,5 @@ int update_images_proceed(struct agent_update *u, const struct bundle_image_plac
     if (!u->alone && (agent_store_record(&u->host.state->store, r->committed, &before, e) < 0 ||
                       agent_slots_open(u->host.state->config, &before, &old, e) < 0))
         return -1;
-    return give_up_previous(u, e) < 0 ? -1 : send_proceed(u->hire, to, &old, e);
+    return update_images_give_up(u, e) < 0 ? -1 : send_proceed(u->hire, to, &old, e);
 }
