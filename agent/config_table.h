@@ -34,7 +34,7 @@
     X(metered,            TEXT, "no", 2, 1000, "",     "whether bytes cost money: \"no\", \"yes\", or the path of a file whose first word says so by then") \
     X(fetch_retries,      U64, 5, 0, 1000, "",         "connections that may break within one download")               \
     X(fetch_tries,        U64, 20, 1, 10000, "",       "downloads begun before an update is given up")                 \
-    X(decode_max_bytes,   U64, 8388608, 65536, AGENT_CONFIG_GIB, "B", "largest frame this device decodes; needs twice that in memory") \
+    X(decode_max_bytes,   U64, 8388608, 65536, AGENT_CONFIG_GIB, "B", "largest frame this device decodes; needs twice that and 1 MiB in memory") \
     X(reserve_bytes,      U64, 16777216, 0, INT64_MAX, "B", "free space that an update must leave")                    \
     X(reserve_inodes,     U64, 1024, 0, INT64_MAX, "",  "free inodes that an update must leave")                       \
     X(quota_bytes,        U64, AGENT_CONFIG_GIB, 0, INT64_MAX, "B", "most that an unfinished download may occupy between tries") \

@@ -21,9 +21,11 @@
 #define BUNDLE_STREAM_MAX_BYTES (1LL << 42) // all contents together, 4 TiB
 #define BUNDLE_FRAME_MAX_BYTES (4 * 1024 * 1024) // a frame, stored or decoded
 #define BUNDLE_FRAME_DEFAULT_BYTES (1024 * 1024)
-#define BUNDLE_CHUNK_MIN_BYTES (4 * 1024) // but for the last chunk of a content
-#define BUNDLE_CHUNK_AVG_BYTES (16 * 1024)
-#define BUNDLE_CHUNK_MAX_BYTES (64 * 1024)
+#define BUNDLE_FRAME_MIN_BYTES (64 * 1024)       // what a manifest may name as the ceiling of its frames
+#define BUNDLE_FRAME_FRESH_BYTES (1024 * 1024)   // a fresh frame, decoded: it has a buffer of its own
+#define BUNDLE_CHUNK_MIN_BYTES (2 * 1024) // but for the last chunk of a content
+#define BUNDLE_CHUNK_AVG_BYTES (8 * 1024)
+#define BUNDLE_CHUNK_MAX_BYTES (32 * 1024)
 #define BUNDLE_INDEX_PAGE_BYTES 4096
 #define BUNDLE_INDEX_MAX_BYTES (16LL * 1024 * 1024 * 1024)
 #define BUNDLE_SECURITY_VERSION_MAX 4294967295LL

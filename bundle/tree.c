@@ -314,6 +314,17 @@ int bundle_tree_next_file(struct bundle_tree_reader *reader, struct bundle_tree_
     return r;
 }
 
+int bundle_tree_at(int fd, uint64_t offset, struct bundle_tree_entry *ret, struct err *e) {
+    uint8_t line[BUNDLE_TREE_LINE_MAX];
+    size_t got = 0;
+    if (fs_pread(fd, line, sizeof line, offset, &got, e) < 0)
+        return err_prefix(e, "reading a tree");
+    const uint8_t *newline = memchr(line, '\n', got);
+    if (!newline)
+        return err_set(e, &err_bad_tree, "a tree changed while it was in use");
+    return bundle_tree_parse((struct slice){line, (size_t)(newline - line) + 1}, ret, e);
+}
+
 uint64_t bundle_tree_entries(const struct bundle_tree_reader *reader) {
     return reader->entries;
 }

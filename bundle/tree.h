@@ -48,6 +48,8 @@ uint64_t bundle_tree_entries(const struct bundle_tree_reader *reader) __attribut
 // Where the entry that bundle_tree_next gave last begins, as an offset in the tree.
 uint64_t bundle_tree_offset(const struct bundle_tree_reader *reader) __attribute__((nonnull));
 
+// The entry whose line begins at this offset of a tree that was verified before. Kinds: bad_tree, those of reading.
+int bundle_tree_at(int fd, uint64_t offset, struct bundle_tree_entry *ret, struct err *e) __attribute__((nonnull));
 // One line, newline included, taken by itself: its form and its path are checked, its place among others cannot be.
 int bundle_tree_parse(struct slice line, struct bundle_tree_entry *ret, struct err *e) __attribute__((nonnull));
 // One entry as its line, newline included.

@@ -14,12 +14,14 @@
 
 #include "agent/kind.h"
 #include "agent/net/cache.h"
+#include "agent/net/download/answer.h"
+#include "agent/net/download/pace.h"
 #include "agent/net/handle.h"
 #include "base/own.h"
-#include "base/random.h"
 #include "bundle/kind.h"
 
-#define POLL_MS 1000
+#define POLL_MS   1000
+#define SETTLE_MS 2000 // for the end of a body that nobody reads any more
 
 enum verdict { VERDICT_GO_ON, VERDICT_BROKEN }; // of a transfer; failure is < 0
 
@@ -43,9 +45,15 @@ struct net_download {
     CURLcode code;
     uint64_t skip;      // bytes of the body to drop before `position`
     uint64_t began_at;  // where in the file the transfer's first byte belongs
+    uint64_t asked_end; // where what was asked for ends; UINT64_MAX: the end of the file
     uint64_t ends_at;   // where the answer says that it ends; UINT64_MAX when it does not
     unsigned tries;     // transfers that broke in a row and brought next to nothing
     struct err refused; // why the write callback stopped it
+    struct download_pace pace;
+
+    uint64_t run_from, run_end; // what the reader said that it will read; empty: nothing
+    bool ranged;                // the transfer's request was for a range
+    bool no_ranges;             // such a request was answered with the whole file
 
     uint64_t position; // in the file, of data[start]
     size_t start, len; // what the buffer holds
@@ -70,66 +78,27 @@ static uint64_t arriving(const struct net_download *d) {
     return d->position + d->len;
 }
 
-static int check_total(struct net_download *d, uint64_t total, struct err *e) {
-    if (d->total == 0)
-        d->total = total;
-    if (total > d->total)
-        return err_set(e, &err_too_much,
-                       "the server's file has %" PRIu64 " bytes, the bundle %" PRIu64, total,
-                       d->total);
-    if (total < d->total)
-        return err_set(e, &err_truncated,
-                       "the server's file has %" PRIu64 " bytes, the bundle %" PRIu64, total,
-                       d->total);
-    return 0;
-}
-
-static int check_range(struct net_download *d, struct err *e) {
-    const struct net_handle_headers *h = &d->headers;
-    curl_off_t length = -1;
-    curl_easy_getinfo(d->stream, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (!h->has_range || h->bad_range)
-        return err_set(e, &err_garbage, "a partial answer without a usable Content-Range");
-    if (h->range_first != arriving(d))
-        return err_set(e, &err_garbage, "asked for bytes from %" PRIu64 ", answered from %" PRIu64,
-                       arriving(d), h->range_first);
-    if (length >= 0 && (uint64_t)length != h->range_last - h->range_first + 1)
-        return err_set(e, &err_garbage,
-                       "the answer has %" PRIu64 " bytes and its Content-Range names %" PRIu64,
-                       (uint64_t)length, h->range_last - h->range_first + 1);
-    d->skip = 0;
-    d->ends_at = h->range_last + 1;
-    return check_total(d, h->range_total, e);
-}
-
-static int check_whole(struct net_download *d, struct err *e) {
-    curl_off_t length = -1;
-    curl_easy_getinfo(d->stream, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    d->skip = arriving(d);
-    return length < 0 ? 0 : check_total(d, (uint64_t)length, e);
+// Where to end what is asked for from there on.
+static uint64_t wanted_end(const struct net_download *d) {
+    uint64_t from = arriving(d);
+    return from >= d->run_from && from < d->run_end ? d->run_end : UINT64_MAX;
 }
 
 // Judges status and headers once, before the first byte of the body is taken.
 static int check_answer(struct net_download *d, struct err *e) {
-    long status = 0;
-    curl_easy_getinfo(d->stream, CURLINFO_RESPONSE_CODE, &status);
+    struct download_answer answer = {.from = arriving(d), .total = d->total, .near = d->near};
+    int r = download_answer_check(d->stream, &d->headers, &answer, e);
     d->checked = true;
-    d->transient = status < 200 || status == 408 || status == 429 || status >= 500;
-    if (d->transient)
+    d->transient = answer.transient;
+    if (answer.transient)
         d->retry_after_s = d->headers.retry_after_s;
-    if (status < 200) // an interim answer was the last; libcurl is content with it
-        return err_set(e, &err_unreachable, "the connection ended before the answer");
-    if (status == 416)
-        return err_set(e, &err_truncated, "the server's file ends before byte %" PRIu64,
-                       arriving(d));
-    if (status != 200 && status != 206)
-        return err_set(e, &err_http, "the %s answered with status %ld",
-                       d->near ? "site cache" : "server", status);
-    if (d->headers.encoded)
-        return err_set(e, &err_garbage, "the answer has a content coding that was not asked for");
-    if (net_handle_is_ambiguous(&d->headers))
-        return err_set(e, &err_garbage, "the answer says in two ways where it ends");
-    return status == 206 ? check_range(d, e) : check_whole(d, e);
+    if (r < 0)
+        return -1;
+    d->total = answer.total;
+    d->skip = answer.whole ? answer.from : 0;
+    d->no_ranges = answer.whole && d->ranged;
+    d->ends_at = answer.ends_at;
+    return 0;
 }
 
 static size_t on_data(char *data, size_t size, size_t count, void *user) {
@@ -173,8 +142,21 @@ static size_t on_data(char *data, size_t size, size_t count, void *user) {
     return len;
 }
 
+// A range that ends with the run, or with the file; none when all of it is wanted.
+static void ask_for_range(struct net_download *d) {
+    char range[48];
+    uint64_t from = arriving(d);
+    d->asked_end = wanted_end(d);
+    d->ranged = from > 0 || d->asked_end != UINT64_MAX;
+    if (d->asked_end != UINT64_MAX)
+        snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, from, d->asked_end - 1);
+    else
+        snprintf(range, sizeof range, "%" PRIu64 "-", from);
+    if (d->ranged)
+        curl_easy_setopt(d->stream, CURLOPT_RANGE, range);
+}
+
 static int start_stream(struct net_download *d, struct err *e) {
-    char range[32];
     d->checked = d->transient = d->paused = d->finished = false;
     d->skip = 0;
     d->began_at = arriving(d);
@@ -186,10 +168,7 @@ static int start_stream(struct net_download *d, struct err *e) {
     if (!d->near)
         net_handle_follow(d->stream, d->net, d->url);
     net_handle_watch_headers(d->stream, &d->headers);
-    if (arriving(d) > 0) {
-        snprintf(range, sizeof range, "%" PRIu64 "-", arriving(d));
-        curl_easy_setopt(d->stream, CURLOPT_RANGE, range);
-    }
+    ask_for_range(d);
     curl_easy_setopt(d->stream, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(d->stream, CURLOPT_WRITEDATA, d);
     if (curl_multi_add_handle(d->multi, d->stream) != CURLM_OK)
@@ -239,11 +218,11 @@ static void check_idle(struct net_download *d, int64_t since_ms) {
     d->finished = d->transient = true;
 }
 
-// Lets the transfer run until the buffer has `want` bytes or the transfer is over.
-static int drive(struct net_download *d, size_t want, struct err *e) {
+// Lets the transfer run until the buffer has `want` bytes or the transfer is over, or until then.
+static int drive(struct net_download *d, size_t want, int64_t until_ms, struct err *e) {
     uint64_t received = d->received;
     int64_t since_ms = now_ms(d);
-    while (d->len < want && !d->finished) {
+    while (d->len < want && !d->finished && now_ms(d) < until_ms) {
         int running = 0;
         if (d->received != received) {
             received = d->received;
@@ -266,14 +245,8 @@ static int drive(struct net_download *d, size_t want, struct err *e) {
     return 0;
 }
 
-// A pause before the next try: doubled each time, up to half of it random, so that a fleet does not
-// come back at once.
-static void pause_before(const struct net_download *d, unsigned tries) {
-    uint64_t ms = NET_DOWNLOAD_PAUSE_MIN_MS;
-    for (unsigned i = 1; i < tries && ms < NET_DOWNLOAD_PAUSE_MAX_MS; i++)
-        ms *= 2;
-    ms = ms < NET_DOWNLOAD_PAUSE_MAX_MS ? ms : NET_DOWNLOAD_PAUSE_MAX_MS;
-    ms = at_most(d, ms / 2 + random_below(ms / 2 + 1));
+static void sleep_ms(const struct net_download *d, uint64_t ms) {
+    ms = at_most(d, ms);
     struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&pause, NULL);
 }
@@ -303,19 +276,37 @@ static int judge_end(struct net_download *d, struct err *e) {
 // Whether the transfer that broke brought enough to count its break as the first one.
 static bool is_progress(const struct net_download *d) {
     uint64_t gained = arriving(d) - d->began_at;
-    uint64_t left = d->total > d->began_at ? d->total - d->began_at : UINT64_MAX;
+    uint64_t end = d->asked_end < d->total || d->total == 0 ? d->asked_end : d->total;
+    uint64_t left = end > d->began_at ? end - d->began_at : UINT64_MAX;
     return gained > 0 && (gained >= NET_DOWNLOAD_PROGRESS_BYTES || gained >= left / 8);
+}
+
+// Whether the transfer ended because it brought what it was asked for.
+static bool is_run_over(const struct net_download *d) {
+    return d->finished && d->checked && d->code == CURLE_OK && !d->refused.kind &&
+           arriving(d) == d->asked_end;
+}
+
+static int begin(struct net_download *d, struct err *e) {
+    sleep_ms(d, download_pace_wait_ms(&d->pace, d->received, now_ms(d)));
+    download_pace_begin(&d->pace, d->received, now_ms(d));
+    return start_stream(d, e);
 }
 
 // Makes the buffer hold at least `want` bytes, mending the connection as often as allowed.
 static int bring(struct net_download *d, size_t want, struct err *e) {
     for (;;) {
-        if (d->len < want && !d->stream && start_stream(d, e) < 0)
+        if (d->len < want && !d->stream && begin(d, e) < 0)
             return -1;
-        if (drive(d, want, e) < 0)
+        if (drive(d, want, INT64_MAX, e) < 0)
             return -1;
         if (d->len >= want)
             return 0;
+        if (is_run_over(d)) {
+            end_stream(d);
+            d->tries = 0;
+            continue;
+        }
         struct err why = ERR_NONE;
         int verdict = judge_end(d, &why);
         end_stream(d);
@@ -326,7 +317,7 @@ static int bring(struct net_download *d, size_t want, struct err *e) {
                        ? -1
                        : err_prefix(e, "giving up after %u tries without progress", d->tries);
         }
-        pause_before(d, d->tries);
+        sleep_ms(d, download_pace_retry_ms(d->tries));
     }
 }
 
@@ -343,7 +334,7 @@ static int fill(struct net_download *d, size_t want, struct err *e) {
     }
     net_cache_missed(&d->tally, &why);
     end_stream(d);
-    d->near = false;
+    d->near = d->no_ranges = false;
     d->total = d->named; // not what the cache made of it
     d->retry_after_s = 0;
     d->tries = 0;
@@ -358,11 +349,40 @@ static void consume(struct net_download *d, size_t len) {
         d->start = 0;
 }
 
-// Moves to `offset`: by dropping what the stream brings if it is near, else by a new request.
+// Whether to wait for `offset` on the transfer that runs, or to ask for it.
+static bool is_coming(const struct net_download *d, uint64_t offset) {
+    uint64_t next = arriving(d);
+    if (offset < d->position)
+        return false;
+    if (offset <= next)
+        return true;
+    if (!d->stream)
+        return false;
+    return d->no_ranges || (offset < d->asked_end && offset - next <= NET_DOWNLOAD_GAP_BYTES);
+}
+
+// Ends the transfer. A body that was asked for to its end, and is near it, is taken to there: then
+// the connection serves the next request.
+static int leave(struct net_download *d, struct err *e) {
+    uint64_t end = d->asked_end < d->ends_at ? d->asked_end : d->ends_at;
+    d->position = arriving(d);
+    d->start = d->len = 0;
+    uint64_t left = end >= d->position ? end - d->position : UINT64_MAX;
+    if (d->stream && d->checked && !d->no_ranges && left <= NET_DOWNLOAD_GAP_BYTES &&
+        drive(d, (size_t)left + 1, now_ms(d) + SETTLE_MS, e) < 0)
+        return -1;
+    if (d->stream && is_run_over(d))
+        d->tries = 0;
+    end_stream(d);
+    d->len = 0;
+    return 0;
+}
+
+// Moves to `offset`: by dropping what the transfer brings if it comes soon, else by a new request.
 static int seek(struct net_download *d, uint64_t offset, struct err *e) {
-    if (offset < d->position || offset - d->position > d->len + NET_DOWNLOAD_GAP_BYTES) {
-        end_stream(d);
-        d->start = d->len = 0;
+    if (!is_coming(d, offset)) {
+        if (leave(d, e) < 0)
+            return -1;
         d->position = offset;
     }
     while (d->position < offset) {
@@ -395,6 +415,20 @@ static int read_at(void *context, uint64_t offset, void *data, size_t len, struc
     return 0;
 }
 
+static void expect(void *context, uint64_t offset, uint64_t len) {
+    struct net_download *d = context;
+    d->run_from = offset;
+    if (__builtin_add_overflow(offset, len, &d->run_end))
+        d->run_end = UINT64_MAX;
+    if (d->total > 0 && d->run_end > d->total)
+        d->run_end = d->total;
+}
+
+static bool is_forward_only(void *context) {
+    const struct net_download *d = context;
+    return d->no_ranges;
+}
+
 static uint64_t size_of(void *context) {
     const struct net_download *d = context;
     return d->total > 0 ? d->total : UINT64_MAX;
@@ -411,6 +445,7 @@ int net_download_open(const struct agent_job_net *net, const char *url, uint64_t
     d->named = d->total = total_bytes;
     d->near = net_cache_url(net, url, d->cache_url);
     net_cache_settings(net, &d->cache);
+    d->pace.rate_bytes_s = net->rate_max_bytes_s;
     d->deadline_ms = INT64_MAX;
     if (net->fetch_timeout_s > 0)
         d->deadline_ms = now_ms(d) + (int64_t)net->fetch_timeout_s * 1000;
@@ -431,7 +466,11 @@ void net_download_close(struct net_download *d) {
 }
 
 struct unpack_source net_download_source(struct net_download *d) {
-    return (struct unpack_source){.read = read_at, .size = size_of, .context = d};
+    return (struct unpack_source){.read = read_at,
+                                  .size = size_of,
+                                  .expect = expect,
+                                  .forward_only = is_forward_only,
+                                  .context = d};
 }
 
 uint64_t net_download_bytes(const struct net_download *d) {

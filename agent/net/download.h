@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A bundle on a web server as an unpack_source: read by position, streamed. Going forward costs one
-// request; a small gap is read and dropped, a larger one or a step back costs a Range request of
-// its own. A connection that breaks is taken up again with a Range request from the byte where it
-// broke, with growing pauses, until `retries` of them in a row brought next to nothing.
+// A bundle on a web server as an unpack_source: read by position, streamed. What the reader says that
+// it will read next (expect), a run, is asked for exactly, one run after another on one connection;
+// without that, going forward costs one request. A small gap is read and dropped, a larger one or a
+// step back costs a Range request of its own. A connection that breaks is taken up again with a
+// Range request from the byte where it broke to the end of the run, with growing pauses, until
+// `retries` of them in a row brought next to nothing.
 //
 // What it insists on: the total size that the instruction named; a 206 whose Content-Range begins
 // where it was asked to, and ends where that says; no content coding; one statement of where the
@@ -11,7 +13,8 @@
 // never sends the controller's token (I9). ETags are not looked at: the nodes of one CDN give the
 // same file different ones, and a file that did change fails the digest of the next frame anyway. A
 // 200 to a Range request (a server without ranges) is read and dropped up to the position, which
-// counts against the budget. A site cache (agent/net/cache.h) is asked first; after anything that
+// counts against the budget; from then on all that lies further on comes by that answer, and
+// forward_only says so. A site cache (agent/net/cache.h) is asked first; after anything that
 // it does wrong the origin is asked for the rest. Nothing it delivers is believed by anybody: the
 // bundle reader verifies every byte.
 #pragma once

@@ -1,174 +1,264 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The reader of an index. Opening walks all rows once and checks what they must agree on;
-// afterwards a row can be taken by number, and its page is verified again when it has to be read
-// again.
+// The reader of an index: a page is checked as a whole when it is loaded, and its rows are kept with
+// the sums that they leave out.
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bundle/index.h"
-#include "bundle/index/page.h"
+#include "bundle/index/head.h"
 #include "bundle/kind.h"
 #include "bundle/manifest.h"
 
+struct frame_page {
+    uint64_t number; // UINT64_MAX: none loaded
+    size_t n;
+    struct bundle_index_frame rows[BUNDLE_INDEX_FRAMES_PER_PAGE];
+};
+
+struct chunk_page {
+    uint64_t number;
+    size_t n;
+    struct bundle_index_chunk rows[BUNDLE_INDEX_CHUNKS_PER_PAGE];
+};
+
 struct bundle_index_reader {
-    struct bundle_index_header header;
-    struct index_page_head head;
-    uint64_t n_frame_pages;
-    struct index_page frames;
-    struct index_page chunks;
+    struct index_head head;
+    uint64_t frame_max;
+    uint8_t bytes[BUNDLE_INDEX_PAGE_BYTES]; // of the page that is being loaded
+    struct frame_page frames;
+    struct chunk_page chunks;
+    struct chunk_page repeated;
 };
 
 static int check_zero(const uint8_t *data, size_t len, struct err *e) {
     for (size_t i = 0; i < len; i++)
         if (data[i] != 0)
-            return err_set(e, &err_bad_index, "a page of the index is not padded with zeros");
+            return err_set(e, &err_bad_index, "it is not padded with zeros");
     return 0;
 }
 
-// Behind the last row of a page all is zero.
-static int check_page(const struct index_page *page, uint64_t rows_left, size_t per_page,
-                      size_t row_bytes, struct err *e) {
-    size_t rows = rows_left < per_page ? (size_t)rows_left : per_page;
-    return check_zero(page->bytes + rows * row_bytes, sizeof page->bytes - rows * row_bytes, e);
+static size_t rows_of(uint64_t total, uint64_t page, size_t per_page) {
+    uint64_t left = total - page * per_page;
+    return left < per_page ? (size_t)left : per_page;
+}
+
+static int check_frame(const struct bundle_index_reader *r, const struct bundle_index_frame *f,
+                       struct err *e) {
+    const struct bundle_index_header *h = &r->head.header;
+    uint64_t end = f->raw + f->raw_bytes, max = r->frame_max;
+    if (f->raw >= h->fresh_start && max > BUNDLE_FRAME_FRESH_BYTES)
+        max = BUNDLE_FRAME_FRESH_BYTES;
+    if (f->raw_bytes == 0 || f->raw_bytes > max || f->stored_bytes == 0 ||
+        f->stored_bytes > f->raw_bytes)
+        return err_set(e, &err_bad_index, "a frame claims %" PRIu32 " bytes stored as %" PRIu32,
+                       f->raw_bytes, f->stored_bytes);
+    if (f->raw < h->trees_end && end > h->trees_end)
+        return err_set(e, &err_bad_index, "a frame crosses the end of the trees");
+    if (f->raw < h->fresh_start && end > h->fresh_start)
+        return err_set(e, &err_bad_index, "a frame crosses into what is fresh");
+    return 0;
+}
+
+static int read_frames(struct bundle_index_reader *r, uint64_t number, struct err *e) {
+    struct frame_page *p = &r->frames;
+    struct bundle_index_page row;
+    uint64_t end[3];
+    if (index_head_span(&r->head, number, &row, end, e) < 0 ||
+        index_head_page(&r->head, number, &row, r->bytes, e) < 0)
+        return -1;
+    p->n = rows_of(r->head.header.n_frames, number, BUNDLE_INDEX_FRAMES_PER_PAGE);
+    uint64_t offset = row.at[BUNDLE_INDEX_AT_OFFSET], raw = row.at[BUNDLE_INDEX_AT_RAW];
+    for (size_t i = 0; i < p->n; i++) {
+        struct bundle_index_frame *f = &p->rows[i];
+        bundle_index_parse_frame(r->bytes + i * BUNDLE_INDEX_FRAME_ROW_BYTES, f);
+        f->offset = offset;
+        f->raw = raw;
+        if (check_frame(r, f, e) < 0)
+            return -1;
+        offset += f->stored_bytes;
+        raw += f->raw_bytes;
+    }
+    if (offset != end[BUNDLE_INDEX_AT_OFFSET] || raw != end[BUNDLE_INDEX_AT_RAW])
+        return err_set(e, &err_bad_index, "its frames do not add up to where the next page begins");
+    size_t used = p->n * BUNDLE_INDEX_FRAME_ROW_BYTES;
+    return check_zero(r->bytes + used, sizeof r->bytes - used, e);
+}
+
+static int load_frames(struct bundle_index_reader *r, uint64_t number, struct err *e) {
+    if (r->frames.number == number)
+        return 0;
+    r->frames.number = UINT64_MAX;
+    if (read_frames(r, number, e) < 0)
+        return err_prefix(e, "page %" PRIu64 " of the index", number);
+    r->frames.number = number;
+    return 0;
+}
+
+// Gives a row its place and moves the sums.
+static int place_chunk(struct bundle_index_chunk *c, uint64_t number, uint64_t at[static 3],
+                       struct err *e) {
+    if (c->bytes > BUNDLE_CHUNK_MAX_BYTES)
+        return err_set(e, &err_bad_index, "chunk %" PRIu64 " claims %" PRIu32 " bytes", number,
+                       c->bytes);
+    c->stream = at[BUNDLE_INDEX_AT_STREAM];
+    at[BUNDLE_INDEX_AT_STREAM] += c->bytes;
+    if (c->what >= BUNDLE_INDEX_REPEATS) {
+        c->raw = UINT64_MAX;
+        if (c->what - BUNDLE_INDEX_REPEATS >= number)
+            return err_set(e, &err_bad_index, "chunk %" PRIu64 " repeats none before it", number);
+        return 0;
+    }
+    uint64_t *group =
+        &at[c->what == BUNDLE_INDEX_FRESH ? BUNDLE_INDEX_AT_FRESH : BUNDLE_INDEX_AT_KNOWN];
+    c->raw = *group;
+    *group += c->bytes;
+    return 0;
+}
+
+static int read_chunks(struct bundle_index_reader *r, struct chunk_page *p, uint64_t number,
+                       struct err *e) {
+    struct bundle_index_page row;
+    uint64_t end[3], page = number - r->head.n_frame_pages;
+    if (index_head_span(&r->head, number, &row, end, e) < 0 ||
+        index_head_page(&r->head, number, &row, r->bytes, e) < 0)
+        return -1;
+    p->n = rows_of(r->head.header.n_chunks, page, BUNDLE_INDEX_CHUNKS_PER_PAGE);
+    for (size_t i = 0; i < p->n; i++) {
+        bundle_index_parse_chunk(r->bytes + i * BUNDLE_INDEX_CHUNK_ROW_BYTES, &p->rows[i]);
+        if (place_chunk(&p->rows[i], page * BUNDLE_INDEX_CHUNKS_PER_PAGE + i, row.at, e) < 0)
+            return -1;
+    }
+    if (memcmp(row.at, end, sizeof row.at) != 0)
+        return err_set(e, &err_bad_index, "its chunks do not add up to where the next page begins");
+    size_t used = p->n * BUNDLE_INDEX_CHUNK_ROW_BYTES;
+    return check_zero(r->bytes + used, sizeof r->bytes - used, e);
+}
+
+static int load_chunks(struct bundle_index_reader *r, struct chunk_page *p, uint64_t number,
+                       struct err *e) {
+    if (p->number == number)
+        return 0;
+    p->number = UINT64_MAX;
+    if (read_chunks(r, p, number, e) < 0)
+        return err_prefix(e, "page %" PRIu64 " of the index", number);
+    p->number = number;
+    return 0;
 }
 
 int bundle_index_frame(struct bundle_index_reader *reader, uint64_t number,
                        struct bundle_index_frame *ret, struct err *e) {
-    assert(number < reader->header.n_frames);
-    uint64_t page = number / BUNDLE_INDEX_FRAMES_PER_PAGE;
-    if (index_page_load(&reader->head, page, &reader->frames, e) < 0)
+    assert(number < reader->head.header.n_frames);
+    if (load_frames(reader, number / BUNDLE_INDEX_FRAMES_PER_PAGE, e) < 0)
         return -1;
-    bundle_index_parse_frame(reader->frames.bytes + number % BUNDLE_INDEX_FRAMES_PER_PAGE *
-                                                        BUNDLE_INDEX_FRAME_ROW_BYTES,
-                             ret);
+    *ret = reader->frames.rows[number % BUNDLE_INDEX_FRAMES_PER_PAGE];
     return 0;
 }
 
 int bundle_index_chunk(struct bundle_index_reader *reader, uint64_t number,
                        struct bundle_index_chunk *ret, struct err *e) {
-    assert(number < reader->header.n_chunks);
-    uint64_t page = reader->n_frame_pages + number / BUNDLE_INDEX_CHUNKS_PER_PAGE;
-    if (index_page_load(&reader->head, page, &reader->chunks, e) < 0)
+    if (load_chunks(reader, &reader->chunks, bundle_index_page_of_chunk(reader, number), e) < 0)
         return -1;
-    bundle_index_parse_chunk(reader->chunks.bytes + number % BUNDLE_INDEX_CHUNKS_PER_PAGE *
-                                                        BUNDLE_INDEX_CHUNK_ROW_BYTES,
-                             ret);
+    *ret = reader->chunks.rows[number % BUNDLE_INDEX_CHUNKS_PER_PAGE];
     return 0;
 }
 
-static int check_frames(struct bundle_index_reader *r, uint64_t frame_max, struct err *e) {
-    uint64_t offset = 0, raw = 0, n = r->header.n_frames;
-    for (uint64_t i = 0; i < n; i++) {
-        struct bundle_index_frame f;
-        if (bundle_index_frame(r, i, &f, e) < 0)
-            return -1;
-        if (i % BUNDLE_INDEX_FRAMES_PER_PAGE == 0 &&
-            check_page(&r->frames, n - i, BUNDLE_INDEX_FRAMES_PER_PAGE,
-                       BUNDLE_INDEX_FRAME_ROW_BYTES, e) < 0)
-            return -1;
-        if (f.offset != offset || f.raw != raw)
-            return err_set(e, &err_bad_index, "frame %" PRIu64 " does not follow the one before",
-                           i);
-        if (f.raw_bytes == 0 || f.raw_bytes > frame_max || f.stored_bytes == 0 ||
-            f.stored_bytes > f.raw_bytes)
-            return err_set(e, &err_bad_index,
-                           "frame %" PRIu64 " claims %" PRIu32 " bytes stored as %" PRIu32, i,
-                           f.raw_bytes, f.stored_bytes);
-        offset += f.stored_bytes;
-        raw += f.raw_bytes;
-    }
-    if (offset != r->header.data_bytes || raw != r->header.raw_bytes)
-        return err_set(e, &err_bad_index, "the frames do not add up to the index's totals");
-    return 0;
-}
-
-// The frame that the chunks seen for the first time have reached.
-struct place {
-    uint64_t frame; // number of the next one
-    uint64_t raw;   // first position that none of them described
-    uint64_t end;   // of the frame reached
-};
-
-static int check_chunk(struct bundle_index_reader *r, const struct bundle_index_chunk *c,
-                       struct place *p, struct err *e) {
-    if (c->bytes == 0 || c->bytes > BUNDLE_CHUNK_MAX_BYTES)
-        return err_set(e, &err_bad_index, "it claims %" PRIu32 " bytes", c->bytes);
-    if (c->raw < p->raw) {
-        if (c->bytes > p->raw - c->raw)
-            return err_set(e, &err_bad_index, "it points back past what was there");
-        return 0;
-    }
-    if (c->raw > p->raw)
-        return err_set(e, &err_bad_index, "it points forward");
-    if (p->raw == p->end) {
-        struct bundle_index_frame f;
-        if (p->frame == r->header.n_frames)
-            return err_set(e, &err_bad_index, "it lies behind the last frame");
-        if (bundle_index_frame(r, p->frame++, &f, e) < 0)
-            return -1;
-        p->end += f.raw_bytes;
-    }
-    if (c->bytes > p->end - p->raw)
-        return err_set(e, &err_bad_index, "it crosses the end of its frame");
-    p->raw += c->bytes;
-    return 0;
-}
-
-static int check_chunks(struct bundle_index_reader *r, struct err *e) {
-    struct place place = {.frame = 0};
-    uint64_t stream = 0, n = r->header.n_chunks;
-    for (uint64_t i = 0; i < n; i++) {
-        struct bundle_index_chunk c;
-        if (bundle_index_chunk(r, i, &c, e) < 0)
-            return -1;
-        if (i % BUNDLE_INDEX_CHUNKS_PER_PAGE == 0 &&
-            check_page(&r->chunks, n - i, BUNDLE_INDEX_CHUNKS_PER_PAGE,
-                       BUNDLE_INDEX_CHUNK_ROW_BYTES, e) < 0)
-            return -1;
-        if (check_chunk(r, &c, &place, e) < 0)
-            return err_prefix(e, "chunk %" PRIu64, i);
-        stream += c.bytes;
-    }
-    if (stream != r->header.stream_bytes || place.raw != r->header.raw_bytes)
-        return err_set(e, &err_bad_index, "the chunks do not add up to the index's totals");
-    return 0;
-}
-
-static int open_reader(struct bundle_index_reader *r, const struct bundle_packing *packing,
-                       struct err *e) {
-    uint8_t header[BUNDLE_INDEX_PAGE_BYTES];
-    uint64_t head_bytes = 0, bytes = 0;
-    if (index_page_open(&r->head, &packing->index_digest, header, e) < 0 ||
-        bundle_index_parse_header(header, &r->header, e) < 0)
+int bundle_index_repeated(struct bundle_index_reader *reader, const struct bundle_index_chunk *row,
+                          struct bundle_index_chunk *ret, struct err *e) {
+    assert(row->what >= BUNDLE_INDEX_REPEATS);
+    uint64_t number = row->what - BUNDLE_INDEX_REPEATS;
+    if (load_chunks(reader, &reader->repeated, bundle_index_page_of_chunk(reader, number), e) < 0)
         return -1;
-    struct err too_large = ERR_NONE;
-    if (bundle_index_size(r->header.n_frames, r->header.n_chunks, &head_bytes, &bytes, &too_large) <
-            0 ||
-        head_bytes != packing->index_head_bytes || bytes != packing->index_bytes ||
-        r->header.data_bytes != packing->data_bytes)
+    const struct bundle_index_chunk *first =
+        &reader->repeated.rows[number % BUNDLE_INDEX_CHUNKS_PER_PAGE];
+    if (first->what >= BUNDLE_INDEX_REPEATS || first->bytes != row->bytes ||
+        memcmp(first->digest, row->digest, sizeof first->digest) != 0)
         return err_set(e, &err_bad_index,
-                       "the index's counts are not those that the manifest's sizes prescribe");
-    r->n_frame_pages =
-        (r->header.n_frames + BUNDLE_INDEX_FRAMES_PER_PAGE - 1) / BUNDLE_INDEX_FRAMES_PER_PAGE;
-    if (check_frames(r, packing->frame_bytes, e) < 0)
-        return -1;
-    return check_chunks(r, e);
+                       "it repeats chunk %" PRIu64 ", which is not seen first and like it", number);
+    *ret = *first;
+    return 0;
 }
 
-int bundle_index_open(int fd, uint64_t offset, const struct bundle_packing *packing,
+// The last page of [low, high) that begins at or below `position`, by member `at` of its row.
+static int find_page(struct bundle_index_reader *r, uint64_t low, uint64_t high, size_t at,
+                     uint64_t position, uint64_t *ret, struct err *e) {
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        struct bundle_index_page row;
+        if (index_head_row(&r->head, middle, &row, e) < 0)
+            return -1;
+        if (row.at[at] <= position)
+            low = middle;
+        else
+            high = middle;
+    }
+    *ret = low;
+    return 0;
+}
+
+int bundle_index_page_of_raw(struct bundle_index_reader *reader, uint64_t raw, uint64_t *ret,
+                             struct err *e) {
+    assert(raw < reader->head.header.raw_bytes);
+    return find_page(reader, 0, reader->head.n_frame_pages, BUNDLE_INDEX_AT_RAW, raw, ret, e);
+}
+
+int bundle_index_page_of_stream(struct bundle_index_reader *reader, uint64_t stream, uint64_t *ret,
+                                struct err *e) {
+    assert(stream < reader->head.header.stream_bytes);
+    return find_page(reader, reader->head.n_frame_pages, reader->head.n_pages,
+                     BUNDLE_INDEX_AT_STREAM, stream, ret, e);
+}
+
+uint64_t bundle_index_page_of_chunk(const struct bundle_index_reader *reader, uint64_t number) {
+    assert(number < reader->head.header.n_chunks);
+    return reader->head.n_frame_pages + number / BUNDLE_INDEX_CHUNKS_PER_PAGE;
+}
+
+int bundle_index_find_frame(struct bundle_index_reader *reader, uint64_t raw, uint64_t *ret,
+                            struct err *e) {
+    uint64_t page = 0;
+    if (bundle_index_page_of_raw(reader, raw, &page, e) < 0 || load_frames(reader, page, e) < 0)
+        return -1;
+    // The page's rows reach from its own place to that of the next one, so one of them holds it.
+    size_t i = 0;
+    while (raw - reader->frames.rows[i].raw >= reader->frames.rows[i].raw_bytes)
+        i++;
+    *ret = page * BUNDLE_INDEX_FRAMES_PER_PAGE + i;
+    return 0;
+}
+
+int bundle_index_find_chunk(struct bundle_index_reader *reader, uint64_t stream, uint64_t *ret,
+                            struct err *e) {
+    const struct chunk_page *p = &reader->chunks;
+    uint64_t page = 0;
+    if (bundle_index_page_of_stream(reader, stream, &page, e) < 0 ||
+        load_chunks(reader, &reader->chunks, page, e) < 0)
+        return -1;
+    size_t low = 0, high = p->n;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (p->rows[middle].stream <= stream)
+            low = middle;
+        else
+            high = middle;
+    }
+    if (p->rows[low].stream != stream)
+        return err_set(e, &err_bad_index, "no chunk begins where a content does");
+    *ret = (page - reader->head.n_frame_pages) * BUNDLE_INDEX_CHUNKS_PER_PAGE + low;
+    return 0;
+}
+
+int bundle_index_open(const struct bundle_index_file *file, const struct bundle_packing *packing,
                       struct bundle_index_reader **ret, struct err *e) {
-    // The manifest's own rules (bundle/manifest) hold here: whole pages, a head of at least one.
     struct bundle_index_reader *r = calloc(1, sizeof *r);
     if (!r)
         return err_set(e, &err_memory, "opening an index");
-    r->head.fd = fd;
-    r->head.offset = offset;
-    r->head.n_directory = packing->index_head_bytes / BUNDLE_INDEX_PAGE_BYTES - 1;
-    r->head.n_pages = (packing->index_bytes - packing->index_head_bytes) / BUNDLE_INDEX_PAGE_BYTES;
-    r->frames.number = r->chunks.number = UINT64_MAX;
-    if (open_reader(r, packing, e) < 0) {
+    r->head.file = *file;
+    r->frame_max = packing->frame_bytes;
+    r->frames.number = r->chunks.number = r->repeated.number = UINT64_MAX;
+    if (index_head_open(&r->head, packing, e) < 0) {
         bundle_index_close(r);
         return -1;
     }
@@ -179,10 +269,23 @@ int bundle_index_open(int fd, uint64_t offset, const struct bundle_packing *pack
 void bundle_index_close(struct bundle_index_reader *reader) {
     if (!reader)
         return;
-    index_page_close(&reader->head);
+    index_head_close(&reader->head);
     free(reader);
 }
 
 const struct bundle_index_header *bundle_index_head(const struct bundle_index_reader *reader) {
-    return &reader->header;
+    return &reader->head.header;
+}
+
+uint64_t bundle_index_frame_pages(const struct bundle_index_reader *reader) {
+    return reader->head.n_frame_pages;
+}
+
+uint64_t bundle_index_pages(const struct bundle_index_reader *reader) {
+    return reader->head.n_pages;
+}
+
+int bundle_index_page(struct bundle_index_reader *reader, uint64_t page,
+                      struct bundle_index_page *ret, uint64_t ret_end[static 3], struct err *e) {
+    return index_head_span(&reader->head, page, ret, ret_end, e);
 }

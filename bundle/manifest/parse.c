@@ -137,7 +137,7 @@ static int read_packing(const struct doc_at *root, struct bundle_packing *p, str
     struct doc_at at, index;
     if (doc_object(root, "packing", &at, e) < 0 || doc_no_unknown(&at, known, e) < 0 ||
         doc_u64(&at, "data_bytes", 0, BUNDLE_STREAM_MAX_BYTES, &p->data_bytes, e) < 0 ||
-        doc_u64(&at, "frame_bytes", BUNDLE_CHUNK_MAX_BYTES, BUNDLE_FRAME_MAX_BYTES, &p->frame_bytes,
+        doc_u64(&at, "frame_bytes", BUNDLE_FRAME_MIN_BYTES, BUNDLE_FRAME_MAX_BYTES, &p->frame_bytes,
                 e) < 0 ||
         doc_object(&at, "index", &index, e) < 0 || doc_no_unknown(&index, known_index, e) < 0 ||
         read_digest(&index, &p->index_digest, e) < 0 ||

@@ -32,6 +32,7 @@ struct build {
     struct pack_content texts[BUNDLE_COMPONENTS_MAX]; // the trees as contents
     struct buf lines[BUNDLE_COMPONENTS_MAX];
     struct bundle_component components[BUNDLE_COMPONENTS_MAX];
+    struct pack_reference *reference; // NULL: none is given
     struct pack_table table;
     struct bundle_packing packing;
     struct bundle_skeleton skeleton;
@@ -145,9 +146,22 @@ static void describe_image(struct build *b, size_t number) {
     b->components[number].size = b->components[number].stream_bytes = content->size;
 }
 
+static int read_references(struct build *b, const char *path, struct err *e) {
+    char dir[FS_PATH_BYTES];
+    const struct pack_reference_new with = {
+        .n = b->how->n_components, .components = b->components, .trees = b->trees};
+    const char *slash = strrchr(path, '/');
+    if (b->how->n_references == 0)
+        return 0;
+    (void)snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                   slash ? path : ".");
+    return pack_reference_open(b->how->references, b->how->n_references, dir, &with, &b->reference,
+                               e);
+}
+
 // Everything into the table, in the order of the stream.
 static int tabulate(struct build *b, struct err *e) {
-    pack_table_init(&b->table, b->frame_bytes);
+    pack_table_init(&b->table, b->frame_bytes, b->reference);
     for (size_t i = 0; i < b->how->n_components; i++) {
         if (b->components[i].type == BUNDLE_COMPONENT_IMAGE)
             describe_image(b, i);
@@ -160,7 +174,7 @@ static int tabulate(struct build *b, struct err *e) {
             if (b->trees[i].items[k].type == BUNDLE_TREE_FILE &&
                 pack_table_add(&b->table, &b->trees[i].items[k].content, e) < 0)
                 return -1;
-    return 0;
+    return pack_table_finish(&b->table, e);
 }
 
 // Where everything goes. The manifest's place is that of one which names the largest data there can
@@ -217,6 +231,7 @@ static int write_headers(const struct build *b, int fd, struct err *e) {
 
 static int write_bundle(struct build *b, int fd, struct err *e) {
     const struct pack_press press = {.table = &b->table,
+                                     .frame_max = b->frame_bytes,
                                      .level = b->how->level,
                                      .threads = b->how->threads,
                                      .fd = fd,
@@ -252,8 +267,8 @@ static int check_how(struct build *b, const char *path, struct err *e) {
     if (b->frame_bytes == 0)
         b->frame_bytes =
             how->level >= LEVEL_LARGE_FRAME ? BUNDLE_FRAME_MAX_BYTES : BUNDLE_FRAME_DEFAULT_BYTES;
-    if (b->frame_bytes < BUNDLE_CHUNK_MAX_BYTES || b->frame_bytes > BUNDLE_FRAME_MAX_BYTES)
-        return err_set(e, &err_usage, "a frame has %d to %d bytes", BUNDLE_CHUNK_MAX_BYTES,
+    if (b->frame_bytes < BUNDLE_FRAME_MIN_BYTES || b->frame_bytes > BUNDLE_FRAME_MAX_BYTES)
+        return err_set(e, &err_usage, "a frame has %d to %d bytes", BUNDLE_FRAME_MIN_BYTES,
                        BUNDLE_FRAME_MAX_BYTES);
     int n = snprintf(b->spool, sizeof b->spool, "%s.spool", path);
     if (n < 0 || (size_t)n >= sizeof b->spool)
@@ -269,6 +284,13 @@ static void fill_result(struct build *b) {
     r->file_bytes = b->skeleton.total;
     r->chunks = b->table.n_chunks;
     r->frames = b->table.n_frames;
+    for (size_t i = 0; i < b->table.n_frames; i++) {
+        const struct bundle_index_frame *f = &b->table.frames[i].row;
+        if (f->raw >= b->table.fresh_start) {
+            r->fresh_raw_bytes += f->raw_bytes;
+            r->fresh_data_bytes += f->stored_bytes;
+        }
+    }
     for (size_t i = 0; i < b->how->n_components; i++)
         r->entries += b->components[i].entries;
 }
@@ -280,6 +302,7 @@ static void free_build(struct build *b) {
         free(b->texts[i].pieces);
     }
     pack_table_clear(&b->table);
+    pack_reference_close(b->reference);
     free(b);
 }
 
@@ -296,6 +319,8 @@ int pack_build(const struct pack_build *how, const char *path, struct pack_build
         r = read_inputs(b, e);
     if (r == 0)
         r = measure_files(b, e);
+    if (r == 0)
+        r = read_references(b, path, e);
     if (r == 0)
         r = tabulate(b, e);
     if (r == 0)

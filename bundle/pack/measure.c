@@ -9,8 +9,8 @@
 
 #include "base/fs.h"
 #include "base/own.h"
+#include "bundle/chunker.h"
 #include "bundle/kind.h"
-#include "bundle/pack/chunker.h"
 #include "bundle/pack/crew.h"
 #include "bundle/pack/lanes.h"
 
@@ -30,7 +30,7 @@ struct task {
 struct measure {
     const struct pack_measure *how;
     struct pack_content *const *contents;
-    struct pack_chunker chunker;
+    struct bundle_chunker chunker;
     struct task *tasks;
     pthread_mutex_t lock;
     uint64_t done_bytes;
@@ -65,13 +65,13 @@ static int add_piece(struct pack_content *c, const struct pack_lanes_job *job, s
 // One job for the whole, and one for each chunk unless it is a single one. The whole comes first,
 // as it takes longest.
 static void plan_content(const struct measure *m, struct own *o, const uint8_t *data, size_t len) {
-    size_t done = pack_chunker_cut(&m->chunker, data, len);
+    size_t done = bundle_chunker_cut(&m->chunker, data, len);
     add_job(o, data, len);
     if (done == len)
         return;
     add_job(o, data, done);
     while (done < len) {
-        size_t n = pack_chunker_cut(&m->chunker, data + done, len - done);
+        size_t n = bundle_chunker_cut(&m->chunker, data + done, len - done);
         add_job(o, data + done, n);
         done += n;
     }
@@ -148,7 +148,7 @@ static int measure_chunks(struct measure *m, struct own *o, struct pack_content 
         o->n_jobs = 0;
         // A cut is final when a whole chunk's ceiling, or the end, was in sight.
         while (have - at >= BUNDLE_CHUNK_MAX_BYTES || (done == c->size && at < have)) {
-            size_t len = pack_chunker_cut(&m->chunker, o->buffer + at, have - at);
+            size_t len = bundle_chunker_cut(&m->chunker, o->buffer + at, have - at);
             add_job(o, o->buffer + at, len);
             at += len;
         }
@@ -227,7 +227,7 @@ int pack_measure_all(const struct pack_measure *how, struct pack_content *const 
     m.tasks = calloc(n, 2 * sizeof *m.tasks);
     if (!m.tasks)
         return err_set(e, &err_memory, "reading the input");
-    pack_chunker_init(&m.chunker);
+    bundle_chunker_init(&m.chunker);
     int r = plan(&m, n, &tasks, e);
     const struct pack_crew crew = {.threads = how->threads,
                                    .n_tasks = tasks,

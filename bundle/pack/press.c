@@ -243,12 +243,12 @@ static int work(void *context, void *own, uint64_t task, struct err *e) {
 int pack_press_all(const struct pack_press *how, uint64_t *ret_data_bytes, struct err *e) {
     struct press p = {.how = how,
                       .table = how->table,
-                      .bound = ZSTD_compressBound((size_t)how->table->frame_max),
+                      .bound = ZSTD_compressBound((size_t)how->frame_max),
                       .lock = PTHREAD_MUTEX_INITIALIZER,
                       .moved = PTHREAD_COND_INITIALIZER};
     unsigned threads = pack_crew_threads(how->threads);
     size_t worth = (size_t)BATCH_WORTH * threads * BATCH;
-    p.batch = how->table->frame_max <= BATCH_FRAME_MAX && how->table->n_frames >= worth ? BATCH : 1;
+    p.batch = how->frame_max <= BATCH_FRAME_MAX && how->table->n_frames >= worth ? BATCH : 1;
     p.n_slots = SLOTS_PER_THREAD * p.batch * threads;
     int r = 0;
     for (size_t i = 0; r == 0 && i < p.n_slots; i++)

@@ -9,11 +9,13 @@
 
 struct pack_press {
     struct pack_table *table; // gets digest, offset and stored_bytes of each frame
+    uint64_t frame_max;       // bytes of the largest frame
     int level;
     unsigned threads;
     int fd;               // output
     uint64_t data_offset; // of the data member in it
-    void (*progress)(void *context, const char *step, uint64_t done_bytes, uint64_t total_bytes); // may be NULL
+    void (*progress)(void *context, const char *step, uint64_t done_bytes,
+                     uint64_t total_bytes); // may be NULL
     void *context;
 };
 

@@ -7,19 +7,27 @@
 #include <string.h>
 
 #include "bundle/kind.h"
+#include "bundle/pack/reference.h"
 
 #define SLOTS_MIN 1024
 
-void pack_table_init(struct pack_table *t, uint64_t frame_max) {
+void pack_table_init(struct pack_table *t, uint64_t frame_max,
+                     const struct pack_reference *reference) {
     memset(t, 0, sizeof *t);
-    t->frame_max = frame_max;
-    t->border = true;
+    t->reference = reference;
+    for (size_t i = 0; i < 2; i++)
+        t->groups[i].border = true;
+    t->groups[BUNDLE_INDEX_KNOWN].frame_max = frame_max;
+    t->groups[BUNDLE_INDEX_FRESH].frame_max =
+        frame_max < BUNDLE_FRAME_FRESH_BYTES ? frame_max : BUNDLE_FRAME_FRESH_BYTES;
 }
 
 void pack_table_clear(struct pack_table *t) {
     free(t->contents);
     free(t->chunks);
     free(t->slots);
+    for (size_t i = 0; i < 2; i++)
+        free(t->groups[i].frames);
     free(t->frames);
     memset(t, 0, sizeof *t);
 }
@@ -72,43 +80,49 @@ static int make_slots(struct pack_table *t, struct err *e) {
     return 0;
 }
 
-// Gives a chunk seen first its place: in the last frame, or in a new one when that is full.
-static int place(struct pack_table *t, const struct pack_table_chunk *c, struct err *e) {
-    struct pack_table_frame *last = t->n_frames ? &t->frames[t->n_frames - 1] : NULL;
-    if (t->border || !last || last->row.raw_bytes + c->bytes > t->frame_max) {
-        void *array = t->frames;
-        if (grow(&array, t->n_frames, &t->max_frames, sizeof *t->frames, e) < 0)
+// Gives a chunk seen first its place: in the last frame of its group, or in a new one when that is
+// full.
+static int place(struct pack_table *t, struct pack_table_chunk *c, struct err *e) {
+    struct pack_table_group *g = &t->groups[c->what];
+    struct pack_table_frame *last = g->n_frames ? &g->frames[g->n_frames - 1] : NULL;
+    if (g->border || !last || last->row.raw_bytes + c->bytes > g->frame_max) {
+        void *array = g->frames;
+        if (grow(&array, g->n_frames, &g->max_frames, sizeof *g->frames, e) < 0)
             return -1;
-        t->frames = array;
-        last = &t->frames[t->n_frames++];
-        *last = (struct pack_table_frame){.row = {.raw = t->raw_bytes},
+        g->frames = array;
+        last = &g->frames[g->n_frames++];
+        *last = (struct pack_table_frame){.row = {.raw = g->raw_bytes},
                                           .chunk = t->n_chunks,
                                           .content = t->n_contents,
                                           .offset = t->stream_bytes - t->content_start};
-        t->border = false;
+        g->border = false;
     }
+    c->raw = g->raw_bytes;
     last->row.raw_bytes += c->bytes;
-    t->raw_bytes += c->bytes;
+    g->raw_bytes += c->bytes;
     return 0;
 }
 
-static int add_piece(struct pack_table *t, const struct pack_piece *piece, struct err *e) {
+static int add_piece(struct pack_table *t, const struct pack_content *content,
+                     const struct pack_piece *piece, struct err *e) {
     void *array = t->chunks;
-    if (t->n_chunks == UINT32_MAX)
-        return err_set(e, &err_limit, "more than %u chunks", UINT32_MAX);
+    if (t->n_chunks == BUNDLE_INDEX_CHUNKS_MAX)
+        return err_set(e, &err_limit, "more than %lld chunks", BUNDLE_INDEX_CHUNKS_MAX);
     if (grow(&array, t->n_chunks, &t->max_chunks, sizeof *t->chunks, e) < 0)
         return -1;
     t->chunks = array;
     if (make_slots(t, e) < 0)
         return -1;
     struct pack_table_chunk *c = &t->chunks[t->n_chunks];
-    c->raw = t->raw_bytes;
-    c->bytes = piece->bytes;
+    *c = (struct pack_table_chunk){
+        .raw = UINT64_MAX, .bytes = piece->bytes, .what = BUNDLE_INDEX_KNOWN};
     memcpy(c->digest, piece->digest, sizeof c->digest);
     size_t slot = find_slot(t, piece->digest, piece->bytes);
     if (t->slots[slot]) {
-        c->raw = t->chunks[t->slots[slot] - 1].raw;
+        c->what = BUNDLE_INDEX_REPEATS + (t->slots[slot] - 1);
     } else {
+        if (t->reference && !content->memory && !pack_reference_has(t->reference, content, piece))
+            c->what = BUNDLE_INDEX_FRESH;
         if (place(t, c, e) < 0)
             return -1;
         t->slots[slot] = (uint32_t)t->n_chunks + 1;
@@ -128,7 +142,7 @@ int pack_table_add(struct pack_table *t, struct pack_content *content, struct er
     content->first_chunk = t->n_chunks;
     content->n_chunks = content->n_pieces;
     for (size_t i = 0; i < content->n_pieces; i++)
-        if (add_piece(t, &content->pieces[i], e) < 0)
+        if (add_piece(t, content, &content->pieces[i], e) < 0)
             return -1;
     t->n_contents++;
     free(content->pieces);
@@ -140,5 +154,28 @@ int pack_table_add(struct pack_table *t, struct pack_content *content, struct er
 }
 
 void pack_table_border(struct pack_table *t) {
-    t->border = true;
+    t->groups[BUNDLE_INDEX_KNOWN].border = true;
+    t->trees_end = t->groups[BUNDLE_INDEX_KNOWN].raw_bytes;
+}
+
+int pack_table_finish(struct pack_table *t, struct err *e) {
+    const struct pack_table_group *known = &t->groups[BUNDLE_INDEX_KNOWN];
+    const struct pack_table_group *fresh = &t->groups[BUNDLE_INDEX_FRESH];
+    size_t n = known->n_frames + fresh->n_frames;
+    t->frames = calloc(n ? n : 1, sizeof *t->frames);
+    if (!t->frames)
+        return err_set(e, &err_memory, "a table of %zu frames", n);
+    for (size_t i = 0; i < known->n_frames; i++)
+        t->frames[i] = known->frames[i];
+    for (size_t i = 0; i < fresh->n_frames; i++) {
+        t->frames[known->n_frames + i] = fresh->frames[i];
+        t->frames[known->n_frames + i].row.raw += known->raw_bytes;
+    }
+    for (size_t i = 0; i < t->n_chunks; i++)
+        if (t->chunks[i].what == BUNDLE_INDEX_FRESH)
+            t->chunks[i].raw += known->raw_bytes;
+    t->n_frames = n;
+    t->fresh_start = known->raw_bytes;
+    t->raw_bytes = known->raw_bytes + fresh->raw_bytes;
+    return 0;
 }

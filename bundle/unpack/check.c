@@ -17,7 +17,7 @@
 
 struct check {
     const struct bundle_manifest_view *view;
-    int index, firsts;
+    int index;
     int trees[BUNDLE_COMPONENTS_MAX];
     struct unpack_stream *stream;
 };
@@ -115,9 +115,9 @@ static int check_tree(struct check *c, size_t number, struct err *e) {
 
 static int run_check(struct check *c, const struct unpack_bundle *bundle,
                      const struct unpack_source *source, uint64_t decode_max_bytes, struct err *e) {
-    if (memory_file(&c->index, e) < 0 || memory_file(&c->firsts, e) < 0 ||
-        unpack_stream_open(bundle, source, c->index, c->firsts, decode_max_bytes, &c->stream, e) <
-            0)
+    if (memory_file(&c->index, e) < 0 ||
+        unpack_stream_open(bundle, source, UNPACK_STREAM_FORWARD, c->index, decode_max_bytes,
+                           &c->stream, e) < 0)
         return -1;
     for (size_t i = 0; i < c->view->n_components; i++)
         if (check_tree(c, i, e) < 0)
@@ -132,14 +132,12 @@ static int run_check(struct check *c, const struct unpack_bundle *bundle,
 
 int unpack_check(const struct unpack_bundle *bundle, const struct unpack_source *source,
                  uint64_t decode_max_bytes, struct err *e) {
-    struct check c = {
-        .view = bundle_manifest_view(unpack_bundle_manifest(bundle)), .index = -1, .firsts = -1};
+    struct check c = {.view = bundle_manifest_view(unpack_bundle_manifest(bundle)), .index = -1};
     memset(c.trees, 0xff, sizeof c.trees); // -1 each
     int r = run_check(&c, bundle, source, decode_max_bytes, e);
     unpack_stream_close(c.stream);
     for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++)
         own_drop_fd(&c.trees[i]);
     own_drop_fd(&c.index);
-    own_drop_fd(&c.firsts);
     return r;
 }

@@ -29,7 +29,7 @@ void unpack_content_clear(struct unpack_content *c) {
 
 static int remember(struct unpack_content *c, const struct unpack_content_place *place,
                     uint64_t size, struct err *e) {
-    if (size == 0 || !unpack_stream_repeats(c->stream))
+    if (size == 0 || c->pass == UNPACK_CONTENT_SECOND || !unpack_stream_repeats(c->stream))
         return 0;
     const struct unpack_scratch_row row = {
         .key = unpack_stream_position(c->stream), .a = place->tree_offset, .b = place->component};
@@ -48,15 +48,8 @@ static int open_component_file(int dir, const char *component, const char *path,
 static int open_place(struct unpack_content *c, const struct unpack_scratch_row *place, int *ret,
                       struct err *e) {
     const char *component = c->view->components[place->b].name;
-    uint8_t line[BUNDLE_TREE_LINE_MAX];
     struct bundle_tree_entry entry;
-    size_t got = 0;
-    if (fs_pread(c->trees[place->b], line, sizeof line, place->a, &got, e) < 0)
-        return err_prefix(e, "reading a tree");
-    const uint8_t *newline = memchr(line, '\n', got);
-    if (!newline)
-        return err_set(e, &err_bad_tree, "a tree changed while it was in use");
-    if (bundle_tree_parse((struct slice){line, (size_t)(newline - line) + 1}, &entry, e) < 0)
+    if (bundle_tree_at(c->trees[place->b], place->a, &entry, e) < 0)
         return -1;
     int r = open_component_file(c->target_dir, component, entry.path, ret, e);
     if (r < 0 && c->previous_dir >= 0 && err_is(e, &err_not_found)) {
@@ -80,9 +73,12 @@ static int image_of(const struct unpack_content *c, uint64_t component) {
 static int read_repeat(struct unpack_content *c, const struct unpack_piece *piece, int fd,
                        uint64_t start, struct err *e) {
     struct unpack_scratch_row place = {.key = 0};
+    uint64_t first = 0;
     size_t got = 0;
     int from = fd;
-    int r = unpack_scratch_find(&c->places, piece->first, &place, e);
+    if (unpack_stream_first(c->stream, piece, &first, e) < 0)
+        return -1;
+    int r = unpack_scratch_find(&c->places, first, &place, e);
     if (r != 0)
         return r < 0 ? -1 : err_set(e, &err_internal, "a chunk repeats nothing that was placed");
     if (place.key != start) {
@@ -101,7 +97,7 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
             from = c->again_fd;
         }
     }
-    if (fs_pread(from, c->chunk, piece->bytes, piece->first - place.key, &got, e) < 0)
+    if (fs_pread(from, c->chunk, piece->bytes, first - place.key, &got, e) < 0)
         return err_prefix(e, "taking a chunk that repeats");
     if (got < piece->bytes)
         return err_set(e, &err_bad_content, "a file that a chunk repeats was cut short");
@@ -119,7 +115,8 @@ static int write_first(struct unpack_content *c, const struct unpack_piece *piec
                        uint64_t offset, struct err *e) {
     const uint8_t *bytes = NULL;
     if (c->run_frame != piece->frame) {
-        if (flush(c, fd, e) < 0 || (c->progress && c->progress(c->context, e) < 0))
+        if (flush(c, fd, e) < 0 || (c->progress && c->progress(c->context, e) < 0) ||
+            unpack_plan_expect(c->plan, piece, e) < 0)
             return -1;
         c->run_frame = piece->frame;
     }
@@ -146,43 +143,64 @@ static int write_piece(struct unpack_content *c, const struct unpack_piece *piec
     return fs_pwrite(fd, c->chunk, piece->bytes, offset, e);
 }
 
-// Whether the file has this chunk already.
-static int has_piece(struct unpack_content *c, const struct unpack_piece *piece, int fd,
-                     uint64_t offset, bool *ret, struct err *e) {
+// From what is held; when it is not there any more, or is something else, as if it had not been.
+static int write_held(struct unpack_content *c, const struct unpack_piece *piece,
+                      const struct unpack_held_place *place, int fd, uint64_t offset,
+                      struct err *e) {
     struct keys_digest found;
-    size_t got = 0;
-    if (fs_pread(fd, c->chunk, piece->bytes, offset, &got, e) < 0)
+    const uint8_t *bytes = c->chunk;
+    if (unpack_old_read(&c->plan->old, place, c->chunk, piece->bytes) == 0) {
+        keys_digest_of(c->chunk, piece->bytes, &found);
+        if (memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0)
+            return flush(c, fd, e) < 0 ? -1 : fs_pwrite(fd, bytes, piece->bytes, offset, e);
+    }
+    if (!piece->repeat)
+        return write_first(c, piece, fd, offset, e);
+    // What it repeats may come in the second pass only.
+    if (flush(c, fd, e) < 0 || unpack_stream_again(c->stream, piece, &bytes, e) < 0)
         return -1;
-    keys_digest_of(c->chunk, got, &found);
-    *ret = got == piece->bytes && memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0;
-    return 0;
+    return fs_pwrite(fd, bytes, piece->bytes, offset, e);
 }
 
-static int write_pieces(struct unpack_content *c, int fd, uint64_t size, bool intact,
-                        struct err *e) {
+// Whether this pass makes it.
+static bool is_due(const struct unpack_content *c, const struct unpack_piece *piece,
+                   enum unpack_plan_way way) {
+    bool late = way == UNPACK_PLAN_MAKE &&
+                (piece->repeat || unpack_plan_group(c->plan, piece) == BUNDLE_INDEX_FRESH);
+    return c->pass == UNPACK_CONTENT_ALL || late == (c->pass == UNPACK_CONTENT_SECOND);
+}
+
+static int write_pieces(struct unpack_content *c, int fd, uint64_t size, struct err *e) {
     uint64_t start = unpack_stream_position(c->stream);
+    bool kept = true;
+    int r = 0;
     c->run_bytes = 0;
-    for (uint64_t done = 0; done < size;) {
+    for (uint64_t done = 0; r == 0 && done < size;) {
         struct unpack_piece piece;
-        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0)
+        struct unpack_plan_chunk chunk;
+        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0 ||
+            unpack_plan_look(c->plan, piece.stream, &chunk, e) < 0)
             return -1;
-        if (intact && has_piece(c, &piece, fd, done, &intact, e) < 0)
-            return -1;
-        // From the first chunk that is not right on, nothing in the file is believed.
-        if (!intact && write_piece(c, &piece, fd, start, done, e) < 0)
-            return -1;
+        if (is_due(c, &piece, chunk.way)) {
+            if (chunk.way == UNPACK_PLAN_COPY)
+                r = write_held(c, &piece, &chunk.place, fd, done, e);
+            else if (chunk.way == UNPACK_PLAN_MAKE)
+                r = write_piece(c, &piece, fd, start, done, e);
+            c->done_bytes += piece.bytes;
+        }
+        kept = kept && chunk.way == UNPACK_PLAN_KEEP;
         done += piece.bytes;
     }
-    if (flush(c, fd, e) < 0)
+    if (r < 0 || flush(c, fd, e) < 0)
         return -1;
-    return intact ? UNPACK_CONTENT_KEPT : 0;
+    return kept ? UNPACK_CONTENT_KEPT : 0;
 }
 
 int unpack_content_write(struct unpack_content *c, const struct unpack_content_place *place, int fd,
                          uint64_t size, uint64_t have, struct err *e) {
     if (remember(c, place, size, e) < 0)
         return -1;
-    int r = write_pieces(c, fd, size, have > 0, e);
+    int r = write_pieces(c, fd, size, e);
     if (r >= 0 && have > size && fs_truncate(fd, size, e) < 0)
         return -1;
     return r;
@@ -192,11 +210,7 @@ int unpack_content_skip(struct unpack_content *c, const struct unpack_content_pl
                         uint64_t size, struct err *e) {
     if (remember(c, place, size, e) < 0)
         return -1;
-    for (uint64_t done = 0; done < size;) {
-        struct unpack_piece piece;
-        if (unpack_stream_next(c->stream, size - done, &piece, e) < 0)
-            return -1;
-        done += piece.bytes;
-    }
-    return 0;
+    if (c->pass != UNPACK_CONTENT_SECOND)
+        c->done_bytes += size;
+    return unpack_stream_pass(c->stream, size, e);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writing one content of the stream into a file, or passing over it. What is in the file already is kept as far as its chunks are
-// the right ones (that is how an interrupted staging goes on), and a chunk that repeats is copied from where it was put first: a file staged
-// before, the same file, a tree, or, when that file was left out, the previous generation's.
+// Writing one content of the stream into a file, or passing over it, as it was planned (bundle/unpack/plan.h): a chunk that is in its place is
+// left there (that is how an interrupted staging goes on), one that is held is copied and its digest compared, one that repeats is copied from where
+// it was put first: a file staged before, the same file, a tree, or, when that file was left out, the previous generation's. The others come from
+// their frames; and so does one that is not where it was held any more.
 #pragma once
 
 #include "bundle/image.h"
+#include "bundle/unpack/plan.h"
 #include "bundle/unpack/scratch.h"
 #include "bundle/unpack/stream.h"
 
@@ -17,8 +19,14 @@ struct unpack_content_place {
 #define UNPACK_CONTENT_TREE  UINT64_MAX
 #define UNPACK_CONTENT_IMAGE (UINT64_MAX - 1)
 
+// What of the contents is made: of a plan with two passes first what waits for no fresh frame, then the rest.
+enum unpack_content_pass { UNPACK_CONTENT_ALL, UNPACK_CONTENT_FIRST, UNPACK_CONTENT_SECOND };
+
 struct unpack_content {
     struct unpack_stream *stream;
+    struct unpack_plan *plan;
+    enum unpack_content_pass pass;
+    uint64_t done_bytes; // of contents: made, kept or passed over
     const struct bundle_manifest_view *view;
     int target_dir;   // component directories lie here; the caller's
     int previous_dir; // or -1
@@ -40,9 +48,9 @@ struct unpack_content {
 int unpack_content_init(struct unpack_content *c, int places_fd, struct err *e) __attribute__((nonnull));
 void unpack_content_clear(struct unpack_content *c) __attribute__((nonnull));
 
-// fd: open for reading and writing, holding `have` bytes of an earlier try (0 when it is new). Afterwards it has `size` bytes; when `have` is not
-// above that it is not cut.
-// 0 when something was written, UNPACK_CONTENT_KEPT when all of it was there.
+// fd: open for reading and writing, holding `have` bytes of an earlier try (0 when it is new). After the last pass it has `size` bytes; when `have` is
+// not above that it is not cut.
+// 0; UNPACK_CONTENT_KEPT when all of it was there before.
 enum { UNPACK_CONTENT_KEPT = 1 };
 int unpack_content_write(struct unpack_content *c, const struct unpack_content_place *place, int fd, uint64_t size,
                          uint64_t have, struct err *e) __attribute__((nonnull));

@@ -12,6 +12,7 @@ static int read_candidate(const struct unpack_source *source, struct unpack_cand
     uint8_t block[BUNDLE_SKELETON_BLOCK];
     uint8_t *manifest = NULL;
     uint64_t size[BUNDLE_SKELETON_MEMBERS] = {0};
+    unpack_source_expect(source, 0, UNPACK_OPEN_FIRST_BYTES);
     if (source->read(source->context, 0, block, sizeof block, e) < 0 ||
         bundle_skeleton_check(block, BUNDLE_SKELETON_MANIFEST, &size[BUNDLE_SKELETON_MANIFEST], e) <
             0)

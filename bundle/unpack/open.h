@@ -7,6 +7,9 @@
 #include "bundle/skeleton.h"
 #include "bundle/unpack/source.h"
 
+// What a source is told to expect, as nothing is known before: most manifests, and with them the beginning of the index.
+#define UNPACK_OPEN_FIRST_BYTES (16 * 1024)
+
 struct unpack_candidate; // skeleton and raw manifest were read, nothing verified
 struct unpack_bundle;    // manifest verified against a role; index and contents not read yet
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Staging: first the trees, each verified before a path is taken from it; then, entry by entry,
-// what they name. Everything is made below directories of this staging, links are never followed,
+// Staging: first the trees, each verified before a path is taken from it; then what they name is
+// planned, and made entry by entry, in one pass or in two. Everything is made below directories of this staging, links are never followed,
 // and a name is made once. Images go to the descriptors that were given.
 #include "bundle/unpack/stage.h"
 
@@ -20,8 +20,9 @@
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define HASH_BYTES 65536
 
-static const char *const scratch_names[] = {"scratch-index", "scratch-firsts", "scratch-places"};
-enum { SCRATCH_INDEX, SCRATCH_FIRSTS, SCRATCH_PLACES, SCRATCHES };
+static const char *const scratch_names[] = {"scratch-index",  "scratch-places", "scratch-held",
+                                            "scratch-chunks", "scratch-known",  "scratch-fresh"};
+enum { SCRATCH_INDEX, SCRATCH_PLACES, SCRATCH_PLAN, SCRATCHES = SCRATCH_PLAN + UNPACK_PLAN_FILES };
 
 struct stage {
     const struct unpack_stage *how;
@@ -29,9 +30,13 @@ struct stage {
     int edge; // .edge of the target
     int scratch[SCRATCHES];
     int trees[BUNDLE_COMPONENTS_MAX];
+    uint64_t tree_had[BUNDLE_COMPONENTS_MAX]; // bytes of an earlier try
+    const struct unpack_bundle *bundle;
+    const struct unpack_source *source;
     struct unpack_stream *stream;
+    uint64_t tree_bytes; // of frames with trees that were read
+    struct unpack_plan plan;
     struct unpack_content content;
-    uint64_t written_bytes;
     struct unpack_stage_result result;
 };
 
@@ -52,10 +57,13 @@ static int report(void *context, struct err *e) {
     if (!s->how->progress)
         return 0;
     return s->how->progress(s->how->context, unpack_stream_read_bytes(s->stream),
-                            unpack_stream_position(s->stream), e);
+                            s->content.done_bytes, e);
 }
 
+// The second pass goes on with what the first one counted.
 static void count(struct stage *s, uint64_t size, uint64_t have, bool kept) {
+    if (s->content.pass == UNPACK_CONTENT_SECOND)
+        return;
     if (kept && have > 0)
         s->result.files_kept++;
     else
@@ -64,13 +72,18 @@ static void count(struct stage *s, uint64_t size, uint64_t have, bool kept) {
         s->result.stream_bytes += size;
 }
 
+// Whether what is there already is gone on with.
+static bool goes_on(const struct stage *s) {
+    return s->how->resume || s->content.pass == UNPACK_CONTENT_SECOND;
+}
+
 static int stage_file(struct stage *s, struct walk *w, struct err *e) {
     const struct bundle_tree_entry *entry = &w->entry;
     const struct unpack_content_place place = {.component = w->number,
                                                .tree_offset = bundle_tree_offset(w->tree)};
     OWN(fd) int fd = -1;
     uint64_t have = 0;
-    if (unpack_place_file(w->dir, entry->path, s->how->resume, &fd, &have, e) < 0)
+    if (unpack_place_file(w->dir, entry->path, goes_on(s), &fd, &have, e) < 0)
         return -1;
     int r = unpack_content_write(&s->content, &place, fd, entry->size, have, e);
     if (r < 0)
@@ -85,9 +98,9 @@ static int stage_entry(struct stage *s, struct walk *w, struct err *e) {
                                                .tree_offset = bundle_tree_offset(w->tree)};
     bool there = false;
     if (entry->type == BUNDLE_TREE_DIR)
-        return unpack_place_dir(w->dir, entry->path, s->how->resume, e);
+        return unpack_place_dir(w->dir, entry->path, goes_on(s), e);
     if (entry->type == BUNDLE_TREE_LINK)
-        return unpack_place_link(w->dir, entry, s->how->resume, e);
+        return unpack_place_link(w->dir, entry, goes_on(s), e);
     w->executable = w->executable || entry->exec;
     if (__builtin_add_overflow(w->bytes, entry->size, &w->bytes) ||
         w->bytes > w->component->stream_bytes)
@@ -96,6 +109,8 @@ static int stage_entry(struct stage *s, struct walk *w, struct err *e) {
         return -1;
     if (!there)
         return stage_file(s, w, e);
+    if (s->content.pass == UNPACK_CONTENT_SECOND)
+        return unpack_content_skip(&s->content, &place, entry->size, e);
     s->result.files_left_out++;
     // With resume an earlier try, made against another generation, may have put one there.
     if (s->how->resume && fs_remove(w->dir, entry->path, e) < 0)
@@ -126,7 +141,7 @@ static int stage_image(struct stage *s, uint32_t number, struct err *e) {
                                                .tree_offset = UNPACK_CONTENT_IMAGE};
     const struct bundle_image_place *to = bundle_image_find(s->how->images, component->name);
     if (!to) {
-        s->result.files_left_out++;
+        s->result.files_left_out += s->content.pass != UNPACK_CONTENT_SECOND;
         return unpack_content_skip(&s->content, &place, component->size, e);
     }
     uint64_t have = s->how->resume ? component->size : 0;
@@ -141,7 +156,7 @@ static int stage_component(struct stage *s, uint32_t number, struct err *e) {
     OWN(fd) int dir = -1;
     if (component->type == BUNDLE_COMPONENT_IMAGE)
         return stage_image(s, number, e);
-    if (unpack_place_dir(s->how->target_dir, component->name, s->how->resume, e) < 0 ||
+    if (unpack_place_dir(s->how->target_dir, component->name, goes_on(s), e) < 0 ||
         fs_open_dir(s->how->target_dir, component->name, &dir, e) < 0)
         return -1;
     struct walk *w = calloc(1, sizeof *w);
@@ -174,36 +189,90 @@ static int check_tree(const struct stage *s, uint32_t number, struct err *e) {
     return r;
 }
 
+static bool is_files(const struct stage *s, uint32_t number) {
+    return s->view->components[number].type == BUNDLE_COMPONENT_FILES;
+}
+
+static int open_tree(struct stage *s, uint32_t number, struct err *e) {
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "%s.tree", s->view->components[number].name);
+    return unpack_place_file(s->edge, name, s->how->resume, &s->trees[number], &s->tree_had[number],
+                             e);
+}
+
 static int stage_tree(struct stage *s, uint32_t number, struct err *e) {
     const struct bundle_component *component = &s->view->components[number];
     const struct unpack_content_place place = {.component = number,
                                                .tree_offset = UNPACK_CONTENT_TREE};
-    char name[NAME_BYTES];
-    uint64_t have = 0;
-    (void)snprintf(name, sizeof name, "%s.tree", component->name);
-    if (unpack_place_file(s->edge, name, s->how->resume, &s->trees[number], &have, e) < 0 ||
-        unpack_content_write(&s->content, &place, s->trees[number], component->size, have, e) < 0 ||
-        check_tree(s, number, e) < 0)
-        return err_prefix(e, "the tree of %s", component->name);
-    return 0;
+    if (unpack_content_write(&s->content, &place, s->trees[number], component->size,
+                             s->tree_had[number], e) < 0)
+        return -1;
+    return check_tree(s, number, e);
 }
 
-static int stage_all(struct stage *s, struct err *e) {
+static int stage_trees(struct stage *s, struct err *e) {
     for (uint32_t i = 0; i < s->view->n_components; i++)
-        if (s->view->components[i].type == BUNDLE_COMPONENT_FILES && stage_tree(s, i, e) < 0)
-            return -1;
-    if (unpack_stream_border(s->stream, e) < 0)
+        if (is_files(s, i) && open_tree(s, i, e) < 0)
+            return err_prefix(e, "the tree of %s", s->view->components[i].name);
+    if (unpack_plan_trees(&s->plan, s->trees, e) < 0)
         return -1;
+    uint64_t before = unpack_stream_read_bytes(s->stream);
+    for (uint32_t i = 0; i < s->view->n_components; i++)
+        if (is_files(s, i) && stage_tree(s, i, e) < 0)
+            return err_prefix(e, "the tree of %s", s->view->components[i].name);
+    s->tree_bytes = unpack_stream_read_bytes(s->stream) - before;
+    return unpack_stream_border(s->stream, e);
+}
+
+static uint64_t source_bytes(const struct stage *s) {
+    return unpack_stream_read_bytes(s->stream) +
+           unpack_bundle_skeleton(s->bundle)
+               ->offset[BUNDLE_SKELETON_INDEX]; // two headers and the manifest
+}
+
+static int tell_cost(struct stage *s, struct err *e) {
+    struct unpack_plan_cost cost = {.fetched_bytes = source_bytes(s),
+                                    .index_bytes =
+                                        unpack_stream_read_bytes(s->stream) - s->tree_bytes,
+                                    .fetch_bytes = s->plan.fetch_bytes,
+                                    .reused_bytes = s->plan.reused_bytes,
+                                    .kept_bytes = s->plan.kept_bytes};
+    // Whatever is needed, all that lies before it comes too.
+    if (unpack_source_is_forward_only(s->source))
+        cost.fetch_bytes = unpack_bundle_skeleton(s->bundle)->total - cost.fetched_bytes;
+    return s->how->planned ? s->how->planned(s->how->context, &cost, e) : 0;
+}
+
+static int stage_pass(struct stage *s, enum unpack_content_pass pass, struct err *e) {
+    s->content.pass = pass;
+    s->content.run_frame = UINT64_MAX;
+    unpack_plan_rewind(&s->plan);
     for (uint32_t i = 0; i < s->view->n_components; i++)
         if (stage_component(s, i, e) < 0)
             return err_prefix(e, "component %s", s->view->components[i].name);
-    if (unpack_stream_end(s->stream, e) < 0)
+    return 0;
+}
+
+static int stage_contents(struct stage *s, struct err *e) {
+    uint64_t start = unpack_stream_position(s->stream);
+    if (!unpack_plan_has_two_passes(&s->plan))
+        return stage_pass(s, UNPACK_CONTENT_ALL, e);
+    if (stage_pass(s, UNPACK_CONTENT_FIRST, e) < 0)
+        return -1;
+    unpack_stream_return(s->stream, start);
+    return stage_pass(s, UNPACK_CONTENT_SECOND, e);
+}
+
+static int stage_all(struct stage *s, struct err *e) {
+    if (stage_trees(s, e) < 0 || unpack_plan_contents(&s->plan, s->trees, e) < 0 ||
+        tell_cost(s, e) < 0 || stage_contents(s, e) < 0 || unpack_stream_end(s->stream, e) < 0)
         return -1;
     return report(s, e);
 }
 
 static void close_stage(struct stage *s) {
     unpack_content_clear(&s->content);
+    unpack_plan_clear(&s->plan);
     unpack_stream_close(s->stream);
     for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++)
         own_drop_fd(&s->trees[i]);
@@ -213,14 +282,28 @@ static void close_stage(struct stage *s) {
     free(s);
 }
 
-static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
-                     const struct unpack_source *source, struct err *e) {
-    if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
-            0 ||
-        unpack_stream_open(bundle, source, s->scratch[SCRATCH_INDEX], s->scratch[SCRATCH_FIRSTS],
-                           s->how->decode_max_bytes, &s->stream, e) < 0)
-        return -1;
+// From far away comes what was chosen; what is near, or comes in one piece whatever was asked for, is
+// read forward and checked to its end.
+static int open_stream(struct stage *s, struct err *e) {
+    bool is_far = s->source->expect && !unpack_source_is_forward_only(s->source);
+    s->plan.is_far = is_far;
+    return unpack_stream_open(s->bundle, s->source,
+                              is_far ? UNPACK_STREAM_BY_CHOICE : UNPACK_STREAM_FORWARD,
+                              s->scratch[SCRATCH_INDEX], s->how->decode_max_bytes, &s->stream, e);
+}
+
+static int open_plan(struct stage *s, struct err *e) {
+    s->plan.how = s->how;
+    s->plan.source = s->source;
+    s->plan.view = s->view;
+    s->plan.stream = s->stream;
+    s->plan.data_offset = unpack_bundle_skeleton(s->bundle)->offset[BUNDLE_SKELETON_DATA];
+    return unpack_plan_open(&s->plan, &s->scratch[SCRATCH_PLAN], e);
+}
+
+static int open_content(struct stage *s, struct err *e) {
     s->content.stream = s->stream;
+    s->content.plan = &s->plan;
     s->content.view = s->view;
     s->content.target_dir = s->how->target_dir;
     s->content.previous_dir = s->how->previous_dir;
@@ -230,12 +313,16 @@ static int run_stage(struct stage *s, const struct unpack_bundle *bundle,
     s->content.run_frame = UINT64_MAX;
     s->content.progress = report;
     s->content.context = s;
-    if (unpack_content_init(&s->content, s->scratch[SCRATCH_PLACES], e) < 0)
+    return unpack_content_init(&s->content, s->scratch[SCRATCH_PLACES], e);
+}
+
+static int run_stage(struct stage *s, struct err *e) {
+    if (unpack_place_begin(s->how->target_dir, scratch_names, SCRATCHES, &s->edge, s->scratch, e) <
+            0 ||
+        open_stream(s, e) < 0 || open_plan(s, e) < 0 || open_content(s, e) < 0)
         return -1;
     int r = stage_all(s, e);
-    const struct bundle_skeleton *k = unpack_bundle_skeleton(bundle);
-    s->result.source_bytes = unpack_stream_read_bytes(s->stream) +
-                             k->offset[BUNDLE_SKELETON_INDEX]; // two headers and the manifest
+    s->result.source_bytes = source_bytes(s);
     return r;
 }
 
@@ -249,10 +336,13 @@ int unpack_stage(const struct unpack_bundle *bundle, const struct unpack_source 
         return err_set(e, &err_memory, "staging");
     s->how = how;
     s->view = view;
+    s->bundle = bundle;
+    s->source = source;
     s->edge = s->content.again_fd = -1;
     memset(s->scratch, 0xff, sizeof s->scratch); // -1 each
     memset(s->trees, 0xff, sizeof s->trees);
-    int r = run_stage(s, bundle, source, e);
+    unpack_old_init(&s->plan.old);
+    int r = run_stage(s, e);
     struct err late = ERR_NONE;
     if (unpack_place_end(s->edge, scratch_names, SCRATCHES, r < 0 ? &late : e) < 0)
         r = -1;

@@ -100,11 +100,11 @@ int cmd_bundle_trees(const struct unpack_bundle *bundle, const struct unpack_sou
     struct unpack_stream *stream = NULL;
     int trees[BUNDLE_COMPONENTS_MAX];
     OWN(fd) int index = -1;
-    OWN(fd) int firsts = -1;
     memset(trees, 0xff, sizeof trees); // -1 each
     int r = 0;
-    if (memory_file(&index, e) < 0 || memory_file(&firsts, e) < 0 ||
-        unpack_stream_open(bundle, source, index, firsts, BUNDLE_FRAME_MAX_BYTES, &stream, e) < 0)
+    if (memory_file(&index, e) < 0 ||
+        unpack_stream_open(bundle, source, UNPACK_STREAM_FORWARD, index, BUNDLE_FRAME_MAX_BYTES,
+                           &stream, e) < 0)
         return -1;
     for (size_t i = 0; r == 0 && i < view->n_components; i++)
         if (view->components[i].type == BUNDLE_COMPONENT_FILES &&

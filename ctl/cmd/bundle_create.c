@@ -12,6 +12,7 @@
 #include "base/own.h"
 #include "bundle/pack/build.h"
 #include "ctl/cmd/bundle.h"
+#include "ctl/cmd/bundle_reference.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/signers.h"
 #include "ctl/term.h"
@@ -59,6 +60,10 @@ const struct opt cmd_bundle_create_options[] = {
     {.name = "probes", .value = "FILE", .help = "Checks of the installed release: a JSON array"},
     {.name = "probation", .value = "TIME", .help = "How long they must hold: 90, 15m, 2h"},
     {.name = "restarts", .value = "N", .help = "Interruptions allowed during probation"},
+    {.name = "reference",
+     .repeat = true,
+     .value = "FILE",
+     .help = "A bundle that devices have: what they lack gets frames of its own"},
     {.name = "strip-special",
      .help = "Drop what a bundle cannot carry (setuid bits, owners, devices) instead of refusing"},
     {.name = "level", .value = "N", .help = "zstd level, 1 to 22 (default 3)"},
@@ -67,6 +72,7 @@ const struct opt cmd_bundle_create_options[] = {
     {.name = "serial", .value = "N", .help = "Serial of the manifest (default: seconds of issue)"},
     {.name = "issued", .value = "TIME", .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},
     {.name = "expires", .value = "TIME", .help = "A time, or a duration (default 365d)"},
+    CMD_BUNDLE_ROOT_OPTION,
     CMD_WORKSPACE_OPTION,
     CMD_SIGNERS_OPTIONS,
     CMD_PASSPHRASE_OPTION,
@@ -82,6 +88,7 @@ struct create {
     char names[BUNDLE_COMPONENTS_MAX][BUNDLE_NAME_MAX + 1];
     json_t *models[BUNDLE_COMPONENTS_MAX];
     json_t *probes, *floors, *probation;
+    struct cmd_bundle_reference references;
     struct cmd_signers signers;
     struct cmd_passphrase passphrase;
     struct ctl_term_progress progress;
@@ -93,6 +100,7 @@ static void clear(struct create *c) {
     json_decref(c->probes);
     json_decref(c->floors);
     json_decref(c->probation);
+    cmd_bundle_reference_clear(&c->references);
     cmd_signers_clear(&c->signers);
     cmd_passphrase_clear(&c->passphrase);
     pack_build_description_free(c->description);
@@ -340,6 +348,16 @@ static int read_options(struct create *c, struct err *e) {
     return read_times(c, e);
 }
 
+static int read_references(struct create *c, struct err *e) {
+    const char *const *paths = NULL;
+    size_t n = c->description ? pack_build_described_references(c->description, &paths) : 0;
+    if (cmd_bundle_reference_open(c->args, paths, n, &c->references, e) < 0)
+        return -1;
+    c->build.n_references = c->references.n;
+    c->build.references = c->references.from;
+    return 0;
+}
+
 static void on_progress(void *context, const char *step, uint64_t done, uint64_t total) {
     ctl_term_progress_update(context, step, done, total);
 }
@@ -373,14 +391,15 @@ static int print_result(const struct create *c, const char *path,
     keys_digest_hex(&made->id, id);
     if (opt_given(c->args, "json")) {
         OWN(json)
-        json_t *said =
-            json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", path, "id",
-                      id, "name", c->build.name, "release", c->build.release, "file_bytes",
-                      (json_int_t)made->file_bytes, "stream_bytes", (json_int_t)made->stream_bytes,
-                      "raw_bytes", (json_int_t)made->raw_bytes, "data_bytes",
-                      (json_int_t)made->data_bytes, "entries", (json_int_t)made->entries, "chunks",
-                      (json_int_t)made->chunks, "frames", (json_int_t)made->frames, "stripped",
-                      (json_int_t)made->stripped, "skipped", (json_int_t)made->skipped);
+        json_t *said = json_pack(
+            "{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "file", path, "id", id,
+            "name", c->build.name, "release", c->build.release, "file_bytes",
+            (json_int_t)made->file_bytes, "stream_bytes", (json_int_t)made->stream_bytes,
+            "raw_bytes", (json_int_t)made->raw_bytes, "data_bytes", (json_int_t)made->data_bytes,
+            "entries", (json_int_t)made->entries, "chunks", (json_int_t)made->chunks, "frames",
+            (json_int_t)made->frames, "fresh_raw_bytes", (json_int_t)made->fresh_raw_bytes,
+            "fresh_data_bytes", (json_int_t)made->fresh_data_bytes, "stripped",
+            (json_int_t)made->stripped, "skipped", (json_int_t)made->skipped);
         if (!said)
             return err_set(e, &err_memory, "printing the result: no memory");
         cmd_print_json(said);
@@ -391,6 +410,11 @@ static int print_result(const struct create *c, const char *path,
                  num_format_size(made->stream_bytes, contents),
                  num_format_size(made->file_bytes, size), c->signers.n,
                  c->signers.n == 1 ? "" : "s", id);
+    if (c->references.n > 0)
+        (void)printf("%s of them not in the reference%s, stored in %s\n",
+                     num_format_size(made->fresh_raw_bytes, contents),
+                     c->references.n == 1 ? "" : "s",
+                     num_format_size(made->fresh_data_bytes, size));
     if (made->stripped > 0 || made->skipped > 0)
         (void)printf("%llu entries lost modes, owners or attributes, %llu were left out\n",
                      (unsigned long long)made->stripped, (unsigned long long)made->skipped);
@@ -402,7 +426,7 @@ static int create(struct create *c, struct err *e) {
     struct pack_build_result made;
     if (!path)
         return err_set(e, &err_usage, "bundle create: where to? Give -o FILE");
-    if (read_options(c, e) < 0 ||
+    if (read_options(c, e) < 0 || read_references(c, e) < 0 ||
         cmd_signers_collect(&c->signers, &c->passphrase, c->args, c->context->clock,
                             opt_get(c->args, "workspace"), KEYS_ROOT_ROLE_BUNDLE, e) < 0)
         return -1;

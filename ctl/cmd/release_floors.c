@@ -99,7 +99,7 @@ static int verify_head(const struct cmd_release_floors *f, struct buf *head,
     OWN(root) struct keys_root *root = NULL;
     OWN(unpack_candidate) struct unpack_candidate *candidate = NULL;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
-    const struct unpack_source source = {read_head, size_unknown, head};
+    const struct unpack_source source = {.read = read_head, .size = size_unknown, .context = head};
     char id[KEYS_DIGEST_HEX];
     if (cmd_workspace_root(f->edit.workspace, &root, e) < 0 ||
         unpack_open(&source, &candidate, e) < 0 ||

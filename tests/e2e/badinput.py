@@ -9,6 +9,7 @@ SEED=N repeats a run; FLIPS=all flips a bit in every byte in place of samples (m
 
 import concurrent.futures
 import io
+import itertools
 import os
 import random
 import resource
@@ -351,30 +352,39 @@ def test_sizes(b):
 
 
 def test_indices(b):
+    noise = os.urandom(270000)
+
     def made():
-        return forge.Bundle("i", [forge.component("app", {"a": bytes(200000), "b": os.urandom(70000)})])
-    for key in ("frames", "chunks", "raw", "stream", "data"):
+        return forge.Bundle("i", [forge.component("app", {"a": noise[:200000], "b": noise[:40000], "c": noise[200000:]})], fresh=(2,))
+
+    def changed(rows, number, at, value):
+        row = bytearray(rows[number])
+        row[at:at + len(value)] = value
+        assert bytes(row) != rows[number], "nothing was changed"
+        rows[number] = bytes(row)
+    for key in ("frames", "chunks", "raw", "stream", "data", "trees_end", "fresh_start"):
         for value in (0, 1, 2**62, 2**64 - 1):
             lying = made()
             lying.header[key] = value
             b.verify(b.bundle("i", lying)).refused("bad_index")
-    for at, value in ((32, b"\1"), (40, b"\1"), (48, b"\0\0\0\0"), (48, b"\xff\xff\xff\xff"), (52, b"\0\0\0\0"),
-                      (52, b"\xff\xff\xff\xff"), (0, b"\0" * 32)):
+    for page, place in itertools.product(range(2), range(3)):
+        for value in (1, 2**32, 2**64 - 1):
+            lying = made()
+            lying.places[page][place] = value
+            b.verify(b.bundle("i", lying)).refused("bad_index")
+    for at, value in ((32, b"\0\0\0\0"), (32, b"\xff\xff\xff\xff"), (36, b"\0\0\0\0"), (36, b"\xff\xff\xff\xff"), (0, b"\0" * 32)):
         lying = made()
-        row = bytearray(lying.frame_rows[1])
-        row[at:at + len(value)] = value
-        if bytes(row) == lying.frame_rows[1]:
-            row[at] ^= 1
-        lying.frame_rows[1] = bytes(row)
+        changed(lying.frame_rows, 1, at, value)
         b.refuse(b.bundle("i", lying), "bad_index" if at else "bad_frame")  # the digest is only met by what is stored
-    for at, value in ((20, b"\1"), (20, b"\xff" * 8), (28, b"\0\0\0\0"), (28, b"\xff\xff\xff\xff"), (28, b"\1\0\1\0")):
+    # Row 2 is a chunk in the middle of a; the first row behind a, which has seven, begins b and repeats row 1.
+    assert made().rows[8][2] == 2 + 1 and made().rows[-1][2] == 1
+    for number, at, value in ((2, 10, b"\0\0"), (2, 10, b"\xff\xff"), (2, 10, b"\0\x80"), (2, 12, b"\1"), (2, 12, b"\2"), (2, 12, b"\4"),
+                              (2, 12, b"\xff" * 4), (8, 12, b"\2"), (8, 12, b"\4"), (8, 12, b"\0"), (8, 12, b"\x0a"), (-1, 12, b"\0")):
         lying = made()
-        row = bytearray(lying.chunk_rows[2])
-        row[at:at + len(value)] = value
-        lying.chunk_rows[2] = bytes(row)
+        changed(lying.chunk_rows, number, at, value)
         b.refuse(b.bundle("i", lying), "bad_index")
     lying = made()
-    lying.chunk_rows[2] = b"\xee" * 20 + lying.chunk_rows[2][20:]
+    changed(lying.chunk_rows, 2, 0, b"\xee" * 10)
     b.verify(b.bundle("i", lying)).refused("bad_index")
     for frame_bytes in (0, 1, 65535, 4 << 20 | 1, 2**40, -1):
         lying = made()
@@ -382,7 +392,7 @@ def test_indices(b):
         b.refuse(b.bundle("i", lying), "bad_manifest")
     # Frames that are not what their digests and sizes promise: claims to be zstd and is not.
     lying = made()
-    lying.frame_rows[1] = lying.frame_rows[1][:48] + (100).to_bytes(4, "little") + lying.frame_rows[1][52:]
+    changed(lying.frame_rows, 1, 32, (100).to_bytes(4, "little"))
     b.refuse(b.bundle("i", lying), "bad_index")
 
 
@@ -464,7 +474,8 @@ def test(f):
     real = f.pair("2.0")
     device = Lone(f, "real")
     device.install(first).ok()
-    b.device.install(b.bundle("honest", [forge.component("app", {"version": b"honest", "a/b": bytes(range(256)) * 1000, "a-b": b""})])).ok()
+    whole = forge.component("app", {"version": b"honest", "a/b": bytes(range(256)) * 1000, "a-b": b""})
+    b.device.install(b.bundle("honest", forge.Bundle("honest", [whole], fresh=(2,)))).ok()
     steps = [("flips", lambda: test_flips(f, real, device, rng)), ("lengths", lambda: test_lengths(f, real, device, rng)),
              ("members", lambda: test_members(f, real, device)), ("signers", lambda: test_signers(b)), ("roots", lambda: test_roots(b)),
              ("paths", lambda: test_paths(b)), ("trees", lambda: test_trees(b)), ("sizes", lambda: test_sizes(b)),

@@ -336,6 +336,20 @@ def archives_files_and_descriptions_become_components(box):
     box.run("bundle", "create", "--workspace", "ws", "--description", "made/bad.json", "-o", "e.edge", kind="config", says="componets")
 
 
+def what_the_holders_of_references_lack_is_apart(box):
+    box.init()
+    box.tree("old")
+    box.create("--component", "a=old", out="1.edge")
+    box.write("old/added", "nobody has this\n")
+    of = {"name": "n", "release": "1.1", "components": [{"name": "a", "path": "old"}], "reference": ["1.edge"]}
+    make = ("bundle", "create", "--workspace", "ws", "--description", box.write("of.json", json.dumps(of)))
+    check(box.json(*make, "-o", "2.edge")["fresh_raw_bytes"] == 16, "it is not apart")
+    box.run("bundle", "verify", "--workspace", "ws", "2.edge")
+    check(box.json(*make, "--reference", "2.edge", "-o", "3.edge")["fresh_raw_bytes"] == 0, "an option wins over a description")
+    box.init("stranger")  # contents are read, so somebody must vouch for them
+    box.create("--component", "a=old", "--reference", "1.edge", "--root", "stranger/root.json", kind="below_threshold")
+
+
 def what_a_bundle_cannot_carry_is_refused_or_dropped_by_word(box):
     box.init()
     box.tree()

@@ -12,8 +12,8 @@ import json
 import struct
 
 PAGE = 4096
-CHUNK_MAX = 65536
-FRAME_ROWS, CHUNK_ROWS = 73, 128
+CHUNK_MAX = 32768
+FRAME_ROWS, CHUNK_ROWS, DIRECTORY_ROWS = 102, 256, 73
 
 # ── Ed25519 ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,18 +166,30 @@ def component(name, files, **more):
 class Bundle:
     """One with signed parts that may be changed before they are signed, and bytes that may be changed after."""
 
-    def __init__(self, release, components, name="forged", **signed):
+    def __init__(self, release, components, name="forged", fresh=(), **signed):
+        """Each chunk seen first is a frame of its own. fresh: numbers of the contents, behind the trees, that are so."""
         self.components = components
-        self.chunk_rows, self.frame_rows, self.data = [], [], b""
-        raw = 0
-        for content in [c.tree for c in components] + [x for c in components for x in c.contents]:
+        trees = [c.tree for c in components]
+        self.rows = []  # (digest, bytes, what)
+        first, parts, trees_end = {}, ([], []), 0
+        for number, content in enumerate(trees + [x for c in components for x in c.contents]):
             for at in range(0, len(content), CHUNK_MAX):
                 piece = content[at:at + CHUNK_MAX]
-                self.chunk_rows.append(bytes.fromhex(digest(piece))[:20] + struct.pack("<QI", raw, len(piece)))
-                self.frame_rows.append(bytes.fromhex(digest(piece)) + struct.pack("<QQII", raw, raw, len(piece), len(piece)))
-                raw += len(piece)
-                self.data += piece
-        self.header = {"frames": len(self.frame_rows), "chunks": len(self.chunk_rows), "raw": raw, "stream": raw, "data": raw}
+                what = first[piece] + 2 if piece in first else int(number - len(trees) in fresh)
+                if what < 2:
+                    first[piece] = len(self.rows)
+                    parts[what].append(piece)
+                self.rows.append((bytes.fromhex(digest(piece))[:10], len(piece), what))
+            if number == len(trees) - 1:
+                trees_end = sum(map(len, parts[0]))
+        self.chunk_rows = [d + struct.pack("<HI", n - 1, what) for d, n, what in self.rows]
+        self.frames = parts[0] + parts[1]
+        self.frame_rows = [bytes.fromhex(digest(piece)) + struct.pack("<II", len(piece), len(piece)) for piece in self.frames]
+        self.data = b"".join(self.frames)
+        self.header = {"frames": len(self.frame_rows), "chunks": len(self.chunk_rows), "raw": len(self.data),
+                       "stream": sum(n for _, n, _ in self.rows), "data": len(self.data), "trees_end": trees_end,
+                       "fresh_start": sum(map(len, parts[0]))}
+        self.places = self.make_places()
         self.signed = {"_type": "bundle", "components": [c.object() for c in components], "expires": "2089-01-01T00:00:00Z",
                        "issued": "2026-01-01T00:00:00Z", "name": name, "probation": {"duration_s": 1, "restarts_max": 3},
                        "release": release, "spec_version": "1.0", "version": 1, **signed}
@@ -186,12 +198,29 @@ class Bundle:
     def clone(self):
         return copy.deepcopy(self)
 
+    def make_places(self):
+        """Where the first row of each page lies, in the order of the pages."""
+        places, at = [], 0
+        for i, piece in enumerate(self.frames):
+            if i % FRAME_ROWS == 0:
+                places.append([at, at, 0])
+            at += len(piece)
+        at = [0, 0, self.header["fresh_start"]]
+        for i, (_, size, what) in enumerate(self.rows):
+            if i % CHUNK_ROWS == 0:
+                places.append(list(at))
+            at[0] += size
+            if what < 2:
+                at[1 + what] += size
+        return places
+
     def make_index(self):
         body = pages(self.frame_rows, FRAME_ROWS) + pages(self.chunk_rows, CHUNK_ROWS)
         h = self.header
-        head = b"EDGEIDX1" + struct.pack("<IIQQQQQ", 1, PAGE, h["frames"], h["chunks"], h["raw"], h["stream"], h["data"])
-        head = head.ljust(PAGE, b"\0") + up_to(b"".join(bytes.fromhex(digest(page)) for page in body), PAGE)
-        return head, b"".join(body)
+        head = b"EDGEIDX2" + struct.pack("<IIQQQQQQQ", 2, PAGE, h["frames"], h["chunks"], h["raw"], h["stream"], h["data"],
+                                         h["trees_end"], h["fresh_start"])
+        rows = [bytes.fromhex(digest(page)) + struct.pack("<QQQ", *place) for page, place in zip(body, self.places)]
+        return head.ljust(PAGE, b"\0") + b"".join(pages(rows, DIRECTORY_ROWS)), b"".join(body)
 
     def signed_bytes(self):
         head, body = self.make_index()

@@ -27,6 +27,7 @@ struct faultd {
     size_t n_scenes;
     pthread_mutex_t lock;
     size_t played;
+    size_t connections;
     char requests[FAULTD_SCENES_MAX][FAULTD_REQUEST_BYTES];
 };
 
@@ -173,6 +174,9 @@ static void *serve(void *context) {
         if (fd < 0)
             break;
         struct line line = {s, fd};
+        pthread_mutex_lock(&s->lock);
+        s->connections++;
+        pthread_mutex_unlock(&s->lock);
         while (converse(&line, number++) && !is_over(s, number) && asks_again(&line))
             continue;
         close(fd);
@@ -230,6 +234,13 @@ size_t faultd_played(struct faultd *s) {
     size_t played = s->played;
     pthread_mutex_unlock(&s->lock);
     return played;
+}
+
+size_t faultd_connections(struct faultd *s) {
+    pthread_mutex_lock(&s->lock);
+    size_t connections = s->connections;
+    pthread_mutex_unlock(&s->lock);
+    return connections;
 }
 
 const char *faultd_request(struct faultd *s, size_t n) {

@@ -44,4 +44,6 @@ const char *faultd_url(const struct faultd *server);
 // How many scenes were begun, and the n-th request (head and body) as text, of the first
 // FAULTD_SCENES_MAX.
 size_t faultd_played(struct faultd *server);
+// How many connections clients made.
+size_t faultd_connections(struct faultd *server);
 const char *faultd_request(struct faultd *server, size_t n);

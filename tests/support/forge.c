@@ -71,7 +71,7 @@ void forge_file_line(const char *path, struct slice content, bool exec, struct b
          "a line", &e);
 }
 
-static void add_chunk(struct forge_rows *r, struct slice bytes) {
+static void add_chunk(struct forge_rows *r, struct slice bytes, uint32_t what) {
     struct keys_digest digest;
     if (bytes.len == 0)
         return;
@@ -79,7 +79,7 @@ static void add_chunk(struct forge_rows *r, struct slice bytes) {
     struct bundle_index_chunk *c = &r->chunks[r->n_chunks++];
     keys_digest_of(bytes.data, bytes.len, &digest);
     memcpy(c->digest, digest.bytes, sizeof c->digest);
-    c->raw = r->header.raw_bytes;
+    c->what = what;
     c->bytes = (uint32_t)bytes.len;
     r->header.raw_bytes += bytes.len;
 }
@@ -89,8 +89,6 @@ static void add_frame(struct forge_rows *r, struct slice stored, uint64_t raw) {
         return;
     struct bundle_index_frame *f = &r->frames[r->n_frames++];
     keys_digest_of(stored.data, stored.len, &f->digest);
-    f->offset = r->header.data_bytes;
-    f->raw = raw;
     f->stored_bytes = (uint32_t)stored.len;
     f->raw_bytes = (uint32_t)(r->header.raw_bytes - raw);
     r->header.data_bytes += stored.len;
@@ -101,30 +99,50 @@ static void add_bytes(struct buf *b, const void *data, size_t len) {
     must(buf_add(b, data, len, &e) == 0, "memory", &e);
 }
 
+// The contents [from, to) as chunks of one frame.
+static void add_contents(const struct forge *f, struct forge_rows *r, size_t from, size_t to,
+                         size_t frame, struct buf *data) {
+    struct buf raw;
+    uint64_t start = r->header.raw_bytes;
+    size_t n_frames = r->n_frames;
+    buf_init(&raw, FORGE_MAX_BYTES);
+    for (size_t i = from; i < to; i++) {
+        add_chunk(r, f->contents[i], frame == 2 ? BUNDLE_INDEX_FRESH : BUNDLE_INDEX_KNOWN);
+        add_bytes(&raw, f->contents[i].data, f->contents[i].len);
+    }
+    struct slice stored = f->stored[frame].data ? f->stored[frame] : buf_slice(&raw);
+    add_frame(r, stored, start);
+    if (r->n_frames > n_frames)
+        add_bytes(data, stored.data, stored.len);
+    buf_clear(&raw);
+}
+
 static void make_rows(const struct forge *f, struct forge_rows *r, struct buf *data) {
     struct slice tree = {(const uint8_t *)f->tree, strlen(f->tree)};
-    struct buf raw;
     memset(r, 0, sizeof *r);
-    buf_init(&raw, FORGE_MAX_BYTES);
     for (size_t at = 0; at < tree.len; at += BUNDLE_CHUNK_MAX_BYTES)
-        add_chunk(r, (struct slice){tree.data + at, tree.len - at < BUNDLE_CHUNK_MAX_BYTES
-                                                        ? tree.len - at
-                                                        : BUNDLE_CHUNK_MAX_BYTES});
+        add_chunk(r,
+                  (struct slice){tree.data + at, tree.len - at < BUNDLE_CHUNK_MAX_BYTES
+                                                     ? tree.len - at
+                                                     : BUNDLE_CHUNK_MAX_BYTES},
+                  BUNDLE_INDEX_KNOWN);
     struct slice stored = f->stored[0].data ? f->stored[0] : tree;
     add_frame(r, stored, 0);
     add_bytes(data, stored.data, stored.len);
-    for (size_t i = 0; i < f->n_contents; i++) {
-        add_chunk(r, f->contents[i]);
-        add_bytes(&raw, f->contents[i].data, f->contents[i].len);
-    }
-    stored = f->stored[1].data ? f->stored[1] : buf_slice(&raw);
-    add_frame(r, stored, tree.len);
-    if (r->n_frames == 2)
-        add_bytes(data, stored.data, stored.len);
-    buf_clear(&raw);
+    r->header.trees_end = r->header.raw_bytes;
+    add_contents(f, r, 0, f->n_contents - f->n_fresh, 1, data);
+    r->header.fresh_start = r->header.raw_bytes;
+    add_contents(f, r, f->n_contents - f->n_fresh, f->n_contents, 2, data);
     r->header.n_frames = r->n_frames;
     r->header.n_chunks = r->n_chunks;
     r->header.stream_bytes = r->header.raw_bytes;
+    uint64_t at[3] = {0, 0, r->header.fresh_start};
+    for (size_t i = 0; i < r->n_chunks; i++) {
+        if (i % BUNDLE_INDEX_CHUNKS_PER_PAGE == 0)
+            memcpy(r->pages[1 + i / BUNDLE_INDEX_CHUNKS_PER_PAGE].at, at, sizeof at);
+        at[BUNDLE_INDEX_AT_STREAM] += r->chunks[i].bytes;
+        at[1 + r->chunks[i].what] += r->chunks[i].bytes;
+    }
 }
 
 static void make_index(const struct forge_rows *r, struct buf *ret, uint64_t *ret_head) {
@@ -143,10 +161,10 @@ static void make_index(const struct forge_rows *r, struct buf *ret, uint64_t *re
     for (size_t i = 0; i < r->n_chunks; i++)
         bundle_index_format_chunk(&r->chunks[i], page + i * BUNDLE_INDEX_CHUNK_ROW_BYTES);
     for (size_t i = 0; i < (size - *ret_head) / BUNDLE_INDEX_PAGE_BYTES; i++) {
-        struct keys_digest digest;
-        keys_digest_of(pages + i * BUNDLE_INDEX_PAGE_BYTES, BUNDLE_INDEX_PAGE_BYTES, &digest);
-        memcpy(at + BUNDLE_INDEX_PAGE_BYTES + i * KEYS_DIGEST_BYTES, digest.bytes,
-               sizeof digest.bytes);
+        struct bundle_index_page row = r->pages[r->n_frames ? i : 1 + i];
+        keys_digest_of(pages + i * BUNDLE_INDEX_PAGE_BYTES, BUNDLE_INDEX_PAGE_BYTES, &row.digest);
+        bundle_index_format_page(&row, at + BUNDLE_INDEX_PAGE_BYTES +
+                                           i * BUNDLE_INDEX_DIRECTORY_ROW_BYTES);
     }
 }
 

@@ -10,7 +10,7 @@
 #include "bundle/unpack/source.h"
 #include "keys/sign/signer.h"
 
-#define FORGE_CHUNKS_MAX 64
+#define FORGE_CHUNKS_MAX 1024
 #define FORGE_ISSUED_S   1700000000
 #define FORGE_EXPIRES_S  4000000000
 
@@ -25,17 +25,20 @@ void forge_role(size_t n_keys, size_t threshold, struct keys_role *ret);
 struct forge_rows {
     struct bundle_index_header header;
     size_t n_frames, n_chunks;
-    struct bundle_index_frame frames[2]; // of the tree, of the contents
+    struct bundle_index_frame frames[3]; // of the tree, of the contents, of the fresh ones
     struct bundle_index_chunk chunks[FORGE_CHUNKS_MAX];
+    // Of the page of frames, then of those of chunks; all but the digests.
+    struct bundle_index_page pages[1 + FORGE_CHUNKS_MAX / BUNDLE_INDEX_CHUNKS_PER_PAGE];
 };
 
 // A bundle of one component "c": its tree as text, and its files' contents in the tree's order, one
-// chunk each, two frames stored as they are. Honest but for what the tests change.
+// chunk each, two or three frames stored as they are. Honest but for what the tests change.
 struct forge {
     const char *tree;
     size_t n_contents;
     const struct slice *contents;
-    struct slice stored[2]; // stored bytes of a frame instead; none when data is NULL
+    size_t n_fresh;         // of the contents the last ones, which are fresh
+    struct slice stored[3]; // stored bytes of a frame instead; none when data is NULL
     void (*edit)(struct forge_rows *rows); // NULL: nothing
     void (*edit_index)(struct buf *index); // the index's bytes, before they are signed
     const json_t *members;                 // replace those of the signed part; null removes

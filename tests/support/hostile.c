@@ -71,3 +71,30 @@ int hostile_stage(struct slice bytes, struct unpack_stage_result *ret, struct er
     unpack_bundle_free(bundle);
     return r;
 }
+
+void hostile_refuse(const struct hostile_lie *lies, size_t n, void (*clean)(void)) {
+    for (size_t i = 0; i < n; i++) {
+        struct err e = ERR_NONE, late = ERR_NONE;
+        struct unpack_stage_result result;
+        struct buf bytes;
+        hostile_bundle(lies[i].edit, &bytes);
+        cr_expect_lt(hostile_check(buf_slice(&bytes), &e), 0, "%s: checked", lies[i].name);
+        cr_expect(err_is(&e, lies[i].kind), "%s: %s", lies[i].name, e.text);
+        const struct err_kind *kind = lies[i].stage_kind ? lies[i].stage_kind : lies[i].kind;
+        cr_expect_lt(hostile_stage(buf_slice(&bytes), &result, &late), 0, "%s: staged",
+                     lies[i].name);
+        cr_expect(err_is(&late, kind), "%s: %s", lies[i].name, late.text);
+        buf_clear(&bytes);
+        clean();
+    }
+}
+
+void hostile_take(void (*edit)(struct forge *f)) {
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    struct buf bytes;
+    hostile_bundle(edit, &bytes);
+    cr_expect_eq(hostile_check(buf_slice(&bytes), &e), 0, "%s", e.text);
+    cr_expect_eq(hostile_stage(buf_slice(&bytes), &result, &e), 0, "%s", e.text);
+    buf_clear(&bytes);
+}

@@ -23,3 +23,15 @@ int hostile_check(struct slice bytes, struct err *e);
 int hostile_open(const struct unpack_source *source, struct unpack_bundle **ret, struct err *e);
 // Opens, verifies and stages into a new directory. 0 or -1.
 int hostile_stage(struct slice bytes, struct unpack_stage_result *ret, struct err *e);
+
+// Ways to lie: checking and staging must refuse what is made, by the same kind unless stage_kind says
+// another one. `clean` is called behind each.
+struct hostile_lie {
+    const char *name;
+    void (*edit)(struct forge *f);
+    const struct err_kind *kind;
+    const struct err_kind *stage_kind; // NULL: the same
+};
+void hostile_refuse(const struct hostile_lie *lies, size_t n, void (*clean)(void));
+// Both must take it.
+void hostile_take(void (*edit)(struct forge *f));

@@ -25,16 +25,18 @@ struct pack_description {
     struct pack_build build;
     struct pack_component components[BUNDLE_COMPONENTS_MAX];
     char *paths[BUNDLE_COMPONENTS_MAX];
+    size_t n_references;
+    char *references[PACK_REFERENCES_MAX];
 };
 
-static int read_path(struct pack_description *d, size_t number, const char *given, struct err *e) {
+static int read_path(const struct pack_description *d, const char *given, char **ret,
+                     struct err *e) {
     size_t n = strlen(d->directory) + strlen(given) + 1;
     char *path = malloc(n);
     if (!path)
         return err_set(e, &err_memory, "reading a description");
     (void)snprintf(path, n, "%s%s", *given == '/' ? "" : d->directory, given);
-    d->paths[number] = path;
-    d->components[number].path = path;
+    *ret = path;
     return 0;
 }
 
@@ -65,7 +67,10 @@ static int read_input(struct pack_description *d, size_t number, const struct do
     if (!found || !*found)
         return err_set(e, &err_config, "%s: one of \"path\", \"archive\" and \"image\" is needed",
                        at->path);
-    return read_path(d, number, found, e);
+    if (read_path(d, found, &d->paths[number], e) < 0)
+        return -1;
+    d->components[number].path = d->paths[number];
+    return 0;
 }
 
 static int read_component(struct pack_description *d, size_t number, const struct doc_at *at,
@@ -98,6 +103,25 @@ static int read_components(struct pack_description *d, const struct doc_at *root
     return 0;
 }
 
+static int read_references(struct pack_description *d, const struct doc_at *root, struct err *e) {
+    struct doc_at array;
+    int r = doc_array_opt(root, "reference", PACK_REFERENCES_MAX, &array, e);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
+    for (size_t i = 0; i < json_array_size(array.value); i++) {
+        const char *given = NULL;
+        if (doc_element_string(&array, i, FS_PATH_BYTES - 1, &given, e) < 0)
+            return -1;
+        if (!*given)
+            return err_set(e, &err_config, "%s: element %zu: the path of a bundle is needed",
+                           array.path, i);
+        if (read_path(d, given, &d->references[i], e) < 0)
+            return -1;
+        d->n_references++;
+    }
+    return 0;
+}
+
 static int read_date(const struct doc_at *root, const char *key, int64_t *ret, struct err *e) {
     const char *text = NULL;
     int r = doc_string_opt(root, key, CHRONO_TEXT_BYTES - 1, &text, e);
@@ -118,9 +142,10 @@ static int read_borrowed(const struct doc_at *root, struct pack_build *b, struct
 }
 
 static int read_root(struct pack_description *d, const char *path, struct err *e) {
-    static const char *const known[] = {"name",   "release",   "variant",     "requires", "version",
-                                        "issued", "expires",   "components",  "probes",   "floors",
-                                        "level",  "probation", "frame_bytes", NULL};
+    static const char *const known[] = {"name",        "release",   "variant", "requires",
+                                        "version",     "issued",    "expires", "components",
+                                        "probes",      "floors",    "level",   "probation",
+                                        "frame_bytes", "reference", NULL};
     struct pack_build *b = &d->build;
     struct doc_at root;
     uint64_t level = LEVEL_DEFAULT;
@@ -131,13 +156,15 @@ static int read_root(struct pack_description *d, const char *path, struct err *e
         doc_string_opt(&root, "requires", BUNDLE_PREDICATE_MAX, &b->requires, e) < 0 ||
         doc_u64_opt(&root, "version", 1, KEYS_VERSION_MAX, &b->version, e) < 0 ||
         doc_u64_opt(&root, "level", 1, 22, &level, e) < 0 ||
-        doc_u64_opt(&root, "frame_bytes", BUNDLE_CHUNK_MAX_BYTES, BUNDLE_FRAME_MAX_BYTES,
+        doc_u64_opt(&root, "frame_bytes", BUNDLE_FRAME_MIN_BYTES, BUNDLE_FRAME_MAX_BYTES,
                     &b->frame_bytes, e) < 0 ||
         read_date(&root, "issued", &b->issued_s, e) < 0 ||
         read_date(&root, "expires", &b->expires_s, e) < 0)
         return -1;
     b->level = (int)level;
-    return read_components(d, &root, e) < 0 ? -1 : read_borrowed(&root, b, e);
+    return read_components(d, &root, e) < 0 || read_references(d, &root, e) < 0
+               ? -1
+               : read_borrowed(&root, b, e);
 }
 
 static int read_description(struct pack_description *d, const char *path, struct err *e) {
@@ -175,11 +202,18 @@ struct pack_build *pack_build_described(struct pack_description *d) {
     return &d->build;
 }
 
+size_t pack_build_described_references(const struct pack_description *d, const char *const **ret) {
+    *ret = (const char *const *)d->references;
+    return d->n_references;
+}
+
 void pack_build_description_free(struct pack_description *d) {
     if (!d)
         return;
     for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++)
         free(d->paths[i]);
+    for (size_t i = 0; i < PACK_REFERENCES_MAX; i++)
+        free(d->references[i]);
     free(d->directory);
     json_decref(d->document);
     free(d);

@@ -164,14 +164,12 @@ int pack_delta_side_open(const struct unpack_bundle *bundle, const struct unpack
     const struct bundle_manifest *manifest = unpack_bundle_manifest(bundle);
     struct lay lay = {.side = ret};
     OWN(fd) int index = -1;
-    OWN(fd) int firsts = -1;
     *ret = (struct pack_delta_side){
         .view = bundle_manifest_view(manifest), .id = bundle_manifest_id(manifest), .fd = -1};
     int r = -1;
-    if (pack_delta_side_temporary(dir, &index, e) == 0 &&
-        pack_delta_side_temporary(dir, &firsts, e) == 0 && map_file(ret, dir, e) == 0 &&
-        unpack_stream_open(bundle, source, index, firsts, BUNDLE_FRAME_MAX_BYTES, &lay.stream, e) ==
-            0)
+    if (pack_delta_side_temporary(dir, &index, e) == 0 && map_file(ret, dir, e) == 0 &&
+        unpack_stream_open(bundle, source, UNPACK_STREAM_FORWARD, index, BUNDLE_FRAME_MAX_BYTES,
+                           &lay.stream, e) == 0)
         r = lay_all(&lay, e);
     unpack_stream_close(lay.stream);
     if (r < 0)

@@ -35,8 +35,8 @@ MUTANTS = (
     ("endless-answer", "agent/worker/refresh.c",
      "buf_init(&answer.body, max_bytes);", "buf_init(&answer.body, SIZE_MAX / 2);",
      "refresh/a_file_without_an_end_is_cut_at_its_ceiling"),
-    ("endless-coded", "agent/net/download.c",
-     "if (d->headers.encoded)", "if (false)",
+    ("endless-coded", "agent/net/download/answer.c",
+     "if (headers->encoded)", "if (false)",
      "answers/a_content_coding_is_refused"),
 
     # ── Arbitrary software, wrong software, mix and match, stolen keys ──

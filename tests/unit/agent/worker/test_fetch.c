@@ -14,7 +14,7 @@
 #include "tests/support/tmp.h"
 #include "tests/unit/agent/worker/hired.h"
 
-#define FILE_BYTES   60000
+#define FILE_BYTES   30000 // one chunk
 #define FILES        5
 #define OTHER_USER   65534
 #define BUNDLE_BYTES (FILES * FILE_BYTES + 65536)

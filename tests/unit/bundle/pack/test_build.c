@@ -361,7 +361,9 @@ Test(build, a_description_says_what_to_build) {
         "{\"name\":\"demo\",\"release\":\"2.0~rc1\",\"requires\":\"arch == \\\"x\\\"\",\"level\":7,"
         "\"issued\":\"2026-11-22T14:00:00Z\",\"components\":[{\"name\":\"app\",\"path\":\"in\","
         "\"security_version\":4,\"strip_special\":true,\"model\":{\"runtime\":\"tflite\"}},"
-        "{\"name\":\"fw\",\"archive\":\"/abs.tar\"}],\"floors\":{\"app\":2}}";
+        "{\"name\":\"fw\",\"archive\":\"/abs.tar\"}],\"floors\":{\"app\":2},"
+        "\"reference\":[\"in\",\"/old.edge\"]}";
+    const char *const *references = NULL;
     OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
     struct err e = ERR_NONE;
     struct pack_description *d = NULL;
@@ -385,6 +387,9 @@ Test(build, a_description_says_what_to_build) {
     cr_expect_str_eq(b->components[1].path, "/abs.tar");
     cr_expect_eq(b->components[1].type, PACK_INPUT_ARCHIVE);
     cr_expect_not_null(b->floors);
+    cr_assert_eq(pack_build_described_references(d, &references), 2);
+    cr_expect_str_eq(references[0], in, "relative to the file");
+    cr_expect_str_eq(references[1], "/old.edge");
     pack_build_description_free(d);
 }
 
@@ -400,6 +405,9 @@ Test(build, a_wrong_description_names_file_and_place) {
         "{\"name\":\"a\",\"release\":\"1\",\"level\":23,\"components\":[]}",
         "{\"name\":\"a\",\"release\":\"1\",\"frame_bytes\":5,\"components\":[]}",
         "{\"name\":7,\"release\":\"1\",\"components\":[]}",
+        "{\"name\":\"a\",\"release\":\"1\",\"components\":[],\"reference\":\"x\"}",
+        "{\"name\":\"a\",\"release\":\"1\",\"components\":[],\"reference\":[7]}",
+        "{\"name\":\"a\",\"release\":\"1\",\"components\":[],\"reference\":[\"\"]}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();

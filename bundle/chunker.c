@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Content-defined cuts.
-#include "bundle/pack/chunker.h"
+#include "bundle/chunker.h"
 
 #include <string.h>
 
@@ -10,10 +10,10 @@
 
 #define SEED   "edge gear"
 #define WINDOW 64 // bytes that the top of fp depends on
-#define RARE   (0xffffULL << 48)
-#define OFTEN  (0xfffULL << 52)
+#define RARE   (0x7fffULL << 49)
+#define OFTEN  (0x7ffULL << 53)
 
-void pack_chunker_init(struct pack_chunker *chunker) {
+void bundle_chunker_init(struct bundle_chunker *chunker) {
     uint8_t text[sizeof SEED]; // the terminator's place takes the byte
     memcpy(text, SEED, sizeof SEED);
     for (unsigned i = 0; i < 256; i++) {
@@ -27,7 +27,7 @@ void pack_chunker_init(struct pack_chunker *chunker) {
     }
 }
 
-size_t pack_chunker_cut(const struct pack_chunker *chunker, const uint8_t *data, size_t len) {
+size_t bundle_chunker_cut(const struct bundle_chunker *chunker, const uint8_t *data, size_t len) {
     const uint64_t *gear = chunker->gear;
     size_t end = len < BUNDLE_CHUNK_MAX_BYTES ? len : BUNDLE_CHUNK_MAX_BYTES;
     size_t middle = end < BUNDLE_CHUNK_AVG_BYTES ? end : BUNDLE_CHUNK_AVG_BYTES;

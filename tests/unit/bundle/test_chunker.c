@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bundle/chunker.h"
 #include "bundle/limits.h"
-#include "bundle/pack/chunker.h"
 #include "keys/digest.h"
 #include "keys/secret.h"
 
@@ -26,9 +26,9 @@ static uint64_t gear(uint8_t byte) {
 // Number of the byte behind which a chunk ends.
 static size_t last_byte(const uint64_t table[static 256], const uint8_t *data, size_t len) {
     uint64_t fp = 0;
-    for (size_t n = 4032; n < len; n++) {
+    for (size_t n = 1984; n < len; n++) {
         fp = 2 * fp + table[data[n]];
-        if ((n >= 4095 && fp >> 48 == 0) || (n >= 16384 && fp >> 52 == 0) || n == 65535)
+        if ((n >= 2047 && fp >> 49 == 0) || (n >= 8192 && fp >> 53 == 0) || n == 32767)
             return n;
     }
     return len - 1;
@@ -49,38 +49,38 @@ static uint8_t *noise(void) {
 Test(chunker, cuts_follow_the_rule_of_the_format) {
     uint8_t *data = noise();
     uint64_t table[256];
-    struct pack_chunker chunker;
+    struct bundle_chunker chunker;
     size_t kinds[3] = {0}; // early, late, at the ceiling
-    pack_chunker_init(&chunker);
+    bundle_chunker_init(&chunker);
     for (unsigned i = 0; i < 256; i++)
         table[i] = gear((uint8_t)i);
     memset(data + BYTES / 2, 'x', BYTES / 4); // nothing cuts here
     for (size_t at = 0; at < BYTES;) {
         size_t left = BYTES - at;
-        size_t len = pack_chunker_cut(&chunker, data + at, left);
+        size_t len = bundle_chunker_cut(&chunker, data + at, left);
         cr_assert_eq(len, last_byte(table, data + at, left) + 1, "at %zu", at);
         kinds[len == BUNDLE_CHUNK_MAX_BYTES ? 2 : len > BUNDLE_CHUNK_AVG_BYTES]++;
         at += len;
     }
     cr_expect(kinds[0] > 0 && kinds[1] > 0 && kinds[2] > 0, "all three kinds of cut were seen");
     for (size_t len = 1; len < 5000; len += 7)
-        cr_assert_eq(pack_chunker_cut(&chunker, data, len), last_byte(table, data, len) + 1);
-    cr_expect_eq(pack_chunker_cut(&chunker, data, 0), 0);
+        cr_assert_eq(bundle_chunker_cut(&chunker, data, len), last_byte(table, data, len) + 1);
+    cr_expect_eq(bundle_chunker_cut(&chunker, data, 0), 0);
     free(data);
 }
 
 Test(chunker, an_insertion_moves_cuts_only_near_it) {
     uint8_t *data = noise(), *other = malloc(BYTES + 1);
-    struct pack_chunker chunker;
+    struct bundle_chunker chunker;
     size_t a = 0, b = 0;
-    pack_chunker_init(&chunker);
+    bundle_chunker_init(&chunker);
     memcpy(other, data, 100000);
     other[100000] = 'x';
     memcpy(other + 100001, data + 100000, BYTES - 100000);
     while (a < BYTES && (a < 100000 || b != a + 1)) {
-        a += pack_chunker_cut(&chunker, data + a, BYTES - a);
+        a += bundle_chunker_cut(&chunker, data + a, BYTES - a);
         while (b < a + 1 && b < BYTES + 1)
-            b += pack_chunker_cut(&chunker, other + b, BYTES + 1 - b);
+            b += bundle_chunker_cut(&chunker, other + b, BYTES + 1 - b);
     }
     cr_expect_lt(a, 100000 + 10 * BUNDLE_CHUNK_MAX_BYTES, "in step again at %zu", a);
     free(data);
