@@ -136,6 +136,16 @@ static uint64_t size_of(void *context) {
     return s->inner.size(s->inner.context);
 }
 
+static void expect(void *context, uint64_t offset, uint64_t len) {
+    const struct worker_spend *s = context;
+    unpack_source_expect(&s->inner, offset, len);
+}
+
+static bool forward_only(void *context) {
+    const struct worker_spend *s = context;
+    return unpack_source_is_forward_only(&s->inner);
+}
+
 int worker_spend_open(struct worker_spend *s, enum worker_way way, const char *url, uint64_t bytes,
                       struct unpack_source *ret, struct err *e) {
     set_budget(s);
@@ -148,7 +158,11 @@ int worker_spend_open(struct worker_spend *s, enum worker_way way, const char *u
     s->index_end = UINT64_MAX;
     s->index_bytes = 0;
     s->reuses = s->said.bytes.reused > 0;
-    *ret = (struct unpack_source){.read = read_at, .size = size_of, .context = s};
+    *ret = (struct unpack_source){.read = read_at,
+                                  .size = size_of,
+                                  .expect = expect,
+                                  .forward_only = forward_only,
+                                  .context = s};
     return 0;
 }
 
