@@ -141,7 +141,7 @@ static void expect(void *context, uint64_t offset, uint64_t len) {
     unpack_source_expect(&s->inner, offset, len);
 }
 
-static bool is_forward_only(void *context) {
+static bool forward_only(void *context) {
     const struct worker_spend *s = context;
     return unpack_source_is_forward_only(&s->inner);
 }
@@ -161,7 +161,7 @@ int worker_spend_open(struct worker_spend *s, enum worker_way way, const char *u
     *ret = (struct unpack_source){.read = read_at,
                                   .size = size_of,
                                   .expect = expect,
-                                  .forward_only = is_forward_only,
+                                  .forward_only = forward_only,
                                   .context = s};
     return 0;
 }

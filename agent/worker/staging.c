@@ -139,6 +139,15 @@ static void note_result(struct worker_staging *s, const struct unpack_stage_resu
     s->voice->stream_bytes = result->stream_bytes;
 }
 
+// Before the first frame with contents: by now it is known what the rest costs.
+static int on_planned(void *context, const struct unpack_plan_cost *cost, struct err *e) {
+    struct worker_staging *s = context;
+    if (!s->spend)
+        return 0;
+    worker_spend_reused(s->spend, cost->reused_bytes);
+    return worker_spend_admits(s->spend, cost->fetch_bytes, e);
+}
+
 int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *source,
                           struct err *e) {
     OWN(bundle) struct unpack_bundle *bundle = NULL;
@@ -163,12 +172,11 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
                                      .resume = s->voice->job->resume,
                                      .decode_max_bytes = s->voice->job->decode_max_bytes,
                                      .progress = on_progress,
+                                     .planned = on_planned,
                                      .context = s};
     struct unpack_stage_result result = {0};
     if (unpack_stage(bundle, source, &how, &result, e) < 0)
         return -1;
-    if (s->spend && result.files_left_out > 0 && result.stream_bytes < s->total)
-        worker_spend_reused(s->spend, s->total - result.stream_bytes);
     note_result(s, &result);
     return 0;
 }

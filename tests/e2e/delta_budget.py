@@ -11,7 +11,7 @@ import time
 
 import fleet
 from fleet import check, wait_for
-from link import Link, cost, reconfigure, scene
+from link import Link, cost, reconfigure, scene, staged
 from repository import Repository, comes_to, refuses, reports, started, trust
 
 
@@ -57,6 +57,25 @@ def neither_delta_nor_bundle_above_the_budget():
             # A bundle may share contents with what runs; what it takes to know that is within the budget.
             check(cost(told) <= 120_000 + 65536 if "bytes" in told else True, f"{told}")
             check(device.version() == "1.0" and device.status()["state"] == "idle", f"{device.status()}")
+
+
+def a_bundle_costs_what_is_not_held_and_that_is_known_before_it_is_fetched():
+    with scene() as (world, device, _, new):
+        whole = len(world.bundles[new.url])
+        # All but what stays does not fit; what it takes to know that is little.
+        world.budget = {"bytes": whole // 2}
+        world.order(device, new)
+        told = refuses(world, device, "budget")
+        check(told["text"].startswith("needs ") or ": needs " in told["text"], f"{told}")
+        check(cost(told) <= 80_000 and world.sent[new.url] <= 160_000, f"of {whole}: {told['bytes']}, sent {world.sent}")
+        with world.lock:
+            world.budget = {"bytes": whole - 200 * 1024}
+            world.reports.clear()
+        comes_to(device, "1.1")
+        told = staged(world, device, "1.1")
+        spent = told["bytes"]
+        check(spent["range"] > 0 and spent["full"] == 0 and spent["reused"] >= 256 * 1024, f"{spent}")
+        check(cost(told) <= world.budget["bytes"] < whole, f"{spent} of {world.budget}")
 
 
 def what_was_spent_counts_over_all_tries_and_restarts():
@@ -145,5 +164,5 @@ def a_link_that_becomes_metered_stops_a_download():
 
 if __name__ == "__main__":
     fleet.alone(
-        nothing_is_begun_that_cannot_fit, neither_delta_nor_bundle_above_the_budget, what_was_spent_counts_over_all_tries_and_restarts,
+        nothing_is_begun_that_cannot_fit, a_bundle_costs_what_is_not_held_and_that_is_known_before_it_is_fetched, neither_delta_nor_bundle_above_the_budget, what_was_spent_counts_over_all_tries_and_restarts,
         an_update_waits_for_a_link_that_is_not_metered, a_link_that_becomes_metered_stops_a_download)

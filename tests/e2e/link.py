@@ -21,13 +21,14 @@ EDGECTL = os.environ["EDGECTL"]
 
 
 def contents(release):
-    """Half a MiB that no compressor shortens, changed in places; and a third as much that is new in each release."""
+    """Half a MiB that no compressor shortens, changed in places; a third as much that is new in each release, and half as much that stays."""
     bulk = bytearray(random.Random("bulk").randbytes(512 * 1024))
     if release != "1.0":
         source = random.Random(release)
         for _ in range(8):
             bulk[source.randrange(len(bulk))] ^= 1
-    return {"bulk": bytes(bulk), "fresh": random.Random(f"fresh {release}").randbytes(160 * 1024), "version": f"release {release}".encode()}
+    return {"bulk": bytes(bulk), "fresh": random.Random(f"fresh {release}").randbytes(160 * 1024),
+            "same": random.Random("same").randbytes(256 * 1024), "version": f"release {release}".encode()}
 
 
 class Link(World):

@@ -8,6 +8,7 @@ request can make, and scenarios of other tests run under the same eyes.
 
 import json
 import os
+import random
 import re
 import shutil
 import urllib.error
@@ -163,6 +164,41 @@ def releases(client, path):
         client.expect(404, method, "/bundles/none.edge", token=None)
 
 
+def partly(client, path, etag, size):
+    for method in ("GET", "HEAD"):
+        client.expect(200, method, path, token=None)
+        client.expect(206, method, path, token=None, Range="bytes=0-9")
+        client.expect(416, method, path, token=None, Range=f"bytes={size}-")
+        client.expect(304, method, path, token=None, If_None_Match=etag)
+        client.expect(404, method, path.replace(".delta", "0.delta").replace(".json", "0.json"), token=None)
+
+
+def deltas(f, client):
+    """Of bundles of their own, which no targets name."""
+    bulk = random.Random("bulk").randbytes(100000).hex()
+    old, new = (f.bundle("d", version, {"d": f.component(f"d-{version}", {"version": version, "bulk": bulk + version})})
+                for version in ("1.0", "1.1"))
+    path = f.path("d.delta")
+    f.edgectl("bundle", "delta", old, new, "-o", path, "--root", f.root)
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(old, "rb") as file:
+        client.expect(201, "POST", "/api/v1/releases", file.read())
+    client.expect(404, "POST", "/api/v1/deltas", data)
+    with open(new, "rb") as file:
+        client.expect(201, "POST", "/api/v1/releases", file.read())
+    made = client.expect(201, "POST", "/api/v1/deltas", data)
+    client.expect(200, "POST", "/api/v1/deltas", data)
+    client.expect(400, "POST", "/api/v1/deltas", data[:-1])
+    client.expect(401, "POST", "/api/v1/deltas", data, token="edge-op-wrong")
+    check(client.expect(200, "GET", "/api/v1/releases/d/1.1")["bundles"][0]["deltas"] == [made], "shown with its bundle")
+    client.expect(200, "GET", "/api/v1/releases?name=d")
+    partly(client, made["url"], f'"{made["head"]}"', made["size"])
+    target = f"/repository/targets/d/1.1/{made['bundle']}/{made['head']}.{made['base']}.json"
+    with urllib.request.urlopen(client.base + target, timeout=60) as answer:
+        partly(client, target, answer.headers["ETag"], len(answer.read()))
+
+
 def repository(f, client, release):
     """The repository: read by anyone, added to by who signed; and a rollout that it does not cover."""
     def put(status, role, data, **more):
@@ -243,7 +279,7 @@ def rest(client):
 
 
 # What stands for a parameter of a path: nothing that is there.
-ARGS = {"id": "nobody", "name": "none", "version": "9", "role": "none", "file": "9.none.json", "release": "9"}
+ARGS = {"id": "nobody", "name": "none", "version": "9", "role": "none", "file": "9.none.json", "release": "9", "head": "none"}
 # Answers that the whole server gives, whatever the path: they are in the file's text, not at each operation.
 ANYWHERE = {405}
 
@@ -274,8 +310,9 @@ def every_mistake(f):
         path = filled(pattern)
         for method, operation in ((m.upper(), o) for m, o in methods.items() if m in ("get", "head", "post", "put", "delete")):
             operator = {"operator": []} in operation.get("security", [])
-            json_body = {} if method == "POST" and not pattern.endswith("/releases") else None
-            upload = b"nonsense" if method == "PUT" or (method == "POST" and pattern.endswith("/releases")) else json_body
+            is_file = method == "POST" and pattern.endswith(("/releases", "/deltas"))
+            json_body = {} if method == "POST" and not is_file else None
+            upload = b"nonsense" if method == "PUT" or is_file else json_body
             attempt({400}, method, path + "?no_such_parameter=1", upload)
             if operator:
                 attempt({401}, method, path, upload, token=None)
@@ -290,7 +327,7 @@ def every_mistake(f):
                 attempt({413}, method, path, b'{"x":"' + b"y" * (256 << 10) + b'"}')
             if method in ("GET", "DELETE"):
                 attempt({400}, method, path, b"a body")
-            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts")):
+            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts", "/deltas")):
                 attempt({404}, method, path, json_body)
         for method in ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
             if method.lower() in methods:
@@ -309,7 +346,7 @@ def every_mistake(f):
 # What cannot be had here: a full disk, a full house, or a second writer.
 RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
-ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/rollouts/{name}/revert: 409",
+ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/deltas: 413", "POST /api/v1/rollouts/{name}/revert: 409",
              # tests/unit/ctl/serve/test_repository.c
              "PUT /api/v1/repository/metadata/{role}: 413"}
 
@@ -371,6 +408,7 @@ def test(f):
     client = Client(f)
     release = f.bundle("app", "1.0", {"app": f.component("app", {"version": "1.0"})})
     releases(client, release)
+    deltas(f, client)
     repository(f, client, release)
     secret = client.expect(201, "POST", "/api/v1/tokens", {"kind": "enroll", "labels": {"site": "a"}})["secret"]
     f.add_device("dev-00", controller=f.controller(), enroll_token=secret).start()

@@ -281,7 +281,7 @@ def an_unknown_role_is_refused(box):
     box.init()
     for role in ("nobody", "bundle/", "bundle/../x", "models"):
         box.run("key", "rotate", role, "--workspace", "ws", kind="usage", says="is no role of a root")
-    box.run("release", "publish", box.bundle(), "--workspace", "ws", "--role", "nobody", kind="not_found", says="only targets")
+    box.run("release", "publish", box.bundle(), "--workspace", "ws", "--role", "nobody", kind="not_found", says="there are targets, deltas")
     box.run("release", "renew", "--workspace", "ws", "--role", "../x", kind="usage")
 
 

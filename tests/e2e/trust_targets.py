@@ -280,7 +280,7 @@ def a_publisher_elsewhere_needs_only_its_own_key_and_token(box):
         f.run("key", "add", "root", public, "--workspace", f.ws)
         f.run("root", "publish", "--workspace", f.ws, env=mine, status=KINDS["permission"])
         shown = {m["name"] for m in f.json("root", "status", "--workspace", f.ws)["metadata"]}
-        check(shown == {"root", "timestamp", "snapshot", "targets", "models"}, str(shown))
+        check(shown == {"root", "timestamp", "snapshot", "targets", "deltas", "models"}, str(shown))
 
 
 if __name__ == "__main__":
