@@ -299,7 +299,7 @@ def without_the_key_there_are_none_and_it_is_said(f):
     f.stop_server()
     for name in ("deltas.key", "deltas.pub"):
         shutil.move(f.path(name), folder(f, "keys", name))
-    f.start_server("--deltas", "auto", "--delta-share", "50", "--delta-memory", "4G", "--delta-disk", "1M")
+    f.start_server("--deltas", "auto", "--delta-share", "50", "--delta-memory", "4G", "--delta-disk", "100K")
     wait_for("the limit of the disk", lambda: "--delta-disk" in json.dumps(deltas(f, "seven")))
     check([row["why"]["code"] for row in deltas(f, "seven")["list"]] == ["limit"], str(deltas(f, "seven")))
 
