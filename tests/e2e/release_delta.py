@@ -9,7 +9,7 @@ import os
 import random
 
 import fleet
-from fleet import check
+from fleet import check, wait_for
 from impostor import Impostor, admin, call
 
 BLOCK = 512
@@ -81,7 +81,8 @@ def group(f, name, count=1):
 
 
 def apply(f, name, release, **policy):
-    f.edgectl("rollout", "apply", "-f", f.policy(name, release=release, selector=f'label.group == "{name}"', timeout_s=600, **policy))
+    whole = {"release": release, "selector": f'label.group == "{name}"', "timeout_s": 600, **policy}
+    f.edgectl("rollout", "apply", "-f", f.policy(name, **whole))
 
 
 # ── Published ──────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +205,22 @@ def what_an_update_cost_is_shown_and_summed(f, s):
     f.start_server(*BY_HAND)
     check(f.rollout("cost")["bytes"]["delta"] == 1048577, "the sums outlive a restart")
     f.edgectl("rollout", "abort", "cost")
+
+
+def a_real_device_takes_the_delta_and_says_what_it_cost(f, s):
+    secret = admin(f, 201, "POST", "/tokens", {"kind": "enroll", "labels": {"group": "real"}})["secret"]
+    device = f.add_device("real", controller=f.controller(), enroll_token=secret)
+    device.start()
+    for name, release in (("real-1", "1.0"), ("real-2", "1.1")):
+        apply(f, name, f"app {release}", selector='label.group == "real"')
+        wait_for(f"{release} on the device", lambda name=name: f.rollout(name)["state"] == "finished")
+        check(device.version() == release and device.read("app", "version") == release, f"{device.version()}")
+    first, second = f.rollout("real-1")["bytes"], f.rollout("real-2")["bytes"]
+    size = releases(f)["app", "1.1"]["deltas"][0]["size"]
+    check(first["delta"] == 0 and first["full"] + first["range"] > 0, f"the first one is a bundle: {first}")
+    check(0 < second["delta"] <= size and second["full"] == second["range"] == 0, f"the second one is a delta of {size} bytes: {second}")
+    check(f.json("device", "show", "real")["last_update"]["bytes"] == second, "and the device's last")
+    device.kill()
 
 
 # ── Refused ────────────────────────────────────────────────────────────────────────────────────────────
@@ -340,7 +357,7 @@ def test(f):
     s["from nowhere"] = delta(f, s["1.3"], s["1.2"], "1.3-1.2.delta")
     scenarios = (a_delta_is_published_with_its_bundle_and_again_without_a_change, what_was_only_uploaded_is_not_used,
                  a_device_that_runs_the_base_is_offered_the_delta, a_delta_is_offered_below_another_address,
-                 what_an_update_cost_is_shown_and_summed,
+                 what_an_update_cost_is_shown_and_summed, a_real_device_takes_the_delta_and_says_what_it_cost,
                  what_is_no_delta_is_refused_and_leaves_nothing, who_may_not_publish_may_not_send_one,
                  the_online_key_can_name_no_bundle, somebody_else_may_be_let_name_deltas,
                  a_delta_is_withdrawn_with_its_release, what_was_published_outlives_a_restart)
