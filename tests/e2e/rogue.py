@@ -478,8 +478,7 @@ def uploads_are_verified_before_they_count(f):
         s.sendall(head + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[:5000])
     for kind in (head, head.replace(b"/releases", b"/deltas")):
         check(status_of(raw(f, kind + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")) == 411, "an upload says how long it is")
-        answer = raw(f, kind + f"Content-Length: {1 << 62}\r\n\r\n".encode())
-        check(status_of(answer) in (400, 413, 507), f"larger than any disk: {answer[:300]!r}")
+        check(status_of(raw(f, kind + f"Content-Length: {1 << 62}\r\n\r\n".encode())) in (400, 413, 507), "larger than any disk")
     wait_for("what was cut off to be gone", lambda: sorted(os.listdir(where)) == before)
     check(not f.json("release", "list", "--name", "upload")["releases"], "nothing of it was published")
     check(call(f, "POST", API + "/releases", data, token)[0] == 201 and call(f, "POST", API + "/releases", data, token)[0] == 200, "the honest one is")
