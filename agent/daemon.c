@@ -340,8 +340,8 @@ int agent_daemon_run(const struct agent_config *config, struct err *e) {
     note_sharing(config);
     for (;;) {
         *d = (struct daemon){.config = config, .signals = -1};
-        d->state =
-            (struct agent_state){.store = {-1, -1}, .private_dir = -1, .lock = -1, .trust.dir = -1};
+        d->state = (struct agent_state){
+            .store = {-1, -1, NULL}, .private_dir = -1, .lock = -1, .trust.dir = -1};
         done = live(d, e);
         lived = lived || d->told[0] != '\0';
         if (d->stopping)
@@ -370,8 +370,8 @@ int agent_daemon_once(const struct agent_config *config, struct agent_daemon_onc
     }
     set_timezone(config);
     *d = (struct daemon){.config = config, .once = once, .signals = -1};
-    d->state =
-        (struct agent_state){.store = {-1, -1}, .private_dir = -1, .lock = -1, .trust.dir = -1};
+    d->state = (struct agent_state){
+        .store = {-1, -1, NULL}, .private_dir = -1, .lock = -1, .trust.dir = -1};
     int done = live(d, e);
     close_all(d);
     own_drop_fd(&once->file);

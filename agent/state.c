@@ -209,7 +209,7 @@ int agent_state_open(const struct agent_config *config, const struct chrono *clo
                      struct agent_state *ret, struct err *e) {
     struct agent_state s = {.config = config,
                             .clock = clock,
-                            .store = {-1, -1},
+                            .store = {-1, -1, NULL},
                             .private_dir = -1,
                             .lock = -1,
                             .trust.dir = -1};

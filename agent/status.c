@@ -128,7 +128,8 @@ static int open_private(const struct agent_config *config, struct agent_state *s
 }
 
 int agent_status_read(const struct agent_config *config, json_t **ret, struct err *e) {
-    struct agent_state state = {.store = {-1, -1}, .private_dir = -1, .lock = -1, .trust.dir = -1};
+    struct agent_state state = {
+        .store = {-1, -1, NULL}, .private_dir = -1, .lock = -1, .trust.dir = -1};
     int done = keys_secret_init(e) < 0 || open_private(config, &state, e) < 0
                    ? -1
                    : agent_status_make(&state, NULL, ret, e);
