@@ -85,11 +85,10 @@ def files_in(folder):
 
 
 def init_makes_a_workspace_and_a_second_run_changes_nothing(box):
-    out = box.run("init", "ws")
-    check("ws is ready" in out, out)
+    check("ws is ready" in box.run("init", "ws"), "it does not say so")
     made = box.env["SOURCE_DATE_EPOCH"]  # the versions of all but root; the snapshot after the role deltas is the second
-    metadata = [f"server/repository/metadata/{name}.json" for name in (
-        "1.root", f"{made}.snapshot", f"{int(made) + 1}.snapshot", f"{made}.targets", f"{made}.deltas", "timestamp")]
+    metadata = [f"server/repository/metadata/{name}.json" for name in ("1.root", "timestamp", f"{int(made) + 1}.snapshot", *(
+        f"{made}.{role}" for role in ("snapshot", "targets", "deltas")))]
     keys = [f"{folder}/keys/{name}.{kind}" for folder, names in (("offline", ("bundle", "root", "targets")), ("server", (
         "deltas", "director", "snapshot", "timestamp"))) for name in names for kind in ("key", "pub")]
     wanted = sorted([*keys, *metadata, "root.json", "server/root.json"])
@@ -100,8 +99,7 @@ def init_makes_a_workspace_and_a_second_run_changes_nothing(box):
     for name, mode in (("offline", 0o700), ("server", 0o700), ("offline/keys/root.key", 0o600), ("server/keys/director.key", 0o600)):
         check(stat.S_IMODE(os.stat(box.path("ws", name)).st_mode) == mode, f"{name} has another mode")
     for name, sealed in (("offline/keys/root.key", True), ("offline/keys/bundle.key", True), ("offline/keys/targets.key", True),
-                         ("server/keys/director.key", False), ("server/keys/timestamp.key", False), ("server/keys/snapshot.key", False),
-                         ("server/keys/deltas.key", False)):
+                         *((f"server/keys/{name}.key", False) for name in ("director", "timestamp", "snapshot", "deltas"))):
         key = json.loads(before[name])
         check(("sealed" in key) == sealed and ("seed" in key) != sealed, f"{name}: sealed or not")
 
