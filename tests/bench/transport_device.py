@@ -62,6 +62,7 @@ class Update:
     """What the site's log says of one update; and the memory of who did it, KiB at most."""
 
     seconds: float  # from the answer that offered it until applications open it
+    fetched_s: float = 0.0  # of these, until the last byte had come
     answers: list = field(default_factory=list)
     peak_kib: int = 0
 
@@ -127,7 +128,8 @@ class Device:
         if not taken:
             raise Failed(f"bench: {name}: nothing of {paths} was taken")
         told = max(answer.ended for answer in answers if answer.path.endswith("/checkin") and answer.ended <= taken[0].begun)
-        return Update(done - told, taken, max(watch.highest.values()) if watch else 0)
+        fetched_s = max(answer.ended for answer in taken) - told
+        return Update(done - told, fetched_s, taken, max(watch.highest.values()) if watch else 0)
 
     def _wait(self, agent, log, condition):
         end = time.monotonic() + ENDS_S

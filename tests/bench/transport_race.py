@@ -6,6 +6,8 @@
     install_vs_rauc_ratio.range    the same by a device that has the first version
     install_vs_rauc_ratio.delta    the same by a delta
     stream_vs_pipe_ratio           the rate of the first of these / that of `curl | zstd -d | dd conv=fsync` of the image
+    stream_vs_pipe_ratio.fetched   the same until its last byte had come: what is behind that is the medium's turn, writing back,
+                                   reading back and hashing what dd does not look at again
     curl_mib_s                     how fast the same server gives out the bundle to curl: not what anything waits for
 
 Medians of the rounds' ratios. Ours ends when applications can open the new version: it was verified while it was written,
@@ -45,7 +47,9 @@ class Race:
         run("sync")
         offered = f"{self.measured.row.name}-{name}-{number}"
         self.site.offer(offered, f"{self.measured.row.release} 2")
-        self.took(name, device.update(self.site, offered, [path]).seconds)
+        update = device.update(self.site, offered, [path])
+        self.took(name, update.seconds)
+        self.took(f"{name}, fetched", update.fetched_s)
         self.measured.must_have(device)
         self.bench.remove(device.folder)
 
@@ -82,6 +86,7 @@ class Race:
             self.pipe(url)
             self.ours("range", number, path, self.old)
         self.ratio("stream_vs_pipe_ratio", "pipe", "whole")
+        self.ratio("stream_vs_pipe_ratio.fetched", "pipe", "whole, fetched")
         self.against_rauc("whole", "range")
 
     def by_delta(self, path):
