@@ -285,6 +285,8 @@ int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e) {
 void unpack_stream_return(struct unpack_stream *s, uint64_t position) {
     s->stream = position;
     s->placed = false;
+    unpack_frame_clear(&s->groups[BUNDLE_INDEX_KNOWN]);
+    unpack_frame_clear(&s->groups[BUNDLE_INDEX_FRESH]);
 }
 
 int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece,

@@ -59,7 +59,7 @@ int unpack_stream_next(struct unpack_stream *s, uint64_t left, struct unpack_pie
 // not looked at. By choice the rows behind are looked for when the next chunk is asked for, so contents passed over one after another cost no page.
 int unpack_stream_pass(struct unpack_stream *s, uint64_t bytes, struct err *e)
     __attribute__((nonnull));
-// Makes the content that begins at this position the next one, again.
+// Makes the content that begins at this position the next one, again. Frees the decoded frames: a pass that reads one group needs no room for the other.
 void unpack_stream_return(struct unpack_stream *s, uint64_t position) __attribute__((nonnull));
 // Bytes of a chunk that is not a repeat; borrowed until a chunk of another frame of the same group is asked for.
 int unpack_stream_bytes(struct unpack_stream *s, const struct unpack_piece *piece,
