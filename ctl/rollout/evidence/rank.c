@@ -8,7 +8,7 @@
 #define SCORE_ERROR 1e-12
 #define BROKEN      0.25 // share of devices that the last bet takes to be broken
 
-static const double lehmann[EVIDENCE_RANK_BETS - 1] = {1.5, 2, 3, 5};
+static const double lehmann[EVIDENCE_RANK_BETS - 1] = {1.2, 1.5, 2, 3, 5};
 
 void evidence_rank_bets(unsigned compared,
                         double ret[static EVIDENCE_RANK_BETS][EVIDENCE_RANK_COMPARED_MAX + 1]) {

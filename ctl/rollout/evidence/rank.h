@@ -25,7 +25,8 @@
 // test martingale, and so is the mean of the products of several bets. Here f runs over
 //
 //   Lehmann's alternatives (treated ~ F^t): f(r) proportional to (t)(t+1)…(t+r-2) / (r-1)!
-//     for t = 3/2, 2, 3, 5: shifts from about 0.4 to 1.5 standard deviations of a normal change;
+//     for t = 6/5, 3/2, 2, 3, 5: shifts from about 0.15 to 1.5 standard deviations of a normal
+//     change;
 //   a mixture for a release that breaks a share of the devices: f(r) = 3/4, and
 //     3/4 + (k+1)/4 at the worst rank.
 //
@@ -69,7 +70,7 @@
 
 #define EVIDENCE_RANK_COMPARED_MIN 4
 #define EVIDENCE_RANK_COMPARED_MAX 32
-#define EVIDENCE_RANK_BETS         5
+#define EVIDENCE_RANK_BETS         6
 #define EVIDENCE_RANK_NODES        13 // shifts: tolerable + (node - 4) / 4 (intolerable - tolerable)
 #define EVIDENCE_RANK_TOLERABLE    4
 #define EVIDENCE_RANK_INTOLERABLE  8

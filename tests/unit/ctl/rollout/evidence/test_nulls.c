@@ -12,7 +12,7 @@
 #include "tests/support/dice.h"
 
 #define ALPHA_PPM 50000
-#define RUNS      1500
+#define RUNS      1000
 
 // alpha plus three standard deviations of a binomial count of RUNS.
 static void expect_at_most_alpha(unsigned stops, unsigned runs) {

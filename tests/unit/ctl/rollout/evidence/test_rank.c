@@ -34,10 +34,10 @@ Test(evidence_rank, lehmanns_alternative_has_his_rank_distribution) {
     double bets[EVIDENCE_RANK_BETS][EVIDENCE_RANK_COMPARED_MAX + 1];
     evidence_rank_bets(4, bets);
     for (unsigned r = 1; r <= 5; r++) {
-        double off = bets[1][r - 1] / 5 - r / 15.0;
-        cr_expect(off < 1e-15 && off > -1e-15, "rank %u: %g", r, bets[1][r - 1]);
+        double off = bets[2][r - 1] / 5 - r / 15.0;
+        cr_expect(off < 1e-15 && off > -1e-15, "rank %u: %g", r, bets[2][r - 1]);
     }
-    cr_expect(bets[4][0] == 0.75 && bets[4][3] == 0.75 && bets[4][4] == 2);
+    cr_expect(bets[5][0] == 0.75 && bets[5][3] == 0.75 && bets[5][4] == 2);
 }
 
 Test(evidence_rank, a_place_counts_better_and_equal_devices) {
