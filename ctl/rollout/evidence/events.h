@@ -43,9 +43,14 @@
 // event or until it is counted out, so entering late is no more than that. For the promise
 //  * both arms enter alike: a device of either arm is counted in at its first check-in after the
 //    stage or the batch began, so that those who are heard of often do not stand in one arm alone;
-//  * a device that is admitted leaves the comparison in the transaction of the durable offer and
-//    enters the treated arm in the same one. It is treated from then on, whatever it does with the
-//    offer (intention to treat);
+//  * a device that is admitted leaves the comparison in the transaction of the durable offer. What
+//    becomes of the offer until the first report after the activation is the install's outcome
+//    (install.h), with a baseline of its own, and cannot happen to the comparison; the device is
+//    counted into the treated arm with that report, and what happened to it before is no event here.
+//    Who never gets there has left, which takes the worse ones out of the treated arm: the promise
+//    holds, and the install gate has seen them;
+//  * a revert is an event here where the comparison runs the policy's sham (restart and probes on the
+//    old generation), in which the same probes can fail; else it is the install's outcome alone;
 //  * a device whose event came while it was compared enters no arm of this gate any more: the event
 //    of a device is its first;
 //  * an event counts when the controller learns of it, in both arms, so late reports need nothing;

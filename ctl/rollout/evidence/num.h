@@ -36,9 +36,11 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "doubles must not be computed in a wider type: on 32-bit x86 "
                                      "build with -msse2 -mfpmath=sse");
 #endif
-// GCC does not contract in ISO mode, which is the project's, and does not know the pragma.
+// GCC contracts outside of ISO mode (the project's mode is C17), and does not know the pragma.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#elif !defined(__STRICT_ANSI__)
+#error "the logs of evidence need separate products and sums: build as ISO C (-std=c17)"
 #endif
 
 #define EVIDENCE_NAT     (INT64_C(1) << 32)

@@ -2,6 +2,7 @@
 #include "ctl/rollout/evidence/state.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/own.h"
@@ -45,6 +46,27 @@ Test(evidence_state, what_is_read_is_what_was_written_to_the_last_bit) {
     cr_expect_str_eq(buf_text(&text), "install 1 1234567 89");
     cr_assert_eq(evidence_state_parse_install(buf_text(&text), &install_again, &e), 0);
     cr_expect_arr_eq(&install, &install_again, sizeof install);
+}
+
+static uint64_t hash(const char *text) {
+    uint64_t h = 14695981039346656037ULL; // FNV-1a
+    for (; *text != '\0'; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211ULL;
+    return h;
+}
+
+// Two controllers that are given the same reports reach the same verdict, whatever they run on.
+Test(evidence_state, the_same_reports_give_the_same_line_on_every_machine) {
+    OWN(buf) struct buf text;
+    struct evidence_events events = {.scored = 0};
+    struct evidence_rank rank = {.sets = 0};
+    struct err e = ERR_NONE;
+    fill(&events, &rank);
+    buf_init(&text, 2 * EVIDENCE_STATE_MAX_BYTES);
+    cr_assert_eq(evidence_state_format_events(&events, &text, &e), 0);
+    cr_expect_eq(hash(buf_text(&text)), 12561142091736856684ULL, "%" PRIu64, hash(buf_text(&text)));
+    cr_assert_eq(evidence_state_format_rank(&rank, &text, &e), 0);
+    cr_expect_eq(hash(buf_text(&text)), 3504736626479555389ULL, "%" PRIu64, hash(buf_text(&text)));
 }
 
 Test(evidence_state, the_largest_state_fits_a_line) {
