@@ -29,21 +29,24 @@ void evidence_rank_bets(unsigned compared,
         ret[EVIDENCE_RANK_BETS - 1][i] = 1 - BROKEN + (i == compared ? BROKEN * ranks : 0);
 }
 
-static bool is_worst(const struct evidence_rank_value *value) {
-    return value->worst || !(value->change <= DBL_MAX && value->change >= -DBL_MAX);
+static int64_t cut(int64_t change_nano) {
+    if (change_nano > EVIDENCE_RANK_CHANGE_MAX)
+        return EVIDENCE_RANK_CHANGE_MAX;
+    return change_nano < -EVIDENCE_RANK_CHANGE_MAX ? -EVIDENCE_RANK_CHANGE_MAX : change_nano;
 }
 
 void evidence_rank_find(const struct evidence_rank_value *treated,
-                        const struct evidence_rank_value *compared, size_t n, double shift,
+                        const struct evidence_rank_value *compared, size_t n, int64_t shift_nano,
                         struct evidence_rank_place *ret) {
-    bool worst = is_worst(treated);
-    double change = worst ? 0 : treated->change - shift;
+    int64_t change = cut(treated->change_nano) - shift_nano; // 2e18 and 3e18 at most
     *ret = (struct evidence_rank_place){.compared = (unsigned)n};
     for (size_t i = 0; i < n; i++) {
-        bool other = is_worst(&compared[i]);
-        if (worst ? !other : !other && compared[i].change < change)
+        int64_t other = cut(compared[i].change_nano);
+        bool both = treated->worst && compared[i].worst;
+        bool none = !treated->worst && !compared[i].worst;
+        if ((treated->worst && !compared[i].worst) || (none && other < change))
             ret->better++;
-        else if (worst ? other : !other && compared[i].change == change)
+        else if (both || (none && other == change))
             ret->equal++;
     }
 }
@@ -83,12 +86,14 @@ void evidence_rank_score(const struct evidence_rank_place *place, uint32_t basel
     score_both(place, baseline_ppm, ret, unused);
 }
 
-double evidence_rank_shift(const struct evidence_rank_design *design, unsigned node) {
-    assert(node < EVIDENCE_RANK_NODES && design->intolerable > design->tolerable);
-    double step = (design->intolerable - design->tolerable) / 4;
-    if (node == EVIDENCE_RANK_INTOLERABLE)
-        return design->intolerable;
-    return design->tolerable + ((int)node - EVIDENCE_RANK_TOLERABLE) * step;
+struct decimal evidence_rank_shift(const struct evidence_rank_design *design, unsigned node) {
+    const int64_t most = NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE;
+    int64_t low = design->tolerable.nano, high = design->intolerable.nano;
+    assert(node < EVIDENCE_RANK_NODES && low >= -most && high <= most && high - low >= 4);
+    int64_t step = (high - low) / 4;
+    if (node < EVIDENCE_RANK_INTOLERABLE)
+        return (struct decimal){low + ((int)node - EVIDENCE_RANK_TOLERABLE) * step};
+    return (struct decimal){high + ((int)node - EVIDENCE_RANK_INTOLERABLE) * step};
 }
 
 void evidence_rank_add(struct evidence_rank *io, const struct evidence_rank_design *design,
@@ -98,7 +103,7 @@ void evidence_rank_add(struct evidence_rank *io, const struct evidence_rank_desi
     int64_t worse[EVIDENCE_RANK_BETS], better[EVIDENCE_RANK_BETS];
     assert(n >= EVIDENCE_RANK_COMPARED_MIN && n <= EVIDENCE_RANK_COMPARED_MAX);
     for (unsigned node = 0; node < EVIDENCE_RANK_NODES; node++) {
-        evidence_rank_find(treated, compared, n, evidence_rank_shift(design, node), &place);
+        evidence_rank_find(treated, compared, n, evidence_rank_shift(design, node).nano, &place);
         if (node == 0 || place.better != before.better || place.equal != before.equal)
             score_both(&place, design->baseline_ppm, worse, better);
         for (unsigned bet = 0; bet < EVIDENCE_RANK_BETS; bet++) {

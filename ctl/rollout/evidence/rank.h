@@ -58,14 +58,15 @@
 //
 // Not promised. Effects at other times than the horizon; effects in the comparison too (a shared
 // gateway); metrics that depend on the time since a restart, unless the comparison restarts too.
-// Values are doubles: subtracting a shift may split equal values in the last place, so a metric with
-// few values is better judged with a tolerable shift of 0.
+// Values are decimals in units of 1e-9 (base/num.h), so that taking a shift from one is exact and two
+// that are equal stay equal.
 //
 // Cost: O(grid (k + bets)) a set. Order: sets in any order give the same state.
 #pragma once
 
 #include <stdbool.h>
 
+#include "base/num.h"
 #include "ctl/rollout/evidence/num.h"
 
 #define EVIDENCE_RANK_COMPARED_MIN 4
@@ -74,17 +75,18 @@
 #define EVIDENCE_RANK_NODES        13 // shifts: tolerable + (node - 4) / 4 (intolerable - tolerable)
 #define EVIDENCE_RANK_TOLERABLE    4
 #define EVIDENCE_RANK_INTOLERABLE  8
+#define EVIDENCE_RANK_CHANGE_MAX   (2 * NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE) // of two decimals
 
-// Fixed when the rollout is planned.
+// Fixed when the rollout is planned. Decimals in the metric's unit.
 struct evidence_rank_design {
-    double tolerable;      // a shift that need not stop the rollout, in the metric's unit
-    double intolerable;    // one that must not pass; larger
-    uint32_t baseline_ppm; // share of installs that may fail for reasons of their own
+    struct decimal tolerable;   // a shift that need not stop the rollout
+    struct decimal intolerable; // one that must not pass; larger by 4e-9 or more
+    uint32_t baseline_ppm;      // share of installs that may fail for reasons of their own
 };
 
 struct evidence_rank_value {
-    double change; // larger is worse; what is not finite counts as worst
-    bool worst;    // there is none: reverted, lost, refused
+    int64_t change_nano; // larger is worse; within ±EVIDENCE_RANK_CHANGE_MAX, or cut to it
+    bool worst;          // there is none: reverted, lost, refused
 };
 
 struct evidence_rank {
@@ -104,9 +106,9 @@ void evidence_rank_add(struct evidence_rank *io, const struct evidence_rank_desi
                        const struct evidence_rank_value *compared, size_t n)
     __attribute__((nonnull));
 
-// The place when `shift` is taken from the treated device's change.
+// The place when the shift is taken from the treated device's change.
 void evidence_rank_find(const struct evidence_rank_value *treated,
-                        const struct evidence_rank_value *compared, size_t n, double shift,
+                        const struct evidence_rank_value *compared, size_t n, int64_t shift_nano,
                         struct evidence_rank_place *ret) __attribute__((nonnull));
 // What a place adds to each bet that it is bad: what is stored of a set to judge later what a
 // verdict rests on (robust.h).
@@ -129,6 +131,6 @@ void evidence_rank_terms(const struct evidence_rank *state, unsigned node,
 // level, and every one from *ret_upper on. -1 and EVIDENCE_RANK_NODES: none is.
 void evidence_rank_bounds(const struct evidence_rank *state, int64_t level, int *ret_lower,
                           int *ret_upper) __attribute__((nonnull));
-// The shift of a node, in the metric's unit.
-double evidence_rank_shift(const struct evidence_rank_design *design, unsigned node)
+// The shift of a node.
+struct decimal evidence_rank_shift(const struct evidence_rank_design *design, unsigned node)
     __attribute__((nonnull));

@@ -13,6 +13,7 @@
 
 #define ALPHA_PPM 50000
 #define RUNS      1000
+#define ONE       NUM_DECIMAL_SCALE
 
 // alpha plus three standard deviations of a binomial count of RUNS.
 static void expect_at_most_alpha(unsigned stops, unsigned runs) {
@@ -130,6 +131,12 @@ Test(evidence_nulls, the_hazard_ratios_bounds_hold_the_truth_at_all_times) {
 
 // ── Metrics ──
 
+// Cut to what a decimal holds.
+static int64_t nano(double x) {
+    double most = NUM_DECIMAL_MAX;
+    return (int64_t)((x > most ? most : x < -most ? -most : x) * ONE);
+}
+
 enum shape { SMOOTH, TIED, HEAVY, CLUSTERED };
 
 // One set: its own level (a site, an hour of the day), values of the shape, devices that are lost in
@@ -142,7 +149,7 @@ static void draw_set(struct dice *dice, enum shape shape, double shift, double f
                      : shape == TIED  ? (double)dice_below(dice, 3)
                      : shape == HEAVY ? dice_wild(dice)
                                       : common + dice_normal(dice);
-        ret[i] = (struct evidence_rank_value){.change = own + (i == 0 ? shift : 0),
+        ret[i] = (struct evidence_rank_value){.change_nano = nano(own + (i == 0 ? shift : 0)),
                                               .worst = dice_chance(dice, 0.03)};
     }
     ret[0].worst = ret[0].worst || dice_chance(dice, failing);
@@ -164,7 +171,7 @@ static bool simulate_metric(struct dice *dice, enum shape shape, double shift, d
 
 static void expect_metric_level(enum shape shape, double failing, uint64_t seed) {
     struct dice dice = {seed};
-    struct evidence_rank_design design = {.intolerable = 1,
+    struct evidence_rank_design design = {.intolerable = {ONE},
                                           .baseline_ppm = (uint32_t)(failing * 1e6)};
     unsigned stops = 0;
     for (int run = 0; run < 600; run++)
@@ -191,7 +198,7 @@ Test(evidence_nulls, clustered_metrics_with_installs_that_fail_hold_alpha) {
 
 Test(evidence_nulls, an_unstated_baseline_does_stop_rollouts) {
     struct dice dice = {25};
-    const struct evidence_rank_design unaware = {.intolerable = 1};
+    const struct evidence_rank_design unaware = {.intolerable = {ONE}};
     unsigned stops = 0;
     for (int run = 0; run < 200; run++)
         stops +=
@@ -201,7 +208,7 @@ Test(evidence_nulls, an_unstated_baseline_does_stop_rollouts) {
 
 Test(evidence_nulls, one_standard_deviation_is_seen_with_forty_devices_and_ten_gates) {
     struct dice dice = {26};
-    const struct evidence_rank_design design = {.intolerable = 1};
+    const struct evidence_rank_design design = {.intolerable = {ONE}};
     int64_t level = evidence_num_level(25000) - evidence_num_part(100000);
     unsigned stops = 0;
     for (int run = 0; run < 300; run++) {
@@ -210,7 +217,8 @@ Test(evidence_nulls, one_standard_deviation_is_seen_with_forty_devices_and_ten_g
         for (int i = 0; i < 40 && evidence_rank_worse(&state, EVIDENCE_RANK_TOLERABLE) < level;
              i++) {
             for (int j = 0; j < 5; j++)
-                set[j] = (struct evidence_rank_value){.change = dice_normal(&dice) + (j == 0)};
+                set[j] = (struct evidence_rank_value){.change_nano =
+                                                          nano(dice_normal(&dice) + (j == 0))};
             evidence_rank_add(&state, &design, &set[0], &set[1], 4);
         }
         stops += evidence_rank_worse(&state, EVIDENCE_RANK_TOLERABLE) >= level;
@@ -274,7 +282,7 @@ static bool simulate_all(struct dice *dice) {
     struct evidence_events events = {.scored = 0};
     struct evidence_install install = {.scored = 0};
     struct evidence_rank metrics[8] = {{.sets = 0}};
-    const struct evidence_rank_design design = {.intolerable = 1, .baseline_ppm = 30000};
+    const struct evidence_rank_design design = {.intolerable = {ONE}, .baseline_ppm = 30000};
     struct evidence_risk risk = {.comparison = 600, .treated = 60};
     uint32_t weights[10];
     struct evidence_gate gates[10];

@@ -72,15 +72,16 @@ Test(evidence_power, ranks_of_a_shifted_normal_are_right) {
 
 static double simulated(double shift, unsigned n, int runs) {
     struct dice dice = {77};
-    const struct evidence_rank_design design = {.intolerable = 10};
+    const struct evidence_rank_design design = {.intolerable = {10 * NUM_DECIMAL_SCALE}};
     int stops = 0;
     for (int run = 0; run < runs; run++) {
         struct evidence_rank state = {.sets = 0};
         struct evidence_rank_value set[5];
         for (unsigned i = 0; i < n; i++) {
             for (int j = 0; j < 5; j++)
-                set[j] = (struct evidence_rank_value){.change = dice_normal(&dice) +
-                                                                (j == 0 ? shift : 0)};
+                set[j] = (struct evidence_rank_value){
+                    .change_nano =
+                        (int64_t)((dice_normal(&dice) + (j == 0 ? shift : 0)) * NUM_DECIMAL_SCALE)};
             evidence_rank_add(&state, &design, &set[0], &set[1], 4);
             if (evidence_rank_worse(&state, EVIDENCE_RANK_TOLERABLE) >= level()) {
                 stops++;

@@ -5,10 +5,12 @@
 
 #include "tests/support/dice.h"
 
-static const struct evidence_rank_design plain = {.tolerable = 0, .intolerable = 1};
+#define ONE NUM_DECIMAL_SCALE
+
+static const struct evidence_rank_design plain = {.intolerable = {ONE}};
 
 static struct evidence_rank_value at(double change) {
-    return (struct evidence_rank_value){.change = change};
+    return (struct evidence_rank_value){.change_nano = (int64_t)(change * ONE)};
 }
 
 static const struct evidence_rank_value lost = {.worst = true};
@@ -48,24 +50,38 @@ Test(evidence_rank, a_place_counts_better_and_equal_devices) {
     cr_expect(place.compared == 5 && place.better == 1 && place.equal == 2);
     evidence_rank_find(&four, others, 5, 0, &place);
     cr_expect(place.better == 4 && place.equal == 0);
-    evidence_rank_find(&four, others, 5, 2, &place);
+    evidence_rank_find(&four, others, 5, 2 * ONE, &place);
     cr_expect(place.better == 1 && place.equal == 2);
     evidence_rank_find(&lost, others, 5, 0, &place);
     cr_expect(place.better == 4 && place.equal == 1);
 }
 
 Test(evidence_rank, who_has_no_value_is_worst_whatever_the_shift) {
-    const double bad[] = {1.0 / (DBL_MIN - DBL_MIN), -1.0 / (DBL_MIN - DBL_MIN),
-                          0.0 / (DBL_MIN - DBL_MIN)};
-    const struct evidence_rank_value others[] = {at(1e308), at(2), at(2), at(-1e308)};
+    const struct evidence_rank_value others[] = {{.change_nano = EVIDENCE_RANK_CHANGE_MAX},
+                                                 {.change_nano = INT64_MAX},
+                                                 at(2),
+                                                 {.change_nano = INT64_MIN}};
+    const struct evidence_rank_value least = {.change_nano = INT64_MIN};
     struct evidence_rank_place place;
-    for (int i = 0; i < 3; i++) {
-        struct evidence_rank_value value = at(bad[i]);
-        evidence_rank_find(&value, others, 4, 1e300, &place);
-        cr_expect(place.better == 4 && place.equal == 0);
-    }
-    evidence_rank_find(&lost, others, 4, 1e300, &place);
+    evidence_rank_find(&lost, others, 4, EVIDENCE_RANK_CHANGE_MAX, &place);
     cr_expect(place.better == 4 && place.equal == 0);
+    // Beyond the range all are alike.
+    evidence_rank_find(&others[1], others, 4, 0, &place);
+    cr_expect(place.better == 2 && place.equal == 2);
+    evidence_rank_find(&least, others, 4, 0, &place);
+    cr_expect(place.better == 0 && place.equal == 1);
+    evidence_rank_find(&least, others, 4, EVIDENCE_RANK_CHANGE_MAX, &place);
+    cr_expect(place.better == 0 && place.equal == 0);
+}
+
+// Tenths are no doubles: 0.3 - 0.2 is 0.1 here.
+Test(evidence_rank, a_shift_is_taken_exactly) {
+    const struct evidence_rank_value others[] = {
+        {100000000, false}, {100000000, false}, {0, false}, {200000000, false}};
+    const struct evidence_rank_value treated = {300000000, false};
+    struct evidence_rank_place place;
+    evidence_rank_find(&treated, others, 4, 200000000, &place);
+    cr_expect(place.better == 1 && place.equal == 2);
 }
 
 // Every multiset of ties: the treated device is each of the k + 1 with the same probability.
@@ -121,7 +137,7 @@ Test(evidence_rank, the_order_of_sets_does_not_matter_to_the_last_bit) {
     struct evidence_rank_value sets[100][6];
     for (int i = 0; i < 100; i++)
         for (int j = 0; j < 6; j++)
-            sets[i][j] = dice_chance(&dice, 0.05) ? lost : at(dice_wild(&dice));
+            sets[i][j] = dice_chance(&dice, 0.05) ? lost : at(dice_normal(&dice));
     for (int i = 0; i < 100; i++) {
         evidence_rank_add(&forth, &plain, &sets[i][0], &sets[i][1], 5);
         evidence_rank_add(&back, &plain, &sets[99 - i][0], &sets[99 - i][1], 5);
@@ -170,24 +186,31 @@ Test(evidence_rank, evidence_falls_with_the_shift_that_is_tolerated) {
               "%d %d", lower, upper);
 }
 
-Test(evidence_rank, the_nodes_hold_both_margins) {
-    struct evidence_rank_design design = {.tolerable = 0.1, .intolerable = 0.7};
-    cr_expect_eq(evidence_rank_shift(&design, EVIDENCE_RANK_TOLERABLE), 0.1);
-    cr_expect_eq(evidence_rank_shift(&design, EVIDENCE_RANK_INTOLERABLE), 0.7);
-    for (unsigned i = 1; i < EVIDENCE_RANK_NODES; i++)
-        cr_expect_gt(evidence_rank_shift(&design, i), evidence_rank_shift(&design, i - 1));
+Test(evidence_rank, the_nodes_hold_both_margins_and_rise) {
+    const int64_t most = NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE;
+    const struct evidence_rank_design designs[] = {
+        {{100000000}, {700000000}, 0}, {{-3}, {4}, 0}, {{0}, {4}, 0}, {{-most}, {most}, 0}};
+    for (unsigned d = 0; d < 4; d++) {
+        const struct evidence_rank_design *design = &designs[d];
+        cr_expect_eq(evidence_rank_shift(design, EVIDENCE_RANK_TOLERABLE).nano,
+                     design->tolerable.nano);
+        cr_expect_eq(evidence_rank_shift(design, EVIDENCE_RANK_INTOLERABLE).nano,
+                     design->intolerable.nano);
+        for (unsigned i = 1; i < EVIDENCE_RANK_NODES; i++)
+            cr_expect_gt(evidence_rank_shift(design, i).nano,
+                         evidence_rank_shift(design, i - 1).nano);
+    }
 }
 
 Test(evidence_rank, the_scale_of_a_metric_does_not_matter) {
     struct evidence_rank small = {.sets = 0}, large = {.sets = 0};
-    struct evidence_rank_design scaled = {.tolerable = 0, .intolerable = 1024};
+    struct evidence_rank_design scaled = {.intolerable = {1024 * ONE}};
     struct dice dice = {4};
     for (int i = 0; i < 50; i++) {
         struct evidence_rank_value one[5], other[5];
         for (int j = 0; j < 5; j++) {
-            double change = dice_wild(&dice);
-            one[j] = at(change);
-            other[j] = at(change * 1024);
+            one[j] = at(dice_normal(&dice));
+            other[j] = (struct evidence_rank_value){.change_nano = one[j].change_nano * 1024};
         }
         evidence_rank_add(&small, &plain, &one[0], &one[1], 4);
         evidence_rank_add(&large, &scaled, &other[0], &other[1], 4);

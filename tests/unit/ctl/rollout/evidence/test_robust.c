@@ -14,13 +14,13 @@ static int64_t level(void) {
 
 #define SETS 40
 
-static const struct evidence_rank_design design = {.intolerable = 10};
+static const struct evidence_rank_design design = {.intolerable = {1000}};
 static const struct evidence_rank_place best = {.compared = 4};
 
 static void add(struct evidence_rank *state, unsigned better) {
-    struct evidence_rank_value treated = {.change = (double)better - 0.5}, others[4];
+    struct evidence_rank_value treated = {.change_nano = 2 * (int64_t)better - 1}, others[4];
     for (int i = 0; i < 4; i++)
-        others[i] = (struct evidence_rank_value){.change = i};
+        others[i] = (struct evidence_rank_value){.change_nano = 2 * i};
     evidence_rank_add(state, &design, &treated, others, 4);
 }
 
