@@ -41,15 +41,17 @@
 // with the report's own row, whose key (device, report id) is what makes it count once: a report
 // that was there already changes nothing, and nothing has to be undone.
 //
-//     a comparison device checks in for the first time since the stage began
-//         → risk[stratum].comparison++
+//     a stage or a batch opens
+//         → risk[…] = 0 for every gate of events and stratum; the epoch of the rollout rises
+//     a device checks in, of either arm, and its row is not of this epoch
+//         → its row: this epoch, and now
+//     it checks in later than the settling time after that, and is not at risk
+//         → risk[stratum].comparison++ or .treated++ in each gate whose event it has not had
 //     a device is offered the release
-//         → risk[stratum].comparison-- in each gate in which it was at risk (its row says so)
+//         → its row: treated, and its activation number
 //     a device reports that it failed, reverted or committed, or is declared lost
 //         → its outcome is noted under its activation number; while the next number of the prefix
 //           has an outcome: evidence_install_add
-//     a treated device sends its first report after the activation
-//         → risk[stratum].treated++ in each gate of events whose event it has not had
 //     a device at risk has its first event of a kind
 //         → evidence_events_add(state, &risk[stratum], 1, 0) or (…, 0, 1); its row: no longer at
 //           risk, and the two numbers before, for robust.h

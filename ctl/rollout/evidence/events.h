@@ -38,32 +38,38 @@
 // what is at most an e-process keeps its promise. No random number and no hypergeometric sum is
 // needed, at the price of some power when very many events tie.
 //
-// Staggered entry and left truncation. Time is the controller's clock, not the device's age since
-// the update. A device is at risk from when it is counted in (struct evidence_risk) until its first
-// event or until it is counted out, so entering late is no more than that. For the promise
-//  * both arms enter alike: a device of either arm is counted in at its first check-in after the
-//    stage or the batch began, so that those who are heard of often do not stand in one arm alone;
-//  * a device that is admitted leaves the comparison in the transaction of the durable offer. What
-//    becomes of the offer until the first report after the activation is the install's outcome
-//    (install.h), with a baseline of its own, and cannot happen to the comparison; the device is
-//    counted into the treated arm with that report, and what happened to it before is no event here.
-//    Who never gets there has left, which takes the worse ones out of the treated arm: the promise
-//    holds, and the install gate has seen them;
-//  * a revert is an event here where the comparison runs the policy's sham (restart and probes on the
-//    old generation), in which the same probes can fail; else it is the install's outcome alone;
-//  * a device whose event came while it was compared enters no arm of this gate any more: the event
-//    of a device is its first;
-//  * an event counts when the controller learns of it, in both arms, so late reports need nothing;
-//  * leaving for another reason than the event (horizon over, taken out of service) is decided by
+// Who is at risk. Time is the controller's clock, not the device's age since the update. A device is
+// at risk from when it is counted in (struct evidence_risk) until its first event or until it is
+// counted out; entering late and leaving early (staggered entry, left truncation, censoring) are no
+// more than that, as long as neither depends on the arm. So, for the promise:
+//
+//  * At each opening (a stage, a batch) both numbers of every stratum become 0. From then on a device,
+//    of either arm, old or new, is counted in at its first check-in that comes later than a fixed
+//    settling time after its first check-in since the opening; with that first one a device that is
+//    admitted gets its offer, and is treated from then on, whatever it does with it (intention to
+//    treat). Otherwise those who are heard of often would stand in one arm first.
+//  * What an offer does to a device before that (refused, reverted, silent since) is the outcome of
+//    an install (install.h), with a baseline of its own, and cannot happen to the comparison.
+//  * A revert is an event here where the comparison runs the policy's sham (restart and probes on the
+//    old generation), in which the same probes can fail; else it is the install's outcome alone, and
+//    the device leaves.
+//  * An event counts when the controller learns of it, in both arms, so late reports need nothing. A
+//    device's event is its first since the rollout began, in whichever arm: later it is not at risk.
+//  * Leaving for another reason than the event (horizon over, taken out of service) is decided by
 //    rules that do not look at the arm.
+//
+// Sites and clusters. Read the promise the other way round: the arms were dealt by a keyed hash
+// (ctl/rollout/rank.h), and who has an event when does not depend on the arm. Then the arms that the
+// events reveal one after the other are draws without replacement from those at risk, however the
+// events hang together: a gateway that takes a whole site along does no harm to the promise. Devices
+// whose treatment influences their neighbours do: the unit is the site then.
 //
 // Not promised. Power against effects that come later than the horizon; anything in strata where
 // one arm is empty (their events count for nothing); an effect of restarting as such, unless the
-// comparison restarts, too (the policy's sham) or the time after it is cut in both arms. Devices
-// that influence one another are no devices of their own: the unit is the site then.
+// comparison restarts, too (the sham) or the settling time covers it.
 //
-// Cost: an event is O(nodes), a tie of n as many times that; entering and leaving are one addition. Order: events that come while
-// the numbers at risk are the same give the same state in any order.
+// Cost: an event is O(nodes), a tie of n as many times that; entering and leaving are one addition.
+// Order: events that come while the numbers at risk are the same give the same state in any order.
 #pragma once
 
 #include "ctl/rollout/evidence/num.h"

@@ -36,8 +36,8 @@
 // would reach it as well, and the promise holds. Against "at least" only the prefix counts.
 //
 // Not promised. Anything when the baseline is understated: then stopping is what it should do.
-// Devices that fail together for one reason (a gateway) count as one with `unit: site`, or the
-// promise's condition is broken.
+// There is no second arm that would share a common cause: devices of one site that fail together for
+// one reason break the condition, so where that happens the unit is the site (one outcome for each).
 #pragma once
 
 #include "ctl/rollout/evidence/num.h"

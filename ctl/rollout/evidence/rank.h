@@ -20,6 +20,10 @@
 // rejected, with the level's error probability each (under the shift model: treated changes are
 // distributed as the others plus one number).
 //
+// The condition holds when the treated member of each set was drawn by the keyed hash
+// (ctl/rollout/rank.h) and the values do not depend on the arm, whatever sites, gateways and hours
+// the members share.
+//
 // Formula. Under the promise's condition the rank R of the treated value is uniform on 1 … k+1. A
 // bet is a function f with mean 1 over the ranks: then f(R) is an e-value, its product over sets a
 // test martingale, and so is the mean of the products of several bets. Here f runs over

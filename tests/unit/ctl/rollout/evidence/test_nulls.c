@@ -4,6 +4,7 @@
 // run always has the same result; the bounds leave three standard deviations of chance all the same,
 // so that another seed would do.
 #include <criterion/criterion.h>
+#include <limits.h>
 
 #include "ctl/rollout/evidence/combine.h"
 #include "ctl/rollout/evidence/events.h"
@@ -127,6 +128,56 @@ Test(evidence_nulls, the_hazard_ratios_bounds_hold_the_truth_at_all_times) {
         misses += missed;
     }
     expect_at_most_alpha(misses, 500);
+}
+
+// A stage that opens over devices of which half are heard of once in sixty hours. by_rule: counted
+// in as events.h prescribes; else the compared from the start and the treated with their offer. Sites
+// of four crash together.
+static bool simulate_entry(struct dice *dice, bool by_rule) {
+    enum { N = 600, SITE = 4, SETTLING = 2 };
+    struct evidence_events state = {.scored = 0};
+    struct evidence_risk risk = {.comparison = 0};
+    int first[N], crashed[N];
+    bool treated[N], inside[N], stop = false;
+    for (int i = 0; i < N; i++) {
+        first[i] = crashed[i] = -1;
+        treated[i] = dice_chance(dice, 0.2);
+        inside[i] = !by_rule && !treated[i];
+        risk.comparison += inside[i];
+    }
+    for (int hour = 0; hour < 40; hour++) {
+        for (int site = 0; site < N / SITE; site++) {
+            bool crashes = dice_chance(dice, 0.03);
+            for (int i = site * SITE; crashes && i < (site + 1) * SITE; i++)
+                crashed[i] = crashed[i] < 0 ? hour : crashed[i];
+        }
+        for (int i = 0; i < N; i++) {
+            if (crashed[i] == INT_MAX || !dice_chance(dice, i / SITE % 2 == 0 ? 0.7 : 1.0 / 60))
+                continue;
+            bool enters = by_rule ? first[i] >= 0 && hour > first[i] + SETTLING : treated[i];
+            if (crashed[i] >= 0 && inside[i])
+                evidence_events_add(&state, &risk, !treated[i], treated[i]);
+            else if (crashed[i] < 0 && enters && !inside[i])
+                risk.comparison += !treated[i], risk.treated += treated[i];
+            inside[i] = inside[i] || enters;
+            first[i] = first[i] < 0 ? hour : first[i];
+            crashed[i] = crashed[i] >= 0 ? INT_MAX : -1;
+        }
+        stop = stop || evidence_events_worse(&state, EVIDENCE_EVENTS_EQUAL) >=
+                           evidence_num_level(ALPHA_PPM);
+    }
+    return stop;
+}
+
+Test(evidence_nulls, the_rule_of_entry_keeps_frequent_reporters_and_clusters_from_deciding) {
+    struct dice dice = {14};
+    unsigned stops = 0, without = 0;
+    for (int run = 0; run < 400; run++) {
+        stops += simulate_entry(&dice, true);
+        without += simulate_entry(&dice, false);
+    }
+    expect_at_most_alpha(stops, 400);
+    cr_expect_gt(without, 60, "%u of 400: the simulation must be able to show it", without);
 }
 
 // ── Metrics ──
