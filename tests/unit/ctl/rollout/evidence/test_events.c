@@ -196,6 +196,32 @@ Test(evidence_events, the_order_of_events_among_the_same_devices_does_not_matter
     cr_expect_arr_eq(one.at_least, other.at_least, sizeof one.at_least);
 }
 
+// ln of the likelihood ratio of a node against 1 after n events of the treated and 2 n of the others.
+static double exact(unsigned node, double n) {
+    double r = evidence_events_ratio(node), against = evidence_num_ln(1000 / (700 + r * 300));
+    return n * evidence_num_ln(r) + 3 * n * against;
+}
+
+Test(evidence_events, however_many_scores_are_rounded_no_more_is_claimed) {
+    struct evidence_events state = {.scored = 0};
+    const uint64_t n = 3000;
+    for (uint64_t i = 0; i < 3 * n; i++) {
+        struct evidence_risk risk = {.comparison = 700, .treated = 300};
+        evidence_events_add(&state, &risk, i % 3 != 0, i % 3 == 0);
+    }
+    for (unsigned node = 0; node + 1 < EVIDENCE_EVENTS_NODES; node++) {
+        double most = -1e300, sum = 0, own = exact(node, (double)n);
+        for (unsigned i = node + 1; i < EVIDENCE_EVENTS_NODES; i++)
+            most = exact(i, (double)n) > most ? exact(i, (double)n) : most;
+        for (unsigned i = node + 1; i < EVIDENCE_EVENTS_NODES; i++)
+            sum += evidence_num_exp(exact(i, (double)n) - most);
+        double nats = most - own + evidence_num_ln(sum / (EVIDENCE_EVENTS_NODES - 1 - node));
+        double stored = evidence_num_nats(evidence_events_worse(&state, node));
+        cr_expect(stored <= nats && stored > nats - 1e-4, "node %u: %.9f, not %.9f", node, stored,
+                  nats);
+    }
+}
+
 Test(evidence_events, nodes_are_quarter_octaves_and_margins_are_rounded_up) {
     cr_expect_eq(evidence_events_ratio(EVIDENCE_EVENTS_EQUAL), 1);
     cr_expect_eq(evidence_events_ratio(0), 0.125);
