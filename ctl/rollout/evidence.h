@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Evidence: what the reports of a fleet prove about a release. This file declares nothing; it says
-// how the parts in ctl/rollout/evidence/ fit together and how whoever counts reports uses them. Each
-// part's header is the specification of its part: promise, formula, source, units, limits.
+// how the parts in ctl/rollout/evidence/ fit together and how whoever counts reports uses them.
+// Each part's header is the specification of its part: promise, formula, source, units, limits.
 //
 //     num.h      logs of e-values as integers; why every machine computes the same
 //     events.h   crashes, losses: log-rank against devices that do not have the release
@@ -15,17 +15,17 @@
 //
 // What is promised. If treated and comparison devices would behave alike under both releases, and
 // the stated baseline of failing installs holds, the probability that the gates ever stop the
-// rollout is at most alpha, however often one looks and however many gates there are. An e-process is
-// a number that starts at 1 and whose mean is at most 1 whenever one stops to look; by Ville's
-// inequality it ever reaches 1/alpha with probability at most alpha. So evidence may be judged after
-// every report, a rollout may end at any moment, and nothing has to be decided beforehand but
+// rollout is at most alpha, however often one looks and however many gates there are. An e-process
+// is a number that starts at 1 and whose mean is at most 1 whenever one stops to look; by Ville's
+// inequality it ever reaches 1/alpha with probability at most alpha. So evidence may be judged
+// after every report, a rollout may end at any moment, and nothing has to be decided beforehand but
 // the gates, their weights, margins and alpha. Ramdas, Grünwald, Vovk, Shafer, "Game-theoretic
 // statistics and safe anytime-valid inference", Statistical Science 38(4), 2023 (arXiv:2210.01948).
 //
-// What is not: that a bad release is stopped (power.h says with what probability), effects below the
-// tolerable margin, in strata with few devices, after the horizon, after the last device has the
-// release and none was held back; devices that lie; devices that influence one another, unless the
-// unit is the site.
+// What is not: that a bad release is stopped (power.h says with what probability), effects below
+// the tolerable margin, in strata with few devices, after the horizon, after the last device has
+// the release and none was held back; devices that lie; devices that influence one another, unless
+// the unit is the site.
 //
 // Pure. No file, no clock, no random number, no allocation but in robust.h's judgements after a
 // verdict. A state is a struct of integers that is all zero at the start; an observation changes it
@@ -34,12 +34,12 @@
 //
 // ── How a report is counted, as a play ──
 //
-// What the store has: for each gate of a rollout and run one row with the line of its state; for each
-// rollout, gate of events and stratum the two numbers at risk; for each device and rollout arm,
-// stratum, stage, activation number, set and place in the set, all frozen when it was offered to or
-// drawn as a comparison; for each set and metric what was scored. Everything below is one transaction
-// with the report's own row, whose key (device, report id) is what makes it count once: a report
-// that was there already changes nothing, and nothing has to be undone.
+// What the store has: for each gate of a rollout and run one row with the line of its state; for
+// each rollout, gate of events and stratum the two numbers at risk; for each device and rollout
+// arm, stratum, stage, activation number, set and place in the set, all frozen when it was offered
+// to or drawn as a comparison; for each set and metric what was scored. Everything below is one
+// transaction with the report's own row, whose key (device, report id) is what makes it count once:
+// a report that was there already changes nothing, and nothing has to be undone.
 //
 //     a stage or a batch opens
 //         → risk[…] = 0 for every gate of events and stratum; the epoch of the rollout rises
@@ -68,7 +68,7 @@
 // controllers feeds them to the gates a moment later. Events then tie by the batch, which events.h
 // allows for; a set and an outcome do not notice.
 //
-// A restart at any instant changes nothing: state, risk and device rows are of the same transaction.
-// A recount from the stored rows gives the same state: sets and outcomes in any order, events in the
-// order of their instants (tests hold the store to it).
+// A restart at any instant changes nothing: state, risk and device rows are of the same
+// transaction. A recount from the stored rows gives the same state: sets and outcomes in any order,
+// events in the order of their instants (tests hold the store to it).
 #pragma once

@@ -13,33 +13,33 @@
 //     stop when for some time line the sum of weight × e reaches 1/alpha.
 //
 // A time line is what a gate's e-process is a supermartingale along: events are scored at the
-// instants at which the controller learns of them, metrics set by set at their horizons, installs in
-// activation order. Weighted sums of supermartingales along one time line are one, starting at the
-// sum W of its weights, and Ville's inequality bounds the chance that it reaches 1/alpha by W alpha;
-// over the time lines these add up to alpha.
+// instants at which the controller learns of them, metrics set by set at their horizons, installs
+// in activation order. Weighted sums of supermartingales along one time line are one, starting at
+// the sum W of its weights, and Ville's inequality bounds the chance that it reaches 1/alpha by W
+// alpha; over the time lines these add up to alpha.
 //
 // Why not one sum over all of them. Along different time lines a sum need not be a supermartingale
 // along either: when a treated device crashed, the metrics' next score is known to be bad before it
-// is given, so one can stop by what the other does not know yet. Choe and Ramdas, "Combining evidence
-// across filtrations", 2024 (arXiv:2402.09698), show that nothing short of a logarithmic discount
-// repairs this; adding probabilities instead costs at most a factor of the number of time lines (3),
-// and nothing when one gate alone has seen the effect. The sum over all is returned for people
-// (total) and is what decides when all gates have one time line.
+// is given, so one can stop by what the other does not know yet. Choe and Ramdas, "Combining
+// evidence across filtrations", 2024 (arXiv:2402.09698), show that nothing short of a logarithmic
+// discount repairs this; adding probabilities instead costs at most a factor of the number of time
+// lines (3), and nothing when one gate alone has seen the effect. The sum over all is returned for
+// people (total) and is what decides when all gates have one time line.
 //
 // Mean of e-processes: Vovk and Wang, "E-values: calibration, combination and applications", Ann.
-// Statist. 49(3), 2021, section 3; Ville 1939.
+// Statist. 49(3), 2021; Ville 1939.
 //
 // Passing. A gate fails (enum evidence_verdict) when its own share of the promise is used up:
-// weight × e against "at most the tolerable" reaches 1/alpha. It passes when e against "at least the
-// intolerable" reaches 1/alpha_pass. Both are the statements "the lower confidence bound exceeds the
-// tolerable" and "the upper one is below the intolerable"; else it is inconclusive, and whoever
-// goes on does so without evidence. A rollout passes when all its gates do: that it does although
-// one gate's effect is intolerable has probability at most alpha_pass, with no correction for their
-// number.
+// weight × e against "at most the tolerable" reaches 1/alpha. It passes when e against "at least
+// the intolerable" reaches 1/alpha_pass. Both are the statements "the lower confidence bound
+// exceeds the tolerable" and "the upper one is below the intolerable"; else it is inconclusive, and
+// whoever goes on does so without evidence. A rollout passes when all its gates do: that it does
+// although one gate's effect is intolerable has probability at most alpha_pass, with no correction
+// for their number.
 //
 // Resuming after a stop begins new e-processes, from data that comes afterwards, with an alpha of
-// its own (struct evidence_spend). What is promised of the rollout as a whole is then the sum, which
-// is what has to be said to the person who resumes.
+// its own (struct evidence_spend). What is promised of the rollout as a whole is then the sum,
+// which is what has to be said to the person who resumes.
 #pragma once
 
 #include <stdbool.h>

@@ -21,11 +21,18 @@ double evidence_events_ratio(unsigned node) {
     return ratio;
 }
 
-unsigned evidence_events_node(uint64_t ratio_ppm) {
+unsigned evidence_events_tolerable(uint64_t ratio_ppm) {
     unsigned node = 0;
     while (node + 1 < EVIDENCE_EVENTS_NODES &&
            evidence_events_ratio(node) * 1e6 < (double)ratio_ppm)
         node++;
+    return node;
+}
+
+unsigned evidence_events_intolerable(uint64_t ratio_ppm) {
+    unsigned node = EVIDENCE_EVENTS_NODES - 1;
+    while (node > 0 && evidence_events_ratio(node) * 1e6 > (double)ratio_ppm)
+        node--;
     return node;
 }
 
@@ -68,8 +75,8 @@ void evidence_events_add(struct evidence_events *io, struct evidence_risk *strat
     io->scored += comparison + treated;
 }
 
-// The likelihoods of nodes [first, end) against that of a node, which was rounded down as well, with
-// equal weights; EVIDENCE_LOG_ZERO elsewhere.
+// The likelihoods of nodes [first, end) against that of a node, which was rounded down as well,
+// with equal weights; EVIDENCE_LOG_ZERO elsewhere.
 static void compare(const struct evidence_events *state, const int64_t *logs, unsigned first,
                     unsigned end, unsigned node, int64_t ret[static EVIDENCE_EVENTS_NODES]) {
     uint64_t slack = node == EVIDENCE_EVENTS_EQUAL ? 0 : UNIT_SLACK * state->scored;

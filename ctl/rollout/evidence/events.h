@@ -24,12 +24,20 @@
 // against "at least s" the mean over the grid below s. One likelihood per node of the grid serves
 // all of them. At the last node of the grid nothing lies beyond it, and nothing is rejected.
 //
+// Why: given that an event comes, and what is known before it, its arm is the only thing left to
+// chance; the mean of the factor over it is ((r / s) s b + a) / (a + s b) × (a + s b) / (a + r b) =
+// 1 under s, and falls with the true ratio when r > s. A mean of such products is one again, and a
+// supermartingale that starts at 1 ever reaches 1/alpha with probability at most alpha (Ville). For
+// the bounds: a lower bound is the end of an unbroken run of rejected nodes, so it passes the true
+// ratio only when the first node at or above that is rejected, of which "at most" is true.
+//
 // Source: ter Schure, Perez-Ortiz, Ly, Grünwald, "The anytime-valid logrank test: error control
 // under continuous monitoring with unlimited horizon", New England J. Statistics in Data Science
 // 2(2), 2024, 190-214 (arXiv:2011.06931; first titled "The safe logrank test"): the test martingale
-// from Cox's partial likelihood (section 2), mixtures over effect sizes (the method of mixtures of
-// Darling and Robbins, PNAS 58, 1967), confidence sequences by inverting it. Ville's inequality:
-// Ville, Étude critique de la notion de collectif, 1939, p. 100.
+// from Cox's partial likelihood, one-sided alternatives, confidence sequences by inverting it (for
+// ties they take Fisher's noncentral hypergeometric distribution; see below for ours). Mixtures
+// over effect sizes: Darling and Robbins, PNAS 58, 1967; Robbins, Ann. Math. Statist. 41(5), 1970.
+// Ville, Étude critique de la notion de collectif, 1939.
 //
 // Ties. Events learned of in one instant (the tick that declares devices lost) have no order. They
 // are scored in the order that is worst for the claim: against "at most" the comparison's first,
@@ -38,31 +46,32 @@
 // what is at most an e-process keeps its promise. No random number and no hypergeometric sum is
 // needed, at the price of some power when very many events tie.
 //
-// Who is at risk. Time is the controller's clock, not the device's age since the update. A device is
-// at risk from when it is counted in (struct evidence_risk) until its first event or until it is
+// Who is at risk. Time is the controller's clock, not the device's age since the update. A device
+// is at risk from when it is counted in (struct evidence_risk) until its first event or until it is
 // counted out; entering late and leaving early (staggered entry, left truncation, censoring) are no
 // more than that, as long as neither depends on the arm. So, for the promise:
 //
-//  * At each opening (a stage, a batch) both numbers of every stratum become 0. From then on a device,
-//    of either arm, old or new, is counted in at its first check-in that comes later than a fixed
-//    settling time after its first check-in since the opening; with that first one a device that is
-//    admitted gets its offer, and is treated from then on, whatever it does with it (intention to
-//    treat). Otherwise those who are heard of often would stand in one arm first.
+//  * At each opening (a stage, a batch) both numbers of every stratum become 0. From then on a
+//    device, of either arm, old or new, is counted in at its first check-in that comes later than a
+//    fixed settling time after its first check-in since the opening; with that first one a device
+//    that is admitted gets its offer, and is treated from then on, whatever it does with it
+//    (intention to treat). Otherwise those who are heard of often would stand in one arm first.
 //  * What an offer does to a device before that (refused, reverted, silent since) is the outcome of
 //    an install (install.h), with a baseline of its own, and cannot happen to the comparison.
-//  * A revert is an event here where the comparison runs the policy's sham (restart and probes on the
-//    old generation), in which the same probes can fail; else it is the install's outcome alone, and
-//    the device leaves.
-//  * An event counts when the controller learns of it, in both arms, so late reports need nothing. A
-//    device's event is its first since the rollout began, in whichever arm: later it is not at risk.
+//  * A revert is an event here where the comparison runs the policy's sham (restart and probes on
+//    the old generation), in which the same probes can fail; else it is the install's outcome
+//    alone, and the device leaves.
+//  * An event counts when the controller learns of it, in both arms, so late reports need nothing.
+//    A device's event is its first since the rollout began, in whichever arm: later it is not at
+//    risk.
 //  * Leaving for another reason than the event (horizon over, taken out of service) is decided by
 //    rules that do not look at the arm.
 //
 // Sites and clusters. Read the promise the other way round: the arms were dealt by a keyed hash
-// (ctl/rollout/rank.h), and who has an event when does not depend on the arm. Then the arms that the
-// events reveal one after the other are draws without replacement from those at risk, however the
-// events hang together: a gateway that takes a whole site along does no harm to the promise. Devices
-// whose treatment influences their neighbours do: the unit is the site then.
+// (ctl/rollout/rank.h), and who has an event when does not depend on the arm. Then the arms that
+// the events reveal one after the other are draws without replacement from those at risk, however
+// the events hang together: a gateway that takes a whole site along does no harm to the promise.
+// Devices whose treatment influences their neighbours do: the unit is the site then.
 //
 // Not promised. Power against effects that come later than the horizon; anything in strata where
 // one arm is empty (their events count for nothing); an effect of restarting as such, unless the
@@ -115,6 +124,8 @@ void evidence_events_bounds(const struct evidence_events *state, int64_t level, 
 
 // The hazard ratio of a node.
 double evidence_events_ratio(unsigned node);
-// The least node that is not below a ratio given in parts per million; the last one when there is
-// none. Margins are rounded up with it: against "at most" that claims less.
-unsigned evidence_events_node(uint64_t ratio_ppm);
+// The node for a margin, in parts per million, so that less is claimed than with the margin itself:
+// for the tolerable ratio the least node that is not below it (the last one when there is none), for
+// the intolerable one the largest that is not above it (node 0 when there is none).
+unsigned evidence_events_tolerable(uint64_t ratio_ppm);
+unsigned evidence_events_intolerable(uint64_t ratio_ppm);

@@ -12,32 +12,34 @@
 // evidence_num_level(alpha) is at most alpha. Likewise evidence_install_better for "at least the
 // share", and the two bounds, with the level's error probability each.
 //
-// Formula. With s failures among the first n of the activation order, q the share and B(a, b; q) the
-// integral of p^(a-1) (1-p)^(b-1) over (q, 1):
+// Formula. With s failures among the first n of the activation order, q the share and B(a, b; q)
+// the integral of p^(a-1) (1-p)^(b-1) over (q, 1):
 //
 //     e = B(1+s, 1+n-s; q) / (B(1, 1; q) q^s (1-q)^(n-s))
 //
 // which is the mean, over p uniform above q, of the likelihood ratio of p against q: for every p a
-// supermartingale under any share up to q. Against "at least q" the mean over p uniform below q. The
-// state is n and s; any prior of the beta family can be asked for (evidence_install_mixture).
+// supermartingale under any share up to q. Against "at least q" the mean over p uniform below q.
+// The state is n and s; any prior of the beta family can be asked for (evidence_install_mixture).
 //
 // Source: Robbins, "Statistical methods related to the law of the iterated logarithm", Ann. Math.
 // Statist. 41(5), 1970; Ville 1939; in this form the one-sided beta-binomial mixture of Howard,
-// Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Ann.
-// Statist. 49(2), 2021, appendix (arXiv:1810.08240), whose reference values are in the unit test.
+// Ramdas, McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences",
+// Ann. Statist. 49(2), 2021 (arXiv:1810.08240), whose reference values are in the unit
+// test.
 //
 // Activation order. A failure is known within minutes, a success when probation is over, so in the
 // order of arrival failures come first and the promise does not hold. evidence_install_add takes
 // outcomes in the order in which the devices activated, as a prefix: a device without an outcome
 // holds back those behind it (until it is declared lost). What is known beyond the prefix counts
-// all the same: evidence_install_worse also takes all devices activated so far with those without an
-// outcome as if they had succeeded. That is at most the e of the same devices when all outcomes are
-// known, because e rises with s; so on every course of events on which it reaches a level the prefix
-// would reach it as well, and the promise holds. Against "at least" only the prefix counts.
+// all the same: evidence_install_worse also takes all devices activated so far with those without
+// an outcome as if they had succeeded. That is at most the e of the same devices when all outcomes
+// are known, because e rises with s; so on every course of events on which it reaches a level the
+// prefix would reach it as well, and the promise holds. Against "at least" only the prefix counts.
 //
 // Not promised. Anything when the baseline is understated: then stopping is what it should do.
-// There is no second arm that would share a common cause: devices of one site that fail together for
-// one reason break the condition, so where that happens the unit is the site (one outcome for each).
+// There is no second arm that would share a common cause: devices of one site that fail together
+// for one reason break the condition, so where that happens the unit is the site (one outcome for
+// each).
 #pragma once
 
 #include "ctl/rollout/evidence/num.h"

@@ -18,11 +18,11 @@
 // fuses a product and a sum nor computes in a wider type is asserted or asked for below. The bits
 // are tested (tests/unit/ctl/rollout/evidence/test_num.c).
 //
-// Sources: logarithm by atanh series, exponential by Taylor series after reduction by ln 2 (Muller,
-// Elementary Functions, 3rd ed., ch. 3 and 11); ln Gamma by Stirling's series (Abramowitz & Stegun
-// 6.1.41); incomplete beta by the continued fraction of Abramowitz & Stegun 26.5.8, evaluated by
-// Lentz's method (Press et al., Numerical Recipes, 3rd ed., 6.4); normal distribution by the series
-// of Marsaglia, Evaluating the Normal Distribution, J. Stat. Software 11(4), 2004.
+// Sources: logarithm by the series of atanh, exponential by Taylor's, both after reduction by ln 2;
+// ln Gamma by Stirling's series (Abramowitz & Stegun 6.1.41); incomplete beta by the continued
+// fraction of Abramowitz & Stegun 26.5.8, evaluated by Lentz's method (Press et al., Numerical
+// Recipes, 3rd ed., 6.4); normal distribution by the series of Marsaglia, "Evaluating the normal
+// distribution", J. Stat. Software 11(4), 2004.
 #pragma once
 
 #include <float.h>
@@ -55,8 +55,8 @@ double evidence_num_ln(double x);
 double evidence_num_exp(double x);
 // ln Gamma(x) for x > 0.
 double evidence_num_ln_gamma(double x);
-// ln of the integral of p^(a-1) (1-p)^(b-1) over (x, 1) for a, b > 0 and 0 <= x < 1. *error grows by
-// what it may be wrong.
+// ln of the integral of p^(a-1) (1-p)^(b-1) over (x, 1) for a, b > 0 and 0 <= x < 1. *error grows
+// by what it may be wrong.
 double evidence_num_ln_beta_above(double a, double b, double x, double *error)
     __attribute__((nonnull));
 // The share of a standard normal distribution below x.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a gate can see: the probability that it has failed a release by the time n devices, events or
-// sets were scored, and the smallest effect it sees with a given probability. For `rollout plan`,
-// which says so before anybody is exposed, and says plainly when a stage is too small to see
+// What a gate can see: the probability that it has failed a release by the time n devices, events
+// or sets were scored, and the smallest effect it sees with a given probability. For `rollout
+// plan`, which says so before anybody is exposed, and says plainly when a stage is too small to see
 // anything.
 //
-// Method: recursion, no simulation. The number of failures (or of events in the treated arm) after m
-// steps is a binomial walk; the gate stops it at the least count at which its e-process reaches the
-// level. The probability that is left without having stopped is carried from step to step exactly
-// (Armitage, McPherson, Rowe, "Repeated significance tests on accumulating data", J. R. Statist.
-// Soc. A 132, 1969).
+// Method: recursion, no simulation. The number of failures (or of events in the treated arm) after
+// m steps is a binomial walk; the gate stops it at the least count at which its e-process reaches
+// the level. The probability that is left without having stopped is carried from step to step
+// exactly (Armitage, McPherson, Rowe, "Repeated significance tests on accumulating data", J. R.
+// Statist. Soc. A 132, 1969).
 //
 // Levels are the gate's own: evidence_num_level(alpha) minus evidence_num_part(weight).
 //
@@ -19,8 +19,8 @@
 // distributed change and a shift in its standard deviations. The mean of the bets is at least its
 // best term, so the two bets that grow fastest are followed by themselves, on a lattice of 1/32 nat
 // (what lies between two points is shared between them, so that means are exact; what falls 16 nats
-// below the start is given up), and the better answer counts: a little less than what the gate does.
-// It is the same for all metrics of equal weight: ask once.
+// below the start is given up), and the better answer counts: a little less than what the gate
+// does. It is the same for all metrics of equal weight: ask once.
 #pragma once
 
 #include "ctl/rollout/evidence/num.h"

@@ -4,9 +4,9 @@
 // among k comparison devices.
 //
 // A set is one treated device and k >= 4 comparison devices of its stratum, each device in one set
-// at most. Each has one value: the change of the metric, mean over the window that ends at the fixed
-// horizon after activation minus mean over the same span before it, over the same clock times for
-// all of the set, oriented so that larger is worse. A device that has none is worst
+// at most. Each has one value: the change of the metric, mean over the window that ends at the
+// fixed horizon after activation minus mean over the same span before it, over the same clock times
+// for all of the set, oriented so that larger is worse. A device that has none is worst
 // (evidence_rank_value.worst): reverted, lost, or refused by its own golden inputs, in either arm
 // (intention to treat).
 //
@@ -47,12 +47,12 @@
 // and q = 2 % about 0.06 nats a set.
 //
 // Source: exchangeability tests by betting on ranks (conformal test martingales): Vovk, Gammerman,
-// Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022, part III; Vovk, "Testing randomness
-// online", Statistical Science 36(4), 2021 (arXiv:1906.09256). A set with several devices is the
-// shrunk filtration of Saha and Ramdas, "Testing exchangeability by pairwise betting", AISTATS 2024
-// (arXiv:2310.14293), with k + 1 in place of 2. Alternatives: Lehmann, "The power of rank tests",
-// Ann. Math. Statist. 24, 1953, section 5. Inversion for shifts: Hodges and Lehmann, Ann. Math.
-// Statist. 34, 1963.
+// Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022, part III; Vovk, "Testing
+// randomness online", Statistical Science 36(4), 2021 (arXiv:1906.09256). A set with several
+// devices is the shrunk filtration of Saha and Ramdas, "Testing exchangeability by pairwise
+// betting", AISTATS 2024 (arXiv:2310.14293), with k + 1 in place of 2. Alternatives: Lehmann, "The
+// power of rank tests", Ann. Math. Statist. 24, 1953. Inversion for shifts: Hodges and
+// Lehmann, Ann. Math. Statist. 34, 1963.
 //
 // When a set is scored. Once, when the horizon of all its members is over, and the grace for late
 // reports; never sooner because its treated member is known to be lost: who is known early would
@@ -62,8 +62,8 @@
 //
 // Not promised. Effects at other times than the horizon; effects in the comparison too (a shared
 // gateway); metrics that depend on the time since a restart, unless the comparison restarts too.
-// Values are decimals in units of 1e-9 (base/num.h), so that taking a shift from one is exact and two
-// that are equal stay equal.
+// Values are decimals in units of 1e-9 (base/num.h), so that taking a shift from one is exact and
+// two that are equal stay equal.
 //
 // Cost: O(grid (k + bets)) a set. Order: sets in any order give the same state.
 #pragma once
@@ -76,10 +76,11 @@
 #define EVIDENCE_RANK_COMPARED_MIN 4
 #define EVIDENCE_RANK_COMPARED_MAX 32
 #define EVIDENCE_RANK_BETS         6
-#define EVIDENCE_RANK_NODES        13 // shifts: tolerable + (node - 4) / 4 (intolerable - tolerable)
-#define EVIDENCE_RANK_TOLERABLE    4
-#define EVIDENCE_RANK_INTOLERABLE  8
-#define EVIDENCE_RANK_CHANGE_MAX   (2 * NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE) // of two decimals
+// Shifts: the two margins, three between them, four below and four above at the same distance.
+#define EVIDENCE_RANK_NODES       13
+#define EVIDENCE_RANK_TOLERABLE   4
+#define EVIDENCE_RANK_INTOLERABLE 8
+#define EVIDENCE_RANK_CHANGE_MAX  (2 * NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE) // of two decimals
 
 // Fixed when the rollout is planned. Decimals in the metric's unit.
 struct evidence_rank_design {

@@ -9,12 +9,12 @@
 // the few integers stored of it.
 //
 // Fragility: the fewest units that could have kept the gate from failing by having done better. For
-// each unit and term, `gain` is how much the log would have been less: for an event the score itself
-// (had it not happened), for a set the score minus that of the best place. No m units can take more
-// from each term than the m largest gains of that term, so the answer is the least m for which the
-// sum of the terms so reduced stays below the level. It never says more devices than are needed; it
-// is exact when the terms rank the units alike, as the bets on ranks do. One or two means: one or
-// two lying or broken devices decide.
+// each unit and term, `gain` is how much the log would have been less: for an event the score
+// itself (had it not happened), for a set the score minus that of the best place. No m units can
+// take more from each term than the m largest gains of that term, so the answer is the least m for
+// which the sum of the terms so reduced stays below the level. It never says more devices than are
+// needed; it is exact when the terms rank the units alike, as the bets on ranks do. One or two
+// means: one or two lying or broken devices decide.
 //
 // Concentration: whether the verdict still stands when everything of one cluster (a site, an
 // enrolment token, an age) is taken out. A verdict that one cluster alone carries is about the

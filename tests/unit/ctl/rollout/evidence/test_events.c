@@ -196,7 +196,8 @@ Test(evidence_events, the_order_of_events_among_the_same_devices_does_not_matter
     cr_expect_arr_eq(one.at_least, other.at_least, sizeof one.at_least);
 }
 
-// ln of the likelihood ratio of a node against 1 after n events of the treated and 2 n of the others.
+// ln of the likelihood ratio of a node against 1 after n events of the treated and 2 n of the
+// others.
 static double exact(unsigned node, double n) {
     double r = evidence_events_ratio(node), against = evidence_num_ln(1000 / (700 + r * 300));
     return n * evidence_num_ln(r) + 3 * n * against;
@@ -222,16 +223,23 @@ Test(evidence_events, however_many_scores_are_rounded_no_more_is_claimed) {
     }
 }
 
-Test(evidence_events, nodes_are_quarter_octaves_and_margins_are_rounded_up) {
+Test(evidence_events, nodes_are_quarter_octaves) {
     cr_expect_eq(evidence_events_ratio(EVIDENCE_EVENTS_EQUAL), 1);
     cr_expect_eq(evidence_events_ratio(0), 0.125);
     cr_expect_eq(evidence_events_ratio(EVIDENCE_EVENTS_NODES - 1), 128);
     for (unsigned i = 4; i < EVIDENCE_EVENTS_NODES; i++)
         cr_expect_eq(evidence_events_ratio(i), 2 * evidence_events_ratio(i - 4));
-    cr_expect_eq(evidence_events_node(1000000), EVIDENCE_EVENTS_EQUAL);
-    cr_expect_eq(evidence_events_node(1000001), EVIDENCE_EVENTS_EQUAL + 1);
-    cr_expect_eq(evidence_events_node(0), 0);
-    cr_expect_eq(evidence_events_node(UINT64_MAX), EVIDENCE_EVENTS_NODES - 1);
+}
+
+Test(evidence_events, margins_are_rounded_so_that_less_is_claimed) {
+    cr_expect_eq(evidence_events_tolerable(1000000), EVIDENCE_EVENTS_EQUAL);
+    cr_expect_eq(evidence_events_tolerable(1000001), EVIDENCE_EVENTS_EQUAL + 1);
+    cr_expect_eq(evidence_events_tolerable(0), 0);
+    cr_expect_eq(evidence_events_tolerable(UINT64_MAX), EVIDENCE_EVENTS_NODES - 1);
+    cr_expect_eq(evidence_events_intolerable(2000000), EVIDENCE_EVENTS_EQUAL + 4);
+    cr_expect_eq(evidence_events_intolerable(1999999), EVIDENCE_EVENTS_EQUAL + 3);
+    cr_expect_eq(evidence_events_intolerable(0), 0);
+    cr_expect_eq(evidence_events_intolerable(UINT64_MAX), EVIDENCE_EVENTS_NODES - 1);
 }
 
 Test(evidence_events, a_hundred_million_devices_and_as_few_as_two_are_no_trouble) {

@@ -105,8 +105,8 @@ Test(evidence_install, bounds_hold_the_share_and_are_where_the_evidence_is) {
     cr_expect(first == 0 && last == EVIDENCE_PPM);
 }
 
-// Robbins 1970: for large n the bound lies where z^2 = 2 ln(1/alpha) + 2 ln(share of the prior's range
-// / (root of 2 pi × standard error)), the standard error taken half-way. 4.12 and 3.56 here.
+// Robbins 1970: for large n the bound lies where z^2 = 2 ln(1/alpha) + 2 ln(share of the prior's
+// range / (root of 2 pi × standard error)), the standard error taken half-way. 4.12 and 3.56 here.
 Test(evidence_install, bounds_are_as_wide_as_the_theory_says) {
     struct evidence_install state = {10000, 1000};
     uint32_t lower = 0, upper = 0;

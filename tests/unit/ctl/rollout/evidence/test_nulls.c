@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Simulated rollouts of harmless releases, looked at after every observation. Seeds are fixed, so a
-// run always has the same result; the bounds leave three standard deviations of chance all the same,
-// so that another seed would do.
+// run always has the same result; the bounds leave three standard deviations of chance all the
+// same, so that another seed would do.
 #include <criterion/criterion.h>
 #include <limits.h>
 
@@ -38,9 +38,9 @@ struct device {
     double frailty;
 };
 
-// A fleet of three kinds of hardware: day and night, an outage, devices of which some are much worse
-// than others, four stages, offers at the check-ins only, and a tick that loses several at once.
-// theta: the hazard of treated devices in comparison.
+// A fleet of three kinds of hardware: day and night, an outage, devices of which some are much
+// worse than others, four stages, offers at the check-ins only, and a tick that loses several at
+// once. theta: the hazard of treated devices in comparison.
 static bool simulate_events(struct dice *dice, double theta, int64_t level,
                             struct evidence_events *state) {
     static const double hazards[STRATA] = {0.0005, 0.003, 0.012};
@@ -131,8 +131,8 @@ Test(evidence_nulls, the_hazard_ratios_bounds_hold_the_truth_at_all_times) {
 }
 
 // A stage that opens over devices of which half are heard of once in sixty hours. by_rule: counted
-// in as events.h prescribes; else the compared from the start and the treated with their offer. Sites
-// of four crash together.
+// in as events.h prescribes; else the compared from the start and the treated with their offer.
+// Sites of four crash together.
 static bool simulate_entry(struct dice *dice, bool by_rule) {
     enum { N = 600, SITE = 4, SETTLING = 2 };
     struct evidence_events state = {.scored = 0};
@@ -190,8 +190,8 @@ static int64_t nano(double x) {
 
 enum shape { SMOOTH, TIED, HEAVY, CLUSTERED };
 
-// One set: its own level (a site, an hour of the day), values of the shape, devices that are lost in
-// either arm, and installs that fail in the treated one.
+// One set: its own level (a site, an hour of the day), values of the shape, devices that are lost
+// in either arm, and installs that fail in the treated one.
 static void draw_set(struct dice *dice, enum shape shape, double shift, double failing,
                      struct evidence_rank_value *ret, unsigned n) {
     double common = dice_wild(dice);
