@@ -129,14 +129,20 @@ static bool events_reached(const struct gate *gate, uint64_t n, uint64_t up) {
     return evidence_events_worse(&state, gate->node) >= gate->level;
 }
 
-static void events_bounds(uint32_t treated_ppm, unsigned node, uint64_t n, int64_t level,
-                          struct bounds *ret) {
-    struct gate gate = {.reached = events_reached, .level = level, .node = node};
+// Here a step up is an event of the comparison.
+static bool events_passed(const struct gate *gate, uint64_t n, uint64_t up) {
+    struct evidence_events state = {.scored = n};
+    for (unsigned i = 0; i < EVIDENCE_EVENTS_NODES; i++)
+        state.at_least[i] = (int64_t)(n - up) * gate->treated[i] + (int64_t)up * gate->compared[i];
+    return evidence_events_better(&state, gate->node) >= gate->level;
+}
+
+static void events_bounds(uint32_t treated_ppm, struct gate *gate, uint64_t n, struct bounds *ret) {
     struct evidence_risk risk = {.comparison = EVIDENCE_PPM - treated_ppm, .treated = treated_ppm};
     assert(treated_ppm > 0 && treated_ppm < EVIDENCE_PPM);
-    evidence_events_score(&risk, 0, gate.compared);
-    evidence_events_score(&risk, 1, gate.treated);
-    find_bounds(&gate, n, ret);
+    evidence_events_score(&risk, 0, gate->compared);
+    evidence_events_score(&risk, 1, gate->treated);
+    find_bounds(gate, n, ret);
 }
 
 static double treated_chance(uint32_t treated_ppm, double ratio) {
@@ -146,10 +152,20 @@ static double treated_chance(uint32_t treated_ppm, double ratio) {
 
 double evidence_power_events(uint32_t treated_ppm, unsigned node, double ratio, uint64_t n,
                              int64_t level) {
+    struct gate gate = {.reached = events_reached, .level = level, .node = node};
     struct bounds bounds;
     assert(ratio > 0);
-    events_bounds(treated_ppm, node, n, level, &bounds);
+    events_bounds(treated_ppm, &gate, n, &bounds);
     return follow(&bounds, treated_chance(treated_ppm, ratio));
+}
+
+double evidence_power_passing_events(uint32_t treated_ppm, unsigned node, double ratio, uint64_t n,
+                                     int64_t level) {
+    struct gate gate = {.reached = events_passed, .level = level, .node = node};
+    struct bounds bounds;
+    assert(ratio > 0);
+    events_bounds(treated_ppm, &gate, n, &bounds);
+    return follow(&bounds, 1 - treated_chance(treated_ppm, ratio));
 }
 
 static bool events_seen(const void *context, uint32_t value) {
@@ -161,7 +177,8 @@ static bool events_seen(const void *context, uint32_t value) {
 uint32_t evidence_power_least_events(uint32_t treated_ppm, unsigned node, uint64_t n, int64_t level,
                                      uint32_t power_ppm) {
     struct search search = {.treated_ppm = treated_ppm, .power_ppm = power_ppm};
-    events_bounds(treated_ppm, node, n, level, &search.bounds);
+    struct gate gate = {.reached = events_reached, .level = level, .node = node};
+    events_bounds(treated_ppm, &gate, n, &search.bounds);
     uint32_t tolerable = (uint32_t)(evidence_events_ratio(node) * 1e6);
     return least(tolerable, RATIO_MAX_PPM, &search, events_seen);
 }

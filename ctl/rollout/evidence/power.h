@@ -50,5 +50,11 @@ uint32_t evidence_power_least_events(uint32_t treated_ppm, unsigned node, uint64
                                      uint32_t power_ppm);
 uint32_t evidence_power_least_rank(unsigned compared, uint32_t baseline_ppm, uint64_t n,
                                    int64_t level, uint32_t power_ppm);
+// The probability of having passed a release after n events: e against "at least the ratio of the
+// node" reached the level. For the others passing is failing seen in a mirror: of installs
+// evidence_power_install(1,000,000 - intolerable, 1,000,000 - true share, n, level), of metrics
+// evidence_power_rank(k, 0, (intolerable - true shift) / standard deviation, n, level).
+double evidence_power_passing_events(uint32_t treated_ppm, unsigned node, double ratio, uint64_t n,
+                                     int64_t level);
 // Fills ret[rank - 1] with the probability of each rank of the treated device.
 void evidence_power_ranks(unsigned compared, double shift_sd, double *ret) __attribute__((nonnull));

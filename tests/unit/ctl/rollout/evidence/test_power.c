@@ -54,6 +54,27 @@ Test(evidence_power, of_events_is_the_sum_over_all_courses) {
     cr_expect_gt(stopped, 0.3);
 }
 
+// A release that is as good as what it replaces, where 32 times as many events would be intolerable.
+Test(evidence_power, of_passing_is_the_sum_over_all_courses) {
+    const unsigned node = evidence_events_intolerable(32000000);
+    double passed = 0, p = 0.75;
+    for (unsigned course = 0; course < 4096; course++) {
+        struct evidence_events state = {.scored = 0};
+        double chance = 1;
+        bool stop = false;
+        for (unsigned i = 0; i < 12; i++) {
+            struct evidence_risk risk = {.comparison = 250000, .treated = 750000};
+            evidence_events_add(&state, &risk, !(course >> i & 1), course >> i & 1);
+            stop = stop || evidence_events_better(&state, node) >= level();
+            chance *= course >> i & 1 ? p : 1 - p;
+        }
+        passed += stop ? chance : 0;
+    }
+    expect_near(evidence_power_passing_events(750000, node, 1, 12, level()), passed, 1e-9);
+    cr_expect(passed > 0.3 && passed < 0.99, "%g", passed);
+    cr_expect_leq(evidence_power_passing_events(750000, node, 32, 1000, level()), 0.025);
+}
+
 // Reference values by quadrature of 40 digits.
 Test(evidence_power, ranks_of_a_shifted_normal_are_right) {
     static const double four[] = {0.0467856277430557, 0.0861570177143894, 0.140028188188696,
@@ -152,6 +173,32 @@ Test(evidence_power, the_least_effect_is_the_least) {
     uint32_t millis = evidence_power_least_rank(4, 0, 40, level(), 800000);
     cr_expect(millis > 500 && millis < 1000, "%u", millis);
     cr_expect_geq(evidence_power_rank(4, 0, millis / 1e3, 40, level()), 0.8);
+}
+
+// As power.h says that passing is computed.
+Test(evidence_power, of_passing_is_that_of_failing_in_a_mirror) {
+    struct dice dice = {78};
+    const struct evidence_rank_design design = {.intolerable = {NUM_DECIMAL_SCALE}};
+    int ranks = 0, installs = 0;
+    for (int run = 0; run < 600; run++) {
+        struct evidence_rank rank = {.sets = 0};
+        struct evidence_install install = {0, 0};
+        bool passed = false, good = false;
+        for (int i = 0; i < 30; i++) {
+            struct evidence_rank_value set[5];
+            for (int j = 0; j < 5; j++)
+                set[j] = (struct evidence_rank_value){
+                    (int64_t)(dice_normal(&dice) * NUM_DECIMAL_SCALE), false};
+            evidence_rank_add(&rank, &design, &set[0], &set[1], 4);
+            evidence_install_add(&install, dice_chance(&dice, 0.05));
+            passed = passed || evidence_rank_better(&rank, EVIDENCE_RANK_INTOLERABLE) >= level();
+            good = good || evidence_install_better(&install, 300000) >= level();
+        }
+        ranks += passed;
+        installs += good;
+    }
+    expect_near(evidence_power_rank(4, 0, 1, 30, level()), ranks / 600.0, 0.08);
+    expect_near(evidence_power_install(700000, 950000, 30, level()), installs / 600.0, 0.06);
 }
 
 Test(evidence_power, a_stage_that_is_too_small_sees_nothing) {
