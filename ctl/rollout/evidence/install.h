@@ -35,6 +35,8 @@
 // an outcome as if they had succeeded. That is at most the e of the same devices when all outcomes
 // are known, because e rises with s; so on every course of events on which it reaches a level the
 // prefix would reach it as well, and the promise holds. Against "at least" only the prefix counts.
+// Gates that are added (combine.h) have to stand at the same place of the order: where a rollout
+// has several install gates, only the prefix counts (NULL).
 //
 // Not promised. Anything when the baseline is understated: then stopping is what it should do.
 // There is no second arm that would share a common cause: devices of one site that fail together
