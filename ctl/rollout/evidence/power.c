@@ -272,7 +272,7 @@ double evidence_power_rank(unsigned compared, uint32_t baseline_ppm, double shif
     int64_t goal = level - evidence_num_share(EVIDENCE_RANK_BETS);
     int64_t unit = EVIDENCE_NAT / LATTICE_PER_NAT;
     assert(compared >= EVIDENCE_RANK_COMPARED_MIN && compared <= EVIDENCE_RANK_COMPARED_MAX);
-    if (goal >= EVIDENCE_POWER_LEVEL_MAX || n == 0)
+    if (goal >= EVIDENCE_POWER_LEVEL_MAX)
         return 0;
     if (goal <= 0)
         return 1;

@@ -6,6 +6,7 @@
 #include "ctl/rollout/evidence/events.h"
 #include "ctl/rollout/evidence/install.h"
 #include "ctl/rollout/evidence/rank.h"
+#include "tests/support/alloc_fault.h"
 #include "tests/support/dice.h"
 
 static int64_t level(void) {
@@ -158,6 +159,26 @@ Test(evidence_robust, a_verdict_from_all_clusters_stands_without_any) {
     cr_expect(!found.alone && found.left >= level() && found.units == SETS / 5);
 }
 
+Test(evidence_robust, some_evidence_without_a_cluster_is_not_enough) {
+    const int64_t term = 10 * EVIDENCE_NAT, taken[] = {4 * EVIDENCE_NAT, 3 * EVIDENCE_NAT, 0};
+    const uint32_t clusters[] = {0, 1, 1};
+    struct evidence_case of = {.terms = &term,
+                               .n_terms = 1,
+                               .taken = taken,
+                               .clusters = clusters,
+                               .n_units = 3,
+                               .n_clusters = 2,
+                               .level = 6 * EVIDENCE_NAT + EVIDENCE_NAT / 2};
+    struct evidence_cluster found;
+    struct err e = ERR_NONE;
+    cr_assert_eq(evidence_robust_cluster(&of, &found, &e), 0);
+    cr_expect(found.alone && found.cluster == 0 && found.units == 1);
+    cr_expect(found.left <= 6 * EVIDENCE_NAT && found.left > 6 * EVIDENCE_NAT - 16);
+    of.level = 5 * EVIDENCE_NAT;
+    cr_assert_eq(evidence_robust_cluster(&of, &found, &e), 0);
+    cr_expect(!found.alone);
+}
+
 Test(evidence_robust, more_than_the_ceilings_is_refused) {
     int64_t term = 0;
     size_t fewest = 77;
@@ -172,6 +193,31 @@ Test(evidence_robust, more_than_the_ceilings_is_refused) {
     of.n_clusters = EVIDENCE_ROBUST_CLUSTERS_MAX + 1;
     cr_expect_eq(evidence_robust_cluster(&of, &cluster, &e), -1);
     cr_expect(err_is(&e, &err_limit) && cluster.units == 77);
+}
+
+Test(evidence_robust, each_allocation_that_fails_is_said_and_changes_nothing) {
+    const int64_t term = EVIDENCE_NAT, taken = EVIDENCE_NAT;
+    const uint32_t clusters = 0;
+    struct evidence_case of = {.terms = &term,
+                               .n_terms = 1,
+                               .taken = &taken,
+                               .clusters = &clusters,
+                               .n_units = 1,
+                               .n_clusters = 1};
+    for (size_t n = 0; n < 2; n++) {
+        size_t fewest = 77;
+        struct evidence_cluster cluster = {.units = 77};
+        struct err e = ERR_NONE;
+        alloc_fault_begin(n, false);
+        int done = evidence_robust_fragility(&of, &fewest, &e);
+        cr_assert(alloc_fault_end());
+        cr_expect(done == -1 && err_is(&e, &err_memory) && fewest == 77);
+        err_clear(&e);
+        alloc_fault_begin(n, false);
+        done = evidence_robust_cluster(&of, &cluster, &e);
+        cr_assert(alloc_fault_end());
+        cr_expect(done == -1 && err_is(&e, &err_memory) && cluster.units == 77);
+    }
 }
 
 Test(evidence_robust, drift_is_seen_in_either_direction_and_only_beyond_the_bound) {
