@@ -49,10 +49,13 @@ static void find_bounds(const struct gate *gate, uint64_t n, struct bounds *ret)
     }
 }
 
-// The probability that a walk with this chance of a step up meets its bound.
-static double follow(const struct bounds *bounds, double chance) {
+// The probability that a walk with this chance of a step up meets its bound; *ret_steps: after how
+// many steps the probability is at least `enough`, bounds->n + 1 when it never is.
+static double follow_until(const struct bounds *bounds, double chance, double enough,
+                           uint64_t *ret_steps) {
     double left[STEPS + 2] = {1}, stopped = 0; // left: what has not stopped, by steps up
     uint64_t top = 0;
+    *ret_steps = bounds->n + 1;
     for (uint64_t i = 1; i <= bounds->n; i++) {
         top = top < i ? top + 1 : i;
         for (uint64_t up = top; up > 0; up--)
@@ -62,10 +65,17 @@ static double follow(const struct bounds *bounds, double chance) {
             stopped += left[top];
             left[top] = 0;
             if (top == 0)
-                return 1;
+                break;
         }
+        if (stopped >= enough && *ret_steps > i)
+            *ret_steps = i;
     }
     return stopped;
+}
+
+static double follow(const struct bounds *bounds, double chance) {
+    uint64_t steps = 0;
+    return follow_until(bounds, chance, 1, &steps);
 }
 
 // The least value in (low, high] at which seen() holds, which it does from some value on.
@@ -106,6 +116,16 @@ double evidence_power_install(uint32_t baseline_ppm, uint32_t true_ppm, uint64_t
     assert(true_ppm <= EVIDENCE_PPM);
     install_bounds(baseline_ppm, n, level, &bounds);
     return follow(&bounds, true_ppm / 1e6);
+}
+
+uint64_t evidence_power_exposure(uint32_t baseline_ppm, uint32_t true_ppm, uint64_t n,
+                                 int64_t level, uint32_t probability_ppm) {
+    struct bounds bounds;
+    uint64_t steps = 0;
+    assert(true_ppm <= EVIDENCE_PPM && probability_ppm > 0);
+    install_bounds(baseline_ppm, n, level, &bounds);
+    (void)follow_until(&bounds, true_ppm / 1e6, probability_ppm / 1e6, &steps);
+    return steps;
 }
 
 static bool install_seen(const void *context, uint32_t value) {

@@ -34,6 +34,23 @@ Test(evidence_power, of_installs_is_the_sum_over_all_courses) {
     cr_expect_gt(stopped, 0.3);
 }
 
+Test(evidence_power, exposure_is_where_the_probability_gets_there) {
+    for (uint32_t share = 100000; share <= 400000; share += 100000) {
+        uint64_t n = evidence_power_exposure(20000, share, 500, level(), 500000);
+        cr_expect_geq(evidence_power_install(20000, share, n, level()), 0.5);
+        cr_expect_lt(evidence_power_install(20000, share, n - 1, level()), 0.5);
+    }
+    // A fifth fails: half of the rollouts end within 15 devices, nearly all within 50.
+    uint64_t half = evidence_power_exposure(20000, 200000, 500, level(), 500000);
+    uint64_t most = evidence_power_exposure(20000, 200000, 500, level(), 950000);
+    cr_expect(half > 2 && half <= 15 && most > half && most <= 50, "%u %u", (unsigned)half,
+              (unsigned)most);
+    cr_expect_eq(evidence_power_install(20000, 20000, 10, -EVIDENCE_NAT), 1);
+    cr_expect_eq(evidence_power_exposure(20000, 20000, 500, level(), 500000), 501);
+    cr_expect_eq(evidence_power_exposure(20000, 0, UINT64_MAX, level(), 1),
+                 EVIDENCE_POWER_STEPS_MAX + 1);
+}
+
 Test(evidence_power, of_events_is_the_sum_over_all_courses) {
     double stopped = 0, p = 8 * 0.25 / (0.75 + 8 * 0.25);
     for (unsigned course = 0; course < 4096; course++) {
