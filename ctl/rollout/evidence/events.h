@@ -125,7 +125,7 @@ void evidence_events_bounds(const struct evidence_events *state, int64_t level, 
 // The hazard ratio of a node.
 double evidence_events_ratio(unsigned node);
 // The node for a margin, in parts per million, so that less is claimed than with the margin itself:
-// for the tolerable ratio the least node that is not below it (the last one when there is none), for
-// the intolerable one the largest that is not above it (node 0 when there is none).
+// for the tolerable ratio the least node that is not below it (the last one when there is none),
+// for the intolerable one the largest that is not above it (node 0 when there is none).
 unsigned evidence_events_tolerable(uint64_t ratio_ppm);
 unsigned evidence_events_intolerable(uint64_t ratio_ppm);

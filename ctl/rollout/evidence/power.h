@@ -37,8 +37,9 @@ double evidence_power_install(uint32_t baseline_ppm, uint32_t true_ppm, uint64_t
 // offered it and have no outcome then are exposed as well.
 uint64_t evidence_power_exposure(uint32_t baseline_ppm, uint32_t true_ppm, uint64_t n,
                                  int64_t level, uint32_t probability_ppm);
-// As evidence_power_install, for events: treated_ppm is the share of treated devices among those at risk (1 …
-// 999,999), node the tolerable ratio, ratio the true one, n the number of events in both arms.
+// As evidence_power_install, for events: treated_ppm is the share of treated devices among those at
+// risk (1 … 999,999), node the tolerable ratio, ratio the true one, n the number of events in both
+// arms.
 double evidence_power_events(uint32_t treated_ppm, unsigned node, double ratio, uint64_t n,
                              int64_t level);
 // The same for a metric: k compared devices each, by how many standard deviations of a device's

@@ -71,7 +71,7 @@ Test(evidence_power, of_events_is_the_sum_over_all_courses) {
     cr_expect_gt(stopped, 0.3);
 }
 
-// A release that is as good as what it replaces, where 32 times as many events would be intolerable.
+// A release as good as what it replaces, where 32 times as many events would be intolerable.
 Test(evidence_power, of_passing_is_the_sum_over_all_courses) {
     const unsigned node = evidence_events_intolerable(32000000);
     double passed = 0, p = 0.75;
