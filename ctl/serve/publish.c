@@ -300,6 +300,7 @@ int serve_publish_run(struct store_db *db, struct serve_call *call, struct err *
     }
     if (added == STORE_RELEASE_KNOWN) {
         struct store_bundle there;
+        serve_engine_doubt(engine); // its file may have another size now
         if (store_release_get(db, bundle->id, &there, e) != 0)
             return -1;
         int done = serve_call_answer(call, 200, serve_show_bundle(&there), e);

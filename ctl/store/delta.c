@@ -36,7 +36,12 @@ int store_delta_add(struct store_db *db, const struct store_delta *d, struct err
                       d->head, d->bundle, d->base, (int64_t)d->head_bytes, (int64_t)d->size,
                       d->created_s, d->actor) < 0)
         return -1;
-    return added == 0 ? STORE_DELTA_KNOWN : 0;
+    if (added > 0)
+        return 0;
+    return store_sql_run(db, NULL, e, "UPDATE delta SET size=? WHERE head=?", "it",
+                         (int64_t)d->size, d->head) < 0
+               ? -1
+               : STORE_DELTA_KNOWN;
 }
 
 struct visit {

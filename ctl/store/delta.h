@@ -23,7 +23,8 @@ struct store_delta {
 };
 #define STORE_DELTA_MADE "serve" // as the audit calls the controller itself
 
-// STORE_DELTA_KNOWN when this very delta is there.
+// STORE_DELTA_KNOWN when this very delta is there. Its size becomes that of the file that came last: signatures and
+// spaces of the head are no part of what the head is called by.
 enum { STORE_DELTA_KNOWN = 1 };
 int store_delta_add(struct store_db *db, const struct store_delta *delta, struct err *e)
     __attribute__((nonnull));

@@ -58,7 +58,10 @@ int store_release_add(struct store_db *db, const struct store_bundle *b, struct 
         return -1;
     if (found == 0) {
         store_release_clear(&there);
-        return STORE_RELEASE_KNOWN;
+        return store_sql_run(db, NULL, e, "UPDATE bundle SET size=? WHERE id=?", "it",
+                             (int64_t)b->size, b->id) < 0
+                   ? -1
+                   : STORE_RELEASE_KNOWN;
     }
     struct store_bundle copy = *b;
     if (store_release_list(db, b->name, b->version, refuse_same_variant, &copy, e) < 0)

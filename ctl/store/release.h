@@ -26,7 +26,8 @@ struct store_bundle {
 
 void store_release_clear(struct store_bundle *bundle) __attribute__((nonnull));
 
-// STORE_RELEASE_KNOWN when this very bundle is there; kind exists when the release has another
+// STORE_RELEASE_KNOWN when this very bundle is there, the size of which becomes that of the file that came last (an id
+// does not say how many signatures there are); kind exists when the release has another
 // bundle of the same variant.
 enum { STORE_RELEASE_KNOWN = 1 };
 int store_release_add(struct store_db *db, const struct store_bundle *bundle, struct err *e)

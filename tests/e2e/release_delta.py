@@ -270,6 +270,35 @@ def what_is_no_delta_is_refused_and_leaves_nothing(f, s):
     check(done.returncode != 0 and "publish it first" in done.stderr, done.stderr)
 
 
+def with_longer_heads(data, start, more):
+    """The member whose header lies there, with so many spaces more, which count for no digest."""
+    head, end = bytearray(data[start:start + BLOCK]), start + BLOCK + int(data[start + 124:start + 135], 8)
+    head[124:136] = b"%011o\0" % (end - start - BLOCK + more)
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return data[:start] + bytes(head) + data[start + BLOCK:end] + b" " * more + data[end:]
+
+
+def what_is_sent_again_is_offered_with_the_size_that_it_has_now(f, s):
+    """One more signature is another file by the same name; with the old size no device would take it."""
+    [device] = group(f, "again")
+    device.run_bundle(releases(f)["app", "1.0"])
+    apply(f, "again", "app 1.1")
+    device.offered()
+    whole, patch = read(s["1.1"]), read(s["delta"])
+    longer = (("/api/v1/releases", with_longer_heads(whole, 0, 4096)),
+              ("/api/v1/deltas", with_longer_heads(patch, BLOCK + int(patch[124:135], 8), BLOCK)))
+    for where, data in longer:
+        status, _, answer = call(f, "POST", where, data, f.env["EDGECTL_TOKEN"])
+        check(status == 200 and answer["size"] == len(data), f"{where}: {status}: {answer}")
+    told = device.offered()
+    for key, (_, data) in zip(("bundle", "delta"), longer):
+        check(told[key]["size"] == len(data) and call(f, "GET", told[key]["url"])[2] == data, f"{key}: {told[key]}")
+    f.edgectl("rollout", "abort", "again")
+    f.publish(s["1.1"], "--delta", s["delta"])
+    check(releases(f)["app", "1.1"]["size"] == len(whole), "and back")
+
+
 def who_may_not_publish_may_not_send_one(f, s):
     viewer = f.json("token", "create", "--role", "viewer")["secret"]
     status, _, answer = call(f, "POST", "/api/v1/deltas", read(s["delta"]), viewer)
@@ -358,7 +387,7 @@ def test(f):
     scenarios = (a_delta_is_published_with_its_bundle_and_again_without_a_change, what_was_only_uploaded_is_not_used,
                  a_device_that_runs_the_base_is_offered_the_delta, a_delta_is_offered_below_another_address,
                  what_an_update_cost_is_shown_and_summed, a_real_device_takes_the_delta_and_says_what_it_cost,
-                 what_is_no_delta_is_refused_and_leaves_nothing, who_may_not_publish_may_not_send_one,
+                 what_is_no_delta_is_refused_and_leaves_nothing, what_is_sent_again_is_offered_with_the_size_that_it_has_now, who_may_not_publish_may_not_send_one,
                  the_online_key_can_name_no_bundle, somebody_else_may_be_let_name_deltas,
                  a_delta_is_withdrawn_with_its_release, what_was_published_outlives_a_restart)
     for scenario in scenarios:

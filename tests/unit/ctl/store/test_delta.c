@@ -75,6 +75,18 @@ Test(store_delta, comes_back_as_it_was_put_and_is_kept_once) {
     cr_expect_eq(store_delta_get(db, d.head, &got, &e), STORE_ABSENT);
 }
 
+Test(store_delta, sent_again_it_has_the_size_of_the_file_that_came_last) {
+    struct store_delta d = delta_of('1', 'b', 'a', 5), other = delta_of('2', 'b', 'a', 5), got;
+    must(store_delta_add(db, &d, &e));
+    must(store_delta_add(db, &other, &e));
+    d.size += 512; // a signature more
+    cr_assert_eq(store_delta_add(db, &d, &e), STORE_DELTA_KNOWN);
+    cr_assert_eq(store_delta_get(db, d.head, &got, &e), 0, "%s", e.text);
+    cr_expect_eq(got.size, d.size);
+    cr_assert_eq(store_delta_get(db, other.head, &got, &e), 0, "%s", e.text);
+    cr_expect_eq(got.size, other.size, "and no other one");
+}
+
 Test(store_delta, several_of_one_pair_stand_newest_first) {
     const struct store_delta all[] = {delta_of('1', 'b', 'a', 5), delta_of('2', 'b', 'a', 6),
                                       delta_of('3', 'c', 'b', 1), delta_of('4', 'b', '9', 1)};
