@@ -17,7 +17,9 @@ void pack_table_init(struct pack_table *t, uint64_t frame_max,
     t->reference = reference;
     for (size_t i = 0; i < 2; i++)
         t->groups[i].border = true;
-    t->groups[BUNDLE_INDEX_KNOWN].frame_max = frame_max;
+    t->frame_max = frame_max;
+    t->groups[BUNDLE_INDEX_KNOWN].frame_max =
+        frame_max < PACK_TABLE_TREE_FRAME_BYTES ? frame_max : PACK_TABLE_TREE_FRAME_BYTES;
     t->groups[BUNDLE_INDEX_FRESH].frame_max =
         frame_max < BUNDLE_FRAME_FRESH_BYTES ? frame_max : BUNDLE_FRAME_FRESH_BYTES;
 }
@@ -155,6 +157,7 @@ int pack_table_add(struct pack_table *t, struct pack_content *content, struct er
 
 void pack_table_border(struct pack_table *t) {
     t->groups[BUNDLE_INDEX_KNOWN].border = true;
+    t->groups[BUNDLE_INDEX_KNOWN].frame_max = t->frame_max;
     t->trees_end = t->groups[BUNDLE_INDEX_KNOWN].raw_bytes;
 }
 

@@ -6,6 +6,9 @@
 
 #include "bundle/pack/content.h"
 
+// Frames of trees: a device that has the tree before fetches those alone in which a line changed.
+#define PACK_TABLE_TREE_FRAME_BYTES (128 * 1024)
+
 struct pack_reference;
 
 struct pack_table_chunk {
@@ -42,6 +45,7 @@ struct pack_table {
     size_t n_slots;                    // a power of two
     uint32_t *slots;                   // number of a chunk and one, or 0
     struct pack_table_group groups[2]; // by `what`
+    uint64_t frame_max; // of what is no tree
     uint64_t trees_end, stream_bytes;
     uint64_t content_start; // stream position of the content that is being added
     // When it is finished:
