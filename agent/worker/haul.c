@@ -33,7 +33,7 @@ static void look_at_generation(const struct agent_job *job, struct worker_way_fa
             ret->base_held = true;
 }
 
-static struct worker_way_choice choose(const struct worker_spend *spend) {
+static struct worker_way_choice choose(struct worker_spend *spend) {
     const struct agent_job *job = spend->voice->job;
     struct worker_way_facts facts = {.delta_offered = job->delta_url[0] != '\0',
                                      .delta_named = job->delta_head[0] != '\0',
@@ -46,6 +46,7 @@ static struct worker_way_choice choose(const struct worker_spend *spend) {
                                      .left_bytes = worker_spend_left(spend)};
     look_at_generation(job, &facts);
     facts.holds_contents = facts.holds_contents || facts.begun != WORKER_WAY_NONE;
+    spend->holds_contents = facts.holds_contents;
     return worker_way_choose(&facts);
 }
 
@@ -78,7 +79,7 @@ static int take_delta(struct worker_staging *s, struct err *e) {
     s->head = &head;
     s->head_bytes = job->delta_head_bytes;
     int r = open_delta(s, e);
-    bool cached = worker_spend_close(s->spend, job->delta_bytes, e);
+    bool cached = worker_spend_close(s->spend, e);
     if (r < 0 && cached && !s->alone &&
         worker_way_after(e->kind, s->voice->retry_after_s > 0, job->tries) ==
             WORKER_WAY_BUNDLE_NOW &&
@@ -87,7 +88,7 @@ static int take_delta(struct worker_staging *s, struct err *e) {
         err_clear(e);
         s->spend->net.site_cache[0] = '\0';
         r = open_delta(s, e);
-        (void)worker_spend_close(s->spend, job->delta_bytes, e);
+        (void)worker_spend_close(s->spend, e);
         memcpy(s->spend->net.site_cache, job->net.site_cache, sizeof job->net.site_cache);
     }
     s->head = NULL;
@@ -100,7 +101,7 @@ static int take_bundle(struct worker_staging *s, struct err *e) {
     int r = worker_spend_open(s->spend, WORKER_WAY_BUNDLE, job->url, job->bundle_bytes, &source, e);
     if (r == 0)
         r = worker_staging_bundle(s, &source, e);
-    (void)worker_spend_close(s->spend, job->bundle_bytes, e);
+    (void)worker_spend_close(s->spend, e);
     return r;
 }
 

@@ -86,7 +86,8 @@ static int does_not_fit(struct worker_spend *s, uint64_t need, struct err *e) {
 
 int worker_spend_admits(struct worker_spend *s, uint64_t more_bytes, struct err *e) {
     account(s);
-    return more_bytes <= worker_spend_left(s) ? 0 : does_not_fit(s, spent(s) + more_bytes, e);
+    s->foreseen_bytes = spent(s) + more_bytes;
+    return more_bytes <= worker_spend_left(s) ? 0 : does_not_fit(s, s->foreseen_bytes, e);
 }
 
 int worker_spend_tell(struct worker_spend *s, struct err *e) {
@@ -154,6 +155,8 @@ int worker_spend_open(struct worker_spend *s, enum worker_way way, const char *u
     s->inner = net_download_source(s->download);
     s->way = way;
     s->before = s->said.bytes;
+    // Of a bundle no more is known before its index is there, when some of it may be held.
+    s->foreseen_bytes = way == WORKER_WAY_BUNDLE && s->holds_contents ? 0 : spent(s) + bytes;
     s->begun_bytes = s->said.begun == (uint64_t)way ? s->said.begun_bytes : 0;
     s->index_end = UINT64_MAX;
     s->index_bytes = 0;
@@ -175,7 +178,7 @@ void worker_spend_reused(struct worker_spend *s, uint64_t bytes) {
     s->reuses = bytes > 0;
 }
 
-bool worker_spend_close(struct worker_spend *s, uint64_t bytes, struct err *e) {
+bool worker_spend_close(struct worker_spend *s, struct err *e) {
     if (!s->download)
         return false;
     account(s);
@@ -187,7 +190,7 @@ bool worker_spend_close(struct worker_spend *s, uint64_t bytes, struct err *e) {
     // The download knows what it was allowed, not what for.
     if (e && err_is(e, &err_budget) && s->said.need_bytes == 0) {
         err_clear(e);
-        (void)does_not_fit(s, s->voice->job->spent_bytes + sum(&s->before) + bytes, e);
+        (void)does_not_fit(s, s->foreseen_bytes > 0 ? s->foreseen_bytes : spent(s) + 1, e);
     }
     net_download_close(s->download);
     s->download = NULL;

@@ -21,6 +21,7 @@ struct worker_spend {
     struct agent_job_net net; // the job's, but for what is left of the budget
     uint64_t limit_bytes;     // UINT64_MAX none
     struct agent_job_spent said;
+    bool holds_contents; // the device, that may be some of a bundle's
 
     // the download that is open
     struct net_download *download;
@@ -28,6 +29,7 @@ struct worker_spend {
     enum worker_way way;
     struct bundle_report_bytes before; // of the job, when it was opened
     uint64_t begun_bytes;              // likewise, for what is staged
+    uint64_t foreseen_bytes;           // of the whole update, by what is known by now; 0 nothing
     uint64_t index_end;                // where the frames of a bundle begin
     uint64_t index_bytes;              // read before that place
     bool reuses;                       // contents were found in what the device holds
@@ -52,8 +54,7 @@ void worker_spend_frames_at(struct worker_spend *s, uint64_t offset) __attribute
 // How many bytes of contents need not be fetched, because the device holds them.
 void worker_spend_reused(struct worker_spend *s, uint64_t bytes) __attribute__((nonnull));
 // Ends the download, if one is open. e (or NULL) is how: one that broke off at the budget says what
-// was needed. True when some of it came from a site cache.
-bool worker_spend_close(struct worker_spend *s, uint64_t bytes, struct err *e)
-    __attribute__((nonnull(1)));
+// is needed, by the plan where there was one. True when some of it came from a site cache.
+bool worker_spend_close(struct worker_spend *s, struct err *e) __attribute__((nonnull(1)));
 // Tells the agent now, and hears the limit where it answers.
 int worker_spend_tell(struct worker_spend *s, struct err *e) __attribute__((nonnull));

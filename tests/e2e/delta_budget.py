@@ -5,6 +5,7 @@
 to fit is not begun; a link that costs money is waited out.
 """
 
+import random
 import signal
 import threading
 import time
@@ -162,7 +163,50 @@ def a_link_that_becomes_metered_stops_a_download():
         comes_to(device, "1.0")
 
 
+def what_fits_by_its_plan_waits_for_a_link_that_allows_it():
+    """The bundle is larger than any budget, what the device lacks of it is not: neither a link too dear for the index nor one that becomes
+    metered behind the plan makes that a refusal."""
+    for when in ("before the plan", "behind the plan"):
+        with Link(Repository()) as world:
+            held, fresh = (random.Random(word).randbytes(2 << 20) for word in ("held", "fresh"))
+            world.contents = {"1.0": {"held": held}, "1.1": {"held": held, "fresh": fresh}}
+            world.release = {release: world.bundle(release) for release in ("1.0", "1.1")}
+            old, new = world.release.values()
+            whole, word = len(world.bundles[new.url]), world.path("metered")
+
+            def is_metered(said, word=word):
+                with open(word, "w", encoding="ascii") as f:
+                    f.write(said)
+
+            def becomes_metered(world, url, handler, data, first):
+                first, last = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+                if last - first > len(fresh) // 2:
+                    is_metered("yes\n")
+                world.answer(url, handler, data, first, data[first:last + 1])
+
+            is_metered("no\n")
+            device = started(world, "d1", metered=word, fetch_retries=0, backoff_base_s=1, backoff_max_s=2)
+            world.order(device, old)
+            comes_to(device, "1.0")
+            if when == "before the plan":
+                world.budget = {"bytes": whole - len(held) // 2, "metered_bytes": 10_000}
+                is_metered("yes\n")
+            else:
+                world.budget = {"bytes": whole - len(held) // 2, "metered_bytes": 100_000}
+                world.wrong[new.url] = becomes_metered
+            world.order(device, new)
+            wait_for(f"an end, {when}", lambda world=world, device=device: [
+                r for r in reports(world, device, "waiting") + reports(world, device, "refused") if r["code"] == "budget"])
+            check(reports(world, device, "refused") == [], f"{when}: {reports(world, device, 'refused')}")
+            world.wrong.clear()
+            is_metered("no\n")
+            reconfigure(device)
+            comes_to(device, "1.1")
+            check(cost(staged(world, device, "1.1")) <= world.budget["bytes"], "within the budget")
+
+
 if __name__ == "__main__":
     fleet.alone(
         nothing_is_begun_that_cannot_fit, a_bundle_costs_what_is_not_held_and_that_is_known_before_it_is_fetched, neither_delta_nor_bundle_above_the_budget, what_was_spent_counts_over_all_tries_and_restarts,
-        an_update_waits_for_a_link_that_is_not_metered, a_link_that_becomes_metered_stops_a_download)
+        an_update_waits_for_a_link_that_is_not_metered, a_link_that_becomes_metered_stops_a_download,
+        what_fits_by_its_plan_waits_for_a_link_that_allows_it)

@@ -37,9 +37,10 @@ class Link(World):
     def __init__(self, repository):
         super().__init__(repository)
         self.sent, self.starts, self.wrong, self.offers, self.budget = {}, {}, {}, {}, None
+        self.contents = {}  # of releases that have their own
 
     def bundle(self, release, name="thing", **more):
-        one = forge.component("app", contents(release), security_version=1)
+        one = forge.component("app", self.contents.get(release) or contents(release), security_version=1)
         bundle = forge.Bundle(release, [one], name, issued=stamp(self.repository.now), **more)
         bundle.path = bundle.write(self.path(f"{name}-{release}.edge"), self.repository.keys["bundle"])
         bundle.url = self.give(f"/b/{name}-{release}.edge", bundle.path)
