@@ -130,18 +130,19 @@ def _digest(block):
 
 
 def rauc_adaptive(pair):
-    """`adaptive=block-hash-index`: of the bundle, a squashfs, the index and those blocks of it that hold one which the old image has
-    nowhere. Added up rather than installed: its streaming needs the kernel's network block device."""
+    """`adaptive=block-hash-index`: of the bundle, a squashfs on a network block device, the index and those blocks of the device that
+    hold anything of a block which the old image has nowhere. Added up rather than installed: that device needs a kernel that has it."""
     held = {_digest(block) for block in _blocks(pair.old, RAUC_BLOCK_BYTES)}
     index = RAUC_DIGEST_BYTES * -(-_size(pair.new) // RAUC_BLOCK_BYTES)
     lacking = {digest: len(block) for block in _blocks(pair.new, RAUC_BLOCK_BYTES) if (digest := _digest(block)) not in held}
     sizes = [sum(lacking.values())]  # not compressed
     for block_bytes in RAUC_SQUASHFS_BYTES:
-        fetched = 0
+        fetched, end = set(), 0
         for block in _blocks(pair.new, block_bytes):
+            begin, end = end, end + min(len(lzma.compress(block, lzma.FORMAT_XZ, lzma.CHECK_CRC32)), len(block))
             if any(_digest(block[at:at + RAUC_BLOCK_BYTES]) not in held for at in range(0, len(block), RAUC_BLOCK_BYTES)):
-                fetched += min(len(lzma.compress(block, lzma.FORMAT_XZ, lzma.CHECK_CRC32)), len(block))
-        sizes.append(fetched)
+                fetched.update(range(begin // RAUC_BLOCK_BYTES, (end - 1) // RAUC_BLOCK_BYTES + 1))
+        sizes.append(RAUC_BLOCK_BYTES * len(fetched))
     return index + min(sizes)
 
 
