@@ -68,21 +68,27 @@ static void done(void *context, int result, const struct err *e) {
     (void)pthread_mutex_unlock(&q->lock);
 }
 
-static int ask(struct question *q, struct err *e) {
-    q->job = (struct store_job){.run = run, .done = done, .context = q};
+static int submit_and_wait(struct question *q, struct err *e) {
     if (store_writer_submit(q->deltas->server->writer, &q->job, e) < 0)
         return -1;
-    (void)pthread_mutex_init(&q->lock, NULL);
-    (void)pthread_cond_init(&q->answered, NULL);
     (void)pthread_mutex_lock(&q->lock);
     while (!q->done)
         (void)pthread_cond_wait(&q->answered, &q->lock);
     (void)pthread_mutex_unlock(&q->lock);
-    (void)pthread_cond_destroy(&q->answered);
-    (void)pthread_mutex_destroy(&q->lock);
     if (q->result < 0)
         *e = q->error;
     return q->result;
+}
+
+// The answer may come before submitting returns, so all that it touches is there before.
+static int ask(struct question *q, struct err *e) {
+    q->job = (struct store_job){.run = run, .done = done, .context = q};
+    (void)pthread_mutex_init(&q->lock, NULL);
+    (void)pthread_cond_init(&q->answered, NULL);
+    int result = submit_and_wait(q, e);
+    (void)pthread_cond_destroy(&q->answered);
+    (void)pthread_mutex_destroy(&q->lock);
+    return result;
 }
 
 // ── Making ───────────────────────────────────────────────────────────────────────────────────────
