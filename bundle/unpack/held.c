@@ -110,6 +110,7 @@ int unpack_held_add(struct unpack_held *h, const struct keys_digest *digest, uin
 int unpack_held_cut(struct unpack_held *h, int fd, uint64_t size,
                     const struct unpack_held_place *place, struct err *e) {
     struct unpack_held_place at = *place;
+    struct err unread = ERR_NONE;
     uint64_t done = 0; // cut
     size_t have = 0;   // bytes of the window behind that
     if (!h->window && !(h->window = malloc(WINDOW_BYTES)))
@@ -118,8 +119,9 @@ int unpack_held_cut(struct unpack_held *h, int fd, uint64_t size,
         size_t got = 0, from = 0;
         size_t want = size - done - have < WINDOW_BYTES - have ? (size_t)(size - done - have)
                                                                : WINDOW_BYTES - have;
-        if (fs_pread(fd, h->window + have, want, done + have, &got, e) < 0)
-            return -1;
+        // What cannot be read is not held: it is fetched, whatever has become of the medium.
+        if (fs_pread(fd, h->window + have, want, done + have, &got, &unread) < 0)
+            break;
         have += got;
         if (got < want)
             size = done + have; // it is shorter than it was

@@ -53,7 +53,8 @@ void unpack_held_clear(struct unpack_held *held) __attribute__((nonnull));
 // Of two chunks that are the same the first stays.
 int unpack_held_add(struct unpack_held *held, const struct keys_digest *digest, uint32_t bytes,
                     const struct unpack_held_place *place, struct err *e) __attribute__((nonnull));
-// Cuts the first `size` bytes of fd, or what there is of them, and adds each chunk; place is that of the first.
+// Cuts the first `size` bytes of fd, or what there is of them and can be read, and adds each chunk; place is that of the first. Kinds: memory, and io and
+// no_space of the table.
 int unpack_held_cut(struct unpack_held *held, int fd, uint64_t size, const struct unpack_held_place *place,
                     struct err *e) __attribute__((nonnull));
 // 0 and the place; UNPACK_HELD_NONE.

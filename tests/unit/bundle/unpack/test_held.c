@@ -159,6 +159,21 @@ Test(held, a_file_that_became_shorter_is_cut_to_its_end) {
     try_cut(300000, 1000000, 0);
 }
 
+Test(held, what_cannot_be_read_is_not_held) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    OWN(fd) int fd = open_scratch(&tmp);
+    struct err e = ERR_NONE;
+    const struct unpack_held_place place = {0};
+    struct unpack_held *held = malloc(sizeof *held);
+    cr_assert(held != NULL);
+    unpack_held_init(held, fd, 8, 1);
+    // Reading a directory fails, as reading a broken place of a medium does.
+    cr_assert_eq(unpack_held_cut(held, tmp.fd, 8, &place, &e), 0, "%s", e.text);
+    cr_assert_eq(held->n, 0);
+    unpack_held_clear(held);
+    free(held);
+}
+
 Test(held, the_same_bytes_over_and_over_are_one_row) {
     OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
     OWN(fd) int fd = open_scratch(&tmp);
