@@ -16,8 +16,6 @@ static uint64_t rest(uint64_t bytes, const struct worker_way_facts *f, enum work
 
 // NULL when the delta can be used.
 static const char *unusable(const struct worker_way_facts *f) {
-    if (f->delta_wrong)
-        return "it was tried and found wrong";
     if (!f->delta_named)
         return "the repository's targets do not name it";
     return f->base_held ? NULL : "what it starts from does not run here";

@@ -26,8 +26,9 @@ enum worker_way {
 };
 
 struct worker_way_facts {
-    // The delta: offered, named by the targets, not found wrong before, its base held.
-    bool delta_offered, delta_named, delta_wrong, base_held;
+    // The delta: offered (one that was found wrong is not any more), named by the targets, its
+    // base held.
+    bool delta_offered, delta_named, base_held;
     uint64_t delta_bytes;
     uint64_t bundle_bytes; // 0 unknown
     bool holds_contents;   // of any generation, or of an unfinished staging
