@@ -171,6 +171,27 @@ static int claim(const struct agent_config *config, const struct bundle_generati
     return 0;
 }
 
+int agent_slots_check_running(int generation, const struct bundle_image_places *claimed,
+                              struct err *e) {
+    for (size_t i = 0; i < claimed->n; i++) {
+        const struct bundle_image_place *place = &claimed->all[i];
+        char link[BUNDLE_NAME_MAX + sizeof "/" BUNDLE_IMAGE_LINK], path[FS_PATH_BYTES];
+        struct stat runs, written;
+        struct err none = ERR_NONE;
+        (void)snprintf(link, sizeof link, "%s/" BUNDLE_IMAGE_LINK, place->component);
+        if (fs_readlink(generation, link, path, sizeof path, &none) < 0 || stat(path, &runs) < 0)
+            continue; // there is none that could be written over
+        if (fstat(place->fd, &written) < 0)
+            return err_errno(e, errno, "looking at a slot of %s", place->component);
+        if (is_same(&runs, &written))
+            return err_set(e, &err_config,
+                           "slots of %s: the image that runs lies in %s, where the next one would "
+                           "be written; were the slots swapped or renamed? name them as they were",
+                           place->component, path);
+    }
+    return 0;
+}
+
 int agent_slots_claim(const struct agent_config *config, const struct bundle_generation *before,
                       const struct bundle_generation *after, struct bundle_image_places *ret,
                       struct err *e) {

@@ -34,6 +34,10 @@ int agent_slots_open(const struct agent_config *config, const struct bundle_gene
 int agent_slots_claim(const struct agent_config *config, const struct bundle_generation *before,
                       const struct bundle_generation *after, struct bundle_image_places *ret,
                       struct err *e) __attribute__((nonnull));
+// Whether none of the slots that were claimed is what an image of the generation that runs leads to. By the record it
+// cannot be; but slots that are configured in another order have other numbers. Kind config.
+int agent_slots_check_running(int generation, const struct bundle_image_places *claimed,
+                              struct err *e) __attribute__((nonnull));
 // Whether writing them destroys an image of generation `other`.
 bool agent_slots_spoil(const struct bundle_generation *before,
                        const struct bundle_generation *after, const struct bundle_generation *other)

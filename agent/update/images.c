@@ -29,10 +29,17 @@ static int foresee(const struct agent_update *u, const struct bundle_manifest *m
 
 int update_images_claim(const struct agent_update *u, const struct bundle_manifest *manifest,
                         struct bundle_image_places *ret, struct err *e) {
+    const struct agent_state *state = u->host.state;
     struct bundle_generation before, after;
-    if (foresee(u, manifest, &before, &after, e) < 0)
+    OWN(fd) int runs = -1;
+    if (foresee(u, manifest, &before, &after, e) < 0 ||
+        agent_slots_claim(state->config, &before, &after, ret, e) < 0)
         return -1;
-    return agent_slots_claim(u->host.state->config, &before, &after, ret, e);
+    int found =
+        agent_store_open_generation(&state->store, state->journal.record.committed, &runs, e);
+    if (found != 0)
+        return found == AGENT_STORE_ABSENT ? 0 : -1;
+    return agent_slots_check_running(runs, ret, e);
 }
 
 int update_images_all(const struct agent_update *u, struct bundle_image_places *ret,

@@ -129,6 +129,19 @@ def the_one_that_is_written_over_is_given_up_first(f, s):
     check(device.at_rest("1.2")["previous"] is not None, "the next commit has one again")
 
 
+def slots_that_were_swapped_are_not_written_over(f, s):
+    """I1: the numbers of the slots are others then, but what runs is where it was."""
+    device = Slotted(f, "swapped")
+    device.install(s["1.0"]).ok()
+    device.reconfigure(slots={"rootfs": ["b", "a"]})
+    device.install(s["1.1"]).refused("config")
+    check(device.holds(device.slots[0]) == "1.0" and device.holds(device.slots[1]) == "nothing", "no byte was written")
+    device.reconfigure(slots={"rootfs": ["a", "b"]})
+    device.at_rest("1.0")
+    device.install(s["1.1"]).ok()
+    device.at_rest("1.1")
+
+
 def files_alone_leave_it_where_it_is(f, s):
     device = Slotted(f, "alone")
     device.install(s["1.0"]).ok()
@@ -263,7 +276,7 @@ def test(f):
     s["app"] = f.bundle("app", "2.0", {"app": f.component("app-2.0", {"version": "2.0"})})
     s["same"] = bundle(f, "1.1", "again")
     fleet.steps([(name.replace("_", " "), lambda step=step: step(f, s)) for name, step in (
-        (step.__name__, step) for step in (it_goes_to_and_fro, the_one_that_is_written_over_is_given_up_first, files_alone_leave_it_where_it_is,
+        (step.__name__, step) for step in (it_goes_to_and_fro, the_one_that_is_written_over_is_given_up_first, slots_that_were_swapped_are_not_written_over, files_alone_leave_it_where_it_is,
                                            deltas_make_the_same, slots_that_will_not_do, killed_at_any_moment, over_the_network))])
 
 
