@@ -86,8 +86,7 @@ static void make_report(const struct agent_state *s, const struct fsm_outcome *o
     bool before_staged = s->journal.record.state <= FSM_STAGED;
     bool last = out->report == BUNDLE_EVENT_STAGED || out->report == BUNDLE_EVENT_REFUSED ||
                 out->report == BUNDLE_EVENT_CANCELLED;
-    ret->has_bytes = before_staged && last &&
-                     (spent->delta > 0 || spent->range > 0 || spent->full > 0 || spent->index > 0);
+    ret->has_bytes = before_staged && last && bundle_report_link_bytes(spent) > 0;
     if (ret->has_bytes)
         ret->bytes = *spent;
 }

@@ -69,6 +69,10 @@ static int read_event(const struct doc_at *at, enum bundle_event *ret, struct er
                    text_safe(text, shown, sizeof shown));
 }
 
+uint64_t bundle_report_link_bytes(const struct bundle_report_bytes *b) {
+    return b->delta + b->range + b->full + b->index;
+}
+
 int bundle_report_parse(const struct doc_at *at, struct bundle_report *ret, struct err *e) {
     static const struct keys_digest none;
     struct bundle_report report;

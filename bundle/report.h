@@ -64,6 +64,8 @@ struct bundle_report {
     struct bundle_report_bytes bytes;
 };
 
+// What the link carried, in all.
+uint64_t bundle_report_link_bytes(const struct bundle_report_bytes *bytes) __attribute__((nonnull));
 // Kinds: bad_message, limit.
 int bundle_report_parse(const struct doc_at *at, struct bundle_report *ret, struct err *e)
     __attribute__((nonnull));

@@ -135,8 +135,6 @@ void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged)
     __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
-// What an update cost the link so far.
-uint64_t update_link_spent(const struct fsm_update *update) __attribute__((nonnull));
 // What a job may cost, and what was spent and begun before it.
 void update_link_fill(struct agent_update *u, struct agent_job *job) __attribute__((nonnull));
 // Makes durable what the worker said, and answers it where it waits for that.

@@ -56,18 +56,13 @@ static uint64_t limit_now(struct agent_update *u) {
     return limit(u, u->metered);
 }
 
-uint64_t update_link_spent(const struct fsm_update *update) {
-    const struct bundle_report_bytes *b = &update->spent;
-    return b->delta + b->range + b->full + b->index;
-}
-
 void update_link_fill(struct agent_update *u, struct agent_job *job) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     bool may_be_metered = strcmp(u->host.state->config->metered, "no") != 0;
     u->spent_before = update->spent;
     job->limited = limit(u, may_be_metered) != UINT64_MAX;
     job->limit_bytes = limit_now(u);
-    job->spent_bytes = update_link_spent(update);
+    job->spent_bytes = bundle_report_link_bytes(&update->spent);
     job->tries = update->tries;
     job->begun = update->packing;
     job->begun_bytes = update->staged_bytes;
@@ -140,7 +135,7 @@ void update_link_wait(struct agent_update *u, const struct err *why) {
 bool update_link_is_closed(struct agent_update *u, struct err *why) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     char allowed[NUM_SIZE_TEXT];
-    uint64_t most = limit_now(u), spent = update_link_spent(update);
+    uint64_t most = limit_now(u), spent = bundle_report_link_bytes(&update->spent);
     bool fits = spent < most && u->need_bytes <= most;
     if (fits || !u->metered || limit(u, false) == most)
         return false;

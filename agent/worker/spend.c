@@ -17,10 +17,6 @@ _Static_assert((int)WORKER_WAY_DELTA == (int)AGENT_JOB_DELTA &&
                    (int)WORKER_WAY_NONE == (int)AGENT_JOB_NOTHING_BEGUN,
                "what is begun is what was chosen");
 
-static uint64_t sum(const struct bundle_report_bytes *b) {
-    return b->delta + b->range + b->full + b->index;
-}
-
 // Brings the account up to what the open download received.
 static void account(struct worker_spend *s) {
     if (!s->download)
@@ -43,7 +39,7 @@ static void account(struct worker_spend *s) {
 }
 
 static uint64_t spent(const struct worker_spend *s) {
-    return s->voice->job->spent_bytes + sum(&s->said.bytes);
+    return s->voice->job->spent_bytes + bundle_report_link_bytes(&s->said.bytes);
 }
 
 uint64_t worker_spend_left(const struct worker_spend *s) {
@@ -92,7 +88,7 @@ int worker_spend_admits(struct worker_spend *s, uint64_t more_bytes, struct err 
 
 int worker_spend_tell(struct worker_spend *s, struct err *e) {
     account(s);
-    s->told_bytes = sum(&s->said.bytes);
+    s->told_bytes = bundle_report_link_bytes(&s->said.bytes);
     s->told_ms = chrono_boot_ms(s->voice->clock);
     struct agent_job_message say = {.type = AGENT_JOB_SPENT, .u.spent = s->said};
     if (worker_voice_send(s->voice, &say, e) < 0)
@@ -108,7 +104,8 @@ int worker_spend_tell(struct worker_spend *s, struct err *e) {
 
 // Before more is fetched.
 static int tell_when_due(struct worker_spend *s, struct err *e) {
-    uint64_t since = sum(&s->before) + net_download_bytes(s->download) - s->told_bytes;
+    uint64_t since =
+        bundle_report_link_bytes(&s->before) + net_download_bytes(s->download) - s->told_bytes;
     bool due = since >= WORKER_SPEND_TELL_BYTES;
     if (s->voice->job->limited)
         due = since + PIECE_BYTES + NET_DOWNLOAD_BUFFER_BYTES > AGENT_JOB_SPENT_BYTES ||
@@ -184,7 +181,7 @@ bool worker_spend_close(struct worker_spend *s, struct err *e) {
     account(s);
     const struct net_cache_tally *tally = net_download_tally(s->download);
     bool cached = tally->cached_bytes > 0;
-    s->voice->source_bytes = sum(&s->said.bytes);
+    s->voice->source_bytes = bundle_report_link_bytes(&s->said.bytes);
     s->voice->retry_after_s = net_download_retry_after_s(s->download);
     net_cache_say(&s->net, tally);
     // The download knows what it was allowed, not what for.

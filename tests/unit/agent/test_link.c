@@ -95,12 +95,12 @@ Test(link, whatever_a_worker_says_it_spent_can_be_written_down) {
     cr_assert_eq(update_link_note(d.update, &said, &e), 0, "%s", e.text);
     (void)filled(&d);
     cr_assert_eq(update_link_note(d.update, &said, &e), 0, "%s", e.text);
-    cr_expect_leq(update_link_spent(update), KEYS_VERSION_MAX);
+    cr_expect_leq(bundle_report_link_bytes(&update->spent), KEYS_VERSION_MAX);
     cr_expect_leq(update->packing, FSM_PACKING_BUNDLE);
     cr_expect(update->no_delta);
     device_restart(&d);
     cr_expect(d.state.journal.record.update.no_delta);
-    cr_expect_gt(update_link_spent(&d.state.journal.record.update), 0);
+    cr_expect_gt(bundle_report_link_bytes(&d.state.journal.record.update.spent), 0);
     device_drop(&d);
 }
 
@@ -120,7 +120,7 @@ Test(link, the_account_goes_on_over_jobs_and_restarts) {
     // The same job says more: it counts from where it began.
     said.bytes.delta = 30;
     cr_assert_eq(update_link_note(d.update, &said, &e), 0, "%s", e.text);
-    cr_expect_eq(update_link_spent(&d.state.journal.record.update), 30);
+    cr_expect_eq(bundle_report_link_bytes(&d.state.journal.record.update.spent), 30);
     // The next one adds to it.
     cr_expect_eq(filled(&d).spent_bytes, 30);
     said = (struct agent_job_spent){.bytes = {.index = 1, .full = 5, .reused = 3},
@@ -129,7 +129,7 @@ Test(link, the_account_goes_on_over_jobs_and_restarts) {
     cr_assert_eq(update_link_note(d.update, &said, &e), 0, "%s", e.text);
     device_restart(&d);
     const struct fsm_update *update = &d.state.journal.record.update;
-    cr_expect_eq(update_link_spent(update), 36);
+    cr_expect_eq(bundle_report_link_bytes(&update->spent), 36);
     cr_expect(update->spent.delta == 30 && update->spent.full == 5 && update->spent.reused == 3);
     struct agent_job job = filled(&d);
     cr_expect(job.begun == AGENT_JOB_BUNDLE && job.begun_bytes == 6 && job.spent_bytes == 36);
