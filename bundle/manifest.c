@@ -201,6 +201,15 @@ struct slice bundle_manifest_raw(const struct bundle_manifest *manifest) {
     return buf_slice(&manifest->raw);
 }
 
+uint64_t bundle_manifest_stream_bytes(const struct bundle_manifest_view *view) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < view->n_components; i++) {
+        const struct bundle_component *c = &view->components[i];
+        sum += c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
+    }
+    return sum;
+}
+
 const struct bundle_component *bundle_manifest_component(const struct bundle_manifest *manifest,
                                                          const char *name) {
     const struct bundle_manifest_view *v = &manifest->parse.view;

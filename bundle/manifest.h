@@ -102,6 +102,8 @@ const struct bundle_manifest_view *bundle_manifest_view(const struct bundle_mani
 const struct keys_digest *bundle_manifest_id(const struct bundle_manifest *manifest) __attribute__((nonnull));
 // The envelope as it was verified, without padding; for keeping beside a generation. Borrowed.
 struct slice bundle_manifest_raw(const struct bundle_manifest *manifest) __attribute__((nonnull));
+// All contents together, trees included: the stream of bundle/index.h. At most BUNDLE_STREAM_MAX_BYTES.
+uint64_t bundle_manifest_stream_bytes(const struct bundle_manifest_view *view) __attribute__((nonnull));
 // NULL when there is none by that name.
 const struct bundle_component *bundle_manifest_component(const struct bundle_manifest *manifest, const char *name)
     __attribute__((nonnull));

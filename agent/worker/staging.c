@@ -47,15 +47,6 @@ static int check_identity(const struct agent_job *job, const struct bundle_manif
     return 0;
 }
 
-static uint64_t stream_bytes(const struct bundle_manifest_view *view) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < view->n_components; i++) {
-        const struct bundle_component *c = &view->components[i];
-        sum += c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
-    }
-    return sum;
-}
-
 // Shares the descriptors out. A component is named once in each list, or the agent made a mistake.
 static int sort(const struct agent_job_proceed *p, const int *fds, struct worker_staging *ret,
                 struct err *e) {
@@ -81,7 +72,7 @@ static int ask_to_proceed(struct worker_staging *s, const struct bundle_manifest
         return 0;
     say.u.manifest.id = *bundle_manifest_id(manifest);
     say.u.manifest.total_bytes = total_bytes;
-    say.u.manifest.stream_bytes = stream_bytes(bundle_manifest_view(manifest));
+    say.u.manifest.stream_bytes = bundle_manifest_stream_bytes(bundle_manifest_view(manifest));
     if (fs_pwrite(WORKER_FETCH_MANIFEST_FD, member.data, member.len, 0, e) < 0 ||
         worker_voice_send(s->voice, &say, e) < 0 ||
         worker_voice_proceed(s->voice, &say, fds, e) < 0 || sort(&say.u.proceed, fds, s, e) < 0)
@@ -163,7 +154,7 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
                        e) < 0 ||
         tidy(true, e) < 0)
         return -1;
-    s->total = stream_bytes(bundle_manifest_view(unpack_bundle_manifest(bundle)));
+    s->total = bundle_manifest_stream_bytes(bundle_manifest_view(unpack_bundle_manifest(bundle)));
     bool compare = !s->alone && is_directory(WORKER_FETCH_PREVIOUS_FD);
     const struct unpack_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                      .previous_dir = compare ? WORKER_FETCH_PREVIOUS_FD : -1,
@@ -201,7 +192,7 @@ static int stage_delta(struct worker_staging *s, const struct unpack_source *sou
                        const struct unpack_delta *delta, struct err *e) {
     const struct bundle_manifest_view *view = bundle_manifest_view(unpack_delta_manifest(delta));
     uint64_t carried = unpack_delta_skeleton(delta)->total;
-    s->total = stream_bytes(view);
+    s->total = bundle_manifest_stream_bytes(view);
     const struct unpack_delta_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                            .base_dir = WORKER_FETCH_PREVIOUS_FD,
                                            .previous_dir = WORKER_FETCH_PREVIOUS_FD,

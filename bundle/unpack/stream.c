@@ -74,11 +74,8 @@ static int check_header(struct unpack_stream *s, struct err *e) {
 }
 
 static int check_totals(const struct unpack_stream *s, struct err *e) {
-    const struct bundle_manifest_view *v = bundle_manifest_view(unpack_bundle_manifest(s->bundle));
-    uint64_t total = 0;
-    for (size_t i = 0; i < v->n_components; i++)
-        total += v->components[i].stream_bytes +
-                 (v->components[i].type == BUNDLE_COMPONENT_FILES ? v->components[i].size : 0);
+    uint64_t total =
+        bundle_manifest_stream_bytes(bundle_manifest_view(unpack_bundle_manifest(s->bundle)));
     if (total != s->header.stream_bytes)
         return err_set(e, &err_bad_index,
                        "the index describes %" PRIu64 " bytes of contents, the manifest %" PRIu64,

@@ -15,15 +15,6 @@
 
 // ── Room ─────────────────────────────────────────────────────────────────────────────────────────
 
-static uint64_t contents_of(const struct bundle_manifest_view *view) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < view->n_components; i++) {
-        const struct bundle_component *c = &view->components[i];
-        sum += c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
-    }
-    return sum;
-}
-
 // Adds the contents of a published bundle, and its file.
 static int add_bundle(const struct serve_server *server, const char *id, uint64_t *io_contents,
                       uint64_t *ret_file, struct err *e) {
@@ -40,7 +31,7 @@ static int add_bundle(const struct serve_server *server, const char *id, uint64_
         return -1;
     int done = bundle_manifest_peek(unpack_candidate_manifest(candidate), &manifest, e);
     if (done == 0) {
-        *io_contents += contents_of(bundle_manifest_peek_view(manifest));
+        *io_contents += bundle_manifest_stream_bytes(bundle_manifest_peek_view(manifest));
         *ret_file = file.size;
         bundle_manifest_peek_free(manifest);
     }

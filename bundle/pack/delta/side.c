@@ -37,11 +37,7 @@ int pack_delta_side_temporary(const char *dir, int *ret, struct err *e) {
 }
 
 static int map_file(struct pack_delta_side *side, const char *dir, struct err *e) {
-    const struct bundle_manifest_view *view = side->view;
-    for (size_t i = 0; i < view->n_components; i++)
-        side->len +=
-            view->components[i].stream_bytes +
-            (view->components[i].type == BUNDLE_COMPONENT_FILES ? view->components[i].size : 0);
+    side->len = bundle_manifest_stream_bytes(side->view);
     if (pack_delta_side_temporary(dir, &side->fd, e) < 0)
         return -1;
     // Too little room is found out before the work, not in the middle of it.
