@@ -137,8 +137,7 @@ int bundle_index_find_frame(struct bundle_index_reader *reader, uint64_t raw, ui
 int bundle_index_find_chunk(struct bundle_index_reader *reader, uint64_t stream, uint64_t *ret, struct err *e)
     __attribute__((nonnull));
 
-// Pages by number, for one that chooses which to fetch. Frame pages are [0, frame pages), chunk pages [frame pages, pages).
-uint64_t bundle_index_frame_pages(const struct bundle_index_reader *reader) __attribute__((nonnull));
+// Pages by number, for one that chooses which to fetch: how many there are, frame pages first.
 uint64_t bundle_index_pages(const struct bundle_index_reader *reader) __attribute__((nonnull));
 // The page with the row of the frame at a raw position below raw_bytes; of the chunk at a stream position below stream_bytes; of the row of this number.
 // Reads the directory only.

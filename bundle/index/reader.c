@@ -277,10 +277,6 @@ const struct bundle_index_header *bundle_index_head(const struct bundle_index_re
     return &reader->head.header;
 }
 
-uint64_t bundle_index_frame_pages(const struct bundle_index_reader *reader) {
-    return reader->head.n_frame_pages;
-}
-
 uint64_t bundle_index_pages(const struct bundle_index_reader *reader) {
     return reader->head.n_pages;
 }

@@ -96,10 +96,6 @@ int delta_base_add(struct unpack_delta_base *base, size_t number, struct err *e)
     return r;
 }
 
-uint64_t delta_base_contents(const struct unpack_delta_base *base) {
-    return base->rows.n;
-}
-
 static int describe(const struct unpack_delta_base *base, const struct unpack_scratch_row *row,
                     struct delta_base_content *ret, struct err *e) {
     const struct bundle_delta_component *c = &base->head->components[row->b];

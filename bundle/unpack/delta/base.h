@@ -62,8 +62,7 @@ int delta_base_add(struct unpack_delta_base *base, size_t number, struct err *e)
 // As a frame's decoder wants it; borrowed.
 void delta_base_reader(struct unpack_delta_base *base, struct delta_base *ret)
     __attribute__((nonnull));
-// How many contents there are, and one of them. Kind bad_delta when there is none of this number.
-uint64_t delta_base_contents(const struct unpack_delta_base *base) __attribute__((nonnull));
+// One of the contents. Kind bad_delta when there is none of this number.
 int delta_base_content(struct unpack_delta_base *base, uint64_t number,
                        struct delta_base_content *ret, struct err *e) __attribute__((nonnull));
 // Opens the file of a content of a generation; *ret_fd is the caller's.

@@ -219,7 +219,7 @@ Test(index, only_the_pages_that_are_needed_are_wanted) {
     cr_assert_eq(pread(whole, head, sizeof head, 0), (ssize_t)sizeof head);
     cr_assert_eq(write(fd, head, sizeof head), (ssize_t)sizeof head);
     cr_assert_eq(bundle_index_open(&file, &packing, &reader, &e), 0, "%s", e.text);
-    cr_expect_eq(bundle_index_frame_pages(reader), 1);
+    cr_expect_eq(bundle_index_page_of_chunk(reader, 0), 1, "behind one page of frames");
     cr_expect_eq(bundle_index_pages(reader), 4);
     cr_expect_eq(bundle_index_page_of_stream(reader, 51199, &page, &e), 0);
     cr_expect_eq(page, 2);
