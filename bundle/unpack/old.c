@@ -12,19 +12,18 @@
 
 #define TREE_PATH_BYTES (BUNDLE_NAME_MAX + 16)
 
-static int open_files(struct unpack_old_component *c, int previous_dir, const char *name,
-                      struct err *e) {
+// What cannot be opened is not held, whatever the reason.
+static void open_files(struct unpack_old_component *c, int previous_dir, const char *name) {
     char path[TREE_PATH_BYTES];
+    struct err none = ERR_NONE;
     (void)snprintf(path, sizeof path, ".edge/%s.tree", name);
-    if (fs_open_read(previous_dir, path, &c->tree, e) == 0 &&
-        fs_open_dir(previous_dir, name, &c->dir, e) == 0)
-        return fs_size(c->tree, &c->bytes, e);
+    if (fs_open_read(previous_dir, path, &c->tree, &none) == 0 &&
+        fs_open_dir(previous_dir, name, &c->dir, &none) == 0 &&
+        fs_size(c->tree, &c->bytes, &none) == 0)
+        return;
     own_drop_fd(&c->tree);
-    c->tree = -1;
-    if (!err_is(e, &err_not_found))
-        return -1;
-    err_clear(e);
-    return 0;
+    own_drop_fd(&c->dir);
+    c->tree = c->dir = -1;
 }
 
 // The slot may be larger than what is in it: the generation's record says how much that is.
@@ -44,22 +43,21 @@ void unpack_old_init(struct unpack_old *ret) {
         ret->components[i] = (struct unpack_old_component){.dir = -1, .tree = -1, .image = -1};
 }
 
-int unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *view,
-                    int previous_dir, const struct bundle_image_places *images, struct err *e) {
+void unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *view,
+                     int previous_dir, const struct bundle_image_places *images) {
     old->view = view;
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *component = &view->components[i];
         struct unpack_old_component *c = &old->components[i];
         const struct bundle_image_place *place = bundle_image_find(images, component->name);
         if (component->type == BUNDLE_COMPONENT_FILES) {
-            if (previous_dir >= 0 && open_files(c, previous_dir, component->name, e) < 0)
-                return err_prefix(e, "the previous generation's %s", component->name);
+            if (previous_dir >= 0)
+                open_files(c, previous_dir, component->name);
         } else if (place) {
             c->image = place->fd;
             c->bytes = image_bytes(previous_dir, component->name, component->size);
         }
     }
-    return 0;
 }
 
 void unpack_old_clear(struct unpack_old *old) {

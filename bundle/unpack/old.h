@@ -25,9 +25,9 @@ struct unpack_old {
 
 // Nothing is held.
 void unpack_old_init(struct unpack_old *ret) __attribute__((nonnull));
-// *old was initialised, and is to be cleared in every case. previous_dir may be -1, images NULL. Kinds: io, memory.
-int unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *view, int previous_dir,
-                    const struct bundle_image_places *images, struct err *e) __attribute__((nonnull(1, 2, 5)));
+// *old was initialised, and is to be cleared. previous_dir may be -1, images NULL.
+void unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *view, int previous_dir,
+                     const struct bundle_image_places *images) __attribute__((nonnull(1, 2)));
 void unpack_old_clear(struct unpack_old *old) __attribute__((nonnull));
 // Opens a file of the old tree, which stays the caller's.
 int unpack_old_file(const struct unpack_old *old, uint32_t component, const char *path, int *ret, struct err *e)

@@ -23,7 +23,8 @@ int unpack_plan_open(struct unpack_plan *p, const int fds[static UNPACK_PLAN_FIL
     p->pages = calloc(n_pages / 8 + 1, 1);
     if (!p->chunk || !p->pages)
         return err_set(e, &err_memory, "planning an installation");
-    return unpack_old_open(&p->old, p->view, p->how->previous_dir, p->how->old_images, e);
+    unpack_old_open(&p->old, p->view, p->how->previous_dir, p->how->old_images);
+    return 0;
 }
 
 void unpack_plan_clear(struct unpack_plan *p) {

@@ -21,12 +21,15 @@ int unpack_previous_open(struct unpack_previous *p, int generation_dir, const ch
         return 0;
     (void)snprintf(path, sizeof path, ".edge/%s.tree", component);
     if (fs_open_read(generation_dir, path, &p->fd, e) < 0) {
-        if (!err_is(e, &err_not_found))
-            return -1;
         err_clear(e);
         return 0;
     }
-    return fs_size(p->fd, &size, e) < 0 ? -1 : bundle_tree_open(p->fd, 0, size, &p->tree, e);
+    if (fs_size(p->fd, &size, e) == 0 && bundle_tree_open(p->fd, 0, size, &p->tree, e) == 0)
+        return 0;
+    if (err_is(e, &err_memory))
+        return -1;
+    err_clear(e);
+    return 0;
 }
 
 void unpack_previous_clear(struct unpack_previous *p) {
@@ -42,9 +45,11 @@ int unpack_previous_has(struct unpack_previous *p, const struct bundle_tree_entr
     while (p->tree) {
         if (!p->has_entry) {
             int r = bundle_tree_next(p->tree, &p->entry, e);
-            if (r < 0)
-                return err_prefix(e, "the previous generation's tree");
-            if (r == BUNDLE_TREE_END) {
+            if (r < 0 && err_is(e, &err_memory))
+                return -1;
+            // A tree that is damaged ends where it is: what cannot be read is not there.
+            if (r < 0 || r == BUNDLE_TREE_END) {
+                err_clear(e);
                 bundle_tree_close(own_take(&p->tree));
                 return 0;
             }

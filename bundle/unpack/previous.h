@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the previous generation has of a component, walked beside the new tree: a reason to leave a file
-// out of staging, nothing more. Sealing hashes what is taken from there.
+// out of staging, nothing more. Sealing hashes what is taken from there. A tree that is damaged, or cannot be read, ends there:
+// that is no fault of the bundle, which brings what is missing.
 #pragma once
 
 #include "bundle/tree.h"

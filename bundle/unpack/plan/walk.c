@@ -35,6 +35,17 @@ static int step(struct side *s, struct err *e) {
     return r < 0 ? -1 : 0;
 }
 
+// An old tree that is damaged, or cannot be read, ends there: what is behind is not held.
+static int step_old(struct side *s, struct err *e) {
+    if (step(s, e) == 0)
+        return 0;
+    if (err_is(e, &err_memory))
+        return -1;
+    err_clear(e);
+    bundle_tree_close(own_take(&s->tree));
+    return 0;
+}
+
 static bool is_same(const struct bundle_tree_entry *a, const struct bundle_tree_entry *b) {
     return a->size == b->size && a->exec == b->exec && keys_digest_equal(&a->digest, &b->digest);
 }
@@ -85,7 +96,7 @@ static int visit_old(struct walk *w, struct err *e) {
 
 static int walk_sides(struct walk *w, struct err *e) {
     struct side *new = &w->side[NEW], *old = &w->side[OLD];
-    if (step(new, e) < 0 || (old->tree && step(old, e) < 0))
+    if (step(new, e) < 0 || (old->tree && step_old(old, e) < 0))
         return -1;
     while (new->tree || old->tree) {
         int order = !new->tree   ? 1
@@ -96,7 +107,7 @@ static int walk_sides(struct walk *w, struct err *e) {
             return err_prefix(e, "%s", new->entry.path);
         if (order >= 0 && !same && visit_old(w, e) < 0)
             return err_prefix(e, "%s", old->entry.path);
-        if ((order <= 0 && step(new, e) < 0) || (order >= 0 && step(old, e) < 0))
+        if ((order <= 0 && step(new, e) < 0) || (order >= 0 && step_old(old, e) < 0))
             return -1;
     }
     if (w->position != w->end)
@@ -112,8 +123,12 @@ static int walk_files(struct walk *w, int tree, struct err *e) {
         (void)fs_open_dir(w->plan->how->target_dir, w->component->name, &staged, &none);
     w->staged = staged;
     int r = bundle_tree_open(tree, 0, w->component->size, &w->side[NEW].tree, e);
-    if (r == 0 && old->tree >= 0)
-        r = bundle_tree_open(old->tree, 0, old->bytes, &w->side[OLD].tree, e);
+    if (r == 0 && old->tree >= 0 &&
+        bundle_tree_open(old->tree, 0, old->bytes, &w->side[OLD].tree, e) < 0) {
+        r = err_is(e, &err_memory) ? -1 : 0;
+        if (r == 0)
+            err_clear(e);
+    }
     if (r == 0)
         r = walk_sides(w, e);
     bundle_tree_close(own_take(&w->side[NEW].tree));

@@ -434,6 +434,28 @@ Test(plan, what_was_damaged_before_is_not_held) {
     close_bundle(&second);
 }
 
+// Damage of this device is no fault of the bundle: what the old tree no longer says is fetched.
+Test(plan, an_old_tree_that_was_damaged_ends_there) {
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    struct opened second;
+    char path[64];
+    struct stat status;
+    pack(2, true);
+    int fd = openat(tmp.fd, "gen1/.edge/app.tree", O_WRONLY);
+    cr_assert(fd >= 0 && fstat(fd, &status) == 0);
+    cr_assert_eq(pwrite(fd, "\"\"\"", 3, status.st_size / 2), 3);
+    cr_assert_eq(close(fd), 0);
+    open_bundle("2.edge", &second);
+    cr_assert_eq(stage(&second, "gen1", "gen2", 1, false, &result, &e), 0, "%s", e.text);
+    cr_assert_lt(fstatat(tmp.fd, "gen2/app/f00", &status, 0), 0, "before it nothing changed");
+    for (int i = FILES / 2 + 1; i < FILES; i++) {
+        (void)snprintf(path, sizeof path, "gen2/app/%s%02d", i == 30 ? "y" : "f", i);
+        expect_bytes(path, contents[1][i], FILE_BYTES);
+    }
+    close_bundle(&second);
+}
+
 static int refuse(void *context, const struct unpack_plan_cost *told, struct err *e) {
     (void)context;
     return err_set(e, &err_io, "%lu are too many", (unsigned long)told->fetch_bytes);
