@@ -350,3 +350,82 @@ Test(index, a_file_that_is_too_short_is_truncated) {
         cr_expect(err_is(&e, &err_truncated), "%lld: %s", (long long)len, e.text);
     }
 }
+
+#define LARGE_CHUNK 32768
+
+// A frame of a tree, and one of `bytes` behind it that is known or fresh; all stored as they are.
+static int make_large(uint32_t bytes, bool fresh, struct bundle_packing *ret) {
+    enum { LARGE_PAGES = 4 };
+    static uint8_t pages[LARGE_PAGES][BUNDLE_INDEX_PAGE_BYTES];
+    const uint64_t n_chunks = 1 + (bytes + LARGE_CHUNK - 1) / LARGE_CHUNK, all = 1000ULL + bytes;
+    const struct bundle_index_header h = {.n_frames = 2,
+                                          .n_chunks = n_chunks,
+                                          .raw_bytes = all,
+                                          .stream_bytes = all,
+                                          .data_bytes = all,
+                                          .trees_end = 1000,
+                                          .fresh_start = fresh ? 1000 : all};
+    struct bundle_index_page rows[2] = {{.at = {0}}, {.at = {0, 0, fresh ? 1000 : all}}};
+    memset(pages, 0, sizeof pages);
+    bundle_index_format_header(&h, pages[0]);
+    for (size_t i = 0; i < 2; i++) {
+        const uint32_t size = i == 0 ? 1000 : bytes;
+        const struct bundle_index_frame f = {.stored_bytes = size, .raw_bytes = size};
+        bundle_index_format_frame(&f, pages[2] + i * BUNDLE_INDEX_FRAME_ROW_BYTES);
+    }
+    for (uint64_t i = 0; i < n_chunks; i++) {
+        uint64_t left = bytes - (i == 0 ? 0 : (i - 1) * LARGE_CHUNK);
+        struct bundle_index_chunk c = {.bytes = left < LARGE_CHUNK ? (uint32_t)left : LARGE_CHUNK,
+                                       .what = fresh};
+        if (i == 0)
+            c = (struct bundle_index_chunk){.bytes = 1000};
+        bundle_index_format_chunk(&c, pages[3] + i * BUNDLE_INDEX_CHUNK_ROW_BYTES);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        keys_digest_of(pages[2 + i], sizeof pages[0], &rows[i].digest);
+        bundle_index_format_page(&rows[i], pages[1] + i * BUNDLE_INDEX_DIRECTORY_ROW_BYTES);
+    }
+    *ret = (struct bundle_packing){.data_bytes = all,
+                                   .frame_bytes = BUNDLE_FRAME_MAX_BYTES,
+                                   .index_bytes = sizeof pages,
+                                   .index_head_bytes = 2 * sizeof pages[0]};
+    keys_digest_of(pages, 2 * sizeof pages[0], &ret->index_digest);
+    int fd = memfd_create("index", MFD_CLOEXEC);
+    cr_assert(fd >= 0 && write(fd, pages, sizeof pages) == (ssize_t)sizeof pages);
+    return fd;
+}
+
+static int read_large(int fd, const struct bundle_packing *packing, struct err *e) {
+    const struct bundle_index_file file = {.fd = fd};
+    struct bundle_index_reader *reader = NULL;
+    struct bundle_index_frame f;
+    struct bundle_index_chunk c;
+    if (bundle_index_open(&file, packing, &reader, e) < 0)
+        return -1;
+    int r = bundle_index_frame(reader, 0, &f, e);
+    if (r == 0)
+        r = bundle_index_frame(reader, 1, &f, e);
+    for (uint64_t i = 0; r == 0 && i < bundle_index_head(reader)->n_chunks; i++)
+        r = bundle_index_chunk(reader, i, &c, e);
+    bundle_index_close(reader);
+    return r;
+}
+
+// Fresh frames are decoded into a buffer of their own, which is no larger than this.
+Test(index, a_fresh_frame_has_a_lower_ceiling_than_a_known_one) {
+    static const struct {
+        uint32_t bytes;
+        bool fresh, good;
+    } cases[] = {
+        {BUNDLE_FRAME_FRESH_BYTES - 1, true, true},  {BUNDLE_FRAME_FRESH_BYTES, true, true},
+        {BUNDLE_FRAME_FRESH_BYTES + 1, true, false}, {BUNDLE_FRAME_MAX_BYTES, true, false},
+        {BUNDLE_FRAME_MAX_BYTES, false, true},       {BUNDLE_FRAME_MAX_BYTES + 1, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bundle_packing packing;
+        struct err e = ERR_NONE;
+        OWN(fd) int fd = make_large(cases[i].bytes, cases[i].fresh, &packing);
+        int r = read_large(fd, &packing, &e);
+        cr_expect_eq(r == 0, cases[i].good, "%zu: %s", i, e.text);
+        cr_expect(cases[i].good || err_is(&e, &err_bad_index), "%zu: %s", i, e.text);
+    }
+}
