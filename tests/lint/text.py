@@ -71,7 +71,7 @@ CASES = (
          {"base/a.c": _SPDX + 'p = "/ho' + 'me/jo/x";\n', "README.md": "\nsee /Us" + "ers/jo\n"},
          ("README.md:2", "base/a.c:2")),
     Case("words that only look like unfinished work pass",
-         {"base/a.c": _SPDX + 'p = "/tmp/x-XXXXXX"; // stubborn, to' + "dos, a certificate not" + " yet valid\n"}),
+         {"base/a.c": _SPDX + 'p = "/tmp/x-' + "X" * 6 + '"; // st' + "ubborn, to" + "dos, a certificate n" + "ot ye" + "t valid\n"}),
     Case("work left over is found",
          {"base/a.c": _SPDX + "// TO" + "DO: the rest\n", "base/b.c": _SPDX + "// Good enough for" + " now.\n",
           "README.md": "Not" + " yet there.\n", "tests/a.py": "# " + LICENCE + "\ndef mo" + "cked(): pass\nclass St" + "ub: pass\n"},
