@@ -80,6 +80,11 @@ bool text_is_name(const char *text, size_t max) {
     return len > 0;
 }
 
+bool text_ends_with(const char *text, const char *ending) {
+    size_t len = strlen(text), end_len = strlen(ending);
+    return len > end_len && strcmp(text + len - end_len, ending) == 0;
+}
+
 void text_hex(const uint8_t *data, size_t len, char *ret) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < len; i++) {

@@ -18,6 +18,8 @@ size_t text_utf8_prefix(const char *text, size_t len) __attribute__((nonnull));
 // Letters, digits, '.', '_', '-', '+', not starting with '.' or '-', length 1..max: what names of
 // components, keys, devices look like.
 bool text_is_name(const char *text, size_t max) __attribute__((nonnull));
+// Whether it is a stem of one byte at least and then this ending.
+bool text_ends_with(const char *text, const char *ending) __attribute__((nonnull));
 
 // ret gets 2*len lower-case digits and a NUL.
 void text_hex(const uint8_t *data, size_t len, char *ret) __attribute__((nonnull));

@@ -12,6 +12,7 @@
 #include "agent/worker/fetch.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "bundle/kind.h"
 #include "bundle/seal.h"
 #include "keys/kind.h"
@@ -100,15 +101,10 @@ struct leftovers {
     bool notes;
 };
 
-static bool ends_with(const char *name, const char *end) {
-    size_t len = strlen(name), end_len = strlen(end);
-    return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 static int drop_leftover(void *context, const char *name, mode_t type, struct err *e) {
     const struct leftovers *l = context;
     (void)type;
-    if (strncmp(name, "scratch-", 8) != 0 && !(l->notes && ends_with(name, ".done")))
+    if (strncmp(name, "scratch-", 8) != 0 && !(l->notes && text_ends_with(name, ".done")))
         return 0;
     return fs_remove(l->edge, name, e);
 }

@@ -106,19 +106,14 @@ struct listing {
     json_t *keys;
 };
 
-static bool ends_with(const char *name, const char *tail) {
-    size_t len = strlen(name), tail_len = strlen(tail);
-    return len > tail_len && strcmp(name + len - tail_len, tail) == 0;
-}
-
 // A .key file, or a .pub file whose .key is not here.
 static int visit(void *context, const char *name, mode_t type, struct err *e) {
     struct listing *listing = context;
     struct sign_keyfile_info info = {.sealed = false};
     char other[KEY_FILE_PATH_BYTES];
     struct stat st;
-    bool secret = ends_with(name, ".key");
-    if (!S_ISREG(type) || fs_is_temporary(name) || (!secret && !ends_with(name, ".pub")))
+    bool secret = text_ends_with(name, ".key");
+    if (!S_ISREG(type) || fs_is_temporary(name) || (!secret && !text_ends_with(name, ".pub")))
         return 0;
     if (secret) {
         if (sign_keyfile_info(listing->dir, name, &info, e) < 0)
@@ -220,7 +215,8 @@ static int find_key(const struct opt_args *args, const char *given, struct sign_
     char path[KEY_FILE_PATH_BYTES];
     OWN(fd) int dir = -1;
     int from = AT_FDCWD;
-    bool is_path = strchr(given, '/') || ends_with(given, ".key") || ends_with(given, ".pub");
+    bool is_path =
+        strchr(given, '/') || text_ends_with(given, ".key") || text_ends_with(given, ".pub");
     if (!is_path) {
         if (open_keys(args, path, &dir, e) < 0)
             return -1;
@@ -229,7 +225,7 @@ static int find_key(const struct opt_args *args, const char *given, struct sign_
     } else {
         (void)snprintf(path, sizeof path, "%s", given);
     }
-    *ret_secret = !ends_with(path, ".pub");
+    *ret_secret = !text_ends_with(path, ".pub");
     if (*ret_secret)
         return sign_keyfile_info(from, path, ret, e);
     const char *slash = strrchr(path, '/');
@@ -246,7 +242,7 @@ static int write_pub(const char *path, const struct keys_pub *pub, struct err *e
     OWN(fd) int dir = -1;
     const char *slash = strrchr(path, '/');
     const char *file = slash ? slash + 1 : path;
-    if (!ends_with(file, ".pub"))
+    if (!text_ends_with(file, ".pub"))
         return err_set(e, &err_usage, "--out %s: files of public keys are called NAME.pub", path);
     if (slash)
         (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash + 1 - path), path);

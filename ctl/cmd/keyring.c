@@ -9,6 +9,7 @@
 
 #include "base/fs.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "ctl/cmd/workspace.h"
 
 #define SHORT_ID 8 // digits of a key id that a person compares
@@ -19,17 +20,12 @@ struct listing {
     bool server;
 };
 
-static bool ends_with(const char *name, const char *tail) {
-    size_t len = strlen(name), tail_len = strlen(tail);
-    return len > tail_len && strcmp(name + len - tail_len, tail) == 0;
-}
-
 static int visit(void *context, const char *name, mode_t type, struct err *e) {
     const struct listing *l = context;
     struct cmd_keyring *ring = l->ring;
     struct sign_keyfile_info info = {.sealed = false};
-    bool secret = ends_with(name, ".key");
-    if (!S_ISREG(type) || fs_is_temporary(name) || (!secret && !ends_with(name, ".pub")))
+    bool secret = text_ends_with(name, ".key");
+    if (!S_ISREG(type) || fs_is_temporary(name) || (!secret && !text_ends_with(name, ".pub")))
         return 0;
     if (ring->n == CMD_KEYRING_MAX)
         return err_set(e, &err_limit, "more than %d files of keys", CMD_KEYRING_MAX);

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "bundle/unpack/delta.h"
 #include "bundle/unpack/open.h"
 #include "ctl/serve/repository_parts.h"
@@ -73,18 +74,13 @@ static int take_delta(const struct serve_repository *r, const struct unpack_sour
     return done;
 }
 
-static bool ends_with(const char *name, const char *tail) {
-    size_t len = strlen(name), tail_len = strlen(tail);
-    return len > tail_len && strcmp(name + len - tail_len, tail) == 0;
-}
-
 static int take_file(void *context, const char *name, mode_t type, struct err *e) {
     const struct serve_server *server = context;
     struct unpack_source_file file;
     struct unpack_source source;
     struct err ignored = ERR_NONE;
     OWN(fd) int fd = -1;
-    bool bundle = ends_with(name, ".edge"), delta = ends_with(name, ".delta");
+    bool bundle = text_ends_with(name, ".edge"), delta = text_ends_with(name, ".delta");
     (void)type;
     if (name[0] == '.' || (!bundle && !delta) ||
         fs_open_read(server->bundles, name, &fd, &ignored) < 0 ||

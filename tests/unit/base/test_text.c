@@ -197,6 +197,17 @@ Test(text, versions_sort_as_debians_do) {
     }
 }
 
+Test(text, an_ending_needs_a_stem) {
+    cr_assert(text_ends_with("a.key", ".key"));
+    cr_assert(text_ends_with(".key.key", ".key"));
+    cr_assert_not(text_ends_with(".key", ".key"));
+    cr_assert_not(text_ends_with("a.keys", ".key"));
+    cr_assert_not(text_ends_with("y", ".key"));
+    cr_assert_not(text_ends_with("", ".key"));
+    cr_assert(text_ends_with("a", ""));
+    cr_assert_not(text_ends_with("", ""));
+}
+
 Test(text, a_misspelt_word_finds_the_one_that_was_meant) {
     const char *const known[] = {"poll_s", "state_dir", "root", "controller", NULL};
     cr_assert_str_eq(text_find_near("pol_s", known), "poll_s");
