@@ -50,6 +50,16 @@ int repo_target_of_delta(struct slice raw_head, const struct bundle_manifest_vie
     return 0;
 }
 
+int repo_target_peek_delta(struct slice raw_manifest, struct slice raw_head,
+                           struct repo_target *ret, struct slice *ret_part, struct err *e) {
+    struct bundle_manifest_unverified *manifest = NULL;
+    if (bundle_manifest_peek(raw_manifest, &manifest, e) < 0)
+        return -1;
+    int r = repo_target_of_delta(raw_head, bundle_manifest_peek_view(manifest), ret, ret_part, e);
+    bundle_manifest_peek_free(manifest);
+    return r;
+}
+
 char *repo_target_file(const struct bundle_target *target, const char *hash,
                        char ret[static REPO_TARGET_FILE_BYTES]) {
     bool delta = bundle_target_is_delta(target);

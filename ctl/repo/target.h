@@ -38,6 +38,11 @@ int repo_target_of(struct slice raw, const struct bundle_manifest_view *view,
 int repo_target_of_delta(struct slice raw_head, const struct bundle_manifest_view *view,
                          struct repo_target *ret, struct slice *ret_part, struct err *e)
     __attribute__((nonnull));
+// The same of a delta of which nothing was read: raw_manifest are the bytes of that manifest's
+// envelope, padded or not, and nothing in it is verified. Also kinds of bundle_manifest_peek.
+int repo_target_peek_delta(struct slice raw_manifest, struct slice raw_head,
+                           struct repo_target *ret, struct slice *ret_part, struct err *e)
+    __attribute__((nonnull));
 // The file below targets/ by one hash, the target's digest or its sha256. Returns ret.
 char *repo_target_file(const struct bundle_target *target, const char *hash,
                        char ret[static REPO_TARGET_FILE_BYTES]) __attribute__((nonnull));

@@ -73,14 +73,9 @@ int serve_delta_file_check(const struct serve_server *server, uint64_t bytes, st
 
 static int read_target(const struct unpack_delta_candidate *candidate, struct repo_target *ret,
                        struct err *e) {
-    struct bundle_manifest_unverified *manifest = NULL;
     struct slice part;
-    if (bundle_manifest_peek(unpack_delta_open_manifest(candidate), &manifest, e) < 0)
-        return -1;
-    int done = repo_target_of_delta(unpack_delta_open_head(candidate),
-                                    bundle_manifest_peek_view(manifest), ret, &part, e);
-    bundle_manifest_peek_free(manifest);
-    return done;
+    return repo_target_peek_delta(unpack_delta_open_manifest(candidate),
+                                  unpack_delta_open_head(candidate), ret, &part, e);
 }
 
 static int verify(const struct serve_server *server, const struct unpack_source *source,

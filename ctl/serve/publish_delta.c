@@ -39,14 +39,11 @@ static int check_file(const struct serve_server *server, const char *which, cons
 // verified as what it says it is.
 static int read_head(const struct unpack_delta_candidate *candidate, struct buf *ret_part,
                      struct repo_target *ret, struct err *e) {
-    struct bundle_manifest_unverified *manifest = NULL;
     struct slice part;
-    if (bundle_manifest_peek(unpack_delta_open_manifest(candidate), &manifest, e) < 0)
+    if (repo_target_peek_delta(unpack_delta_open_manifest(candidate),
+                               unpack_delta_open_head(candidate), ret, &part, e) < 0)
         return -1;
-    int done = repo_target_of_delta(unpack_delta_open_head(candidate),
-                                    bundle_manifest_peek_view(manifest), ret, &part, e);
-    bundle_manifest_peek_free(manifest);
-    return done < 0 ? -1 : buf_add(ret_part, part.data, part.len, e);
+    return buf_add(ret_part, part.data, part.len, e);
 }
 
 static int verify(const struct serve_server *server, const struct unpack_source *source,

@@ -135,16 +135,12 @@ static int measure(const struct wanted *w, const char *head, struct repo_target 
     struct err ignored = ERR_NONE;
     OWN(delta_candidate) struct unpack_delta_candidate *candidate = NULL;
     OWN(fd) int fd = -1;
-    struct bundle_manifest_unverified *manifest = NULL;
     if (fs_open_read(w->server->bundles, store_delta_file(head, name), &fd, &ignored) < 0 ||
         unpack_source_from_file(fd, &file, &source, &ignored) < 0 ||
         unpack_delta_open(&source, &candidate, &ignored) != 0 ||
-        bundle_manifest_peek(unpack_delta_open_manifest(candidate), &manifest, &ignored) < 0)
-        return REPO_FOLDER_ABSENT;
-    int read = repo_target_of_delta(unpack_delta_open_head(candidate),
-                                    bundle_manifest_peek_view(manifest), ret, &part, &ignored);
-    bundle_manifest_peek_free(manifest);
-    if (read < 0 || strcmp(ret->digest, head) != 0)
+        repo_target_peek_delta(unpack_delta_open_manifest(candidate),
+                               unpack_delta_open_head(candidate), ret, &part, &ignored) < 0 ||
+        strcmp(ret->digest, head) != 0)
         return REPO_FOLDER_ABSENT;
     return repo_folder_put_target(w->server->repository->folder, ret, part, e) < 0 ? -1 : 0;
 }

@@ -60,18 +60,14 @@ static int take_bundle(const struct serve_repository *r, const struct unpack_sou
 static int take_delta(const struct serve_repository *r, const struct unpack_source *source,
                       struct err *e) {
     OWN(delta_candidate) struct unpack_delta_candidate *candidate = NULL;
-    struct bundle_manifest_unverified *manifest = NULL;
     struct repo_target target;
     struct slice part;
     struct err ignored = ERR_NONE;
     if (unpack_delta_open(source, &candidate, &ignored) != 0 ||
-        bundle_manifest_peek(unpack_delta_open_manifest(candidate), &manifest, &ignored) < 0)
+        repo_target_peek_delta(unpack_delta_open_manifest(candidate),
+                               unpack_delta_open_head(candidate), &target, &part, &ignored) < 0)
         return 0;
-    int read = repo_target_of_delta(unpack_delta_open_head(candidate),
-                                    bundle_manifest_peek_view(manifest), &target, &part, &ignored);
-    int done = read < 0 ? 0 : put(r, &target, part, e);
-    bundle_manifest_peek_free(manifest);
-    return done;
+    return put(r, &target, part, e);
 }
 
 static int take_file(void *context, const char *name, mode_t type, struct err *e) {
