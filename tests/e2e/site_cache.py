@@ -27,6 +27,9 @@ from fleet import check, wait_for
 
 DEVICES = int(os.environ.get("DEVICES", "50"))
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
+# What lies in the kernel's buffers still arrives after nginx was killed, and by default those grow to many MiB.
+SEND_BUFFER_BYTES = 64 << 10
+FIRST_RELEASE_BYTES = 24 << 20
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
@@ -101,7 +104,7 @@ class Cache:
         os.chmod(os.path.join(self.dir, "store"), 0o777)
         with open(os.path.join(fleet.SOURCE, "examples/site-cache/site-cache.conf"), encoding="utf-8") as file:
             text = file.read()
-        for old, new in (("/var/cache/nginx/edge", os.path.join(self.dir, "store")), ("listen 8080;", f"listen 127.0.0.1:{port};"),
+        for old, new in (("/var/cache/nginx/edge", os.path.join(self.dir, "store")), ("listen 8080;", f"listen 127.0.0.1:{port} sndbuf={SEND_BUFFER_BYTES};"),
                          ("location /https/fleet.example.org/", f"location /http/{origin}/"),
                          ("proxy_pass https://fleet.example.org/", f"proxy_pass http://{behind}/")):
             check(text.count(old) == 1, f"site-cache.conf has {old!r} once")
@@ -211,7 +214,7 @@ def many_at_once_cost_one_request_for_each_slice(f):
 
 def when_it_dies_in_the_middle_devices_go_on_from_the_origin(f):
     bundle, path, digest = f.first
-    device = add(f, "cut-off", rate_max_bytes_s=1 << 19)
+    device = add(f, "cut-off", rate_max_bytes_s=1 << 21)
     wait_for("it to be accepted", lambda: f.accepted() == 1)
     roll_out(f, "1.0")
     def under_way():
@@ -289,7 +292,7 @@ def test(f):
     with Relay(f.port) as direct, Relay(f.port) as behind:
         f.direct, f.behind = direct, behind
         f.cache = Cache(f, "first", free_port(f), f"127.0.0.1:{direct.port}", f"127.0.0.1:{behind.port}")
-        f.first = release(f, "1.0", 6 << 20)
+        f.first = release(f, "1.0", FIRST_RELEASE_BYTES)
         try:
             fleet.each(f, many_at_once_cost_one_request_for_each_slice, when_it_dies_in_the_middle_devices_go_on_from_the_origin,
                        changed_bytes_are_refused_and_the_next_try_is_the_origins, fifty_devices_cost_one_download)
