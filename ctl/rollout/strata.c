@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/own.h"
-#include "keys/canon.h"
-
-int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
-                       struct buf *ret, struct err *e) {
-    OWN(json) json_t *key = json_object();
-    for (size_t i = 0; i < policy->n_stratify; i++) {
-        const json_t *value = bundle_facts_find(facts, policy->stratify[i]);
-        json_t *copy = value == NULL ? json_null() : json_copy((json_t *)(uintptr_t)value);
-        if (json_object_set_new(key, policy->stratify[i], copy) < 0)
-            return err_set(e, &err_memory, "naming a stratum: out of memory");
-    }
-    return keys_canon_format(key, ret, e);
-}
-
 static int by_stratum_and_rank(const void *left, const void *right) {
     const struct rollout_member *a = left, *b = right;
     if (a->stratum != b->stratum)
@@ -43,7 +28,7 @@ static uint64_t scale(uint64_t n, uint64_t part, uint64_t whole) {
 static void share_out(uint64_t count, const size_t *sizes, size_t n_strata, size_t total,
                       uint64_t *ret) {
     uint64_t given = 0;
-    bool topped[ROLLOUT_STRATA_MAX] = {false};
+    bool topped[BUNDLE_STRATA_MAX] = {false};
     for (size_t s = 0; s < n_strata; s++) {
         ret[s] = scale(sizes[s], count < total ? count : total, total);
         topped[s] = ret[s] == 0;
@@ -78,7 +63,7 @@ static uint64_t wanted(const struct rollout_stage_policy *stage, uint64_t by_cou
 }
 
 static void plan_stratum(const struct rollout_policy *policy, const struct rollout_member *members,
-                         size_t size, uint64_t counts[][ROLLOUT_STRATA_MAX], size_t stratum,
+                         size_t size, uint64_t counts[][BUNDLE_STRATA_MAX], size_t stratum,
                          struct rollout_stratum_plan *ret) {
     uint64_t before = 0;
     for (size_t i = 0; i < policy->n_stages; i++) {
@@ -95,9 +80,9 @@ static void plan_stratum(const struct rollout_policy *policy, const struct rollo
 
 void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
                          size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
-    size_t sizes[ROLLOUT_STRATA_MAX] = {0};
-    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][ROLLOUT_STRATA_MAX] = {{0}};
-    assert(n_strata <= ROLLOUT_STRATA_MAX);
+    size_t sizes[BUNDLE_STRATA_MAX] = {0};
+    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][BUNDLE_STRATA_MAX] = {{0}};
+    assert(n_strata <= BUNDLE_STRATA_MAX);
     if (n_members > 0)
         qsort(members, n_members, sizeof *members, by_stratum_and_rank);
     for (size_t i = 0; i < n_members; i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Strata: devices that are alike in the facts a policy stratifies by. Each has bounds of its own on
-// the rank (rank.h), one for each stage, found from the devices that are known when the rollout
+// Strata: devices that are alike in the facts a policy stratifies by (bundle/stratum.h). Each has
+// bounds of its own on the rank (bundle/rank.h), one for each stage, found from the devices that are known when the rollout
 // starts: the k-th lowest rank, where k is the stage's share of the stratum, at least one. So the
 // smallest canary still sees every kind of hardware, and a stage by count has just that many
 // devices (or one of each stratum when there are more strata than that).
@@ -10,12 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
-#include "bundle/facts.h"
+#include "bundle/stratum.h"
 #include "ctl/rollout/policy.h"
-
-#define ROLLOUT_STRATA_MAX           256
-#define ROLLOUT_STRATA_KEY_MAX_BYTES 2048
 
 // A known device: which stratum, and its rank.
 struct rollout_member {
@@ -29,10 +25,6 @@ struct rollout_stratum_plan {
     uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
     uint64_t planned[ROLLOUT_POLICY_STAGES_MAX];
 };
-
-// Appends the stratum's name: a canonical JSON object of the facts, null for one that is unknown.
-int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
-                       struct buf *ret, struct err *e) __attribute__((nonnull));
 
 // Fills ret[n_strata]. members is sorted in place.
 void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,

@@ -140,7 +140,7 @@ int serve_engine_stratum(struct store_db *db, struct serve_engine_rollout *rollo
             *ret = i;
             return 0;
         }
-    if (rollout->n_strata >= ROLLOUT_STRATA_MAX) {
+    if (rollout->n_strata >= BUNDLE_STRATA_MAX) {
         *ret = rollout->n_strata - 1;
         return 0;
     }

@@ -98,12 +98,12 @@ static int add_candidate(const struct serve_fleet *fleet, const struct store_dev
     if (!selected || rollout_advance_ended(r->row.progress.state))
         return 0;
     OWN(buf) struct buf key;
-    buf_init(&key, ROLLOUT_STRATA_KEY_MAX_BYTES);
-    if (rollout_strata_key(policy, view->facts, &key, e) < 0 ||
+    buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
+    if (bundle_stratum_key(policy->stratify, policy->n_stratify, view->facts, &key, e) < 0 ||
         serve_engine_stratum(fleet->db, r, buf_text(&key), stratum, e) < 0)
         return -1;
     c->stage = rollout_strata_stage(policy, &r->strata[*stratum].plan,
-                                    rollout_rank(device->id, r->row.seed));
+                                    bundle_rank(device->id, r->row.seed));
     bool inside =
         c->aside != ROLLOUT_TASK_NONE || (device->task.state != ROLLOUT_TASK_NONE &&
                                           strcmp(device->task.rollout, policy->name) == 0);

@@ -161,7 +161,7 @@ int store_rollout_list_strata(struct store_db *db, const char *rollout,
                         "t", rollout) < 0)
         return -1;
     while ((found = store_sql_row(db, row, e)) == 0) {
-        char key[ROLLOUT_STRATA_KEY_MAX_BYTES + 1];
+        char key[BUNDLE_STRATUM_KEY_MAX_BYTES + 1];
         struct rollout_stratum_plan plan;
         int done = read_stratum(row, key, sizeof key, &plan, e);
         if (done == 0)

@@ -4,9 +4,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "ctl/rollout/rank.h"
+#include "bundle/rank.h"
 
-static const uint8_t seed[ROLLOUT_SEED_BYTES] = {7};
+static const uint8_t seed[BUNDLE_RANK_SEED_BYTES] = {7};
 
 static struct rollout_stage_policy by_count(uint64_t count) {
     return (struct rollout_stage_policy){.by_count = true, .count = count};
@@ -21,7 +21,7 @@ static void census(struct rollout_member *members, size_t n, uint32_t (*of)(size
     for (size_t i = 0; i < n; i++) {
         char id[32];
         (void)snprintf(id, sizeof id, "device-%zu", i);
-        members[i] = (struct rollout_member){.stratum = of(i), .rank = rollout_rank(id, seed)};
+        members[i] = (struct rollout_member){.stratum = of(i), .rank = bundle_rank(id, seed)};
     }
 }
 
@@ -107,11 +107,4 @@ Test(rollout_strata, nobody_is_planned_for_an_empty_fleet) {
     rollout_strata_newcomer(&p, 0, &plan);
     cr_assert_eq(plan.planned[0], 0);
     cr_assert_eq(plan.bound[1], UINT64_MAX);
-}
-
-Test(rollout_rank, differs_by_device_and_by_seed) {
-    static const uint8_t other[ROLLOUT_SEED_BYTES] = {8};
-    cr_assert_eq(rollout_rank("a", seed), rollout_rank("a", seed));
-    cr_assert_neq(rollout_rank("a", seed), rollout_rank("b", seed));
-    cr_assert_neq(rollout_rank("a", seed), rollout_rank("a", other));
 }
