@@ -313,6 +313,14 @@ static int read_baseline(const struct doc_at *at, struct rollout_policy *ret, st
     return 0;
 }
 
+size_t rollout_policy_named(const struct rollout_policy *policy, const char *device) {
+    for (size_t i = 0; i < policy->n_stages; i++)
+        for (size_t k = 0; k < policy->stages[i].n_devices; k++)
+            if (strcmp(policy->devices[policy->stages[i].first_device + k], device) == 0)
+                return i;
+    return policy->n_stages;
+}
+
 int rollout_policy_parse(json_t *document, const char *what, struct rollout_policy *ret,
                          struct err *e) {
     static const char *const known[] = {"name",           "release",     "selector",   "stratify",

@@ -33,6 +33,7 @@
 
 #include "base/err.h"
 #include "bundle/limits.h"
+#include "ctl/rollout/gates.h"
 
 #define ROLLOUT_POLICY_MAX_BYTES    (64 * 1024)
 #define ROLLOUT_POLICY_STAGES_MAX   16
@@ -41,6 +42,23 @@
 #define ROLLOUT_POLICY_TIME_MAX_S   (366ULL * 86400)
 
 #define ROLLOUT_POLICY_BUDGET_MAX (1ULL << 50)
+
+#define ROLLOUT_POLICY_STAGE_DEVICES_MAX 64  // named by one stage
+#define ROLLOUT_POLICY_DEVICES_MAX       256 // by all of them
+#define ROLLOUT_POLICY_WINDOWS_MAX       8
+#define ROLLOUT_POLICY_CODES_MAX         8
+#define ROLLOUT_POLICY_RETRIES_MAX       100
+#define ROLLOUT_POLICY_BACKOFF_MAX_PPM   10000000
+#define ROLLOUT_POLICY_FACTOR_MAX_PPM    10000000
+#define ROLLOUT_POLICY_STONES_MAX        4
+#define ROLLOUT_POLICY_PRIORITY_MAX      1000 // and its negative
+#define ROLLOUT_POLICY_REVERT_RATE_MAX   1000000
+
+#define ROLLOUT_POLICY_BATCH_START_DEFAULT       10
+#define ROLLOUT_POLICY_BATCH_FACTOR_DEFAULT_PPM  2000000
+#define ROLLOUT_POLICY_RETRY_DELAY_DEFAULT_S     3600
+#define ROLLOUT_POLICY_RETRY_BACKOFF_DEFAULT_PPM 2000000
+#define ROLLOUT_POLICY_REVERT_RATE_DEFAULT       1000
 
 #define ROLLOUT_POLICY_TIMEOUT_DEFAULT_S   86400
 #define ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM 900000
@@ -63,12 +81,57 @@ struct rollout_gate_bounds {
 struct rollout_stage_policy {
     char name[BUNDLE_NAME_MAX + 1];
     bool by_count;
+    bool
+        by_device; // named ones: n_devices of the policy's, from first_device on; no share of ranks
+    size_t first_device, n_devices;
     uint64_t count; // by_count: devices that have it when the stage is done, this stage's included
-    uint32_t ppm;   // else: their share
+    uint32_t ppm;   // else: their share; 0 by_device
     uint64_t soak_s;
     bool approve; // waits for a person before it starts
     struct rollout_gate_bounds gate;
 };
+
+// How many are at work at once: it rises batch by batch. start 0: no batches.
+struct rollout_batch_policy {
+    uint64_t start;      // devices of the first batch
+    uint32_t factor_ppm; // how much larger the next one is, after a clean one; 1,000,000 or more
+    uint64_t max;        // no batch is larger; 0: as large as the stage
+    bool on_notified;    // the next one opens when all were offered; else when all have an outcome
+};
+
+// Minutes of the device's local day, from start on and before end; end <= start goes past midnight.
+struct rollout_window {
+    uint16_t start_min, end_min;
+};
+struct rollout_windows {
+    size_t n_download, n_install; // 0: at any time
+    struct rollout_window download[ROLLOUT_POLICY_WINDOWS_MAX];
+    struct rollout_window install[ROLLOUT_POLICY_WINDOWS_MAX];
+};
+
+// A device that failed with one of the codes (any, when none is given) gets another attempt.
+struct rollout_retries {
+    uint32_t max;         // attempts beside the first; 0: none
+    uint64_t delay_s;     // before the first of them
+    uint32_t backoff_ppm; // how much longer before each further one; 1,000,000 or more
+    size_t n_codes;
+    char codes[ROLLOUT_POLICY_CODES_MAX][ERR_NAME_BYTES];
+};
+
+// Silence after which a device counts as lost, by what it was last heard of as; 0: timeout_s.
+struct rollout_timeouts {
+    uint64_t offered_s, staged_s, activated_s;
+};
+
+// A release that a device must have run before.
+struct rollout_stone {
+    char name[BUNDLE_NAME_MAX + 1];
+    char version[BUNDLE_RELEASE_MAX + 1];
+};
+
+// Which devices a revert takes back: all that took the release, or those alone that activated it
+// and have not committed it.
+enum rollout_revert_scope { ROLLOUT_REVERT_ALL, ROLLOUT_REVERT_ACTIVATED };
 
 struct rollout_policy {
     char name[BUNDLE_NAME_MAX + 1];
@@ -88,7 +151,24 @@ struct rollout_policy {
     int64_t not_before_s; // 0: at once
     int64_t until_s;      // 0: no end; after it nothing is offered
     bool baseline;        // once finished, what devices of the selector should have
+    size_t n_devices;     // named by stages
+    char devices[ROLLOUT_POLICY_DEVICES_MAX][BUNDLE_DEVICE_ID_MAX + 1];
+    struct rollout_gates gates;
+    struct rollout_batch_policy batch;
+    struct rollout_windows windows;
+    struct rollout_retries retries;
+    struct rollout_timeouts timeouts;
+    int priority; // of two rollouts the higher one goes first, then the older one
+    size_t n_stones;
+    struct rollout_stone stones[ROLLOUT_POLICY_STONES_MAX];
+    enum rollout_revert_scope revert_scope;
+    uint32_t revert_rate; // devices told to go back in a minute; 0: no limit
 };
+
+// The first stage that names this device; n_stages when none does. Such a device is admitted from
+// that stage on whatever its rank is, and is not counted as evidence: nobody drew it.
+size_t rollout_policy_named(const struct rollout_policy *policy, const char *device)
+    __attribute__((nonnull));
 
 // Reads a document; `what` (the file's name) leads the errors. Kinds: config (names the place and
 // what was expected), limit, bad_predicate.
