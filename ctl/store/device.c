@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "ctl/store/sql.h"
+#include "ctl/store/undone.h"
 
 #define COLUMNS                                                                                    \
     "id,state,key,created_s,seen_s,token_epoch,sequence,nonce,nonce_before,clone_s,report_acked,"  \
     "held,pin_name,pin_version,direct_attempt,task_rollout,task_attempt,task_state,task_stage,"    \
     "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest,"      \
-    "held_s,spent"
+    "held_s,spent,token"
 
 static const char *const state_names[STORE_DEVICE_STATES] = {"pending", "accepted", "rejected",
                                                              "retired", "replacing"};
@@ -49,7 +50,8 @@ static int read_texts(sqlite3_stmt *row, struct store_device *ret, struct err *e
         store_sql_text(row, 12, ret->pin_name, sizeof ret->pin_name, e) < 0 ||
         store_sql_text(row, 13, ret->pin_version, sizeof ret->pin_version, e) < 0 ||
         store_sql_text(row, 22, ret->why_code, sizeof ret->why_code, e) < 0 ||
-        store_sql_text(row, 23, ret->why_text, sizeof ret->why_text, e) < 0)
+        store_sql_text(row, 23, ret->why_text, sizeof ret->why_text, e) < 0 ||
+        store_sql_text(row, 30, ret->token, sizeof ret->token, e) < 0)
         return -1;
     return store_sql_text(row, 27, ret->facts_digest, sizeof ret->facts_digest, e);
 }
@@ -107,14 +109,15 @@ int store_device_put(struct store_db *db, const struct store_device *d, struct e
         "UPDATE device SET state=?,key=?,created_s=?,seen_s=?,token_epoch=?,sequence=?,nonce=?,"
         "nonce_before=?,clone_s=?,report_acked=?,held=?,pin_name=?,pin_version=?,direct_attempt=?,"
         "task_rollout=?,task_attempt=?,task_state=?,task_stage=?,task_stratum=?,task_since_s=?,"
-        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=?,spent=? WHERE bucket=? AND id=?",
-        "ibiiiittiiittitiiiiibttjijit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
+        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=?,spent=?,token=? WHERE bucket=? AND "
+        "id=?",
+        "ibiiiittiiittitiiiiibttjijtit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
         d->seen_s, (int64_t)d->token_epoch, (int64_t)d->sequence, d->nonce, d->nonce_before,
         d->clone_s, (int64_t)d->report_acked, (int64_t)d->held, d->pin_name, d->pin_version,
         (int64_t)d->direct_attempt, t->rollout, (int64_t)t->attempt, (int64_t)t->state,
         (int64_t)t->stage, (int64_t)t->stratum, t->since_s, t->bundle.bytes, sizeof t->bundle.bytes,
-        d->why_code, d->why_text, d->said, d->held_s, d->spent, (int64_t)store_db_bucket(d->id),
-        d->id);
+        d->why_code, d->why_text, d->said, d->held_s, d->spent, d->token,
+        (int64_t)store_db_bucket(d->id), d->id);
 }
 
 int store_device_put_facts(struct store_db *db, const struct store_device *d, struct err *e) {
@@ -130,6 +133,8 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e) {
         return -1;
     if (store_sql_run(db, NULL, e, "DELETE FROM part WHERE bucket=? AND device=?", "it", bucket,
                       id) < 0)
+        return -1;
+    if (store_undone_forget(db, id, e) < 0)
         return -1;
     return store_sql_run(db, NULL, e, "DELETE FROM device WHERE bucket=? AND id=?", "it", bucket,
                          id);

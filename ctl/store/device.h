@@ -11,6 +11,7 @@
 #include "bundle/checkin.h"
 #include "ctl/rollout/task.h"
 #include "ctl/store/db.h"
+#include "ctl/store/token.h"
 
 enum store_device_state {
     STORE_DEVICE_PENDING,
@@ -40,6 +41,7 @@ struct store_device {
     int64_t seen_s;       // 0 never
     uint64_t token_epoch; // tokens of earlier epochs are void
     uint64_t sequence;    // of the last instruction
+    char token[STORE_TOKEN_ID_BYTES]; // id of the token it enrolled with; "" without one
     char nonce[BUNDLE_NONCE_HEX];
     char nonce_before[BUNDLE_NONCE_HEX];
     int64_t clone_s;       // since when two seem to share the identity; 0 never
