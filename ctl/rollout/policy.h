@@ -11,16 +11,26 @@
 //               {"name": "half", "percent": 50, "approve": true, "gate": {"failure_pct": 2}},
 //               {"name": "all", "percent": 100}],             default one stage of 100 percent
 //    "gate": {"success_pct": 95, "failure_pct": 5, "min_sample": 1},
-//    "timeout_s": "1h", "max_unresolved": 100, "on_failure": "revert",
+//    "gates": […], "evidence": {…},                           gates.h; default none
+//    "timeout_s": "1h", "timeouts": {"offered_s": "6h", "staged_s": "1h", "activated_s": "30m"},
+//    "max_unresolved": 100,
+//    "batch": {"start": 10, "factor": 2, "max": 0, "on": "succeeded"},
+//    "retries": {"max": 2, "delay_s": "1h", "backoff": 2, "codes": ["unreachable"]},
+//    "windows": {"download": ["22:00-06:00"], "install": ["02:00-04:00"]},
+//    "priority": 0, "stepping_stones": ["vibration 1.0"],
+//    "on_failure": "revert", "revert_scope": "all", "revert_rate": 1000,
 //    "byte_budget": {"bytes": 50000000, "metered_bytes": 0},  default none: as much as it takes
 //    "not_before": "2026-11-22T00:00:00Z", "until": "2026-12-01T00:00:00Z", "baseline": true}
 //
-// Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents are integers,
-// decimals in text ("0.5"), or real numbers. Stages are cumulative: "percent": 50 means that half
-// of the fleet has it, those of the stages before included; so each stage is larger than the one
-// before (a count after a percent, or a percent after a count, is compared when the fleet is
-// known). A byte budget is what the update may cost one device's link in all, over all tries; on a
-// metered link the second one, where 0 means that nothing is fetched there.
+// Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents and other numbers
+// with a fraction are integers, decimals in text ("0.5"), or real numbers. Stages are cumulative:
+// "percent": 50 means that half of the fleet has it, those of the stages before included; so each
+// stage is larger than the one before (a count after a percent, or a percent after a count, is
+// compared when the fleet is known). A stage may name its devices instead ("devices": [IDS]). A
+// byte budget is what the update may cost one device's link in all, over all tries; on a metered
+// link the second one, where 0 means that nothing is fetched there. Batches bound how many are at
+// work at once, beside max_unresolved; a policy with gates has them. Windows are of the device's
+// local day. With gates the thresholds of "gate" are judged only where the policy gives them.
 //
 // The struct holds everything by value, has no pointers and needs no clearing. Pure.
 #pragma once
@@ -87,7 +97,8 @@ struct rollout_stage_policy {
     uint64_t count; // by_count: devices that have it when the stage is done, this stage's included
     uint32_t ppm;   // else: their share; 0 by_device
     uint64_t soak_s;
-    bool approve; // waits for a person before it starts
+    bool approve;  // waits for a person before it starts
+    bool has_gate; // the policy gives one for it: with evidence it is judged by it only then
     struct rollout_gate_bounds gate;
 };
 
@@ -164,6 +175,15 @@ struct rollout_policy {
     enum rollout_revert_scope revert_scope;
     uint32_t revert_rate; // devices told to go back in a minute; 0: no limit
 };
+
+// What a policy may have, for whoever describes it (the schema, a test): a place, "" the document
+// itself, "stages[]" one of the stages, and the names of its members up to NULL. Ends with a path
+// that is NULL.
+struct rollout_policy_place {
+    const char *path;
+    const char *const *members;
+};
+extern const struct rollout_policy_place rollout_policy_places[];
 
 // The first stage that names this device; n_stages when none does. Such a device is admitted from
 // that stage on whatever its rank is, and is not counted as evidence: nobody drew it.
