@@ -67,6 +67,11 @@ static void plan_stratum(const struct rollout_policy *policy, const struct rollo
                          struct rollout_stratum_plan *ret) {
     uint64_t before = 0;
     for (size_t i = 0; i < policy->n_stages; i++) {
+        if (policy->stages[i].by_device) { // no share of ranks
+            ret->bound[i] = i == 0 ? 0 : ret->bound[i - 1];
+            ret->planned[i] = 0;
+            continue;
+        }
         uint64_t k = is_whole(&policy->stages[i])
                          ? size
                          : wanted(&policy->stages[i], counts[i][stratum], size);
@@ -75,6 +80,20 @@ static void plan_stratum(const struct rollout_policy *policy, const struct rollo
         ret->bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX : members[k - 1].rank;
         ret->planned[i] = k - before;
         before = k;
+    }
+}
+
+// Who is named by an earlier stage than the one that its rank admits it to is planned there.
+static void plan_named(const struct rollout_policy *policy, const struct rollout_member *members,
+                       size_t n_members, struct rollout_stratum_plan *ret) {
+    for (size_t i = 0; i < n_members && policy->n_devices > 0; i++) {
+        struct rollout_stratum_plan *plan = &ret[members[i].stratum];
+        size_t by_rank = rollout_strata_stage(policy, plan, members[i].rank);
+        if (members[i].named == 0 || members[i].named > by_rank)
+            continue;
+        if (by_rank < policy->n_stages)
+            plan->planned[by_rank]--;
+        plan->planned[members[i].named - 1]++;
     }
 }
 
@@ -100,6 +119,7 @@ void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_mem
             plan_stratum(policy, members + first, sizes[s], counts, s, &ret[s]);
         first += sizes[s];
     }
+    plan_named(policy, members, n_members, ret);
 }
 
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
@@ -126,4 +146,12 @@ size_t rollout_strata_stage(const struct rollout_policy *policy,
     while (stage < policy->n_stages && rank > plan->bound[stage])
         stage++;
     return stage;
+}
+
+size_t rollout_strata_admits(const struct rollout_policy *policy,
+                             const struct rollout_stratum_plan *plan, const char *device,
+                             uint64_t rank) {
+    size_t by_rank = rollout_strata_stage(policy, plan, rank);
+    size_t by_name = rollout_policy_named(policy, device);
+    return by_name < by_rank ? by_name : by_rank;
 }

@@ -13,17 +13,19 @@
 #include "bundle/stratum.h"
 #include "ctl/rollout/policy.h"
 
-// A known device: which stratum, and its rank.
+// A known device: which stratum, whether a stage names it, and its rank.
 struct rollout_member {
     uint32_t stratum;
+    uint32_t named; // the stage that names it (rollout_policy_named), and 1; 0: none does
     uint64_t rank;
 };
 
 // What a plan says of one stratum. A stage admits ranks up to and including its bound; planned is
-// how many known devices it admits that no stage before it does.
+// how many known devices it admits that no stage before it does, those that it names among them.
 struct rollout_stratum_plan {
     uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
     uint64_t planned[ROLLOUT_POLICY_STAGES_MAX];
+    uint64_t held_back; // known devices that a stage would admit, were they not held back
 };
 
 // Fills ret[n_strata]. members is sorted in place.
@@ -36,6 +38,11 @@ void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_mem
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
                              struct rollout_stratum_plan *ret) __attribute__((nonnull));
 
+// The first stage that admits this device, by its rank or by its name; policy->n_stages when none
+// does.
+size_t rollout_strata_admits(const struct rollout_policy *policy,
+                             const struct rollout_stratum_plan *plan, const char *device,
+                             uint64_t rank) __attribute__((nonnull));
 // The first stage that admits this rank; policy->n_stages when none does.
 size_t rollout_strata_stage(const struct rollout_policy *policy,
                             const struct rollout_stratum_plan *plan, uint64_t rank)

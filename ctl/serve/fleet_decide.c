@@ -102,8 +102,8 @@ static int add_candidate(const struct serve_fleet *fleet, const struct store_dev
     if (bundle_stratum_key(policy->stratify, policy->n_stratify, view->facts, &key, e) < 0 ||
         serve_engine_stratum(fleet->db, r, buf_text(&key), stratum, e) < 0)
         return -1;
-    c->stage = rollout_strata_stage(policy, &r->strata[*stratum].plan,
-                                    bundle_rank(device->id, r->row.seed));
+    c->stage = rollout_strata_admits(policy, &r->strata[*stratum].plan, device->id,
+                                     bundle_rank(device->id, r->row.seed));
     bool inside =
         c->aside != ROLLOUT_TASK_NONE || (device->task.state != ROLLOUT_TASK_NONE &&
                                           strcmp(device->task.rollout, policy->name) == 0);

@@ -78,8 +78,8 @@ static int excuse(const struct serve_fleet *fleet, struct serve_engine_rollout *
     if (bundle_stratum_key(policy->stratify, policy->n_stratify, facts, &key, e) < 0 ||
         serve_engine_stratum(fleet->db, r, buf_text(&key), &stratum, e) < 0)
         return -1;
-    as.stage = rollout_strata_stage(policy, &r->strata[stratum].plan,
-                                    bundle_rank(device->id, r->row.seed));
+    as.stage = rollout_strata_admits(policy, &r->strata[stratum].plan, device->id,
+                                     bundle_rank(device->id, r->row.seed));
     as.stratum = stratum;
     (void)snprintf(as.rollout, sizeof as.rollout, "%s", policy->name);
     return as.stage < policy->n_stages ? serve_fleet_aside(fleet, r, device->id, &as, e) : 0;

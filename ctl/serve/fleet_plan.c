@@ -61,7 +61,10 @@ static int count_facts(struct census *census, const char *device, const struct b
         !bundle_predicate_holds(r->scope, facts, reason))
         return 0;
     OWN(buf) struct buf key;
-    struct rollout_member member = {.rank = bundle_rank(device, r->row.seed)};
+    size_t named = rollout_policy_named(&r->row.policy, device);
+    struct rollout_member member = {.rank = bundle_rank(device, r->row.seed),
+                                    .named =
+                                        named < r->row.policy.n_stages ? (uint32_t)named + 1 : 0};
     buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
     if (bundle_stratum_key(r->row.policy.stratify, r->row.policy.n_stratify, facts, &key, e) < 0 ||
         stratum_of(census, buf_text(&key), &member.stratum, e) < 0)

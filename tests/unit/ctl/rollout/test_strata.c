@@ -108,3 +108,29 @@ Test(rollout_strata, nobody_is_planned_for_an_empty_fleet) {
     cr_assert_eq(plan.planned[0], 0);
     cr_assert_eq(plan.bound[1], UINT64_MAX);
 }
+
+Test(rollout_strata, a_named_device_is_admitted_by_the_stage_that_names_it) {
+    static struct rollout_policy p = {.n_stages = 3,
+                                      .n_devices = 2,
+                                      .devices = {"device-9", "device-3"},
+                                      .stages = {{.by_device = true, .n_devices = 2},
+                                                 {.ppm = ROLLOUT_PPM / 2},
+                                                 {.ppm = ROLLOUT_PPM}}};
+    struct rollout_member members[10];
+    struct rollout_stratum_plan plan;
+    census(members, 10, one);
+    for (size_t i = 0; i < 10; i++)
+        members[i].named = i == 9 || i == 3 ? 1 : 0;
+    rollout_strata_plan(&p, members, 10, &plan, 1);
+    cr_assert_eq(plan.bound[0], 0);
+    cr_assert_eq(plan.planned[0], 2);
+    cr_assert_eq(plan.planned[0] + plan.planned[1] + plan.planned[2], 10);
+    for (size_t i = 0; i < 10; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "device-%zu", i);
+        uint64_t rank = bundle_rank(id, seed);
+        size_t by_rank = rollout_strata_stage(&p, &plan, rank);
+        cr_assert_geq(by_rank, 1);
+        cr_assert_eq(rollout_strata_admits(&p, &plan, id, rank), i == 9 || i == 3 ? 0 : by_rank);
+    }
+}
