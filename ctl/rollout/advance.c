@@ -51,7 +51,7 @@ static struct rollout_tally sum(const struct rollout_counts *counts, size_t firs
     return all;
 }
 
-static enum rollout_verdict judge(const struct rollout_policy *policy,
+static enum rollout_gate_verdict judge(const struct rollout_policy *policy,
                                   const struct rollout_gate_ops *gate,
                                   const struct rollout_counts *counts, size_t stage,
                                   struct rollout_why *why) {

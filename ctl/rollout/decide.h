@@ -48,6 +48,15 @@ struct rollout_candidate {
     // What it counts as there while its task is another one's; NONE nothing.
     enum rollout_task aside;
     uint64_t aside_attempt;
+    int64_t aside_since_s;
+    const char *aside_code; // what the failure was reported with; NULL or "" unknown
+    // Where its rank is (batch.h). OPEN also for a device that the stage names.
+    enum rollout_admission admission;
+    bool compared; // it is in an open set (score.h: place > 0, due_s > 0)
+    const char
+        *stone;       // a stepping stone that it has not run, "NAME VERSION"; NULL: none is missing
+    bool went_back;   // it was told to go back from this release before, by whatever rollout
+    bool revert_full; // as many as revert_rate allows were told to go back
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
@@ -67,6 +76,8 @@ struct rollout_device {
     bool held;
     bool cloned;             // two devices seem to share its identity
     uint64_t direct_attempt; // of offers without a rollout; rises when a person pins again
+    int64_t since_s;         // when the task became what it is
+    const char *code;        // what a failure was reported with; NULL or "" unknown
     // said
     bool updating; // an update is under way
     const char *update_rollout;
@@ -100,6 +111,7 @@ struct rollout_decision {
     // NONE: as it was. Remembered even when the action is NONE (already, skipped, cancelled).
     enum rollout_task mark;
     bool spent_baseline; // counts against the rate
+    bool spent_revert;   // counts against the candidate's revert_rate, and as went_back from now on
     struct rollout_why why;
 };
 
