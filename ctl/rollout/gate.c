@@ -16,8 +16,8 @@ static const char *percent(uint32_t ppm, char ret[static NUM_DECIMAL_TEXT]) {
 }
 
 static enum rollout_gate_verdict judge_threshold(const struct rollout_gate_bounds *bounds,
-                                            const struct rollout_tally *strata, size_t n_strata,
-                                            struct rollout_why *why) {
+                                                 const struct rollout_tally *strata,
+                                                 size_t n_strata, struct rollout_why *why) {
     struct rollout_tally all = {0};
     char text[NUM_DECIMAL_TEXT];
     for (size_t i = 0; i < n_strata; i++)

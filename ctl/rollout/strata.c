@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/rollout/batch.h"
+
 static int by_stratum_and_rank(const void *left, const void *right) {
     const struct rollout_member *a = left, *b = right;
     if (a->stratum != b->stratum)
@@ -65,7 +67,9 @@ static uint64_t wanted(const struct rollout_stage_policy *stage, uint64_t by_cou
 static void plan_stratum(const struct rollout_policy *policy, const struct rollout_member *members,
                          size_t size, uint64_t counts[][BUNDLE_STRATA_MAX], size_t stratum,
                          struct rollout_stratum_plan *ret) {
-    uint64_t before = 0;
+    uint64_t before = 0, held = rollout_batch_holdback(policy), unheld = 0;
+    while (unheld < size && members[unheld].rank <= held)
+        unheld++;
     for (size_t i = 0; i < policy->n_stages; i++) {
         if (policy->stages[i].by_device) { // no share of ranks
             ret->bound[i] = i == 0 ? 0 : ret->bound[i - 1];
@@ -78,9 +82,10 @@ static void plan_stratum(const struct rollout_policy *policy, const struct rollo
         k = k > size ? size : k;
         k = k < before ? before : k;
         ret->bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX : members[k - 1].rank;
-        ret->planned[i] = k - before;
+        ret->planned[i] = (k < unheld ? k : unheld) - (before < unheld ? before : unheld);
         before = k;
     }
+    ret->held_back = before - (before < unheld ? before : unheld);
 }
 
 // Who is named by an earlier stage than the one that its rank admits it to is planned there.
@@ -91,7 +96,9 @@ static void plan_named(const struct rollout_policy *policy, const struct rollout
         size_t by_rank = rollout_strata_stage(policy, plan, members[i].rank);
         if (members[i].named == 0 || members[i].named > by_rank)
             continue;
-        if (by_rank < policy->n_stages)
+        if (by_rank < policy->n_stages && members[i].rank > rollout_batch_holdback(policy))
+            plan->held_back--;
+        else if (by_rank < policy->n_stages)
             plan->planned[by_rank]--;
         plan->planned[members[i].named - 1]++;
     }
