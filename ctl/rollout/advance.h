@@ -70,6 +70,9 @@ struct rollout_progress {
     int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
 };
 
+// Whether the fleet is silent (rollout_score_silent): only who looked for silent devices knows.
+enum rollout_silence { ROLLOUT_SILENCE_UNKNOWN, ROLLOUT_SILENCE_HEARD, ROLLOUT_SILENCE_SILENT };
+
 struct rollout_counts {
     const struct rollout_tally *tallies; // [stage * n_strata + stratum]
     size_t n_strata;
@@ -80,7 +83,7 @@ struct rollout_counts {
     const struct rollout_judgement *evidence;
     // What the stop rests on, when evidence->overall is FAIL. NULL: the rollout is failed as it is.
     const struct rollout_verdict *verdict;
-    bool silent; // nobody was scored as lost: the fleet is silent (rollout_score_silent)
+    enum rollout_silence silence;
 };
 
 // Judges and moves as far as it goes. 1 when anything but the sentence in why changed.
@@ -109,6 +112,8 @@ int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_ve
 enum rollout_stage_state rollout_advance_stage(const struct rollout_policy *policy,
                                                const struct rollout_progress *progress,
                                                size_t stage) __attribute__((nonnull));
+// The share of a stage's planned devices that neither were offered the release nor needed it.
+uint32_t rollout_advance_unreached_ppm(const struct rollout_tally *stage) __attribute__((nonnull));
 // "running", …; static.
 const char *rollout_advance_state_name(enum rollout_state state);
 const char *rollout_advance_stage_name(enum rollout_stage_state state);

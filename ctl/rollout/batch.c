@@ -94,6 +94,15 @@ int rollout_batch_step(const struct rollout_policy *policy, const struct rollout
     return ROLLOUT_BATCH_OPENED;
 }
 
+void rollout_batch_again(const struct rollout_policy *policy, int64_t now_s,
+                         struct rollout_batch *io) {
+    io->number++;
+    io->size = rollout_batch_used(policy) ? first_size(policy) : 0;
+    io->expected = io->offered_before = io->bad_before =
+        0; // whoever failed may be offered it again
+    io->opened_s = now_s;
+}
+
 void rollout_batch_end(const struct rollout_policy *policy, const struct rollout_tally *stage,
                        struct rollout_batch *io) {
     if (io->size > 0 && is_clean(policy, stage, io))
@@ -129,7 +138,9 @@ bool rollout_batch_bound(const struct rollout_policy *policy,
         low = least(low, held);
         high = least(high, held);
     }
-    uint64_t share = open->started ? open->batch->share : 0;
+    // A rollout that began before there were batches has none.
+    uint64_t whole = open->batch->number == 0 ? ROLLOUT_BATCH_WHOLE : open->batch->share;
+    uint64_t share = open->started ? whole : 0;
     if (stage == 0 && share == 0 && !released)
         return false;
     *ret = low + (uint64_t)(((unsigned __int128)(high - low) * share) >> 32);

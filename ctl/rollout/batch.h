@@ -74,6 +74,9 @@ enum { ROLLOUT_BATCH_OPENED = 1 };
 int rollout_batch_step(const struct rollout_policy *policy, const struct rollout_tally *stage,
                        uint64_t planned, int64_t now_s, struct rollout_batch *io)
     __attribute__((nonnull));
+// Goes on where it was, with the smallest batch: a resumed run.
+void rollout_batch_again(const struct rollout_policy *policy, int64_t now_s,
+                         struct rollout_batch *io) __attribute__((nonnull));
 // The stage is done: the next batch will be larger when the last one was clean.
 void rollout_batch_end(const struct rollout_policy *policy, const struct rollout_tally *stage,
                        struct rollout_batch *io) __attribute__((nonnull));
