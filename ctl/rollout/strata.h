@@ -13,6 +13,8 @@
 #include "bundle/stratum.h"
 #include "ctl/rollout/policy.h"
 
+#define ROLLOUT_STRATA_POOL_MIN 5
+
 // A known device: which stratum, whether a stage names it, and its rank.
 struct rollout_member {
     uint32_t stratum;
@@ -26,11 +28,19 @@ struct rollout_stratum_plan {
     uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
     uint64_t planned[ROLLOUT_POLICY_STAGES_MAX];
     uint64_t held_back; // known devices that a stage would admit, were they not held back
+    uint32_t pool;      // the stratum that it is compared with, and 1; 0: itself
 };
 
-// Fills ret[n_strata]. members is sorted in place.
+// Fills ret[n_strata]. members is sorted in place. With gates of evidence the strata of fewer than
+// ROLLOUT_STRATA_POOL_MIN devices are planned as one, so that a share of them is a share, and is
+// compared within them all: they have the same bounds, and the first of them as their pool.
 void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
                          size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata)
+    __attribute__((nonnull(1, 4)));
+
+// Fills planned and held_back of io[n_strata] anew, from bounds that are there.
+void rollout_strata_count(const struct rollout_policy *policy, const struct rollout_member *members,
+                          size_t n_members, struct rollout_stratum_plan *io, size_t n_strata)
     __attribute__((nonnull(1, 4)));
 
 // The bounds of a stratum nobody was in when the rollout started: the stage's share of the fleet.
@@ -38,6 +48,9 @@ void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_mem
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
                              struct rollout_stratum_plan *ret) __attribute__((nonnull));
 
+// The stratum that evidence of this one counts for.
+size_t rollout_strata_pool(const struct rollout_stratum_plan *plan, size_t stratum)
+    __attribute__((nonnull));
 // The first stage that admits this device, by its rank or by its name; policy->n_stages when none
 // does.
 size_t rollout_strata_admits(const struct rollout_policy *policy,

@@ -134,3 +134,47 @@ Test(rollout_strata, a_named_device_is_admitted_by_the_stage_that_names_it) {
         cr_assert_eq(rollout_strata_admits(&p, &plan, id, rank), i == 9 || i == 3 ? 0 : by_rank);
     }
 }
+
+// 100 devices of one kind, and three each of four rare ones.
+static uint32_t rare_kinds(size_t i) {
+    return i < 100 ? 2 : (uint32_t)((i - 100) / 3) + ((i - 100) / 3 >= 2);
+}
+
+Test(rollout_strata, with_gates_small_strata_are_planned_as_one) {
+    struct rollout_policy p = {
+        .gates = {.n = 1}, .n_stages = 2, .stages = {by_percent(25), by_percent(100)}};
+    struct rollout_member members[112];
+    struct rollout_stratum_plan plans[5];
+    census(members, 112, rare_kinds);
+    rollout_strata_plan(&p, members, 112, plans, 5);
+    uint64_t rare_first = 0;
+    for (size_t s = 0; s < 5; s++) {
+        if (s == 2)
+            continue;
+        cr_assert_eq(plans[s].pool, 1, "stratum %zu", s);
+        cr_assert_eq(rollout_strata_pool(&plans[s], s), 0);
+        cr_assert_eq(plans[s].bound[0], plans[0].bound[0]);
+        cr_assert_eq(plans[s].planned[0] + plans[s].planned[1], 3);
+        rare_first += plans[s].planned[0];
+    }
+    cr_assert_eq(rare_first, 3, "a quarter of twelve, not one of each kind");
+    cr_assert_eq(plans[2].pool, 0);
+    cr_assert_eq(rollout_strata_pool(&plans[2], 2), 2);
+    cr_assert_eq(plans[2].planned[0], 25);
+    p.gates.n = 0; // thresholds: every kind is among the first
+    rollout_strata_plan(&p, members, 112, plans, 5);
+    for (size_t s = 0; s < 5; s++)
+        cr_assert(plans[s].pool == 0 && plans[s].planned[0] >= 1, "stratum %zu", s);
+}
+
+Test(rollout_strata, with_gates_a_share_is_rounded_up) {
+    struct rollout_policy p = {.stages = {by_percent(1), by_percent(100)}, .n_stages = 2};
+    struct rollout_member members[130];
+    struct rollout_stratum_plan plan;
+    census(members, 130, one);
+    rollout_strata_plan(&p, members, 130, &plan, 1);
+    cr_assert_eq(plan.planned[0], 1);
+    p.gates.n = 1;
+    rollout_strata_plan(&p, members, 130, &plan, 1);
+    cr_assert_eq(plan.planned[0], 2);
+}
