@@ -8,8 +8,9 @@
 //      by a device that was pinned to something else);
 //   2. a rollout that goes back, and of which the device has the release: revert;
 //   3. held: nothing. Pinned: the pinned release;
-//   4. rollouts, newest first: the first one that has something for it. Of two for a release of the
-//      same name the newer one alone is responsible (rollout_decide_superseded);
+//   4. rollouts, by priority, then the older one first: the first one that has something for it. Of
+//      two for a release of the same name the newer one alone is responsible
+//      (rollout_decide_superseded);
 //   5. baselines: what finished rollouts left behind, at a limited rate.
 //
 // There is always a why.
@@ -52,11 +53,10 @@ struct rollout_candidate {
     const char *aside_code; // what the failure was reported with; NULL or "" unknown
     // Where its rank is (batch.h). OPEN also for a device that the stage names.
     enum rollout_admission admission;
-    bool compared; // it is in an open set (score.h: place > 0, due_s > 0)
-    const char
-        *stone;       // a stepping stone that it has not run, "NAME VERSION"; NULL: none is missing
-    bool went_back;   // it was told to go back from this release before, by whatever rollout
-    bool revert_full; // as many as revert_rate allows were told to go back
+    bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
+    const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
+    bool went_back;    // another rollout told it to go back from this release before
+    bool revert_full;  // as many as revert_rate allows were told to go back
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
