@@ -16,6 +16,7 @@
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/server.h"
 #include "ctl/store/audit.h"
+#include "ctl/store/ran.h"
 #include "ctl/store/report.h"
 #include "ctl/store/undone.h"
 
@@ -178,7 +179,7 @@ static int take_over(struct store_db *db, struct serve_call *call, const struct 
     json_decref(device->facts);
     device->said = NULL;
     device->facts = m->facts == NULL ? NULL : json_incref((json_t *)(uintptr_t)m->facts);
-    if (store_undone_forget(db, device->id, e) < 0)
+    if (store_undone_forget(db, device->id, e) < 0 || store_ran_forget(db, device->id, e) < 0)
         return -1;
     return store_report_forget(db, device->id, e);
 }

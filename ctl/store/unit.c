@@ -62,13 +62,20 @@ static int parse_values(const char *text, struct store_unit *ret, struct err *e)
 }
 
 int store_unit_add(struct store_db *db, const char *rollout, uint64_t run, int gate,
-                   const struct store_unit *unit, struct err *e) {
+                   struct store_unit *io, struct err *e) {
     char list[LIST_BYTES];
-    format_values(unit, list);
+    uint64_t last = 0;
+    if (store_sql_count(db, &last, e,
+                        "SELECT coalesce(max(unit),0) FROM unit WHERE rollout=? AND run=?"
+                        " AND gate=?",
+                        "tii", rollout, (int64_t)run, (int64_t)gate) < 0)
+        return -1;
+    io->unit = last + 1;
+    io->tie = io->tie == 0 ? io->unit : io->tie;
+    format_values(io, list);
     return store_sql_run(db, NULL, e, "INSERT INTO unit VALUES(?,?,?,?,?,?,?,?,?,?)", "tiiiitiiit",
-                         rollout, (int64_t)run, (int64_t)gate, (int64_t)unit->unit,
-                         (int64_t)unit->tie, unit->device, (int64_t)unit->a, (int64_t)unit->b,
-                         (int64_t)unit->c, list);
+                         rollout, (int64_t)run, (int64_t)gate, (int64_t)io->unit, (int64_t)io->tie,
+                         io->device, (int64_t)io->a, (int64_t)io->b, (int64_t)io->c, list);
 }
 
 struct visit {
@@ -101,13 +108,6 @@ int store_unit_list(struct store_db *db, const char *rollout, uint64_t run, int 
                         "tii", rollout, (int64_t)run, (int64_t)gate) < 0)
         return -1;
     return store_sql_each(db, row, visit_row, &each, e);
-}
-
-int store_unit_count(struct store_db *db, const char *rollout, uint64_t run, int gate,
-                     uint64_t *ret, struct err *e) {
-    return store_sql_count(db, ret, e,
-                           "SELECT count(*) FROM unit WHERE rollout=? AND run=? AND gate=?", "tii",
-                           rollout, (int64_t)run, (int64_t)gate);
 }
 
 int store_unit_forget(struct store_db *db, const char *rollout, uint64_t max, uint64_t *ret,

@@ -21,15 +21,13 @@ struct store_unit {
     struct evidence_rank_value values[EVIDENCE_RANK_COMPARED_MAX + 1];
 };
 
+// Adds it as the gate's next one: unit is set; tie, when 0, is the unit itself.
 int store_unit_add(struct store_db *db, const char *rollout, uint64_t run, int gate,
-                   const struct store_unit *unit, struct err *e) __attribute__((nonnull));
+                   struct store_unit *io, struct err *e) __attribute__((nonnull));
 // In order; visit < 0 fails, > 0 ends early.
 int store_unit_list(struct store_db *db, const char *rollout, uint64_t run, int gate,
                     int (*visit)(void *context, const struct store_unit *unit, struct err *e),
                     void *context, struct err *e) __attribute__((nonnull(1, 2, 5, 7)));
-// How many there are of a gate.
-int store_unit_count(struct store_db *db, const char *rollout, uint64_t run, int gate,
-                     uint64_t *ret, struct err *e) __attribute__((nonnull));
 // Forgets up to max units of a rollout; *ret how many.
 int store_unit_forget(struct store_db *db, const char *rollout, uint64_t max, uint64_t *ret,
                       struct err *e) __attribute__((nonnull));

@@ -6,7 +6,9 @@
 
 #define OLDER_4                                                                                    \
     "DROP TABLE score; DROP TABLE cohort; DROP TABLE unit; DROP TABLE verdict; DROP TABLE undone;" \
-    "ALTER TABLE device DROP COLUMN token; PRAGMA user_version=4;"
+    "DROP TABLE ran; ALTER TABLE device DROP COLUMN token;"                                        \
+    "ALTER TABLE device DROP COLUMN task_code; ALTER TABLE part DROP COLUMN code;"                 \
+    "PRAGMA user_version=4;"
 #define OLDER_3                                                                                    \
     OLDER_4 "DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"                             \
             "ALTER TABLE device DROP COLUMN spent; PRAGMA user_version=3;"

@@ -191,7 +191,8 @@ Test(store, a_device_comes_back_as_it_was_put) {
                                       .stage = 3,
                                       .stratum = 4,
                                       .since_s = 11,
-                                      .bundle = {{12}}},
+                                      .bundle = {{12}},
+                                      .code = "no_space"},
                              .id = "d-1",
                              .nonce = "aa",
                              .nonce_before = "bb",
@@ -218,6 +219,7 @@ Test(store, a_device_comes_back_as_it_was_put) {
     cr_assert_eq(got.sequence, d.sequence);
     cr_assert_eq(got.task.state, d.task.state);
     cr_assert_str_eq(got.task.rollout, "r");
+    cr_assert_str_eq(got.task.code, "no_space");
     cr_assert_eq(memcmp(&got.task.bundle, &d.task.bundle, sizeof d.task.bundle), 0);
     cr_assert_str_eq(got.nonce_before, "bb");
     cr_assert_str_eq(got.token, "0123456789abcdef");
