@@ -14,6 +14,7 @@
 #include "ctl/rollout/decide.h"
 #include "ctl/rollout/strata.h"
 #include "ctl/sim/device.h"
+#include "ctl/sim/score.h"
 
 #define SIM_CONTROL_TICK_S 60 // between two ticks
 
@@ -22,7 +23,9 @@ struct sim_control_device {
     enum rollout_task task;
     uint16_t stage, stratum;
     bool enrolled;
-    bool overdue; // in the list of the next tick
+    bool overdue;              // in the list of the next tick
+    uint16_t admits;           // the first stage that admits it
+    char code[ERR_NAME_BYTES]; // of its last failure
     uint64_t attempt;
     uint64_t rank;
     uint64_t last_report;
@@ -63,12 +66,16 @@ struct sim_control {
     size_t members; // known when it was applied
     struct rollout_stratum_plan *plans;
     struct rollout_tally *tallies; // [stage * n_strata + stratum]
+    struct rollout_tally all;      // their sum
+    uint64_t held_back;            // known devices that the hold-back keeps
     struct rollout_progress progress;
     size_t n_overdue, overdue_capacity;
     uint32_t *overdue;
-    uint64_t baseline_room; // offers of the baseline left in this minute
-    uint64_t offered;       // devices, ever
-    uint64_t digest;        // of all decisions, in order
+    uint64_t baseline_room;  // offers of the baseline left in this minute
+    uint64_t revert_room;    // devices that may be told to go back in this minute
+    struct sim_score *score; // NULL: the policy has no gates of evidence
+    uint64_t offered;        // devices, ever
+    uint64_t digest;         // of all decisions, in order
     size_t n_notes, notes_capacity;
     struct sim_control_note *notes;
     struct sim_control_breaches breaches;
@@ -103,5 +110,6 @@ int sim_control_tick(struct sim_control *control, int64_t now_s, struct err *e)
 // A person says so. ROLLOUT_UNCHANGED, ROLLOUT_REFUSED as rollout_advance_by_hand.
 int sim_control_by_hand(struct sim_control *control, enum rollout_verb verb, int64_t now_s,
                         struct err *e) __attribute__((nonnull));
-// The sum of all tallies.
-struct rollout_tally sim_control_sum(const struct sim_control *control) __attribute__((nonnull));
+// The controller is restarted: everything is read again from what is stored, and has to be the same.
+// Kinds: internal (it is not), those of reading and writing.
+int sim_control_reload(struct sim_control *control, struct err *e) __attribute__((nonnull));

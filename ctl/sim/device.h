@@ -9,6 +9,7 @@
 #pragma once
 
 #include "agent/fsm/machine.h"
+#include "ctl/rollout/gates.h"
 #include "ctl/sim/world.h"
 
 #define SIM_DEVICE_REPORTS_MAX 32 // kept; a device of the simulator never has more
@@ -54,7 +55,9 @@ struct sim_device {
 struct sim_device_checkin {
     const struct fsm_record *record; // NULL: idle, never offered anything
     bool look;
-    bool runs; // the release
+    bool runs;      // the release
+    uint32_t given; // bit for each gate of the policy whose metric it sends
+    int64_t nano[ROLLOUT_GATES_MAX];
     size_t n_reports;
     const struct sim_device_report *reports; // borrowed
 };

@@ -42,10 +42,11 @@ struct run {
     struct sim_dice power, reloads;
     int64_t start_s, apply_s, end_s; // end_s: the duration is over
     int64_t now_s;
-    int64_t stands_s; // since when a person is waited for; 0 nobody is
-    int64_t halted_s; // since when nothing may be activated; 0 it may
+    uint32_t *counters; // [device * gates + gate]: what its counters read
+    int64_t stands_s;   // since when a person is waited for; 0 nobody is
+    int64_t halted_s;   // since when nothing may be activated; 0 it may
     uint64_t resumes, ticks;
-    bool judged, over;
+    bool judged, doubted, over;
     uint64_t sample_every;
     size_t samples_capacity;
     struct sim_run_result result;
@@ -112,6 +113,41 @@ static bool is_reached(struct run *r, size_t i) {
            !(loss_ppm > 0 && sim_dice_chance(&r->devices[i].rhythm, loss_ppm));
 }
 
+// What a liar of the good kind sends is as if nothing had changed.
+static uint32_t shown_faults(const struct run *r, const struct sim_device *d) {
+    const struct sim_fleet *fleet = r->world->fleet;
+    for (size_t i = 0; i < fleet->n_faults; i++)
+        if (d->faults >> i & 1 && fleet->faults[i].kind == SIM_FLEET_LIAR &&
+            !fleet->faults[i].says_bad)
+            return 0;
+    return d->faults;
+}
+
+// The metrics that the policy has gates on. One reading serves all gates of a metric.
+static void read_metrics(struct run *r, struct sim_device *d, struct sim_device_checkin *io) {
+    const struct rollout_gates *gates = &r->world->policy->gates;
+    const struct sim_fleet *fleet = r->world->fleet;
+    const struct sim_score *score = r->control.score;
+    uint32_t faults = shown_faults(r, d), *counters = &r->counters[d->index * gates->n];
+    for (size_t g = 0; g < gates->n && score != NULL; g++) {
+        size_t m = score->metric[g], same = 0;
+        if (gates->gate[g].metric[0] == '\0' || m >= fleet->n_metrics)
+            continue;
+        while (same < g && (score->metric[same] != m || !(io->given >> same & 1)))
+            same++;
+        if (same == g && fleet->metrics[m].is_counter)
+            counters[g] += sim_world_count(&r->luck, m, d->counted_s, r->now_s, d->running_s,
+                                           faults, &d->readings);
+        io->nano[g] = same < g ? io->nano[same]
+                      : fleet->metrics[m].is_counter
+                          ? (int64_t)counters[g] * NUM_DECIMAL_SCALE
+                          : sim_world_read(&r->luck, d->index, m, r->now_s, d->running_s, faults,
+                                           &d->readings);
+        io->given |= 1U << g;
+    }
+    d->counted_s = r->now_s;
+}
+
 static int check_in(struct run *r, size_t i, struct err *e) {
     struct sim_device *d = &r->devices[i];
     uint32_t loss_ppm = r->world->fleet->kinds[r->world->devices[i].kind].loss_ppm;
@@ -126,6 +162,7 @@ static int check_in(struct run *r, size_t i, struct err *e) {
         return 0;
     }
     sim_device_say(d, &checkin);
+    read_metrics(r, d, &checkin);
     if (sim_control_hear(&r->control, i, &checkin, r->now_s, &answer, e) < 0)
         return -1;
     r->result.checkins++;
@@ -166,13 +203,22 @@ static int silence(struct run *r, size_t i, struct err *e) {
 
 // ── People ──
 
-static bool waits_for_person(const struct run *r) {
+// For how long a person lets it stand, or -1 when it goes on by itself.
+static int64_t patience_s(const struct run *r) {
     const struct rollout_progress *p = &r->control.progress;
-    if (p->state == ROLLOUT_STATE_PAUSED || p->state == ROLLOUT_STATE_FAILED)
-        return true;
-    return p->state == ROLLOUT_STATE_RUNNING &&
-           (p->why.code == ROLLOUT_WHY_approval || p->why.code == ROLLOUT_WHY_too_late ||
-            r->now_s >= r->end_s);
+    const struct rollout_gates *gates = &r->world->policy->gates;
+    int64_t least_s = (int64_t)r->world->fleet->approve_s;
+    bool late = r->now_s >= r->end_s;
+    if (p->state == ROLLOUT_STATE_RUNNING)
+        return p->why.code == ROLLOUT_WHY_approval || p->why.code == ROLLOUT_WHY_too_late || late
+                   ? least_s
+                   : -1;
+    if (p->state == ROLLOUT_STATE_FAILED)
+        return least_s;
+    if (p->state != ROLLOUT_STATE_PAUSED || (p->silent && !late))
+        return -1;
+    // What is under way may take the doubt away.
+    return p->doubt && !late ? least_s + (int64_t)(gates->horizon_s + gates->grace_s) : least_s;
 }
 
 static int act(struct run *r, struct err *e) {
@@ -193,13 +239,14 @@ static int act(struct run *r, struct err *e) {
 }
 
 static int people(struct run *r, struct err *e) {
-    if (!waits_for_person(r)) {
+    int64_t wait_s = r->control.applied ? patience_s(r) : -1;
+    if (wait_s < 0) {
         r->stands_s = 0;
         return 0;
     }
     if (r->stands_s == 0)
         r->stands_s = r->now_s;
-    if (r->now_s - r->stands_s < (int64_t)r->world->fleet->approve_s)
+    if (r->now_s - r->stands_s < wait_s)
         return 0;
     r->stands_s = 0;
     return act(r, e);
@@ -223,22 +270,42 @@ static enum sim_run_end end_of(const struct rollout_progress *p) {
     }
 }
 
-// The first time that it finished, stopped or stood still.
+// The first time that it finished, stopped or stood still. A doubt may go, and then it is clear how
+// it ended; a silent fleet is no verdict.
 static void look_for_verdict(struct run *r) {
     const struct rollout_progress *p = &r->control.progress;
-    bool runs = p->state == ROLLOUT_STATE_RUNNING;
-    r->halted_s = runs || p->state == ROLLOUT_STATE_FINISHED ? 0
-                  : r->halted_s != 0                         ? r->halted_s
-                                                             : r->now_s;
-    if (r->judged || runs || !r->control.applied)
+    if (!r->control.applied || p->state == ROLLOUT_STATE_RUNNING ||
+        (p->state == ROLLOUT_STATE_PAUSED && p->silent))
         return;
+    if (r->judged && !r->doubted)
+        return;
+    if (!r->judged) {
+        r->result.exposed = r->control.offered;
+        r->result.verdict_s = r->now_s - r->apply_s;
+    }
+    // A person who ends it in doubt says nothing about the release.
+    if (!(r->doubted && p->state == ROLLOUT_STATE_ABORTED)) {
+        r->result.end = end_of(p);
+        r->result.why = p->why.code;
+        (void)snprintf(r->result.why_text, sizeof r->result.why_text, "%.250s", p->why.text);
+    }
     r->judged = true;
-    r->result.end = end_of(p);
-    r->result.stopped = r->result.end == SIM_RUN_REVERTED || r->result.end == SIM_RUN_PAUSED;
-    r->result.why = p->why.code;
-    (void)snprintf(r->result.why_text, sizeof r->result.why_text, "%.250s", p->why.text);
-    r->result.exposed = r->control.offered;
-    r->result.verdict_s = r->now_s - r->apply_s;
+    r->doubted = p->doubt;
+    r->result.stopped = r->result.stopped || p->stopped || r->result.end == SIM_RUN_REVERTED ||
+                        r->result.end == SIM_RUN_PAUSED;
+}
+
+// Of the line that says most.
+static int64_t evidence(struct run *r) {
+    const struct sim_score *score = r->control.score;
+    if (score == NULL || r->control.progress.spend.runs == 0)
+        return 0;
+    const struct evidence_sum *sum = &sim_score_judge(r->control.score, &r->control.progress)->sum;
+    int64_t most = sum->line[0];
+    for (int i = 1; i < EVIDENCE_LINES; i++)
+        most = sum->line[i] > most ? sum->line[i] : most;
+    r->result.level = sum->level;
+    return most;
 }
 
 static int keep_sample(struct run *r, struct err *e) {
@@ -254,13 +321,13 @@ static int keep_sample(struct run *r, struct err *e) {
         result->samples = grown;
         r->samples_capacity = capacity;
     }
-    struct rollout_tally all = sim_control_sum(&r->control);
     result->samples[result->n_samples++] =
         (struct sim_run_sample){.at_s = r->now_s - r->apply_s,
                                 .stage = r->control.progress.stage,
                                 .offered = r->control.offered,
-                                .committed = rollout_tally_good(&all),
-                                .bad = rollout_tally_bad(&all)};
+                                .committed = rollout_tally_good(&r->control.all),
+                                .bad = rollout_tally_bad(&r->control.all),
+                                .evidence = evidence(r)};
     return 0;
 }
 
@@ -316,7 +383,10 @@ static int happen(struct run *r, const struct sim_event *event, struct err *e) {
     case TICK:
         return tick(r, e);
     case RELOAD:
-        return 0;
+        if (sim_control_reload(&r->control, e) < 0)
+            return -1;
+        return put(r, RELOAD, 0,
+                   r->now_s + pause_s(&r->reloads, r->world->fleet->controller_restarts_ppm), e);
     }
     return 0;
 }
@@ -360,7 +430,8 @@ static int begin(struct run *r, struct err *e) {
     r->reloads = sim_dice_make(r->options->seed, 0, SIM_WORLD_RELOADS);
     r->devices = calloc(r->world->n, sizeof *r->devices);
     r->put = calloc(r->world->n, sizeof *r->put);
-    if (r->devices == NULL || r->put == NULL)
+    r->counters = calloc(r->world->n * (r->world->policy->gates.n + 1), sizeof *r->counters);
+    if (r->devices == NULL || r->put == NULL || r->counters == NULL)
         return no_memory(e);
     if (sim_world_roll(r->world, r->options->seed, r->start_s, r->end_s + SIM_RUN_DRAIN_S, &r->luck,
                        e) < 0 ||
@@ -369,21 +440,23 @@ static int begin(struct run *r, struct err *e) {
     for (size_t i = 0; i < r->world->n; i++)
         if (begin_device(r, i, e) < 0)
             return -1;
+    uint64_t reloads_ppm = r->options->no_reloads ? 0 : fleet->controller_restarts_ppm;
+    if (reloads_ppm > 0 && put(r, RELOAD, 0, r->start_s + pause_s(&r->reloads, reloads_ppm), e) < 0)
+        return -1;
     return put(r, TICK, 0, r->start_s + SIM_CONTROL_TICK_S, e);
 }
 
 static int finish(struct run *r, struct err *e) {
     char text[SIM_CHECK_TEXT_BYTES];
-    struct rollout_tally all = sim_control_sum(&r->control);
     if (!r->judged) {
         r->result.end = SIM_RUN_UNENDED;
         r->result.exposed = r->control.offered;
         r->result.verdict_s = r->now_s - r->apply_s;
     }
-    r->result.committed = rollout_tally_good(&all);
-    r->result.reverted = all.now[ROLLOUT_TASK_REVERTED];
-    r->result.failed = all.now[ROLLOUT_TASK_FAILED];
-    r->result.lost = all.now[ROLLOUT_TASK_LOST];
+    r->result.committed = rollout_tally_good(&r->control.all);
+    r->result.reverted = r->control.all.now[ROLLOUT_TASK_REVERTED];
+    r->result.failed = r->control.all.now[ROLLOUT_TASK_FAILED];
+    r->result.lost = r->control.all.now[ROLLOUT_TASK_LOST];
     r->result.digest = r->control.digest;
     if (!rollout_advance_ended(r->control.progress.state))
         broken(r, 1, "the rollout did not end");
@@ -397,6 +470,7 @@ static void drop(struct run *r) {
         sim_device_end(&r->devices[i]);
     free(r->devices);
     free(r->put);
+    free(r->counters);
     sim_queue_clear(&r->queue);
     sim_control_close(&r->control);
     sim_world_luck_clear(&r->luck);
