@@ -74,6 +74,8 @@ static const struct field fields[] = {
     FIELD("now_s", FIELD_I64, now_s),
     FIELD("target", FIELD_TEXT, target),
     FIELD("delta_target", FIELD_TEXT, delta_target),
+    FIELD("mandate_url", FIELD_TEXT, mandate_url),
+    FIELD("mandate_bytes", FIELD_U64, mandate_bytes),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 

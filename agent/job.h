@@ -42,7 +42,7 @@
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
 //   refresh   w: RESULT                  what was fetched and held lies in the incoming directory,
-//                                        unjudged, also after an error
+//                                        unjudged, also after an error; a mandate last of all
 //   judge     w: RESULT                  the verdict (agent/trust/verdict.h) lies in the memfd,
 //                                        also after an error
 //
@@ -77,6 +77,8 @@
 #define AGENT_JOB_SPENT_BYTES (1024 * 1024)
 #define AGENT_JOB_SPENT_MS    10000
 #define AGENT_JOB_TARGET_MAX  (BUNDLE_TARGET_PATH_BYTES - 1)
+// What a refresh calls a mandate in the incoming directory: no metadata is called so.
+#define AGENT_JOB_MANDATE_FILE "mandate"
 
 enum agent_job_kind {
     // Descriptors: memfd with the check-in's body (JSON of bundle_checkin, ready to send).
@@ -85,7 +87,8 @@ enum agent_job_kind {
     AGENT_JOB_ENROLL,
     // Descriptors: directory <n>.partial; previous generation's directory or /dev/null; root.json;
     // the bundle file when installing from a file, else /dev/null; an empty memfd, into which the
-    // worker writes the manifest member's bytes before it sends MANIFEST.
+    // worker writes the manifest member's bytes before it sends MANIFEST; the directory of the
+    // generation before the previous one, where that is kept, or /dev/null.
     AGENT_JOB_FETCH,
     AGENT_JOB_PROBE, // no descriptors
     // Descriptors: directory for what is fetched (private/incoming); directory with the trusted
@@ -148,6 +151,8 @@ struct agent_job {
     int64_t now_s;                         // what expires at or before it is refused; 0: unknown
     char target[AGENT_JOB_TARGET_MAX + 1]; // wanted path, "" none
     char delta_target[AGENT_JOB_TARGET_MAX + 1]; // wanted too, but may be absent; "" none
+    char mandate_url[BUNDLE_URL_MAX + 1];        // absolute; "" none is wanted
+    uint64_t mandate_bytes;
 };
 
 // Also what a record keeps (enum fsm_packing) and what is chosen between (enum worker_way).

@@ -36,6 +36,8 @@ struct agent_trust_outcome {
     // the metadata, and of files.
     struct err why;
     struct trust_verdict *verdict;
+    // The mandate that was wanted, as it came: nobody has looked at it. Empty when none was.
+    struct slice mandate;
     uint64_t retry_after_s;
 };
 
@@ -47,6 +49,9 @@ void agent_trust_close(struct agent_trust *trust);
 struct agent_trust_wanted {
     const char *path;
     const char *delta; // may be absent, and is not looked for without the other
+    // What people signed for, from outside of the repository; NULL or "" none is fetched.
+    const char *mandate_url; // absolute
+    uint64_t mandate_bytes;
 };
 
 // Begins a run that wants these; a run under way is dropped. done is called once, from the loop or

@@ -4,7 +4,8 @@
 // parts are the files of agent/update/, one for each stretch of the way:
 //
 //   engine.c    events in, work out; the only caller of agent_state_step
-//   hint.c      what the offer said of a delta
+//   hint.c      what the offer said of a delta and of the mandate
+//   mandate.c   what people signed for
 //   trust.c     what the repository says, before a download
 //   fetch.c     the worker, the manifest and what is judged by it before the first byte
 //   images.c    slots of images, and the generation that is given up for one
@@ -58,10 +59,15 @@ void agent_update_resume(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, failed_before, queue_full, busy (hashing), state_restored (agent/anchor.h).
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) __attribute__((nonnull));
-// Keeps what an offer says of a delta, before it is taken; forgets what another one said. Of the
-// update under way it may be said later too: made in the meantime.
+// Keeps what an offer says of a delta and of the mandate, before it is taken; forgets what another one
+// said. Of the update under way it may be said later too: made in the meantime.
 int agent_update_hint(int private_dir, struct slice raw, const struct bundle_instruction *offer,
                       struct err *e) __attribute__((nonnull));
+// Whether an offer that is not taken yet lies within what people signed for, as far as that can be told
+// without asking anybody: a mandate that is not held is fetched later, and looked at then. Where the
+// root has no role mandate all do. Kinds: those of bundle_mandate_verify and bundle_mandate_admits.
+int agent_update_check_mandate(struct agent_update *update, const struct bundle_instruction *offer,
+                               struct err *e) __attribute__((nonnull));
 // The last look said yes for this rollout and attempt (I11). The repository is asked next: the
 // targets have to name the bundle still, or again.
 void agent_update_looked(struct agent_update *update) __attribute__((nonnull));

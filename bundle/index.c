@@ -4,6 +4,7 @@
 // bundle/index/reader.c.
 #include "bundle/index.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/num.h"
@@ -54,8 +55,9 @@ int bundle_index_size(uint64_t n_frames, uint64_t n_chunks, uint64_t *ret_head_b
     uint64_t pages = divide_up(n_frames, BUNDLE_INDEX_FRAMES_PER_PAGE) +
                      divide_up(n_chunks, BUNDLE_INDEX_CHUNKS_PER_PAGE);
     uint64_t directory = divide_up(pages, BUNDLE_INDEX_PAGES_PER_PAGE);
-    if (n_chunks > BUNDLE_INDEX_CHUNKS_MAX ||
-        pages > BUNDLE_INDEX_MAX_BYTES / BUNDLE_INDEX_PAGE_BYTES ||
+    static_assert(BUNDLE_INDEX_CHUNKS_MAX <= UINT32_MAX - BUNDLE_INDEX_REPEATS,
+                  "a row names any other one in 32 bits");
+    if (pages > BUNDLE_INDEX_MAX_BYTES / BUNDLE_INDEX_PAGE_BYTES ||
         1 + directory + pages > BUNDLE_INDEX_MAX_BYTES / BUNDLE_INDEX_PAGE_BYTES)
         return err_set(e, &err_limit, "an index of %llu frames and %llu chunks is above %lld bytes",
                        (unsigned long long)n_frames, (unsigned long long)n_chunks,

@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "base/text.h"
 #include "bundle/kind.h"
+#include "bundle/mandate.h"
 #include "bundle/message.h"
 #include "keys/canon.h"
 
@@ -43,12 +44,20 @@ static const struct bundle_message_member delta_members[] = {
     {.key = NULL},
 };
 
+static const struct bundle_message_member mandate_members[] = {
+    MEMBER("id", DIGEST, REQUIRED, mandate.id),
+    MEMBER("size", COUNT, REQUIRED, mandate.size),
+    MEMBER("url", LINE, REQUIRED, mandate.url),
+    {.key = NULL},
+};
+
 // What is in every instruction beside the header and the action.
 static const struct bundle_message_member members[] = {
     MEMBER("attempt", COUNT, REQUIRED, attempt),
     BUNDLE_MESSAGE_MEMBERS("bundle", REQUIRED, bundle_members, BUNDLE_MESSAGE_NO_FLAG),
     MEMBER("device", NAME, REQUIRED, device),
     MEMBER("rollout", NAME, OR_EMPTY, rollout),
+    MEMBER("stage", U64, OPTIONAL, stage),
     {.key = NULL},
 };
 
@@ -96,17 +105,27 @@ static int check_url(const char *url, const char *whose, struct err *e) {
                                  whose);
 }
 
-static int read_delta(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
+// A member that says where something lies, and may be absent.
+static int read_place(const struct doc_at *at, const char *key,
+                      const struct bundle_message_member *table, const char *url,
+                      struct bundle_instruction *ret, struct err *e) {
     struct err cause = ERR_NONE;
-    struct doc_at delta;
-    int found = doc_object_opt(at, "delta", &delta, &cause);
+    struct doc_at place;
+    int found = doc_object_opt(at, key, &place, &cause);
     if (found < 0)
         return bundle_message_fail(&cause, &err_bad_message, e);
     if (found == DOC_ABSENT)
         return 0;
-    return bundle_message_read(&delta, delta_members, ret, e) < 0
-               ? -1
-               : check_url(ret->delta.url, "delta", e);
+    return bundle_message_read(&place, table, ret, e) < 0 ? -1 : check_url(url, key, e);
+}
+
+static int read_mandate(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
+    if (read_place(at, "mandate", mandate_members, ret->mandate.url, ret, e) < 0)
+        return -1;
+    if (ret->mandate.size > BUNDLE_MANDATE_MAX_BYTES)
+        return err_set(e, &err_limit, "instruction: mandate.size: at most %d are allowed",
+                       BUNDLE_MANDATE_MAX_BYTES);
+    return 0;
 }
 
 static int read_budget(const struct doc_at *at, struct bundle_instruction_budget *ret,
@@ -130,13 +149,17 @@ static int read_budget(const struct doc_at *at, struct bundle_instruction_budget
 }
 
 static int read_members(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
+    bool installs = ret->action == BUNDLE_ACTION_INSTALL;
     if (bundle_message_read(at, members, ret, e) < 0)
         return -1;
-    if (ret->action != BUNDLE_ACTION_INSTALL)
+    if ((installs || ret->action == BUNDLE_ACTION_ACTIVATE) && read_mandate(at, ret, e) < 0)
+        return -1;
+    if (!installs)
         return 0;
     if (ret->size == 0)
         return err_set(e, &err_bad_message, "instruction: bundle.size: expected 1 or more");
-    if (check_url(ret->url, "bundle", e) < 0 || read_delta(at, ret, e) < 0)
+    if (check_url(ret->url, "bundle", e) < 0 ||
+        read_place(at, "delta", delta_members, ret->delta.url, ret, e) < 0)
         return -1;
     return read_budget(at, &ret->budget, e);
 }
@@ -203,15 +226,16 @@ static int add_header(json_t *object, const struct bundle_instruction *instructi
     return failed < 0 ? err_set(e, &err_memory, "writing an instruction: out of memory") : 0;
 }
 
-static int add_delta(json_t *object, const struct bundle_instruction *instruction, struct err *e) {
-    if (instruction->delta.size == 0)
+static int add_place(json_t *object, const char *key, const struct bundle_message_member *table,
+                     uint64_t size, const struct bundle_instruction *instruction, struct err *e) {
+    if (size == 0)
         return 0;
-    json_t *delta = json_object();
-    if (delta && bundle_message_write(delta, delta_members, instruction, e) < 0) {
-        json_decref(delta);
+    json_t *place = json_object();
+    if (place && bundle_message_write(place, table, instruction, e) < 0) {
+        json_decref(place);
         return -1;
     }
-    return json_object_set_new(object, "delta", delta) < 0
+    return json_object_set_new(object, key, place) < 0
                ? err_set(e, &err_memory, "writing an instruction: out of memory")
                : 0;
 }
@@ -254,13 +278,16 @@ int bundle_instruction_format(const struct bundle_instruction *instruction, stru
         written.delta.size = 0;
         written.budget = (struct bundle_instruction_budget){.bytes = 0};
     }
+    if (written.action != BUNDLE_ACTION_INSTALL && written.action != BUNDLE_ACTION_ACTIVATE)
+        written.mandate.size = written.stage = 0;
     OWN(json) json_t *object = json_object();
     if (!object)
         return err_set(e, &err_memory, "writing an instruction: out of memory");
     if (add_header(object, &written, e) < 0 ||
         bundle_message_write(object, members, &written, e) < 0 ||
-        add_delta(object, &written, e) < 0 || add_budget(object, &written.budget, e) < 0 ||
-        check_written(object, e) < 0)
+        add_place(object, "delta", delta_members, written.delta.size, &written, e) < 0 ||
+        add_place(object, "mandate", mandate_members, written.mandate.size, &written, e) < 0 ||
+        add_budget(object, &written.budget, e) < 0 || check_written(object, e) < 0)
         return -1;
     return keys_canon_format(object, ret, e);
 }

@@ -7,7 +7,8 @@
 //    "budget":{"bytes":N,"metered_bytes":N},
 //    "bundle":{"id":MANIFEST_ID,"name":…,"release":…,"size":N,"url":…},
 //    "delta":{"base":MANIFEST_ID,"size":N,"url":…},
-//    "device":…,"expires":…,"issued":…,"rollout":…,"spec_version":"1.0","version":SEQUENCE}
+//    "device":…,"expires":…,"issued":…,"mandate":{"id":DIGEST,"size":N,"url":…},"rollout":…,
+//    "spec_version":"1.0","stage":N,"version":SEQUENCE}
 //
 //   install   fetch, verify and stage this bundle, then look again before activating (the offer)
 //   activate  the last look's yes: the staged bundle of this rollout and attempt may be activated
@@ -21,8 +22,10 @@
 // `delta` is a hint: where another packing of this bundle lies for who holds the contents of bundle
 // `base`; what it is has to stand in the targets (bundle/target.h). `budget` is the most that this
 // update may cost the device's link, over all tries; `metered_bytes` on a metered link, where 0
-// means nothing. Unknown members are ignored, unknown actions refused (unknown_action). An
-// instruction holds until `expires`.
+// means nothing. `mandate` says where what people signed for lies (bundle/mandate.h), its digest
+// that of the file's bytes, and `stage` which of the rollout's stages admits the device, from 0
+// (absent: 0); both may stand in install and activate. Unknown members are ignored, unknown actions
+// refused (unknown_action). An instruction holds until `expires`.
 #pragma once
 
 #include "bundle/limits.h"
@@ -54,6 +57,13 @@ struct bundle_instruction_budget {
     uint64_t metered_bytes;
 };
 
+// What people signed for. None when size is 0.
+struct bundle_instruction_mandate {
+    struct keys_digest id; // of the file
+    uint64_t size;
+    char url[BUNDLE_URL_MAX + 1]; // as that of the bundle
+};
+
 struct bundle_instruction {
     struct keys_header header; // version is the sequence
     char device[BUNDLE_DEVICE_ID_MAX + 1];
@@ -66,8 +76,10 @@ struct bundle_instruction {
     uint64_t size; // bytes of the bundle file (install)
     char url[BUNDLE_URL_MAX +
              1]; // absolute, or a path on the controller beginning with '/' (install)
-    struct bundle_instruction_delta delta;   // (install)
-    struct bundle_instruction_budget budget; // (install)
+    struct bundle_instruction_delta delta;     // (install)
+    struct bundle_instruction_budget budget;   // (install)
+    struct bundle_instruction_mandate mandate; // (install, activate)
+    uint64_t stage;                            // (install, activate) 0 is the first
 };
 
 // Verifies raw bytes against the role and this device and reads them. Checked in this order: size,

@@ -30,7 +30,12 @@
     X(protocol_range,        60, false, "no protocol version in common")                                                \
     X(bad_delta,             61, false, "a delta breaks a rule of the format, or makes other contents than were signed: get it again, or install the bundle") \
     X(wrong_base,            62, false, "a delta starts from other contents than this device has: install the bundle") \
-    X(no_gain,               63, false, "a delta would not be smaller than the bundle; nothing was written")
+    X(no_gain,               63, false, "a delta would not be smaller than the bundle; nothing was written")                     \
+    X(no_mandate,            64, false, "this device installs nothing without a mandate, and none was given")          \
+    X(outside_mandate,       65, false, "the install is not within what people signed for")                            \
+    X(mandate_expired,       66, false, "the mandate has expired")                                                     \
+    X(rank_beyond,           67, false, "the mandate admits devices up to a lower rank at this stage")                 \
+    X(too_early,             68, true,  "the mandate allows this stage from a later time on")
 // clang-format on
 
 BUNDLE_KINDS(ERR_DECLARE)

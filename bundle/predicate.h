@@ -54,3 +54,11 @@ bool bundle_predicate_holds(const struct bundle_predicate *predicate,
                             const struct bundle_facts *facts,
                             char ret_reason[static BUNDLE_PREDICATE_REASON_BYTES])
     __attribute__((nonnull));
+
+// Whether it could hold if facts whose names begin with `prefix` were something, or unknown: for
+// whoever does not know those. Each place where one stands is taken by itself, so that what no facts
+// at all would fulfil ("label.a == 1 and label.a == 2") may be said to hold. The reason as above.
+bool bundle_predicate_may_hold(const struct bundle_predicate *predicate,
+                               const struct bundle_facts *facts, const char *prefix,
+                               char ret_reason[static BUNDLE_PREDICATE_REASON_BYTES])
+    __attribute__((nonnull));

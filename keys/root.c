@@ -21,6 +21,7 @@ const char *const keys_root_role_names[KEYS_ROOT_ROLES] = {
     [KEYS_ROOT_ROLE_ROOT] = "root",         [KEYS_ROOT_ROLE_BUNDLE] = "bundle",
     [KEYS_ROOT_ROLE_DIRECTOR] = "director", [KEYS_ROOT_ROLE_TARGETS] = "targets",
     [KEYS_ROOT_ROLE_SNAPSHOT] = "snapshot", [KEYS_ROOT_ROLE_TIMESTAMP] = "timestamp",
+    [KEYS_ROOT_ROLE_MANDATE] = "mandate",
 };
 
 #define DELEGATED "bundle/"
@@ -33,6 +34,7 @@ static const struct {
     [KEYS_ROOT_ROLE_ROOT] = {.needed = true},
     [KEYS_ROOT_ROLE_BUNDLE] = {.ours = true, .needed = true},
     [KEYS_ROOT_ROLE_DIRECTOR] = {.ours = true, .needed = true},
+    [KEYS_ROOT_ROLE_MANDATE] = {.ours = true},
 };
 
 struct keys_root {
@@ -125,6 +127,9 @@ static int read_known_role(const struct places *in, enum keys_root_role role, st
     bool beside = traits[role].ours && json_object_get(in->edge_roles.value, name);
     const struct doc_at *from = beside ? &in->edge_roles : &in->roles;
     struct doc_at at;
+    // What is younger than edge_roles never stood among TUF's.
+    if (traits[role].ours && !traits[role].needed && !beside)
+        return 0;
     if (!traits[role].needed && !json_object_get(from->value, name))
         return 0;
     if (doc_object(from, name, &at, e) < 0)

@@ -7,7 +7,7 @@
 //      "edge_roles":{"bundle":{"keyids":[…],"threshold":1},
 //                    "bundle/models":{"components":["detector"],"executable":false,
 //                                     "keyids":[…],"threshold":1},
-//                    "director":{…}},
+//                    "director":{…},"mandate":{…}},
 //      "expires":"…","issued":"…",
 //      "keys":{"<keyid>":{"keytype":"ed25519","keyval":{"public":"…"},"scheme":"ed25519"},…},
 //      "roles":{"root":{…},"snapshot":{…},"targets":{…},"timestamp":{…}},
@@ -16,6 +16,9 @@
 // `roles` are TUF's, whose clients accept these four and no other there; ours stand beside them. In
 // roots made before there was a repository, bundle and director stand in `roles` and the last three
 // of TUF's are absent: such a role has no keys, so that nothing can be signed by it.
+//
+// A root may have the role mandate. Where it does, a device takes no install without a mandate that
+// this role signed (bundle/mandate.h); where it does not, devices ask for none.
 //
 // bundle/NAME is a delegation of the role bundle: its keys sign manifests too, of bundles all of
 // whose components are named in `components` (absent: any), and in which nothing is executable
@@ -42,6 +45,7 @@ enum keys_root_role {
     KEYS_ROOT_ROLE_TARGETS,
     KEYS_ROOT_ROLE_SNAPSHOT,
     KEYS_ROOT_ROLE_TIMESTAMP,
+    KEYS_ROOT_ROLE_MANDATE,
     KEYS_ROOT_ROLES
 };
 

@@ -41,6 +41,13 @@ static int install(struct agent_state *state, struct agent_update *update, struc
     const struct fsm_record *r = &state->journal.record;
     // The same offer again, because an answer was lost: it is being worked on.
     bool again = r->has_update && names_update(&r->update, i);
+    struct err why = ERR_NONE;
+    // Nothing else under way: an offer that people did not sign for is not even begun.
+    if (!r->has_update && agent_update_check_mandate(update, i, &why) < 0) {
+        if (report_refusal(state, i, &why, e) == 0)
+            *e = why;
+        return -1;
+    }
     if ((again || !r->has_update) && agent_update_hint(state->private_dir, raw, i, e) < 0)
         return -1;
     if (again)
@@ -54,7 +61,6 @@ static int install(struct agent_state *state, struct agent_update *update, struc
     memcpy(offer.name, i->bundle_name, sizeof offer.name);
     memcpy(offer.release, i->release, sizeof offer.release);
     memcpy(offer.url, i->url, sizeof offer.url);
-    struct err why = ERR_NONE;
     if (agent_update_offer(update, &offer, -1, &why) == 0)
         return 0;
     // While another update is under way the offer waits at the controller; it is no refusal.
@@ -97,11 +103,15 @@ static int revert(struct agent_state *state, struct agent_update *update,
     return agent_update_ask(update, FSM_ASK_REVERT, &why, e);
 }
 
-static int activate(struct agent_state *state, struct agent_update *update,
-                    const struct bundle_instruction *i) {
+static int activate(struct agent_state *state, struct agent_update *update, struct slice raw,
+                    const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
-    if (r->state == FSM_WAITING && names_update(&r->update, i))
-        agent_update_looked(update);
+    if (r->state != FSM_WAITING || !names_update(&r->update, i))
+        return 0;
+    // The newest mandate is what counts from now on. Of a delta nothing is left to say.
+    if (i->mandate.size > 0 && agent_update_hint(state->private_dir, raw, i, e) < 0)
+        return -1;
+    agent_update_looked(update);
     return 0;
 }
 
@@ -125,7 +135,7 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
             done = install(state, update, raw, i, e);
             break;
         case BUNDLE_ACTION_ACTIVATE:
-            done = activate(state, update, i);
+            done = activate(state, update, raw, i, e);
             break;
         case BUNDLE_ACTION_CANCEL:
             done = cancel(state, update, i, e);

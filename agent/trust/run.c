@@ -30,7 +30,10 @@ struct agent_trust {
     int verdict;  // memfd
     char path[AGENT_JOB_TARGET_MAX + 1];
     char delta[AGENT_JOB_TARGET_MAX + 1];
-    struct err failed; // the refresh
+    char mandate_url[BUNDLE_URL_MAX + 1];
+    uint64_t mandate_bytes;
+    struct buf mandate; // as it came
+    struct err failed;  // the refresh
     uint64_t retry_after_s;
     void (*done)(void *context, struct agent_trust_outcome *outcome);
     void *context;
@@ -42,6 +45,7 @@ static void drop_run(struct agent_trust *t) {
     t->hire = NULL;
     own_drop_fd(&t->verdict);
     t->verdict = -1;
+    buf_clear(&t->mandate);
     if (t->incoming < 0)
         return;
     own_drop_fd(&t->incoming);
@@ -69,18 +73,23 @@ static void note_why(struct agent_trust *t, const struct err *why) {
 
 static void finish(struct agent_trust *t, const struct err *why, struct trust_verdict *verdict) {
     struct trust_verdict none = {.document = NULL};
-    struct agent_trust_outcome outcome = {
-        .why = *why, .verdict = verdict ? verdict : &none, .retry_after_s = t->retry_after_s};
+    struct buf mandate = t->mandate;
+    struct agent_trust_outcome outcome = {.why = *why,
+                                          .verdict = verdict ? verdict : &none,
+                                          .mandate = buf_slice(&mandate),
+                                          .retry_after_s = t->retry_after_s};
     void (*done)(void *, struct agent_trust_outcome *) = t->done;
     void *context = t->context;
     // That one bundle is not named says nothing about the repository.
     struct err fine = ERR_NONE;
     note_why(t, err_is(why, &err_not_in_targets) ? &fine : why);
+    t->mandate = (struct buf){.data = NULL};
     drop_run(t);
     t->done = NULL;
     t->context = NULL;
     if (done)
         done(context, &outcome); // may begin the next run
+    buf_clear(&mandate);
 }
 
 // Metadata that is missing or has expired is waited for; whatever else is wrong says itself what.
@@ -165,6 +174,17 @@ static int read_verdict(struct agent_trust *t, struct trust_verdict *ret, struct
     return trust_verdict_parse(buf_slice(&text), ret, e);
 }
 
+// For whoever wanted it to judge.
+static int read_mandate(struct agent_trust *t, struct err *e) {
+    if (!t->mandate_url[0])
+        return 0;
+    buf_init(&t->mandate, (size_t)t->mandate_bytes);
+    return fs_read_file(t->incoming, AGENT_JOB_MANDATE_FILE, (size_t)t->mandate_bytes, &t->mandate,
+                        e) < 0
+               ? err_prefix(e, "taking over the mandate")
+               : 0;
+}
+
 static void result_as_error(const struct agent_job_result *result, struct err *ret) {
     const struct err_kind *kind = agent_state_kind(result->kind);
     if (result->kind[0] != '\0')
@@ -190,8 +210,9 @@ static void on_judged(void *context, const struct agent_job_message *message) {
             e = t->failed;
         else if (judged.kind)
             e = judged;
-        else if (check_current(t->host.state, &e) == 0 && renew(t, &e) == 0)
-            (void)check_named(t, &verdict, &e);
+        else if (check_current(t->host.state, &e) == 0 && renew(t, &e) == 0 &&
+                 check_named(t, &verdict, &e) == 0)
+            (void)read_mandate(t, &e);
     } else if (read < 0 && (t->failed.kind || judged.kind)) {
         e = t->failed.kind ? t->failed : judged;
     }
@@ -224,6 +245,8 @@ static int hire(struct agent_trust *t, enum agent_job_kind kind,
     if (refresh) {
         t->host.fill_net(t->host.context, &job->net);
         describe_repository(state->config, job->repository, sizeof job->repository);
+        memcpy(job->mandate_url, t->mandate_url, sizeof t->mandate_url);
+        job->mandate_bytes = t->mandate_bytes;
     }
     struct agent_hire_spec spec = {
         .config = state->config,
@@ -288,6 +311,9 @@ void agent_trust_begin(struct agent_trust *trust, const struct agent_trust_wante
     agent_loop_disarm(&trust->soon);
     drop_run(trust);
     err_clear(&trust->failed);
+    (void)snprintf(trust->mandate_url, sizeof trust->mandate_url, "%s",
+                   wanted->mandate_url ? wanted->mandate_url : "");
+    trust->mandate_bytes = wanted->mandate_bytes;
     trust->retry_after_s = 0;
     trust->done = done;
     trust->context = context;

@@ -131,6 +131,24 @@ int update_trust_admits(const struct agent_update *u, const struct bundle_manife
 // counts no more, or when a delta was tried and found wrong.
 bool update_hint_read(const struct agent_update *u, struct bundle_instruction_delta *ret)
     __attribute__((nonnull));
+// The same of the mandate, by the last word on it.
+bool update_hint_mandate(const struct agent_update *u, struct bundle_instruction_mandate *ret,
+                         uint64_t *ret_stage) __attribute__((nonnull));
+// Whether the mandate is to be fetched, and from where: false when none is called for, or it is held.
+struct update_mandate_wanted {
+    char url[BUNDLE_URL_MAX + 1];
+    uint64_t bytes;
+};
+bool update_mandate_wanted(const struct agent_update *u, struct update_mandate_wanted *ret)
+    __attribute__((nonnull));
+// Keeps one that was fetched, when it is the one that was named, people signed it, and it is not older
+// than one of its rollout that was kept before. Nothing fetched is nothing to keep.
+int update_mandate_take(struct agent_update *u, struct slice raw, struct err *e)
+    __attribute__((nonnull));
+// Whether the update under way lies within what people signed for, by the root and the time of now.
+// One from a file at hand does. Kinds: no_mandate, stale_repository (not fetched), those of
+// agent_update_check_mandate.
+int update_mandate_admits(const struct agent_update *u, struct err *e) __attribute__((nonnull));
 // Of an update from the network once the repository said yes: asks it first.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 // A try that failed: later again when another may succeed, else the update is refused. It counts

@@ -227,8 +227,19 @@ static void on_message(void *context, const struct agent_job_message *message) {
 
 // The descriptors of a fetch, in the order of agent/job.h.
 struct descriptors {
-    int partial, previous, root, bundle;
+    int partial, previous, root, bundle, older;
 };
+
+// The committed generation before the one that runs, for chunks that the update brings back. One that
+// is not there, or cannot be opened, makes a download larger and no more.
+static int open_older(struct agent_update *u, struct descriptors *d, struct err *e) {
+    const struct fsm_record *r = update_engine_record(u);
+    struct err none = ERR_NONE;
+    if (!r->update.local && r->has_previous &&
+        agent_store_open_generation(&u->host.state->store, r->previous, &d->older, &none) == 0)
+        return 0;
+    return fs_open_read(AT_FDCWD, "/dev/null", &d->older, e);
+}
 
 static int open_descriptors(struct agent_update *u, struct descriptors *d, struct err *e) {
     const struct fsm_record *r = update_engine_record(u);
@@ -241,7 +252,8 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
         return err_errno(e, errno, "making room for the manifest");
     if (agent_hire_user(state->config, &uid, &gid, e) < 0 ||
         agent_store_open_partial(&state->store, r->update.target, uid, gid, &d->partial, e) < 0 ||
-        fs_open_read(state->trust.dir, TRUST_STORE_ROOT, &d->root, e) < 0)
+        fs_open_read(state->trust.dir, TRUST_STORE_ROOT, &d->root, e) < 0 ||
+        open_older(u, d, e) < 0)
         return -1;
     if (u->alone) {
         if (fs_open_read(AT_FDCWD, "/dev/null", &d->previous, e) < 0)
@@ -318,7 +330,7 @@ static int hire(struct agent_update *u, const struct descriptors *d, struct err 
         .config = u->host.state->config,
         .job = job,
         .fds = {d->partial, d->previous, d->root, u->file >= 0 ? u->file : d->bundle, u->announce,
-                -1},
+                d->older, -1},
     };
     int done = fill_job(u, job, e);
     if (done == 0)
@@ -348,7 +360,7 @@ static bool waits_for_link(struct agent_update *u) {
 
 void update_fetch_begin(struct agent_update *u) {
     struct fsm_update *update = &u->host.state->journal.record.update;
-    struct descriptors d = {-1, -1, -1, -1};
+    struct descriptors d = {-1, -1, -1, -1, -1};
     struct err e = ERR_NONE, saved = ERR_NONE;
     assert(!u->hire);
     if (update->local && u->file < 0) {
@@ -375,6 +387,7 @@ void update_fetch_begin(struct agent_update *u) {
     own_drop_fd(&d.previous);
     own_drop_fd(&d.root);
     own_drop_fd(&d.bundle);
+    own_drop_fd(&d.older);
     // One from the network began when the repository was asked.
     if (update_engine_record(u)->state != FSM_FETCHING)
         update_engine_fire(u, FSM_FETCH_BEGUN, NULL);

@@ -14,6 +14,7 @@
 #include "agent/trust.h"
 #include "agent/update/engine.h"
 #include "base/random.h"
+#include "bundle/kind.h"
 #include "bundle/target.h"
 #include "keys/envelope.h"
 
@@ -41,6 +42,21 @@ static void not_now(struct agent_update *u, const struct err *why) {
     update_engine_fire(u, FSM_HICCUP, why);
 }
 
+// Not within what people signed for, or not to be known now. Held against nobody: another mandate, or a
+// later hour, may allow the same attempt.
+static void refuse_mandate(struct agent_update *u, const struct err *why) {
+    bool waits = update_engine_record(u)->state == FSM_WAITING;
+    trust_verdict_clear(&u->verdict);
+    if (why->kind->retry && !err_is(why, &err_too_early)) {
+        waits ? update_wait_answered(u, why) : not_now(u, why);
+        return;
+    }
+    u->asking = false;
+    u->untried = true;
+    update_engine_refuse(u, why);
+    u->untried = false;
+}
+
 void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
     struct agent_update *u = update;
     const struct err *why = &outcome->why;
@@ -53,7 +69,11 @@ void update_trust_answered(void *update, struct agent_trust_outcome *outcome) {
         u->verdict = *outcome->verdict;
         *outcome->verdict = (struct trust_verdict){.document = NULL};
     }
-    if (waits)
+    struct err refused = ERR_NONE;
+    if (!why->kind && (update_mandate_take(u, outcome->mandate, &refused) < 0 ||
+                       (!waits && update_mandate_admits(u, &refused) < 0)))
+        refuse_mandate(u, &refused);
+    else if (waits)
         update_wait_answered(u, why);
     else if (why->kind)
         not_now(u, why);
@@ -74,7 +94,12 @@ void update_trust_ask(struct agent_update *u) {
         bundle_target_path(bundle_target_set_delta(&target, update->name, update->release,
                                                    &update->bundle, &offered.base),
                            delta);
-    const struct agent_trust_wanted wanted = {.path = path, .delta = delta};
+    struct update_mandate_wanted mandate = {.bytes = 0};
+    struct agent_trust_wanted wanted = {.path = path, .delta = delta};
+    if (update_mandate_wanted(u, &mandate)) {
+        wanted.mandate_url = mandate.url;
+        wanted.mandate_bytes = mandate.bytes;
+    }
     if (u->host.ask) {
         u->host.ask(u->host.context, &wanted);
     } else if (u->host.trust) {

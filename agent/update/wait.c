@@ -78,7 +78,7 @@ static int check_kept(struct agent_update *u, struct err *e) {
         keys_envelope_check_expiry(&bundle_manifest_view(manifest)->header, "the bundle's manifest",
                                    agent_state_trusted_s(state), e) < 0)
         return -1;
-    return update_trust_admits(u, manifest, e);
+    return update_trust_admits(u, manifest, e) < 0 ? -1 : update_mandate_admits(u, e);
 }
 
 static void go(struct agent_update *u) {

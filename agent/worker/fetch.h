@@ -13,7 +13,8 @@ enum {
     WORKER_FETCH_PREVIOUS_FD, // a directory, or /dev/null
     WORKER_FETCH_ROOT_FD,
     WORKER_FETCH_FILE_FD,    // the bundle or delta, or /dev/null
-    WORKER_FETCH_MANIFEST_FD // memfd that gets the manifest member
+    WORKER_FETCH_MANIFEST_FD, // memfd that gets the manifest member
+    WORKER_FETCH_OLDER_FD     // a directory, or /dev/null
 };
 
 int worker_fetch(struct worker_voice *v, struct err *e) __attribute__((nonnull));

@@ -92,6 +92,7 @@ static int enter_sandbox(const struct agent_job *job, struct err *e) {
     if (job->kind == AGENT_JOB_FETCH) {
         how.writable_dir = WORKER_FETCH_PARTIAL_FD;
         how.readable_dir = WORKER_FETCH_PREVIOUS_FD;
+        how.other_dir = WORKER_FETCH_OLDER_FD;
     } else if (job->kind == AGENT_JOB_REFRESH) {
         how.writable_dir = WORKER_REFRESH_INCOMING_FD;
         how.readable_dir = WORKER_REFRESH_TRUSTED_FD;

@@ -10,6 +10,7 @@
 #include "agent/net/cache.h"
 #include "agent/net/request.h"
 #include "agent/worker/depot.h"
+#include "base/fs.h"
 #include "base/own.h"
 #include "keys/foreign/ops.h"
 #include "keys/tuf/client.h"
@@ -119,6 +120,31 @@ static int run(struct refresh *r, struct err *e) {
     return 0;
 }
 
+// What people signed for, for the agent to judge: once all else is there, so that nothing lies in the
+// directory where there is nothing else. From where the offer says, and no token goes along.
+static int fetch_mandate(struct refresh *r, struct err *e) {
+    const struct agent_job *job = r->voice->job;
+    struct net_request_answer answer = {0};
+    int64_t left_ms = r->deadline_ms - chrono_boot_ms(r->voice->clock);
+    OWN(fd) int fd = -1;
+    if (!job->mandate_url[0])
+        return 0;
+    buf_init(&answer.body, (size_t)job->mandate_bytes);
+    int done = net_request_get(&job->net, job->mandate_url, left_ms > 0 ? (uint64_t)left_ms : 1,
+                               &answer, e);
+    r->voice->source_bytes += answer.body.len;
+    if (done == 0 && answer.status != 200) {
+        r->voice->retry_after_s = answer.retry_after_s;
+        done = err_set(e, &err_http, "the server answered with status %ld", answer.status);
+    }
+    if (done == 0 &&
+        (fs_open_write(WORKER_REFRESH_INCOMING_FD, AGENT_JOB_MANDATE_FILE, 0644, &fd, e) < 0 ||
+         fs_pwrite(fd, answer.body.data, answer.body.len, 0, e) < 0))
+        done = -1;
+    buf_clear(&answer.body);
+    return done < 0 ? err_prefix(e, "fetching the mandate") : 0;
+}
+
 int worker_refresh(struct worker_voice *v, struct err *e) {
     struct refresh r = {
         .depot = {.incoming = WORKER_REFRESH_INCOMING_FD,
@@ -140,6 +166,8 @@ int worker_refresh(struct worker_voice *v, struct err *e) {
         done = run(&r, &why);
         worker_depot_clear(&r.depot);
     }
+    if (done == 0)
+        done = fetch_mandate(&r, &why);
     if (done < 0)
         *e = why;
     net_cache_say(&v->job->net, &r.tally);

@@ -146,8 +146,10 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
         return -1;
     s->total = bundle_manifest_stream_bytes(bundle_manifest_view(unpack_bundle_manifest(bundle)));
     bool compare = !s->alone && is_directory(WORKER_FETCH_PREVIOUS_FD);
+    bool has_older = is_directory(WORKER_FETCH_OLDER_FD);
     const struct unpack_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                      .previous_dir = compare ? WORKER_FETCH_PREVIOUS_FD : -1,
+                                     .older_dir = has_older ? WORKER_FETCH_OLDER_FD : -1,
                                      .images = &s->slots.to,
                                      .old_images = &s->slots.old,
                                      .resume = job->resume,

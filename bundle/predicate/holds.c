@@ -22,6 +22,7 @@ enum truth { NO, UNKNOWN, YES };
 
 struct operand {
     enum truth truth;
+    unsigned may;   // all it could be: bits 1 << enum truth
     uint16_t first; // of its leaves to blame, linked by struct run's next
     uint16_t last;
 };
@@ -29,6 +30,7 @@ struct operand {
 struct run {
     const struct bundle_predicate *predicate;
     const struct bundle_facts *facts;
+    const char *prefix;                           // of the facts that could be anything; NULL none
     enum truth truth[BUNDLE_PREDICATE_NODES_MAX]; // of leaves
     uint16_t next[BUNDLE_PREDICATE_NODES_MAX];
     size_t n_operands;
@@ -183,7 +185,8 @@ static enum truth leaf_truth(const struct run *run, const struct predicate_node 
 
 static struct operand both(struct run *run, struct operand a, struct operand b) {
     run->next[a.last] = b.first;
-    return (struct operand){a.truth, a.first, b.last};
+    a.last = b.last;
+    return a;
 }
 
 // Both sides have a say when neither decides alone; otherwise the one that does is to blame, and of
@@ -202,6 +205,25 @@ static struct operand connect(struct run *run, enum predicate_op op, struct oper
                               : (op == PREDICATE_OR ? both(run, b, a) : b);
 }
 
+// All that could come of it: and is the lesser of two, or the greater.
+static unsigned connect_may(enum predicate_op op, unsigned a, unsigned b) {
+    unsigned may = 0;
+    for (enum truth x = NO; x <= YES; x++)
+        for (enum truth y = NO; y <= YES; y++)
+            if (a >> x & 1 && b >> y & 1)
+                may |= 1U << ((op == PREDICATE_AND) == (x < y) ? x : y);
+    return may;
+}
+
+static unsigned not_may(unsigned may) {
+    return (may & 1U << UNKNOWN) | (may >> NO & 1U) << YES | (may >> YES & 1U) << NO;
+}
+
+static bool is_free(const struct run *run, const struct predicate_node *node) {
+    return run->prefix && node->op != PREDICATE_TRUE && node->op != PREDICATE_FALSE &&
+           strncmp(node->name, run->prefix, strlen(run->prefix)) == 0;
+}
+
 static struct operand pop(struct run *run) {
     assert(run->n_operands > 0);
     return run->operands[--run->n_operands];
@@ -217,15 +239,20 @@ static void step(struct run *run, uint16_t at) {
     if (node->op == PREDICATE_NOT) {
         struct operand inner = pop(run);
         inner.truth = 2 - inner.truth;
+        inner.may = not_may(inner.may);
         push(run, inner);
     } else if (node->op == PREDICATE_AND || node->op == PREDICATE_OR) {
         struct operand right = pop(run);
         struct operand left = pop(run);
-        push(run, connect(run, node->op, left, right));
+        struct operand result = connect(run, node->op, left, right);
+        result.may = connect_may(node->op, left.may, right.may);
+        push(run, result);
     } else {
         run->truth[at] = leaf_truth(run, node);
         run->next[at] = CHAIN_END;
-        push(run, (struct operand){run->truth[at], at, at});
+        const unsigned any = 1U << NO | 1U << UNKNOWN | 1U << YES;
+        unsigned may = is_free(run, node) ? any : 1U << run->truth[at];
+        push(run, (struct operand){run->truth[at], may, at, at});
     }
 }
 
@@ -329,19 +356,30 @@ static void explain(const struct run *run, struct operand result, char *ret_reas
     memcpy(ret_reason + keep, ellipsis, sizeof ellipsis);
 }
 
+static bool holds(struct run *run, char *ret_reason) {
+    ret_reason[0] = '\0';
+    if (run->predicate->n_nodes == 0)
+        return true;
+    for (size_t i = 0; i < run->predicate->n_nodes; i++)
+        step(run, (uint16_t)i);
+    struct operand result = pop(run);
+    assert(run->n_operands == 0);
+    if (result.may >> YES & 1)
+        return true;
+    explain(run, result, ret_reason);
+    return false;
+}
+
 bool bundle_predicate_holds(const struct bundle_predicate *predicate,
                             const struct bundle_facts *facts,
                             char ret_reason[static BUNDLE_PREDICATE_REASON_BYTES]) {
-    ret_reason[0] = '\0';
-    if (predicate->n_nodes == 0)
-        return true;
     struct run run = {.predicate = predicate, .facts = facts};
-    for (size_t i = 0; i < predicate->n_nodes; i++)
-        step(&run, (uint16_t)i);
-    struct operand result = pop(&run);
-    assert(run.n_operands == 0);
-    if (result.truth == YES)
-        return true;
-    explain(&run, result, ret_reason);
-    return false;
+    return holds(&run, ret_reason);
+}
+
+bool bundle_predicate_may_hold(const struct bundle_predicate *predicate,
+                               const struct bundle_facts *facts, const char *prefix,
+                               char ret_reason[static BUNDLE_PREDICATE_REASON_BYTES]) {
+    struct run run = {.predicate = predicate, .facts = facts, .prefix = prefix};
+    return holds(&run, ret_reason);
 }

@@ -39,12 +39,12 @@ static uint64_t image_bytes(int previous_dir, const char *name, uint64_t otherwi
 void unpack_old_init(struct unpack_old *ret) {
     ret->view = NULL;
     ret->fd = -1;
-    for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++)
+    for (size_t i = 0; i < UNPACK_OLD_COMPONENTS; i++)
         ret->components[i] = (struct unpack_old_component){.dir = -1, .tree = -1, .image = -1};
 }
 
 void unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *view,
-                     int previous_dir, const struct bundle_image_places *images) {
+                     int previous_dir, int older_dir, const struct bundle_image_places *images) {
     old->view = view;
     for (size_t i = 0; i < view->n_components; i++) {
         const struct bundle_component *component = &view->components[i];
@@ -53,6 +53,8 @@ void unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *
         if (component->type == BUNDLE_COMPONENT_FILES) {
             if (previous_dir >= 0)
                 open_files(c, previous_dir, component->name);
+            if (older_dir >= 0)
+                open_files(&old->components[UNPACK_OLD_OLDER + i], older_dir, component->name);
         } else if (place) {
             c->image = place->fd;
             c->bytes = image_bytes(previous_dir, component->name, component->size);
@@ -61,7 +63,7 @@ void unpack_old_open(struct unpack_old *old, const struct bundle_manifest_view *
 }
 
 void unpack_old_clear(struct unpack_old *old) {
-    for (size_t i = 0; i < BUNDLE_COMPONENTS_MAX; i++) {
+    for (size_t i = 0; i < UNPACK_OLD_COMPONENTS; i++) {
         own_drop_fd(&old->components[i].dir);
         own_drop_fd(&old->components[i].tree);
         old->components[i].dir = old->components[i].tree = -1;

@@ -23,7 +23,9 @@ int unpack_plan_open(struct unpack_plan *p, const int fds[static UNPACK_PLAN_FIL
     p->pages = calloc(n_pages / 8 + 1, 1);
     if (!p->chunk || !p->pages)
         return err_set(e, &err_memory, "planning an installation");
-    unpack_old_open(&p->old, p->view, p->how->previous_dir, p->how->old_images);
+    // From a source that is near nothing is copied.
+    unpack_old_open(&p->old, p->view, p->how->previous_dir, p->is_far ? p->how->older_dir : -1,
+                    p->how->old_images);
     return 0;
 }
 
@@ -43,10 +45,10 @@ static int cut_trees(struct unpack_plan *p, struct err *e) {
     uint64_t bytes = 0;
     if (!p->is_far)
         return 0;
-    for (size_t i = 0; i < p->view->n_components; i++)
+    for (size_t i = 0; i < UNPACK_OLD_COMPONENTS; i++)
         bytes += p->old.components[i].tree >= 0 ? p->old.components[i].bytes : 0;
-    unpack_held_init(&p->held, p->held.fd, bytes, p->view->n_components);
-    for (size_t i = 0; i < p->view->n_components; i++) {
+    unpack_held_init(&p->held, p->held.fd, bytes, 2 * p->view->n_components);
+    for (size_t i = 0; i < UNPACK_OLD_COMPONENTS; i++) {
         const struct unpack_old_component *old = &p->old.components[i];
         const struct unpack_held_place place = {(uint32_t)i, UNPACK_HELD_WHOLE, 0};
         if (old->tree >= 0 && unpack_held_cut(&p->held, old->tree, old->bytes, &place, e) < 0)

@@ -2,7 +2,7 @@
 //
 // What is to be fetched, worked out before any content is touched. The new trees are walked beside the old ones; of what is not the same in both
 // the rows of the index are taken, in few runs, and each chunk is looked for: in the file that an earlier try left, then in what the device
-// holds of the component (bundle/unpack/old.h). What is found nowhere marks its frame. So the cost is known before it arises, and the source can
+// holds of the bundle's components (bundle/unpack/old.h). What is found nowhere marks its frame. So the cost is known before it arises, and the source can
 // be told what will be read (unpack_source_expect): runs of frames.
 //
 // Everything is on disk: a row for each chunk that is there or held, a row for each run. Two groups of frames (bundle/index.h) are read one after

@@ -6,7 +6,7 @@
 // (bundle/seal.h) reads it back.
 //
 // From a source that is far away (unpack_source.expect) only what is needed is taken, as it is planned before (bundle/unpack/plan.h): pages of the
-// index that cover something new, and frames with chunks that are nowhere on the device. Chunks that the previous generation or the old slot has are copied
+// index that cover something new, and frames with chunks that are nowhere on the device. Chunks that the previous generation, an older one or the old slot has are copied
 // from there. From a source that is near all of the index is taken, frames that nothing needs are not read, and the end of the bundle is checked.
 //
 // Resume: with `resume`, chunks of files already there are kept where they are right, so a broken download continues at the
@@ -30,6 +30,7 @@ struct unpack_plan_cost {
 struct unpack_stage {
     int target_dir;   // <n>.partial: gets <component>/… and .edge/<component>.tree; scratch files under .edge/scratch-*, removed at the end
     int previous_dir; // generation to compare with, or -1
+    int older_dir;    // one more, in which chunks are looked for; or -1
     const struct bundle_image_places *images;     // slots that images are written to; NULL none
     const struct bundle_image_places *old_images; // slots of the previous generation's images; NULL none
     bool resume;

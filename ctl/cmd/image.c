@@ -77,6 +77,7 @@ static int stage_and_seal(struct seed *s, const struct cmd_bundle_file *file,
                           struct err *e) {
     const struct unpack_stage stage = {.target_dir = partial,
                                        .previous_dir = previous,
+                                       .older_dir = -1,
                                        .decode_max_bytes = BUNDLE_FRAME_MAX_BYTES,
                                        .progress = on_stage,
                                        .context = &s->progress};

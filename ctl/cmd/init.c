@@ -34,6 +34,8 @@ static const struct opt init_options[] = {
      .repeat = true,
      .value = "ROLE=FILE.pub",
      .help = "Another key for the role, beside the one made here"},
+    {.name = "mandate",
+     .help = "Devices install nothing that people did not sign a plan for (edgectl rollout sign)"},
     {.name = "sign-key", .repeat = true, .value = "FILE", .help = CMD_SIGNERS_KEY_HELP},
     CMD_SIGNERS_COMMAND_OPTIONS,
     {.name = "issued", .value = "TIME", .help = "Time of issue (else SOURCE_DATE_EPOCH, else now)"},
@@ -54,6 +56,7 @@ static const struct place places[] = {
     {KEYS_ROOT_ROLE_DIRECTOR, SERVER_KEYS, "director"},
     {KEYS_ROOT_ROLE_SNAPSHOT, SERVER_KEYS, "snapshot"},
     {KEYS_ROOT_ROLE_TIMESTAMP, SERVER_KEYS, "timestamp"},
+    {KEYS_ROOT_ROLE_MANDATE, CMD_WORKSPACE_KEYS, "mandate"},
 };
 #define PLACES (sizeof places / sizeof places[0])
 
@@ -336,13 +339,18 @@ static int make_repository(struct init *in, struct slice root, struct err *e) {
     return cmd_init_repository_make(in->dir, root, &in->signers, issued_s, e);
 }
 
+// The one role that a root may lack is made when an option speaks of it.
+static bool is_wanted(const struct init *in, enum keys_root_role role) {
+    return role != KEYS_ROOT_ROLE_MANDATE || in->asked[role];
+}
+
 static int make(struct init *in, struct err *e) {
     OWN(buf) struct buf root;
     buf_init(&root, KEYS_ROOT_MAX_BYTES);
     if (make_dirs(in, e) < 0)
         return -1;
     for (size_t i = 0; i < PLACES; i++)
-        if (make_key(in, &places[i], e) < 0)
+        if (is_wanted(in, places[i].role) && make_key(in, &places[i], e) < 0)
             return -1;
     if (make_root(in, &root, e) < 0)
         return err_prefix(e, "making the root");
@@ -370,10 +378,13 @@ static void tell(const struct init *in, bool there) {
     }
     (void)printf("%s is ready.\n"
                  "  %s/root.json  goes onto every device: what devices trust\n"
-                 "  %s/offline/   secret keys that sign roots, bundles and targets: keep them off "
-                 "the controller\n"
+                 "  %s/offline/   secret keys that sign %s: keep "
+                 "them off the controller\n"
                  "  %s/server/    what the controller needs: edgectl serve --workspace %s/server\n",
-                 dir, dir, dir, dir, dir);
+                 dir, dir, dir,
+                 in->asked[KEYS_ROOT_ROLE_MANDATE] ? "roots, bundles, targets and plans"
+                                                   : "roots, bundles and targets",
+                 dir, dir);
     if (opt_given(in->args, "no-passphrase"))
         (void)fprintf(stderr,
                       "\nWARNING: the keys in %s/offline are NOT sealed with a passphrase. Whoever "
@@ -415,6 +426,7 @@ static int run_init(void *context, const struct opt_args *args, struct err *e) {
         in.wanted[i].threshold = 1;
     if (opt_given(args, "no-passphrase") && opt_given(args, "passphrase-file"))
         return err_set(e, &err_usage, "--no-passphrase and --passphrase-file exclude each other");
+    in.asked[KEYS_ROOT_ROLE_MANDATE] = opt_given(args, "mandate");
     if (read_thresholds(&in, e) < 0 || read_other_keys(&in, e) < 0 || check_wanted(&in, e) < 0)
         return -1;
     int r = init(&in, &there, e);

@@ -17,6 +17,7 @@ extern const struct opt_command cmd_init[], cmd_key[], cmd_bundle[], cmd_image[]
 extern const struct opt_command cmd_serve[], cmd_completion[];
 extern const struct opt_command cmd_release[], cmd_device[], cmd_token[], cmd_rollout[];
 extern const struct opt_command cmd_fleet[], cmd_events[], cmd_root[], cmd_sign[];
+extern const struct opt_command cmd_simulate[];
 
 // Options that several commands have.
 #define CMD_OPTION_END                                                                             \

@@ -17,6 +17,7 @@
 #include "ctl/cmd/remote.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/policy.h"
+#include "ctl/schema.h"
 #include "ctl/term.h"
 #include "ctl/yaml.h"
 
@@ -37,6 +38,7 @@ static const struct opt apply_options[] = {
 static const char *const floor_options[] = {"raise-floors",    "key",    "signer", "signer-key",
                                             "passphrase-file", "issued", "expires"};
 static const struct opt plain_options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
+static const struct opt no_options[] = {CMD_OPTION_END};
 static const struct opt approve_options[] = {
     {.name = "stage", .value = "NAME", .help = "Only if this stage is the one that waits"},
     CMD_REMOTE_OPTIONS,
@@ -310,6 +312,12 @@ static int run_revert(void *context, const struct opt_args *args, struct err *e)
     return act(args, "rollouts/%/revert", json_object(), e);
 }
 
+static int run_schema(void *context, const struct opt_args *args, struct err *e) {
+    (void)context;
+    (void)args;
+    return printf("%s", ctl_schema_policy) < 0 ? err_set(e, &err_io, "writing the schema") : 0;
+}
+
 #define ROW(name_, operands_, n_, help_, options_, run_)                                           \
     {                                                                                              \
         .name = (name_), .operands = (operands_), .operands_min = (n_), .operands_max = (n_),      \
@@ -334,4 +342,5 @@ const struct opt_command cmd_rollout[] = {
         run_abort),
     ROW("rollout revert", "NAME", 1, "Send devices that took it back, without a download",
         plain_options, run_revert),
+    ROW("rollout schema", "", 0, "Print the JSON Schema of policies", no_options, run_schema),
     {.name = NULL}};

@@ -13,7 +13,7 @@
 
 #define DELEGATED "bundle/"
 
-static const char *const ours[] = {"bundle", "director", NULL};
+static const char *const ours[] = {"bundle", "director", "mandate", NULL};
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "changing a root: no memory");
@@ -37,10 +37,11 @@ int cmd_root_edit_check_role(const char *role, struct err *e) {
     for (int i = 0; i < KEYS_ROOT_ROLES; i++)
         if (strcmp(keys_root_role_names[i], role) == 0)
             return 0;
-    return err_set(e, &err_usage,
-                   "\"%s\" is no role of a root; there are root, targets, snapshot, timestamp, "
-                   "bundle, director and bundle/NAME (roles of targets: edgectl release delegate)",
-                   text_safe(role, shown, sizeof shown));
+    return err_set(
+        e, &err_usage,
+        "\"%s\" is no role of a root; there are root, targets, snapshot, timestamp, "
+        "bundle, director, mandate and bundle/NAME (roles of targets: edgectl release delegate)",
+        text_safe(role, shown, sizeof shown));
 }
 
 static json_t *section(json_t *root, const char *role) {
@@ -174,7 +175,7 @@ int cmd_root_edit_remove(json_t *root, const char *role, const char *keyid, stru
         return CMD_ROOT_EDIT_SAME;
     size_t left = json_array_size(ids) - 1;
     json_int_t threshold = json_integer_value(json_object_get(at, "threshold"));
-    if (left == 0 && is_delegated(role)) {
+    if (left == 0 && (is_delegated(role) || strcmp(role, "mandate") == 0)) {
         (void)json_object_del(section(root, role), role);
     } else if ((json_int_t)left < threshold) {
         return err_set(e, &err_permission,

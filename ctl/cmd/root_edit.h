@@ -2,7 +2,7 @@
 //
 // Changes to the content of a root (keys/root.h), as JSON, so that roles and members that this
 // program does not know survive. A role is named as in the root: root, targets, snapshot,
-// timestamp; bundle, director; bundle/NAME. Whether the result is a root is for keys_root_open to
+// timestamp; bundle, director, mandate; bundle/NAME. Whether the result is a root is for keys_root_open to
 // say.
 #pragma once
 
@@ -31,7 +31,7 @@ enum { CMD_ROOT_EDIT_SAME = 1 };
 int cmd_root_edit_add(json_t *root, const char *role, const struct keys_pub *key, struct err *e)
     __attribute__((nonnull));
 // Kind permission when the keys that stay could not meet the threshold. The last key of a
-// bundle/NAME takes the role with it.
+// bundle/NAME or of mandate takes the role with it.
 int cmd_root_edit_remove(json_t *root, const char *role, const char *keyid, struct err *e)
     __attribute__((nonnull));
 // Kinds: not_found (no such role), permission (more than the role has keys).

@@ -10,11 +10,12 @@
 #include "ctl/cmd/nouns.h"
 #include "keys/secret.h"
 
-#define COMMANDS_MAX 64
+#define COMMANDS_MAX 96
 
 static const struct opt_command *const nouns[] = {
-    cmd_init,  cmd_key,     cmd_root,   cmd_sign,    cmd_bundle, cmd_image,  cmd_serve,
-    cmd_token, cmd_release, cmd_device, cmd_rollout, cmd_fleet,  cmd_events, cmd_completion,
+    cmd_init,    cmd_key,   cmd_root,     cmd_sign,    cmd_bundle,
+    cmd_image,   cmd_serve, cmd_token,    cmd_release, cmd_device,
+    cmd_rollout, cmd_fleet, cmd_simulate, cmd_events,  cmd_completion,
 };
 
 const struct opt_command *cmd_table_get(void) {

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/rollout/advance_gates.h"
+
 static const char *const state_names[ROLLOUT_STATES] = {
     "running", "paused", "failed", "reverting", "reverted", "aborted", "finished"};
 static const char *const stage_names[] = {"pending", "approval", "running",
@@ -51,10 +53,12 @@ static struct rollout_tally sum(const struct rollout_counts *counts, size_t firs
     return all;
 }
 
-static enum rollout_verdict judge(const struct rollout_policy *policy,
-                                  const struct rollout_gate_ops *gate,
-                                  const struct rollout_counts *counts, size_t stage,
-                                  struct rollout_why *why) {
+static enum rollout_gate_verdict judge(const struct rollout_policy *policy,
+                                       const struct rollout_gate_ops *gate,
+                                       const struct rollout_counts *counts, size_t stage,
+                                       struct rollout_why *why) {
+    if (policy->gates.n > 0 && !policy->stages[stage].has_gate)
+        return ROLLOUT_VERDICT_PASS;
     return gate->judge(&policy->stages[stage].gate, counts->tallies + stage * counts->n_strata,
                        counts->n_strata, why);
 }
@@ -94,6 +98,10 @@ static bool begin(const struct rollout_policy *policy, const struct rollout_coun
                         stage->name);
         return false;
     }
+    struct rollout_tally tally = sum(counts, io->stage, 1);
+    if (policy->gates.n > 0 && io->spend.runs == 0)
+        (void)evidence_combine_begin(&io->spend, policy->gates.alpha_ppm); // the first always fits
+    rollout_batch_begin(policy, &tally, tally.planned, counts->now_s, &io->batch);
     io->started_s[io->stage] = counts->now_s;
     return true;
 }
@@ -110,6 +118,26 @@ static void say_waiting(const struct rollout_counts *counts, const char *stage, 
                     stage, done, done + working + silent, working, silent, held);
 }
 
+// Known devices that the open stage admits.
+static uint64_t planned(const struct rollout_counts *counts, const struct rollout_progress *io) {
+    uint64_t stage = sum(counts, io->stage, 1).planned;
+    return io->batch.held_back_open ? stage + counts->held_back : stage;
+}
+
+// So many outcomes are enough without waiting for the others: all, or the share to be reached.
+static bool is_reached(const struct rollout_policy *policy, uint64_t done, uint64_t of) {
+    uint32_t ppm = policy->gates.n == 0 ? ROLLOUT_PPM : policy->gates.reach_ppm;
+    return (unsigned __int128)done * ROLLOUT_PPM >= (unsigned __int128)of * ppm;
+}
+
+// The others do not stand for the batch that opened last.
+static bool last_is_reached(const struct rollout_policy *policy, const struct rollout_tally *stage,
+                            const struct rollout_batch *batch) {
+    uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
+    uint64_t own = reached > batch->offered_before ? reached - batch->offered_before : 0;
+    return batch->size == 0 || is_reached(policy, own, batch->expected);
+}
+
 // Whether every device of the stage that can be expected to has an outcome.
 static bool is_complete(const struct rollout_policy *policy, const struct rollout_counts *counts,
                         struct rollout_progress *io) {
@@ -117,19 +145,39 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
     struct rollout_tally stage = sum(counts, io->stage, 1), all = sum(counts, 0, policy->n_stages);
     uint64_t done =
         rollout_tally_good(&stage) + rollout_tally_bad(&stage) + rollout_tally_moot(&stage);
-    uint64_t working = rollout_tally_unresolved(&stage);
+    uint64_t working = rollout_tally_unresolved(&stage), of = planned(counts, io);
     if (all.planned == 0 && rollout_tally_offered(&all) + rollout_tally_moot(&all) == 0) {
         rollout_why_set(&io->why, ROLLOUT_WHY_no_devices,
                         "stage %s: no device matches the selector yet", name);
         return false;
     }
-    bool waited = counts->now_s - io->started_s[io->stage] >= (int64_t)policy->timeout_s;
-    if (working > 0 || (done < stage.planned && !waited)) {
-        uint64_t silent = stage.planned > done + working ? stage.planned - done - working : 0;
+    // Each batch is waited for from when it opened: those of the stage may take longer than one.
+    int64_t since_s = io->batch.opened_s > io->started_s[io->stage] ? io->batch.opened_s
+                                                                    : io->started_s[io->stage];
+    bool open = io->batch.share >= ROLLOUT_BATCH_WHOLE || io->batch.number == 0;
+    bool waited = counts->now_s - since_s >= (int64_t)policy->timeout_s;
+    bool reached = is_reached(policy, done, of) && last_is_reached(policy, &stage, &io->batch);
+    if (!open || working > 0 || (!reached && !waited)) {
+        uint64_t silent = of > done + working ? of - done - working : 0;
         say_waiting(counts, name, done, working, silent, &io->why);
         return false;
     }
     return true;
+}
+
+static bool soaks(const struct rollout_policy *policy, const struct rollout_counts *counts,
+                  struct rollout_progress *io) {
+    const struct rollout_stage_policy *stage = &policy->stages[io->stage];
+    if (io->complete_s == 0)
+        io->complete_s = counts->now_s;
+    if (io->reached_s == 0)
+        io->reached_s = counts->now_s;
+    int64_t left = io->complete_s + (int64_t)stage->soak_s - counts->now_s;
+    if (left > 0)
+        rollout_why_set(&io->why, ROLLOUT_WHY_soaking,
+                        "stage %s is complete and is watched for %" PRId64 " s more", stage->name,
+                        left);
+    return left > 0;
 }
 
 // The open stage: 1 when the next one is open now.
@@ -137,6 +185,10 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
                          const struct rollout_counts *counts, struct rollout_progress *io) {
     const struct rollout_stage_policy *stage = &policy->stages[io->stage];
     struct rollout_why why = {.code = ROLLOUT_WHY_NONE};
+    struct rollout_tally tally = sum(counts, io->stage, 1);
+    if (rollout_advance_gates_hold(policy, counts, false, io))
+        return false;
+    (void)rollout_batch_step(policy, &tally, planned(counts, io), counts->now_s, &io->batch);
     bool complete = is_complete(policy, counts, io);
     if (complete && judge(policy, gate, counts, io->stage, &why) != ROLLOUT_VERDICT_PASS) {
         rollout_why_set(&io->why, why.code, "stage %s: %.400s", stage->name, why.text);
@@ -146,17 +198,12 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
         io->complete_s = 0;
         return false;
     }
-    if (io->complete_s == 0)
-        io->complete_s = counts->now_s;
-    int64_t left = io->complete_s + (int64_t)stage->soak_s - counts->now_s;
-    if (left > 0) {
-        rollout_why_set(&io->why, ROLLOUT_WHY_soaking,
-                        "stage %s is complete and is watched for %" PRId64 " s more", stage->name,
-                        left);
+    if (soaks(policy, counts, io) || !rollout_advance_gates_pass(policy, counts, io) ||
+        rollout_advance_gates_hold(policy, counts, true, io))
         return false;
-    }
+    rollout_batch_end(policy, &tally, &io->batch);
     io->stage++;
-    io->complete_s = 0;
+    io->complete_s = io->reached_s = 0;
     return true;
 }
 
@@ -176,11 +223,14 @@ static void say_too_late(const struct rollout_policy *policy, const struct rollo
 static void advance_running(const struct rollout_policy *policy,
                             const struct rollout_gate_ops *gate,
                             const struct rollout_counts *counts, struct rollout_progress *io) {
-    if (find_failure(policy, gate, counts, io))
+    rollout_advance_gates_silence(counts, io);
+    if (rollout_advance_gates_stop(policy, counts, io) || find_failure(policy, gate, counts, io) ||
+        io->state != ROLLOUT_STATE_RUNNING)
         return;
     while (io->stage < policy->n_stages)
         if (!begin(policy, counts, io) || !finish_stage(policy, gate, counts, io)) {
-            say_too_late(policy, counts, io);
+            if (io->state == ROLLOUT_STATE_RUNNING)
+                say_too_late(policy, counts, io);
             return;
         }
     io->state = ROLLOUT_STATE_FINISHED;
@@ -193,15 +243,20 @@ static void advance_running(const struct rollout_policy *policy,
 static void advance_reverting(const struct rollout_policy *policy,
                               const struct rollout_counts *counts, struct rollout_progress *io) {
     struct rollout_tally all = sum(counts, 0, policy->n_stages);
-    uint64_t took = rollout_tally_took(&all), left = took > io->gone ? took - io->gone : 0;
-    if (left == 0 || counts->now_s - io->ended_s >= (int64_t)policy->timeout_s) {
+    uint64_t took = rollout_tally_took(&all), back = all.now[ROLLOUT_TASK_REVERTED];
+    if (policy->revert_scope == ROLLOUT_REVERT_ACTIVATED)
+        took -= all.now[ROLLOUT_TASK_COMMITTED]; // these keep it
+    uint64_t left = took > io->gone ? took - io->gone : 0;
+    // At so many a minute the last one is not told before.
+    uint64_t paced_s = policy->revert_rate == 0 ? 0 : (took + back) * 60 / policy->revert_rate;
+    if (left == 0 || counts->now_s - io->ended_s >= (int64_t)(policy->timeout_s + paced_s)) {
         struct rollout_why cause = io->why;
         io->state = ROLLOUT_STATE_REVERTED;
         rollout_why_set(&io->why, ROLLOUT_WHY_reverted,
                         "%.330s; %" PRIu64 " devices went back, %" PRIu64
                         " were not heard of and will when they ask",
                         io->failed_stage < policy->n_stages ? cause.text : "an operator said so",
-                        all.now[ROLLOUT_TASK_REVERTED], left);
+                        back, left);
         return;
     }
     // The cause stays in the sentence until all are back: it is what people look for first.
@@ -210,136 +265,30 @@ static void advance_reverting(const struct rollout_policy *policy,
                         "an operator said so; %" PRIu64 " devices have yet to go back", left);
 }
 
+static bool is_moved(const struct rollout_progress *a, const struct rollout_progress *b) {
+    return a->state != b->state || a->stage != b->stage || a->complete_s != b->complete_s ||
+           a->reached_s != b->reached_s || a->why.code != b->why.code ||
+           a->batch.number != b->batch.number || a->batch.size != b->batch.size ||
+           a->batch.held_back_open != b->batch.held_back_open || a->spend.runs != b->spend.runs ||
+           a->stopped != b->stopped || a->doubt != b->doubt || a->silent != b->silent ||
+           a->without != b->without || memcmp(a->started_s, b->started_s, sizeof a->started_s) != 0;
+}
+
 int rollout_advance(const struct rollout_policy *policy, const struct rollout_gate_ops *gate,
                     const struct rollout_counts *counts, struct rollout_progress *io) {
     struct rollout_progress before = *io;
-    if (io->state == ROLLOUT_STATE_RUNNING)
+    // Paused by a doubt, or by silence: devices that have the release are heard of all the same.
+    bool judged = io->state == ROLLOUT_STATE_PAUSED && (io->doubt || io->silent);
+    if (io->state == ROLLOUT_STATE_RUNNING || judged)
         advance_running(policy, gate, counts, io);
     else if (io->state == ROLLOUT_STATE_REVERTING)
         advance_reverting(policy, counts, io);
-    bool moved = before.state != io->state || before.stage != io->stage ||
-                 before.complete_s != io->complete_s || before.why.code != io->why.code ||
-                 memcmp(before.started_s, io->started_s, sizeof before.started_s) != 0;
-    return moved ? ROLLOUT_MOVED : 0;
+    return is_moved(&before, io) ? ROLLOUT_MOVED : 0;
 }
 
-// ── By hand ──
-
-static int refuse(struct rollout_why *reason, const struct rollout_progress *p, const char *verb) {
-    rollout_why_set(reason, p->why.code, "it is %s and cannot be %s: %.400s",
-                    rollout_advance_state_name(p->state), verb, p->why.text);
-    return ROLLOUT_REFUSED;
-}
-
-static int approve(const struct rollout_policy *policy, struct rollout_progress *io,
-                   struct rollout_why *reason) {
-    if (io->stage >= policy->n_stages || rollout_advance_ended(io->state))
-        return refuse(reason, io, "approved");
-    if (io->approved & 1U << io->stage)
-        return ROLLOUT_UNCHANGED;
-    if (!policy->stages[io->stage].approve)
-        return ROLLOUT_UNCHANGED;
-    io->approved |= 1U << io->stage;
-    return 0;
-}
-
-// The time to wait for those who are silent begins again.
-static int resume_back(struct rollout_progress *io, int64_t now_s) {
-    io->state = ROLLOUT_STATE_REVERTING;
-    io->ended_s = now_s;
-    io->why = io->back_why;
-    io->back = false;
-    return 0;
-}
-
-static int resume(const struct rollout_policy *policy, int64_t now_s, struct rollout_progress *io,
-                  struct rollout_why *reason) {
-    if (io->back)
-        return resume_back(io, now_s);
-    if (io->state == ROLLOUT_STATE_RUNNING || io->state == ROLLOUT_STATE_REVERTING)
-        return ROLLOUT_UNCHANGED;
-    if (io->state != ROLLOUT_STATE_PAUSED && io->state != ROLLOUT_STATE_FAILED)
-        return refuse(reason, io, "resumed");
-    if (io->state == ROLLOUT_STATE_FAILED) {
-        // Devices refuse what failed there before unless the attempt is higher (I4).
-        io->attempt++;
-        io->stage = io->failed_stage < io->stage ? io->failed_stage : io->stage;
-        io->failed_stage = policy->n_stages;
-        for (size_t i = io->stage; i < policy->n_stages; i++)
-            io->started_s[i] = 0; // the time to wait for silent devices begins again
-    }
-    io->state = ROLLOUT_STATE_RUNNING;
-    io->ended_s = 0;
-    rollout_why_set(&io->why, ROLLOUT_WHY_NONE, "%s", "");
-    return 0;
-}
-
-static int pause_it(struct rollout_progress *io, struct rollout_why *reason) {
-    if (io->state == ROLLOUT_STATE_PAUSED)
-        return ROLLOUT_UNCHANGED;
-    if (io->state != ROLLOUT_STATE_RUNNING && io->state != ROLLOUT_STATE_REVERTING)
-        return refuse(reason, io, "paused");
-    io->back = io->state == ROLLOUT_STATE_REVERTING;
-    io->state = ROLLOUT_STATE_PAUSED;
-    if (!io->back) {
-        rollout_why_set(&io->why, ROLLOUT_WHY_paused, "an operator paused it");
+uint32_t rollout_advance_unreached_ppm(const struct rollout_tally *stage) {
+    uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
+    if (reached >= stage->planned)
         return 0;
-    }
-    io->back_why = io->why;
-    rollout_why_set(&io->why, ROLLOUT_WHY_paused,
-                    "an operator paused it while its devices go back: no more of them do until it "
-                    "is resumed; %.300s",
-                    io->back_why.text);
-    return 0;
-}
-
-static int end(struct rollout_progress *io, enum rollout_state state, enum rollout_why_code code,
-               int64_t now_s) {
-    io->state = state;
-    io->ended_s = now_s;
-    io->complete_s = 0;
-    io->back = false;
-    rollout_why_set(&io->why, code,
-                    state == ROLLOUT_STATE_ABORTED ? "an operator ended it"
-                                                   : "an operator said that devices go back");
-    return 0;
-}
-
-static int abort_it(int64_t now_s, struct rollout_progress *io, struct rollout_why *reason) {
-    if (io->state == ROLLOUT_STATE_ABORTED)
-        return ROLLOUT_UNCHANGED;
-    if (rollout_advance_ended(io->state))
-        return refuse(reason, io, "aborted");
-    if (io->state == ROLLOUT_STATE_REVERTING) {
-        rollout_why_set(reason, io->why.code,
-                        "its devices go back, which aborting would stop for good: pause it first, "
-                        "and abort it then if they are to keep what they have; %.300s",
-                        io->why.text);
-        return ROLLOUT_REFUSED;
-    }
-    return end(io, ROLLOUT_STATE_ABORTED, ROLLOUT_WHY_aborted, now_s);
-}
-
-int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_verb verb,
-                            int64_t now_s, struct rollout_progress *io,
-                            struct rollout_why *reason) {
-    assert(verb < ROLLOUT_VERBS);
-    switch (verb) {
-    case ROLLOUT_VERB_APPROVE:
-        return approve(policy, io, reason);
-    case ROLLOUT_VERB_PAUSE:
-        return pause_it(io, reason);
-    case ROLLOUT_VERB_RESUME:
-        return resume(policy, now_s, io, reason);
-    case ROLLOUT_VERB_ABORT:
-        return abort_it(now_s, io, reason);
-    case ROLLOUT_VERB_REVERT:
-    case ROLLOUT_VERBS:
-        break;
-    }
-    if (io->state == ROLLOUT_STATE_REVERTING || io->state == ROLLOUT_STATE_REVERTED)
-        return ROLLOUT_UNCHANGED;
-    if (io->back)
-        return resume_back(io, now_s);
-    return end(io, ROLLOUT_STATE_REVERTING, ROLLOUT_WHY_reverting, now_s);
+    return (uint32_t)((unsigned __int128)(stage->planned - reached) * ROLLOUT_PPM / stage->planned);
 }

@@ -20,7 +20,11 @@
 // devices that revert after all) until the rollout ends: a failure always counts.
 #pragma once
 
+#include "ctl/rollout/batch.h"
+#include "ctl/rollout/evidence/combine.h"
 #include "ctl/rollout/gate.h"
+#include "ctl/rollout/score.h"
+#include "ctl/rollout/verdict.h"
 
 enum rollout_state {
     ROLLOUT_STATE_RUNNING,
@@ -55,13 +59,31 @@ struct rollout_progress {
     struct rollout_why why;
     bool back;                   // paused while it was going back
     struct rollout_why back_why; // back: what why said until then
+    struct rollout_batch batch;  // how far the open stage is open
+    // With gates of evidence, else all zero.
+    struct evidence_spend spend; // .runs: the run that is scored; 0 before the first stage begins
+    bool stopped;                // the gates stopped this run: going on is another one
+    bool doubt;                  // paused by a verdict in doubt: it is still judged
+    bool silent;                 // paused because the fleet is silent: goes on when it is heard of
+    uint32_t waived;             // bit per stage: a person lets it advance without evidence
+    uint32_t without;            // bit per stage: it advanced without evidence
+    int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
 };
+
+// Whether the fleet is silent (rollout_score_silent): only who looked for silent devices knows.
+enum rollout_silence { ROLLOUT_SILENCE_UNKNOWN, ROLLOUT_SILENCE_HEARD, ROLLOUT_SILENCE_SILENT };
 
 struct rollout_counts {
     const struct rollout_tally *tallies; // [stage * n_strata + stratum]
     size_t n_strata;
     uint64_t held; // of those at work on the offer: an operator holds them, so it will not go on
     int64_t now_s;
+    uint64_t held_back; // known devices that the hold-back keeps (sum of the plans' held_back)
+    // What the gates of evidence say; NULL: the policy has none, thresholds alone judge.
+    const struct rollout_judgement *evidence;
+    // What the stop rests on, when evidence->overall is FAIL. NULL: the rollout is failed as it is.
+    const struct rollout_verdict *verdict;
+    enum rollout_silence silence;
 };
 
 // Judges and moves as far as it goes. 1 when anything but the sentence in why changed.
@@ -90,6 +112,8 @@ int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_ve
 enum rollout_stage_state rollout_advance_stage(const struct rollout_policy *policy,
                                                const struct rollout_progress *progress,
                                                size_t stage) __attribute__((nonnull));
+// The share of a stage's planned devices that neither were offered the release nor needed it.
+uint32_t rollout_advance_unreached_ppm(const struct rollout_tally *stage) __attribute__((nonnull));
 // "running", …; static.
 const char *rollout_advance_state_name(enum rollout_state state);
 const char *rollout_advance_stage_name(enum rollout_stage_state state);

@@ -6,20 +6,23 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ctl/rollout/decide_steps.h"
+
 // Each step returns true when it decided.
 typedef bool (*step_fn)(const struct rollout_inputs *in, struct rollout_decision *ret);
 
-static bool is_part(const struct rollout_device *device, const struct rollout_candidate *c) {
+bool rollout_decide_is_part(const struct rollout_device *device,
+                            const struct rollout_candidate *c) {
     return device->task != ROLLOUT_TASK_NONE && strcmp(device->rollout, c->policy->name) == 0;
 }
 
-static bool goes_back(const struct rollout_candidate *c) {
+bool rollout_decide_goes_back(const struct rollout_candidate *c) {
     return c->progress->state == ROLLOUT_STATE_REVERTING ||
            c->progress->state == ROLLOUT_STATE_REVERTED;
 }
 
-static bool act(struct rollout_decision *ret, enum rollout_action action, size_t candidate,
-                uint64_t attempt, const struct keys_digest *bundle) {
+bool rollout_decide_act(struct rollout_decision *ret, enum rollout_action action, size_t candidate,
+                        uint64_t attempt, const struct keys_digest *bundle) {
     ret->action = action;
     ret->candidate = candidate;
     ret->attempt = attempt;
@@ -28,8 +31,8 @@ static bool act(struct rollout_decision *ret, enum rollout_action action, size_t
 }
 
 // Nothing is offered or activated by a rollout in this state, or at this time. True when so.
-static bool stands_still(const struct rollout_candidate *c, int64_t now_s,
-                         struct rollout_why *why) {
+bool rollout_decide_stands_still(const struct rollout_candidate *c, int64_t now_s,
+                                 struct rollout_why *why) {
     const struct rollout_progress *progress = c->progress;
     const char *name = c->policy->name;
     if (progress->state == ROLLOUT_STATE_PAUSED)
@@ -52,7 +55,7 @@ static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) 
         const struct rollout_candidate *c = &in->candidates[i];
         if (c->selected && c->progress->state == ROLLOUT_STATE_RUNNING &&
             c->stage <= c->progress->stage && c->stage < c->policy->n_stages &&
-            (!is_part(&in->device, c) || in->device.task == ROLLOUT_TASK_NONE)) {
+            (!rollout_decide_is_part(&in->device, c) || in->device.task == ROLLOUT_TASK_NONE)) {
             ret->candidate = i;
             ret->mark = ROLLOUT_TASK_SKIPPED;
         }
@@ -61,12 +64,12 @@ static void skip(const struct rollout_inputs *in, struct rollout_decision *ret) 
 
 static bool is_open(const struct rollout_candidate *c) {
     return c->selected && c->stage < c->policy->n_stages && c->stage <= c->progress->stage &&
-           c->progress->started_s[c->stage] != 0;
+           c->progress->started_s[c->stage] != 0 && c->admission == ROLLOUT_ADMISSION_OPEN;
 }
 
 static bool is_responsible(const struct rollout_candidate *c, int64_t now_s) {
     bool over = c->policy->until_s != 0 && now_s >= c->policy->until_s;
-    if (goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED)
+    if (rollout_decide_goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED)
         return false;
     if (c->fit.runs)
         return true;
@@ -104,11 +107,13 @@ static bool give_up(const struct rollout_inputs *in, size_t candidate, const cha
     const struct rollout_device *d = &in->device;
     if (d->probation) {
         rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "is told to go back: %.400s", cause);
-        return act(ret, ROLLOUT_ACTION_REVERT, candidate, d->update_attempt, &d->update_bundle);
+        return rollout_decide_act(ret, ROLLOUT_ACTION_REVERT, candidate, d->update_attempt,
+                                  &d->update_bundle);
     }
     rollout_why_set(&ret->why, ROLLOUT_WHY_cancelling, "is told to give the update up: %.400s",
                     cause);
-    return act(ret, ROLLOUT_ACTION_CANCEL, candidate, d->update_attempt, &d->update_bundle);
+    return rollout_decide_act(ret, ROLLOUT_ACTION_CANCEL, candidate, d->update_attempt,
+                              &d->update_bundle);
 }
 
 static bool go_on(const struct rollout_inputs *in, size_t candidate, const char *whose,
@@ -117,7 +122,8 @@ static bool go_on(const struct rollout_inputs *in, size_t candidate, const char 
     if (d->look && !d->probation) {
         rollout_why_set(&ret->why, ROLLOUT_WHY_activate, "may activate what it staged for %s",
                         whose);
-        return act(ret, ROLLOUT_ACTION_ACTIVATE, candidate, d->update_attempt, &d->update_bundle);
+        return rollout_decide_act(ret, ROLLOUT_ACTION_ACTIVATE, candidate, d->update_attempt,
+                                  &d->update_bundle);
     }
     rollout_why_set(&ret->why, ROLLOUT_WHY_in_progress, "is at work on %s", whose);
     return true;
@@ -145,7 +151,7 @@ static bool direct_under_way(const struct rollout_inputs *in, struct rollout_dec
 static bool waits(const struct rollout_inputs *in, const struct rollout_candidate *c,
                   struct rollout_decision *ret) {
     struct rollout_why cause;
-    if (!stands_still(c, in->now_s, &cause))
+    if (!rollout_decide_stands_still(c, in->now_s, &cause))
         return false;
     rollout_why_set(&ret->why, cause.code, "%s %s %s and waits: %.350s",
                     in->device.look ? "has staged" : "is at work on", c->policy->release_name,
@@ -165,7 +171,7 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
     while (i < in->n_candidates && strcmp(in->candidates[i].policy->name, d->update_rollout) != 0)
         i++;
     const struct rollout_candidate *c = i < in->n_candidates ? &in->candidates[i] : NULL;
-    if (c != NULL && (goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED))
+    if (c != NULL && (rollout_decide_goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED))
         return give_up(in, i, c->progress->why.text, ret);
     if (d->held && !d->probation) {
         rollout_why_set(&ret->why, ROLLOUT_WHY_held, "an operator holds it: the update waits");
@@ -189,17 +195,33 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
 
 // ── 2. Going back ──
 
+// It has the release and keeps it: what was committed, when the policy says so; and whoever brought
+// it back after it went back from it once decides that for good: not for ever in turns.
+static bool keeps(const struct rollout_device *d, const struct rollout_candidate *c) {
+    bool committed = d->task == ROLLOUT_TASK_COMMITTED;
+    return c->went_back || (committed && c->policy->revert_scope == ROLLOUT_REVERT_ACTIVATED);
+}
+
 static bool go_back(const struct rollout_inputs *in, struct rollout_decision *ret) {
     const struct rollout_device *d = &in->device;
     for (size_t i = 0; i < in->n_candidates; i++) {
         const struct rollout_candidate *c = &in->candidates[i];
-        bool over = goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED;
-        if (!over || !is_part(d, c) || !rollout_task_took(d->task))
+        bool over = rollout_decide_goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED;
+        if (!over || !rollout_decide_is_part(d, c) || !rollout_task_took(d->task))
             continue;
-        if (goes_back(c) && c->fit.runs) {
+        if (rollout_decide_goes_back(c) && c->fit.runs && keeps(d, c))
+            continue;
+        if (rollout_decide_goes_back(c) && c->fit.runs && c->revert_full) {
+            rollout_why_set(&ret->why, ROLLOUT_WHY_revert_rate,
+                            "rollout %s goes back, %" PRIu32 " devices a minute: its turn comes",
+                            c->policy->name, c->policy->revert_rate);
+            return true;
+        }
+        if (rollout_decide_goes_back(c) && c->fit.runs) {
+            ret->spent_revert = true;
             rollout_why_set(&ret->why, ROLLOUT_WHY_going_back, "rollout %s goes back: %.300s",
                             c->policy->name, c->progress->why.text);
-            return act(ret, ROLLOUT_ACTION_REVERT, i, d->attempt, &d->bundle);
+            return rollout_decide_act(ret, ROLLOUT_ACTION_REVERT, i, d->attempt, &d->bundle);
         }
         if (c->progress->state == ROLLOUT_STATE_ABORTED && d->task == ROLLOUT_TASK_COMMITTED)
             continue; // what was committed remains
@@ -240,8 +262,8 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
                         t->release_name, t->release_version);
         ret->spent_baseline = !pinned;
         ret->mark = ROLLOUT_TASK_OFFERED;
-        return act(ret, ROLLOUT_ACTION_INSTALL, ROLLOUT_DECIDE_NO_CANDIDATE, d->direct_attempt,
-                   &t->fit.bundle);
+        return rollout_decide_act(ret, ROLLOUT_ACTION_INSTALL, ROLLOUT_DECIDE_NO_CANDIDATE,
+                                  d->direct_attempt, &t->fit.bundle);
     }
     return true;
 }
@@ -253,7 +275,7 @@ static void let_go(const struct rollout_inputs *in, struct rollout_decision *ret
     if (d->task != ROLLOUT_TASK_OFFERED && d->task != ROLLOUT_TASK_STAGED)
         return;
     for (size_t i = 0; i < in->n_candidates; i++) {
-        if (is_part(d, &in->candidates[i])) {
+        if (rollout_decide_is_part(d, &in->candidates[i])) {
             ret->candidate = i;
             ret->mark = ROLLOUT_TASK_CANCELLED;
         }
@@ -282,114 +304,15 @@ static bool kept_out(const struct rollout_inputs *in, struct rollout_decision *r
     return decided;
 }
 
-// ── 4. Rollouts ──
-
-// It was part of the rollout before. True when it needs nothing, or nothing yet.
-static bool settled(const struct rollout_device *d, const struct rollout_candidate *c,
-                    struct rollout_why *why) {
-    bool part = is_part(d, c);
-    if ((part ? d->attempt : c->aside_attempt) < c->progress->attempt)
-        return false;
-    switch (part ? d->task : c->aside) {
-    case ROLLOUT_TASK_FAILED:
-    case ROLLOUT_TASK_REVERTED:
-        rollout_why_set(why, ROLLOUT_WHY_failed_here,
-                        "%s %s of rollout %s failed here: resume the rollout for a new attempt",
-                        c->policy->release_name, c->policy->release_version, c->policy->name);
-        return true;
-    case ROLLOUT_TASK_ACTIVATED: // never aside: what is left without an outcome is cancelled
-        rollout_why_set(why, ROLLOUT_WHY_in_progress, "is at work on rollout %s", c->policy->name);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool may_not_start(const struct rollout_inputs *in, const struct rollout_candidate *c,
-                          struct rollout_why *why) {
-    const struct rollout_policy *policy = c->policy;
-    const char *name = policy->name;
-    if (stands_still(c, in->now_s, why))
-        return true;
-    if (c->stage >= policy->n_stages)
-        rollout_why_set(why, ROLLOUT_WHY_not_in_rollout,
-                        "rollout %s ends before this device's share of the fleet", name);
-    else if (c->stage > c->progress->stage || c->progress->started_s[c->stage] == 0)
-        rollout_why_set(why, ROLLOUT_WHY_stage_closed,
-                        "it belongs to stage %s of rollout %s, which has not started: %.300s",
-                        policy->stages[c->stage].name, name, c->progress->why.text);
-    else
-        return false;
-    return true;
-}
-
-// Whether the candidate makes an offer; else why says what is in the way.
-static bool offer(const struct rollout_inputs *in, size_t i, struct rollout_decision *ret,
-                  struct rollout_why *why) {
-    const struct rollout_device *d = &in->device;
-    const struct rollout_candidate *c = &in->candidates[i];
-    const struct rollout_policy *policy = c->policy;
-    bool again = is_part(d, c) && rollout_task_unresolved(d->task);
-    if (!c->fit.published) {
-        rollout_why_set(why, ROLLOUT_WHY_release_missing, "%s %s of rollout %s was not published",
-                        policy->release_name, policy->release_version, policy->name);
-    } else if (!c->fit.fits) {
-        rollout_why_set(why, ROLLOUT_WHY_requirement_unmet,
-                        "no bundle of %s %s (rollout %s) fits: %.200s", policy->release_name,
-                        policy->release_version, policy->name, c->fit.reason);
-        ret->candidate = i;
-        ret->mark = ROLLOUT_TASK_SKIPPED;
-    } else if (!again && policy->max_unresolved > 0 && c->unresolved >= policy->max_unresolved) {
-        rollout_why_set(why, ROLLOUT_WHY_unresolved_limit,
-                        "%" PRIu64 " devices are at work on rollout %s, as many as it allows",
-                        c->unresolved, policy->name);
-    } else {
-        rollout_why_set(&ret->why, ROLLOUT_WHY_offered, "is offered %s %s by rollout %s, stage %s",
-                        policy->release_name, policy->release_version, policy->name,
-                        policy->stages[c->stage].name);
-        ret->mark = ROLLOUT_TASK_OFFERED;
-        return act(ret, ROLLOUT_ACTION_INSTALL, i, c->progress->attempt, &c->fit.bundle);
-    }
-    return false;
-}
+// ── 5. Baselines ──
 
 // Whether a newer release of the same name was or will be given to it by this rollout, so that no
 // older baseline takes its place.
 static bool claims(const struct rollout_device *d, const struct rollout_candidate *c) {
-    return is_part(d, c) && !rollout_advance_ended(c->progress->state) && !goes_back(c) &&
-           d->task != ROLLOUT_TASK_SKIPPED && d->task != ROLLOUT_TASK_CANCELLED;
+    return rollout_decide_is_part(d, c) && !rollout_advance_ended(c->progress->state) &&
+           !rollout_decide_goes_back(c) && d->task != ROLLOUT_TASK_SKIPPED &&
+           d->task != ROLLOUT_TASK_CANCELLED;
 }
-
-static bool from_rollouts(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    struct rollout_why first = {.code = ROLLOUT_WHY_NONE};
-    const struct rollout_device *d = &in->device;
-    for (size_t i = 0; i < in->n_candidates; i++) {
-        const struct rollout_candidate *c = &in->candidates[i];
-        struct rollout_why why = {.code = ROLLOUT_WHY_NONE};
-        if (rollout_advance_ended(c->progress->state) || goes_back(c) || !c->selected ||
-            rollout_decide_superseded(in, i))
-            continue;
-        bool open = !may_not_start(in, c, &why);
-        if (c->fit.runs) {
-            // Not waited for: it had the release before this rollout reached it.
-            if (open && ret->mark == ROLLOUT_TASK_NONE &&
-                (!is_part(d, c) || d->task == ROLLOUT_TASK_SKIPPED ||
-                 d->task == ROLLOUT_TASK_CANCELLED)) {
-                ret->candidate = i;
-                ret->mark = ROLLOUT_TASK_ALREADY;
-            }
-            continue;
-        }
-        if (open && !settled(d, c, &why) && offer(in, i, ret, &why))
-            return true;
-        if (first.code == ROLLOUT_WHY_NONE)
-            first = why;
-    }
-    ret->why = first;
-    return false;
-}
-
-// ── 5. Baselines ──
 
 static bool claimed(const struct rollout_inputs *in, const char *release_name) {
     for (size_t i = 0; i < in->n_candidates; i++)
@@ -419,10 +342,19 @@ static bool from_baselines(const struct rollout_inputs *in, struct rollout_decis
 
 static bool nothing(const struct rollout_inputs *in, struct rollout_decision *ret) {
     bool has = in->n_baselines > 0;
-    for (size_t i = 0; i < in->n_candidates; i++)
-        has = has || in->candidates[i].fit.runs;
     if (ret->why.code != ROLLOUT_WHY_NONE)
         return true;
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        has = has || c->fit.runs;
+        if (!rollout_decide_goes_back(c) || !c->fit.runs || !c->went_back)
+            continue;
+        rollout_why_set(&ret->why, ROLLOUT_WHY_went_back,
+                        "rollout %s goes back, but the device went back from %s %s before, and "
+                        "got it again: an operator has to decide",
+                        c->policy->name, c->policy->release_name, c->policy->release_version);
+        return true;
+    }
     if (has)
         rollout_why_set(&ret->why, ROLLOUT_WHY_up_to_date, "it has what it should have");
     else
@@ -431,8 +363,8 @@ static bool nothing(const struct rollout_inputs *in, struct rollout_decision *re
 }
 
 void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    static const step_fn steps[] = {cloned,        under_way,      go_back, kept_out,
-                                    from_rollouts, from_baselines, nothing};
+    static const step_fn steps[] = {
+        cloned, under_way, go_back, kept_out, rollout_decide_rollouts, from_baselines, nothing};
     *ret = (struct rollout_decision){.candidate = ROLLOUT_DECIDE_NO_CANDIDATE};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (steps[i](in, ret))

@@ -8,8 +8,9 @@
 //      by a device that was pinned to something else);
 //   2. a rollout that goes back, and of which the device has the release: revert;
 //   3. held: nothing. Pinned: the pinned release;
-//   4. rollouts, newest first: the first one that has something for it. Of two for a release of the
-//      same name the newer one alone is responsible (rollout_decide_superseded);
+//   4. rollouts, by priority, then the older one first: the first one that has something for it. Of
+//      two for a release of the same name the newer one alone is responsible
+//      (rollout_decide_superseded);
 //   5. baselines: what finished rollouts left behind, at a limited rate.
 //
 // There is always a why.
@@ -48,6 +49,14 @@ struct rollout_candidate {
     // What it counts as there while its task is another one's; NONE nothing.
     enum rollout_task aside;
     uint64_t aside_attempt;
+    int64_t aside_since_s;
+    const char *aside_code; // what the failure was reported with; NULL or "" unknown
+    // Where its rank is (batch.h). OPEN also for a device that the stage names.
+    enum rollout_admission admission;
+    bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
+    const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
+    bool went_back;    // another rollout told it to go back from this release before
+    bool revert_full;  // as many as revert_rate allows were told to go back
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
@@ -67,6 +76,8 @@ struct rollout_device {
     bool held;
     bool cloned;             // two devices seem to share its identity
     uint64_t direct_attempt; // of offers without a rollout; rises when a person pins again
+    int64_t since_s;         // when the task became what it is
+    const char *code;        // what a failure was reported with; NULL or "" unknown
     // said
     bool updating; // an update is under way
     const char *update_rollout;
@@ -100,6 +111,7 @@ struct rollout_decision {
     // NONE: as it was. Remembered even when the action is NONE (already, skipped, cancelled).
     enum rollout_task mark;
     bool spent_baseline; // counts against the rate
+    bool spent_revert;   // counts against the candidate's revert_rate, and as went_back from now on
     struct rollout_why why;
 };
 

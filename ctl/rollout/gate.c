@@ -15,9 +15,9 @@ static const char *percent(uint32_t ppm, char ret[static NUM_DECIMAL_TEXT]) {
     return num_format_decimal((struct decimal){(int64_t)ppm * (NUM_DECIMAL_SCALE / 10000)}, ret);
 }
 
-static enum rollout_verdict judge_threshold(const struct rollout_gate_bounds *bounds,
-                                            const struct rollout_tally *strata, size_t n_strata,
-                                            struct rollout_why *why) {
+static enum rollout_gate_verdict judge_threshold(const struct rollout_gate_bounds *bounds,
+                                                 const struct rollout_tally *strata,
+                                                 size_t n_strata, struct rollout_why *why) {
     struct rollout_tally all = {0};
     char text[NUM_DECIMAL_TEXT];
     for (size_t i = 0; i < n_strata; i++)

@@ -16,15 +16,15 @@
 #include "ctl/rollout/tally.h"
 #include "ctl/rollout/why.h"
 
-enum rollout_verdict { ROLLOUT_VERDICT_PASS, ROLLOUT_VERDICT_WAIT, ROLLOUT_VERDICT_FAIL };
+enum rollout_gate_verdict { ROLLOUT_VERDICT_PASS, ROLLOUT_VERDICT_WAIT, ROLLOUT_VERDICT_FAIL };
 
 struct rollout_gate_ops {
     const char *name;
     // strata: what became of the stage's devices, one tally for each stratum. why says what was
     // found when the verdict is not PASS.
-    enum rollout_verdict (*judge)(const struct rollout_gate_bounds *bounds,
-                                  const struct rollout_tally *strata, size_t n_strata,
-                                  struct rollout_why *why);
+    enum rollout_gate_verdict (*judge)(const struct rollout_gate_bounds *bounds,
+                                       const struct rollout_tally *strata, size_t n_strata,
+                                       struct rollout_why *why);
 };
 
 extern const struct rollout_gate_ops rollout_gate_threshold;

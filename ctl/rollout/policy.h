@@ -11,16 +11,26 @@
 //               {"name": "half", "percent": 50, "approve": true, "gate": {"failure_pct": 2}},
 //               {"name": "all", "percent": 100}],             default one stage of 100 percent
 //    "gate": {"success_pct": 95, "failure_pct": 5, "min_sample": 1},
-//    "timeout_s": "1h", "max_unresolved": 100, "on_failure": "revert",
+//    "gates": […], "evidence": {…},                           gates.h; default none
+//    "timeout_s": "1h", "timeouts": {"offered_s": "6h", "staged_s": "1h", "activated_s": "30m"},
+//    "max_unresolved": 100,
+//    "batch": {"start": 10, "factor": 2, "max": 0, "on": "succeeded"},
+//    "retries": {"max": 2, "delay_s": "1h", "backoff": 2, "codes": ["unreachable"]},
+//    "windows": {"download": ["22:00-06:00"], "install": ["02:00-04:00"]},
+//    "priority": 0, "stepping_stones": ["vibration 1.0"],
+//    "on_failure": "revert", "revert_scope": "all", "revert_rate": 1000,
 //    "byte_budget": {"bytes": 50000000, "metered_bytes": 0},  default none: as much as it takes
 //    "not_before": "2026-11-22T00:00:00Z", "until": "2026-12-01T00:00:00Z", "baseline": true}
 //
-// Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents are integers,
-// decimals in text ("0.5"), or real numbers. Stages are cumulative: "percent": 50 means that half
-// of the fleet has it, those of the stages before included; so each stage is larger than the one
-// before (a count after a percent, or a percent after a count, is compared when the fleet is
-// known). A byte budget is what the update may cost one device's link in all, over all tries; on a
-// metered link the second one, where 0 means that nothing is fetched there.
+// Durations are seconds or text with a unit ("90", "15m", "2h", "3d"). Percents and other numbers
+// with a fraction are integers, decimals in text ("0.5"), or real numbers. Stages are cumulative:
+// "percent": 50 means that half of the fleet has it, those of the stages before included; so each
+// stage is larger than the one before (a count after a percent, or a percent after a count, is
+// compared when the fleet is known). A stage may name its devices instead ("devices": [IDS]). A
+// byte budget is what the update may cost one device's link in all, over all tries; on a metered
+// link the second one, where 0 means that nothing is fetched there. Batches bound how many are at
+// work at once, beside max_unresolved; a policy with gates has them. Windows are of the device's
+// local day. With gates the thresholds of "gate" are judged only where the policy gives them.
 //
 // The struct holds everything by value, has no pointers and needs no clearing. Pure.
 #pragma once
@@ -33,6 +43,7 @@
 
 #include "base/err.h"
 #include "bundle/limits.h"
+#include "ctl/rollout/gates.h"
 
 #define ROLLOUT_POLICY_MAX_BYTES    (64 * 1024)
 #define ROLLOUT_POLICY_STAGES_MAX   16
@@ -41,6 +52,23 @@
 #define ROLLOUT_POLICY_TIME_MAX_S   (366ULL * 86400)
 
 #define ROLLOUT_POLICY_BUDGET_MAX (1ULL << 50)
+
+#define ROLLOUT_POLICY_STAGE_DEVICES_MAX 64  // named by one stage
+#define ROLLOUT_POLICY_DEVICES_MAX       256 // by all of them
+#define ROLLOUT_POLICY_WINDOWS_MAX       8
+#define ROLLOUT_POLICY_CODES_MAX         8
+#define ROLLOUT_POLICY_RETRIES_MAX       100
+#define ROLLOUT_POLICY_BACKOFF_MAX_PPM   10000000
+#define ROLLOUT_POLICY_FACTOR_MAX_PPM    10000000
+#define ROLLOUT_POLICY_STONES_MAX        4
+#define ROLLOUT_POLICY_PRIORITY_MAX      1000 // and its negative
+#define ROLLOUT_POLICY_REVERT_RATE_MAX   1000000
+
+#define ROLLOUT_POLICY_BATCH_START_DEFAULT       10
+#define ROLLOUT_POLICY_BATCH_FACTOR_DEFAULT_PPM  2000000
+#define ROLLOUT_POLICY_RETRY_DELAY_DEFAULT_S     3600
+#define ROLLOUT_POLICY_RETRY_BACKOFF_DEFAULT_PPM 2000000
+#define ROLLOUT_POLICY_REVERT_RATE_DEFAULT       1000
 
 #define ROLLOUT_POLICY_TIMEOUT_DEFAULT_S   86400
 #define ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM 900000
@@ -63,12 +91,58 @@ struct rollout_gate_bounds {
 struct rollout_stage_policy {
     char name[BUNDLE_NAME_MAX + 1];
     bool by_count;
+    bool
+        by_device; // named ones: n_devices of the policy's, from first_device on; no share of ranks
+    size_t first_device, n_devices;
     uint64_t count; // by_count: devices that have it when the stage is done, this stage's included
-    uint32_t ppm;   // else: their share
+    uint32_t ppm;   // else: their share; 0 by_device
     uint64_t soak_s;
-    bool approve; // waits for a person before it starts
+    bool approve;  // waits for a person before it starts
+    bool has_gate; // the policy gives one for it: with evidence it is judged by it only then
     struct rollout_gate_bounds gate;
 };
+
+// How many are at work at once: it rises batch by batch. start 0: no batches.
+struct rollout_batch_policy {
+    uint64_t start;      // devices of the first batch
+    uint32_t factor_ppm; // how much larger the next one is, after a clean one; 1,000,000 or more
+    uint64_t max;        // no batch is larger; 0: as large as the stage
+    bool on_notified;    // the next one opens when all were offered; else when all have an outcome
+};
+
+// Minutes of the device's local day, from start on and before end; end <= start goes past midnight.
+struct rollout_window {
+    uint16_t start_min, end_min;
+};
+struct rollout_windows {
+    size_t n_download, n_install; // 0: at any time
+    struct rollout_window download[ROLLOUT_POLICY_WINDOWS_MAX];
+    struct rollout_window install[ROLLOUT_POLICY_WINDOWS_MAX];
+};
+
+// A device that failed with one of the codes (any, when none is given) gets another attempt.
+struct rollout_retries {
+    uint32_t max;         // attempts beside the first; 0: none
+    uint64_t delay_s;     // before the first of them
+    uint32_t backoff_ppm; // how much longer before each further one; 1,000,000 or more
+    size_t n_codes;
+    char codes[ROLLOUT_POLICY_CODES_MAX][ERR_NAME_BYTES];
+};
+
+// Silence after which a device counts as lost, by what it was last heard of as; 0: timeout_s.
+struct rollout_timeouts {
+    uint64_t offered_s, staged_s, activated_s;
+};
+
+// A release that a device must have run before.
+struct rollout_stone {
+    char name[BUNDLE_NAME_MAX + 1];
+    char version[BUNDLE_RELEASE_MAX + 1];
+};
+
+// Which devices a revert takes back: all that took the release, or those alone that activated it
+// and have not committed it.
+enum rollout_revert_scope { ROLLOUT_REVERT_ALL, ROLLOUT_REVERT_ACTIVATED };
 
 struct rollout_policy {
     char name[BUNDLE_NAME_MAX + 1];
@@ -88,7 +162,33 @@ struct rollout_policy {
     int64_t not_before_s; // 0: at once
     int64_t until_s;      // 0: no end; after it nothing is offered
     bool baseline;        // once finished, what devices of the selector should have
+    size_t n_devices;     // named by stages
+    char devices[ROLLOUT_POLICY_DEVICES_MAX][BUNDLE_DEVICE_ID_MAX + 1];
+    struct rollout_gates gates;
+    struct rollout_batch_policy batch;
+    struct rollout_windows windows;
+    struct rollout_retries retries;
+    struct rollout_timeouts timeouts;
+    int priority; // of two rollouts the higher one goes first, then the older one
+    size_t n_stones;
+    struct rollout_stone stones[ROLLOUT_POLICY_STONES_MAX];
+    enum rollout_revert_scope revert_scope;
+    uint32_t revert_rate; // devices told to go back in a minute; 0: no limit
 };
+
+// What a policy may have, for whoever describes it (the schema, a test): a place, "" the document
+// itself, "stages[]" one of the stages, and the names of its members up to NULL. Ends with a path
+// that is NULL.
+struct rollout_policy_place {
+    const char *path;
+    const char *const *members;
+};
+extern const struct rollout_policy_place rollout_policy_places[];
+
+// The first stage that names this device; n_stages when none does. Such a device is admitted from
+// that stage on whatever its rank is, and is not counted as evidence: nobody drew it.
+size_t rollout_policy_named(const struct rollout_policy *policy, const char *device)
+    __attribute__((nonnull));
 
 // Reads a document; `what` (the file's name) leads the errors. Kinds: config (names the place and
 // what was expected), limit, bad_predicate.

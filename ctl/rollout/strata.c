@@ -7,20 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/own.h"
-#include "keys/canon.h"
-
-int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
-                       struct buf *ret, struct err *e) {
-    OWN(json) json_t *key = json_object();
-    for (size_t i = 0; i < policy->n_stratify; i++) {
-        const json_t *value = bundle_facts_find(facts, policy->stratify[i]);
-        json_t *copy = value == NULL ? json_null() : json_copy((json_t *)(uintptr_t)value);
-        if (json_object_set_new(key, policy->stratify[i], copy) < 0)
-            return err_set(e, &err_memory, "naming a stratum: out of memory");
-    }
-    return keys_canon_format(key, ret, e);
-}
+#include "ctl/rollout/batch.h"
 
 static int by_stratum_and_rank(const void *left, const void *right) {
     const struct rollout_member *a = left, *b = right;
@@ -43,7 +30,7 @@ static uint64_t scale(uint64_t n, uint64_t part, uint64_t whole) {
 static void share_out(uint64_t count, const size_t *sizes, size_t n_strata, size_t total,
                       uint64_t *ret) {
     uint64_t given = 0;
-    bool topped[ROLLOUT_STRATA_MAX] = {false};
+    bool topped[BUNDLE_STRATA_MAX] = {false};
     for (size_t s = 0; s < n_strata; s++) {
         ret[s] = scale(sizes[s], count < total ? count : total, total);
         topped[s] = ret[s] == 0;
@@ -68,53 +55,149 @@ static void share_out(uint64_t count, const size_t *sizes, size_t n_strata, size
     }
 }
 
-// The number of the stratum's devices that have it when the stage is done.
-static uint64_t wanted(const struct rollout_stage_policy *stage, uint64_t by_count, size_t size) {
-    if (stage->by_count)
+// The number of the stratum's devices that have it when the stage is done: of evidence at least the
+// share, else the nearest.
+static uint64_t wanted(const struct rollout_policy *policy, size_t stage, uint64_t by_count,
+                       size_t size) {
+    if (policy->stages[stage].by_count)
         return by_count;
-    uint64_t half = ROLLOUT_PPM / 2;
-    uint64_t k = ((uint64_t)size * stage->ppm + half) / ROLLOUT_PPM;
+    uint64_t more = policy->gates.n > 0 ? ROLLOUT_PPM - 1 : ROLLOUT_PPM / 2;
+    uint64_t k = ((uint64_t)size * policy->stages[stage].ppm + more) / ROLLOUT_PPM;
     return k == 0 ? 1 : k;
 }
 
 static void plan_stratum(const struct rollout_policy *policy, const struct rollout_member *members,
-                         size_t size, uint64_t counts[][ROLLOUT_STRATA_MAX], size_t stratum,
+                         size_t size, uint64_t counts[][BUNDLE_STRATA_MAX], size_t stratum,
                          struct rollout_stratum_plan *ret) {
     uint64_t before = 0;
+    *ret = (struct rollout_stratum_plan){0};
     for (size_t i = 0; i < policy->n_stages; i++) {
-        uint64_t k = is_whole(&policy->stages[i])
-                         ? size
-                         : wanted(&policy->stages[i], counts[i][stratum], size);
+        if (policy->stages[i].by_device) { // no share of ranks
+            ret->bound[i] = i == 0 ? 0 : ret->bound[i - 1];
+            continue;
+        }
+        uint64_t k =
+            is_whole(&policy->stages[i]) ? size : wanted(policy, i, counts[i][stratum], size);
         k = k > size ? size : k;
         k = k < before ? before : k;
         ret->bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX : members[k - 1].rank;
-        ret->planned[i] = k - before;
         before = k;
     }
 }
 
+// Who is named by an earlier stage than the one that its rank admits it to is planned there.
+static void plan_named(const struct rollout_policy *policy, const struct rollout_member *members,
+                       size_t n_members, struct rollout_stratum_plan *ret) {
+    for (size_t i = 0; i < n_members && policy->n_devices > 0; i++) {
+        struct rollout_stratum_plan *plan = &ret[members[i].stratum];
+        size_t by_rank = rollout_strata_stage(policy, plan, members[i].rank);
+        if (members[i].named == 0 || members[i].named > by_rank)
+            continue;
+        if (by_rank < policy->n_stages && members[i].rank > rollout_batch_holdback(policy))
+            plan->held_back--;
+        else if (by_rank < policy->n_stages)
+            plan->planned[by_rank]--;
+        plan->planned[members[i].named - 1]++;
+    }
+}
+
+// Groups of strata that are planned as one: each by itself, and those that are pooled, as the last.
+struct groups {
+    size_t n;
+    size_t sizes[BUNDLE_STRATA_MAX];
+    size_t of[BUNDLE_STRATA_MAX]; // stratum → group
+    size_t pool;                  // the pooled group; n: there is none
+    size_t first;                 // the first stratum in it
+    size_t n_pooled;
+    struct rollout_member pooled[BUNDLE_STRATA_MAX * (ROLLOUT_STRATA_POOL_MIN - 1)];
+};
+
+static bool is_small(size_t size) {
+    return size > 0 && size < ROLLOUT_STRATA_POOL_MIN;
+}
+
+static void group(const struct rollout_policy *policy, const struct rollout_member *members,
+                  size_t n_members, const size_t *sizes, size_t n_strata, struct groups *ret) {
+    size_t small = 0;
+    ret->first = ret->n = ret->n_pooled = 0;
+    for (size_t s = n_strata; s-- > 0;)
+        if (is_small(sizes[s])) {
+            small++;
+            ret->first = s;
+        }
+    bool pools = policy->gates.n > 0 && small > 1;
+    for (size_t s = 0; s < n_strata; s++)
+        if (sizes[s] > 0 && !(pools && is_small(sizes[s]))) {
+            ret->of[s] = ret->n;
+            ret->sizes[ret->n++] = sizes[s];
+        }
+    ret->pool = ret->n;
+    if (!pools)
+        return;
+    for (size_t i = 0; i < n_members; i++)
+        if (is_small(sizes[members[i].stratum])) {
+            ret->of[members[i].stratum] = ret->pool;
+            ret->pooled[ret->n_pooled] = members[i];
+            ret->pooled[ret->n_pooled++].stratum = 0; // by rank alone
+        }
+    qsort(ret->pooled, ret->n_pooled, sizeof *ret->pooled, by_stratum_and_rank);
+    ret->sizes[ret->n++] = ret->n_pooled;
+}
+
+void rollout_strata_count(const struct rollout_policy *policy, const struct rollout_member *members,
+                          size_t n_members, struct rollout_stratum_plan *io, size_t n_strata) {
+    for (size_t s = 0; s < n_strata; s++) {
+        io[s].held_back = 0;
+        memset(io[s].planned, 0, sizeof io[s].planned);
+    }
+    for (size_t i = 0; i < n_members; i++) {
+        struct rollout_stratum_plan *plan = &io[members[i].stratum];
+        size_t stage = rollout_strata_stage(policy, plan, members[i].rank);
+        if (stage == policy->n_stages)
+            continue;
+        if (members[i].rank > rollout_batch_holdback(policy))
+            plan->held_back++;
+        else
+            plan->planned[stage]++;
+    }
+    plan_named(policy, members, n_members, io);
+}
+
 void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
                          size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
-    size_t sizes[ROLLOUT_STRATA_MAX] = {0};
-    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][ROLLOUT_STRATA_MAX] = {{0}};
-    assert(n_strata <= ROLLOUT_STRATA_MAX);
+    size_t sizes[BUNDLE_STRATA_MAX] = {0}, first = 0;
+    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][BUNDLE_STRATA_MAX] = {{0}};
+    struct rollout_stratum_plan pool = {0};
+    struct groups groups;
+    assert(n_strata <= BUNDLE_STRATA_MAX);
     if (n_members > 0)
         qsort(members, n_members, sizeof *members, by_stratum_and_rank);
     for (size_t i = 0; i < n_members; i++) {
         assert(members[i].stratum < n_strata);
         sizes[members[i].stratum]++;
     }
+    group(policy, members, n_members, sizes, n_strata, &groups);
     for (size_t i = 0; i < policy->n_stages && n_members > 0; i++)
         if (policy->stages[i].by_count)
-            share_out(policy->stages[i].count, sizes, n_strata, n_members, counts[i]);
-    size_t first = 0;
+            share_out(policy->stages[i].count, groups.sizes, groups.n, n_members, counts[i]);
+    if (groups.pool < groups.n) {
+        plan_stratum(policy, groups.pooled, groups.n_pooled, counts, groups.pool, &pool);
+        pool.pool = (uint32_t)groups.first + 1;
+    }
     for (size_t s = 0; s < n_strata; s++) {
         if (sizes[s] == 0)
             rollout_strata_newcomer(policy, n_members, &ret[s]);
+        else if (groups.of[s] == groups.pool)
+            ret[s] = pool;
         else
-            plan_stratum(policy, members + first, sizes[s], counts, s, &ret[s]);
+            plan_stratum(policy, members + first, sizes[s], counts, groups.of[s], &ret[s]);
         first += sizes[s];
     }
+    rollout_strata_count(policy, members, n_members, ret, n_strata);
+}
+
+size_t rollout_strata_pool(const struct rollout_stratum_plan *plan, size_t stratum) {
+    return plan->pool == 0 ? stratum : plan->pool - 1;
 }
 
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
@@ -141,4 +224,12 @@ size_t rollout_strata_stage(const struct rollout_policy *policy,
     while (stage < policy->n_stages && rank > plan->bound[stage])
         stage++;
     return stage;
+}
+
+size_t rollout_strata_admits(const struct rollout_policy *policy,
+                             const struct rollout_stratum_plan *plan, const char *device,
+                             uint64_t rank) {
+    size_t by_rank = rollout_strata_stage(policy, plan, rank);
+    size_t by_name = rollout_policy_named(policy, device);
+    return by_name < by_rank ? by_name : by_rank;
 }

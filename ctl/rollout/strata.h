@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Strata: devices that are alike in the facts a policy stratifies by. Each has bounds of its own on
-// the rank (rank.h), one for each stage, found from the devices that are known when the rollout
+// Strata: devices that are alike in the facts a policy stratifies by (bundle/stratum.h). Each has
+// bounds of its own on the rank (bundle/rank.h), one for each stage, found from the devices that are known when the rollout
 // starts: the k-th lowest rank, where k is the stage's share of the stratum, at least one. So the
 // smallest canary still sees every kind of hardware, and a stage by count has just that many
 // devices (or one of each stratum when there are more strata than that).
@@ -10,33 +10,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
-#include "bundle/facts.h"
+#include "bundle/stratum.h"
 #include "ctl/rollout/policy.h"
 
-#define ROLLOUT_STRATA_MAX           256
-#define ROLLOUT_STRATA_KEY_MAX_BYTES 2048
+#define ROLLOUT_STRATA_POOL_MIN 5
 
-// A known device: which stratum, and its rank.
+// A known device: which stratum, whether a stage names it, and its rank.
 struct rollout_member {
     uint32_t stratum;
+    uint32_t named; // the stage that names it (rollout_policy_named), and 1; 0: none does
     uint64_t rank;
 };
 
 // What a plan says of one stratum. A stage admits ranks up to and including its bound; planned is
-// how many known devices it admits that no stage before it does.
+// how many known devices it admits that no stage before it does, those that it names among them.
 struct rollout_stratum_plan {
     uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
     uint64_t planned[ROLLOUT_POLICY_STAGES_MAX];
+    uint64_t held_back; // known devices that a stage would admit, were they not held back
+    uint32_t pool;      // the stratum that it is compared with, and 1; 0: itself
 };
 
-// Appends the stratum's name: a canonical JSON object of the facts, null for one that is unknown.
-int rollout_strata_key(const struct rollout_policy *policy, const struct bundle_facts *facts,
-                       struct buf *ret, struct err *e) __attribute__((nonnull));
-
-// Fills ret[n_strata]. members is sorted in place.
+// Fills ret[n_strata]. members is sorted in place. With gates of evidence the strata of fewer than
+// ROLLOUT_STRATA_POOL_MIN devices are planned as one, so that a share of them is a share, and is
+// compared within them all: they have the same bounds, and the first of them as their pool.
 void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
                          size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata)
+    __attribute__((nonnull(1, 4)));
+
+// Fills planned and held_back of io[n_strata] anew, from bounds that are there.
+void rollout_strata_count(const struct rollout_policy *policy, const struct rollout_member *members,
+                          size_t n_members, struct rollout_stratum_plan *io, size_t n_strata)
     __attribute__((nonnull(1, 4)));
 
 // The bounds of a stratum nobody was in when the rollout started: the stage's share of the fleet.
@@ -44,6 +48,14 @@ void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_mem
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
                              struct rollout_stratum_plan *ret) __attribute__((nonnull));
 
+// The stratum that evidence of this one counts for.
+size_t rollout_strata_pool(const struct rollout_stratum_plan *plan, size_t stratum)
+    __attribute__((nonnull));
+// The first stage that admits this device, by its rank or by its name; policy->n_stages when none
+// does.
+size_t rollout_strata_admits(const struct rollout_policy *policy,
+                             const struct rollout_stratum_plan *plan, const char *device,
+                             uint64_t rank) __attribute__((nonnull));
 // The first stage that admits this rank; policy->n_stages when none does.
 size_t rollout_strata_stage(const struct rollout_policy *policy,
                             const struct rollout_stratum_plan *plan, uint64_t rank)

@@ -30,6 +30,14 @@
     X(requirement_unmet, "no bundle of the release fits it")                                                           \
     X(release_missing,   "the release was not published")                                                              \
     X(baseline_rate,     "it will be brought to the baseline when its turn comes")                                     \
+    X(batch_limit,       "as many devices as the batch allows are at work on the rollout")                             \
+    X(rank_beyond,       "its batch has not opened")                                                                   \
+    X(holdback,          "it is kept back from the rollout, to compare with")                                          \
+    X(in_comparison,     "it is being compared with a device that has the release")                                    \
+    X(stepping_stone,    "it has to run another release first")                                                        \
+    X(retry_later,       "it gets another attempt later")                                                              \
+    X(revert_rate,       "it will go back when its turn comes")                                                        \
+    X(went_back,         "it went back from the release before: once is all")                                          \
     /* a stage or a rollout */                                                                                         \
     X(waiting_devices,   "devices of the stage have no outcome yet")                                                   \
     X(no_devices,        "no device matches yet")                                                                      \
@@ -42,6 +50,15 @@
     X(reverting,         "devices that took it go back")                                                               \
     X(reverted,          "devices that took it went back")                                                             \
     X(aborted,           "an operator ended it")                                                                       \
+    X(inconclusive,      "the gates of evidence neither passed nor failed")                                            \
+    X(advanced_without_evidence, "the policy, or a person, went on without evidence")                                  \
+    X(evidence_failed,   "treated devices do worse than the gates of evidence allow")                                  \
+    X(guard_exceeded,    "treated devices are beyond a guard")                                                         \
+    X(control_suspect,   "the devices compared with left their own past")                                              \
+    X(one_cluster,       "devices of one site, token or age alone speak against the release")                          \
+    X(fragile,           "too few devices decide")                                                                     \
+    X(fleet_silent,      "devices with and without the release are silent")                                            \
+    X(evidence_spent,    "what may be promised is spent")                                                              \
     X(finished,          "all stages are done")
 // clang-format on
 

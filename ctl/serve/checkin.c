@@ -17,6 +17,7 @@
 #include "ctl/serve/offer.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
+#include "ctl/store/ran.h"
 #include "keys/sign/signer.h"
 
 struct state {
@@ -222,15 +223,47 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
                             &s->instruction, e);
 }
 
+// ── What it ran ──
+
+static int note_release(const struct serve_fleet *fleet, const char *device, const json_t *c,
+                        struct err *e) {
+    const char *name = json_string_value(json_object_get(c, "name"));
+    const char *version = json_string_value(json_object_get(c, "version"));
+    if (name == NULL || version == NULL)
+        return 0;
+    return store_ran_add(fleet->db, device, name, version, e);
+}
+
+// Releases that its components came from, when they changed: the ones before as well, which an
+// older controller may not have noted.
+static int note_releases(const struct serve_fleet *fleet, const struct store_device *device,
+                         const json_t *said, struct err *e) {
+    json_t *was = json_object_get(device->said, "components");
+    json_t *is = json_object_get(said, "components"), *c = NULL;
+    const char *key = NULL;
+    json_object_foreach (is, key, c) {
+        const json_t *before = json_object_get(was, key);
+        if (json_equal(before, c))
+            continue;
+        if (note_release(fleet, device->id, before, e) < 0 ||
+            note_release(fleet, device->id, c, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int check_in(const struct serve_fleet *fleet, struct serve_call *call, struct state *s,
                     struct store_device *device, struct err *e) {
     if (check_device(device, s, e) < 0 || check_nonce(fleet, device, &s->said, e) < 0)
         return -1;
     device->seen_s = serve_call_now_s(call);
-    json_decref(device->said);
-    device->said = said_json(&s->said);
-    if (device->said == NULL)
+    OWN(json) json_t *said = said_json(&s->said);
+    if (said == NULL)
         return err_set(e, &err_memory, "checking in: out of memory");
+    if (note_releases(fleet, device, said, e) < 0)
+        return -1;
+    json_decref(device->said);
+    device->said = own_take(&said);
     int facts = take_facts(device, s);
     if (take_reports(fleet, device, s, e) < 0 || instruct(fleet, call, s, device, e) < 0 ||
         store_device_put(fleet->db, device, e) < 0)
@@ -252,6 +285,7 @@ int serve_checkin_run(struct store_db *db, struct serve_call *call, struct err *
     int found = store_device_get(db, s->said.device, &device, e);
     if (found != 0)
         return found < 0 ? -1 : err_set(e, &err_not_enrolled, "this device is not enrolled here");
+    fleet.before_s = device.seen_s;
     int done = check_in(&fleet, call, s, &device, e);
     if (done == 0) {
         (void)snprintf(s->answer.nonce, sizeof s->answer.nonce, "%s", device.nonce);

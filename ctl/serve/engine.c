@@ -8,6 +8,7 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/spent.h"
 
 static int no_memory(struct err *e) {
@@ -38,6 +39,7 @@ static void free_rollout(struct serve_engine_rollout *rollout) {
     if (rollout == NULL)
         return;
     free_strata(rollout);
+    free(rollout->score);
     bundle_predicate_free(rollout->selector);
     bundle_predicate_free(rollout->scope);
     free(rollout);
@@ -86,6 +88,14 @@ int serve_engine_add(struct serve_engine *engine, const struct store_rollout *ro
         return no_memory(e);
     }
     made->row = *row;
+    made->judged.overall = ROLLOUT_VERDICT_WAIT;
+    if (row->policy.gates.n > 0) {
+        made->score = calloc(1, sizeof *made->score);
+        if (made->score == NULL) {
+            free_rollout(made);
+            return no_memory(e);
+        }
+    }
     if (bundle_predicate_parse(row->policy.selector, &made->selector, e) < 0 ||
         bundle_predicate_parse(row->scope, &made->scope, e) < 0) {
         free_rollout(made);
@@ -140,7 +150,7 @@ int serve_engine_stratum(struct store_db *db, struct serve_engine_rollout *rollo
             *ret = i;
             return 0;
         }
-    if (rollout->n_strata >= ROLLOUT_STRATA_MAX) {
+    if (rollout->n_strata >= BUNDLE_STRATA_MAX) {
         *ret = rollout->n_strata - 1;
         return 0;
     }
@@ -227,7 +237,7 @@ int serve_engine_load(struct serve_engine *engine, struct store_db *db, struct e
         const char *name = rollout->row.policy.name;
         if (store_rollout_list_strata(db, name, load_stratum, rollout, e) < 0 ||
             store_rollout_list_tallies(db, name, load_tally, rollout, e) < 0 ||
-            serve_spent_load(db, rollout, e) < 0)
+            serve_spent_load(db, rollout, e) < 0 || serve_evidence_load(db, rollout, e) < 0)
             return -1;
     }
     engine->doubted = false;

@@ -30,6 +30,19 @@ struct serve_engine_rollout {
     struct serve_engine_stratum *strata;
     struct rollout_tally *tallies;     // [stage * n_strata + stratum]
     uint64_t bytes[SERVE_SPENT_KINDS]; // what it cost its devices (ctl/serve/spent.h)
+    // A bucket for telling devices to go back (policy's revert_rate).
+    double revert_room;
+    int64_t revert_ms;
+    // Gates of evidence (ctl/serve/evidence.h).
+    struct rollout_score *score; // NULL: the policy has none
+    bool stale;                  // the score changed since it was judged
+    struct rollout_judgement judged;
+    int64_t verdict_s; // when the verdict was found; 0: there is none
+    struct rollout_verdict verdict;
+    char cluster[BUNDLE_FACT_NAME_MAX + 1]; // name of the verdict's; "" none
+    enum rollout_silence silence;           // as it was found last
+    int64_t silent_until_s;                 // it is not looked for before
+    bool forgotten;                         // it has ended, and its cohort is gone
 };
 
 struct serve_engine_bundle {

@@ -16,7 +16,9 @@
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/server.h"
 #include "ctl/store/audit.h"
+#include "ctl/store/ran.h"
 #include "ctl/store/report.h"
+#include "ctl/store/undone.h"
 
 static int64_t boot_ms(const struct serve_call *call) {
     return chrono_boot_ms(call->server->clock);
@@ -104,6 +106,7 @@ static int spend(struct store_db *db, struct store_token *token, struct store_de
                  struct err *e) {
     token->uses++;
     device->state = STORE_DEVICE_ACCEPTED;
+    (void)snprintf(device->token, sizeof device->token, "%s", token->id);
     if (device->labels == NULL)
         device->labels = json_object();
     if (token->labels != NULL && json_object_update(device->labels, token->labels) < 0)
@@ -176,6 +179,8 @@ static int take_over(struct store_db *db, struct serve_call *call, const struct 
     json_decref(device->facts);
     device->said = NULL;
     device->facts = m->facts == NULL ? NULL : json_incref((json_t *)(uintptr_t)m->facts);
+    if (store_undone_forget(db, device->id, e) < 0 || store_ran_forget(db, device->id, e) < 0)
+        return -1;
     return store_report_forget(db, device->id, e);
 }
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/rollout/retry.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/spent.h"
 #include "ctl/store/part.h"
 #include "ctl/store/report.h"
@@ -71,7 +73,8 @@ int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollou
     if (rollout_advance_ended(is) && before->state != is &&
         store_part_forget(fleet->db, r->row.policy.name, e) < 0)
         return -1;
-    if (store_rollout_put(fleet->db, &r->row, e) < 0)
+    if (store_rollout_put(fleet->db, &r->row, e) < 0 ||
+        serve_evidence_archive(fleet, r, before, e) < 0 || serve_evidence_follow(fleet, r, e) < 0)
         return -1;
     return tell_progress(fleet, r, before, e);
 }
@@ -83,6 +86,8 @@ int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rol
         .tallies = r->tallies, .n_strata = r->n_strata, .now_s = now_s(fleet)};
     if (before.state == ROLLOUT_STATE_RUNNING &&
         store_device_count_held(fleet->db, r->row.policy.name, &counts.held, e) < 0)
+        return -1;
+    if (serve_evidence_judge(fleet, r, &counts, e) < 0)
         return -1;
     if (rollout_advance(&r->row.policy, &rollout_gate_threshold, &counts, &r->row.progress) !=
         ROLLOUT_MOVED)
@@ -128,7 +133,11 @@ int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *devic
         return -1;
     task->state = to;
     task->since_s = now_s(fleet);
-    return r == NULL ? 0 : serve_fleet_advance(fleet, r, e);
+    if (r == NULL)
+        return 0;
+    if (serve_evidence_moved(fleet, r, device->id, task, e) < 0)
+        return -1;
+    return serve_fleet_advance(fleet, r, e);
 }
 
 int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,
@@ -141,9 +150,11 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
         return -1;
     struct store_device_task *task = &device->task;
     if (task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, report->rollout) == 0 &&
-        task->attempt == report->attempt &&
-        serve_fleet_move(fleet, device, rollout_task_after(task->state, report->event), e) < 0)
-        return -1;
+        task->attempt == report->attempt) {
+        (void)snprintf(task->code, sizeof task->code, "%s", report->code);
+        if (serve_fleet_move(fleet, device, rollout_task_after(task->state, report->event), e) < 0)
+            return -1;
+    }
     (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
     return tell(fleet, kind, device->id, report->rollout, report->code, report->text, e);
 }
@@ -184,19 +195,29 @@ static int lose_each(const struct serve_fleet *fleet, const struct lost *lost, c
     return 0;
 }
 
-// Devices at work on one rollout ("" on an offer without one), by its own time to wait: who was not
-// heard of for so long, and who was held for so long and will not go on before somebody decides.
-static int lose_silent(const struct serve_fleet *fleet, const char *rollout, uint64_t timeout_s,
-                       int64_t started_s, struct err *e) {
-    struct lost lost = {.n = 0}, held = {.n = 0};
-    int64_t before_s = now_s(fleet) - (int64_t)timeout_s + 1;
+// Devices at work on one rollout ("" on an offer without one), by its own time to wait for a device
+// that got so far: who was not heard of for so long.
+static int lose_silent(const struct serve_fleet *fleet, const char *rollout, enum rollout_task task,
+                       uint64_t timeout_s, int64_t started_s, struct err *e) {
+    const struct store_device_silence silence = {
+        .rollout = rollout, .task = task, .before_s = now_s(fleet) - (int64_t)timeout_s + 1};
+    struct lost lost = {.n = 0};
     // While the controller was down nobody could call.
+    if (started_s >= silence.before_s)
+        return 0;
+    if (store_device_silent(fleet->db, &silence, LOST_PER_TICK, note_lost, &lost, e) < 0)
+        return -1;
+    return lose_each(fleet, &lost, "took the offer and has not been heard of since", e);
+}
+
+// And who was held for so long, and will not go on before somebody decides.
+static int lose_held(const struct serve_fleet *fleet, const char *rollout, uint64_t timeout_s,
+                     int64_t started_s, struct err *e) {
+    struct lost held = {.n = 0};
+    int64_t before_s = now_s(fleet) - (int64_t)timeout_s + 1;
     if (started_s >= before_s)
         return 0;
-    if (store_device_silent(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &lost, e) < 0)
-        return -1;
-    if (lose_each(fleet, &lost, "took the offer and has not been heard of since", e) < 0 ||
-        store_device_held(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &held, e) < 0)
+    if (store_device_held(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &held, e) < 0)
         return -1;
     return lose_each(fleet, &held,
                      "took the offer, and an operator has held it since for longer than is waited "
@@ -205,14 +226,26 @@ static int lose_silent(const struct serve_fleet *fleet, const char *rollout, uin
 }
 
 static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
+    static const enum rollout_task phases[] = {ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_STAGED,
+                                               ROLLOUT_TASK_ACTIVATED};
     const struct serve_engine *engine = fleet->engine;
-    if (lose_silent(fleet, "", ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
+    for (size_t p = 0; p < sizeof phases / sizeof *phases; p++)
+        if (lose_silent(fleet, "", phases[p], ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
+            return -1;
+    if (lose_held(fleet, "", ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
         return -1;
     for (size_t i = 0; i < engine->n_rollouts; i++) {
         const struct serve_engine_rollout *r = engine->rollouts[i];
         struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
-        if (rollout_tally_unresolved(&all) > 0 &&
-            lose_silent(fleet, r->row.policy.name, r->row.policy.timeout_s, started_s, e) < 0)
+        const struct rollout_policy *policy = &r->row.policy;
+        if (rollout_tally_unresolved(&all) == 0)
+            continue;
+        for (size_t p = 0; p < sizeof phases / sizeof *phases; p++)
+            if (all.now[phases[p]] > 0 &&
+                lose_silent(fleet, policy->name, phases[p],
+                            rollout_retry_silence_s(policy, phases[p]), started_s, e) < 0)
+                return -1;
+        if (lose_held(fleet, policy->name, policy->timeout_s, started_s, e) < 0)
             return -1;
     }
     return 0;
@@ -233,6 +266,8 @@ int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct 
         struct serve_engine_rollout *r = engine->rollouts[i];
         if (wants_plan(r) && engine->fleet_changes != engine->planned_changes &&
             serve_fleet_plan(fleet, r, e) < 0)
+            return -1;
+        if (serve_evidence_tick(fleet, r, started_s, e) < 0)
             return -1;
         if (!rollout_advance_ended(r->row.progress.state) && serve_fleet_advance(fleet, r, e) < 0)
             return -1;

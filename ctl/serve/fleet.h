@@ -11,6 +11,7 @@ struct serve_fleet {
     struct serve_engine *engine;
     struct store_db *db;
     int64_t now_ms;
+    int64_t before_s; // in a check-in: when the device was heard of before; 0 never
 };
 
 // Counts it in a rollout's tally of task's stage and stratum as `to` in place of what task says.

@@ -7,115 +7,36 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
-#include "ctl/serve/fleet.h"
-#include "ctl/store/part.h"
+#include "ctl/serve/evidence.h"
+#include "ctl/serve/fleet_view.h"
+#include "ctl/store/undone.h"
 
-// What is looked up for one decision; freed with it.
-struct view {
-    struct bundle_facts *facts;
-    const json_t *components;
-    struct rollout_candidate *candidates;
-    size_t *strata; // of each candidate
-    struct serve_engine_rollout **rollouts;
-    struct rollout_target *baselines;
-    struct rollout_target pin;
-    size_t n_candidates, n_baselines;
-    char (*reasons)[BUNDLE_PREDICATE_REASON_BYTES];
-    size_t n_reasons;
-};
-
-static void clear(struct view *view) {
+static void clear(struct serve_fleet_view *view) {
     bundle_facts_free(view->facts);
     free(view->candidates);
-    free(view->strata);
-    free(view->rollouts);
+    free(view->beside);
     free(view->baselines);
     free(view->reasons);
 }
 
 static int prepare(const struct serve_fleet *fleet, const struct store_device *device,
-                   struct view *ret, struct err *e) {
+                   struct serve_fleet_view *ret, struct err *e) {
     size_t n = fleet->engine->n_rollouts + 1;
     ret->candidates = calloc(n, sizeof *ret->candidates);
-    ret->strata = calloc(n, sizeof *ret->strata);
-    ret->rollouts = calloc(n, sizeof(struct serve_engine_rollout *));
+    ret->beside = calloc(n, sizeof *ret->beside);
     ret->baselines = calloc(n, sizeof *ret->baselines);
     ret->reasons = calloc(2 * n, sizeof *ret->reasons);
     ret->components = json_object_get(device->said, "components");
-    if (ret->candidates == NULL || ret->strata == NULL || ret->rollouts == NULL ||
-        ret->baselines == NULL || ret->reasons == NULL)
+    if (ret->candidates == NULL || ret->beside == NULL || ret->baselines == NULL ||
+        ret->reasons == NULL)
         return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
     return serve_engine_facts(device, &ret->facts, e);
-}
-
-static void fit(const struct serve_fleet *fleet, struct view *view, const char *name,
-                const char *version, struct rollout_fit *ret) {
-    serve_engine_fit(fleet->engine, name, version, view->facts, view->components,
-                     view->reasons[view->n_reasons++], ret);
-}
-
-static bool selects(const struct serve_engine_rollout *r, const struct view *view) {
-    char reason[BUNDLE_PREDICATE_REASON_BYTES];
-    return bundle_predicate_holds(r->selector, view->facts, reason) &&
-           bundle_predicate_holds(r->scope, view->facts, reason);
-}
-
-// A stage by count has taken as many as it says (or one of each kind), newcomers included.
-static bool is_full(const struct serve_engine_rollout *r, size_t stage) {
-    struct rollout_tally all = {0};
-    if (!r->row.policy.stages[stage].by_count)
-        return false;
-    for (size_t i = 0; i <= stage; i++) {
-        struct rollout_tally one = serve_engine_sum(r, i);
-        rollout_tally_add(&all, &one);
-    }
-    uint64_t room = r->row.policy.stages[stage].count;
-    room = room < all.planned ? all.planned : room;
-    return rollout_tally_offered(&all) + rollout_tally_moot(&all) -
-               all.now[ROLLOUT_TASK_CANCELLED] >=
-           room;
-}
-
-static int add_candidate(const struct serve_fleet *fleet, const struct store_device *device,
-                         struct serve_engine_rollout *r, bool selected, struct view *view,
-                         struct err *e) {
-    const struct rollout_policy *policy = &r->row.policy;
-    struct rollout_candidate *c = &view->candidates[view->n_candidates];
-    size_t *stratum = &view->strata[view->n_candidates];
-    struct rollout_tally all = serve_engine_sum(r, policy->n_stages);
-    *c = (struct rollout_candidate){.policy = policy,
-                                    .progress = &r->row.progress,
-                                    .selected = selected,
-                                    .stage = policy->n_stages,
-                                    .unresolved = rollout_tally_unresolved(&all)};
-    fit(fleet, view, policy->release_name, policy->release_version, &c->fit);
-    view->rollouts[view->n_candidates++] = r;
-    struct store_device_task aside = {.state = ROLLOUT_TASK_NONE};
-    if (store_part_get(fleet->db, device->id, policy->name, &aside, e) < 0)
-        return -1;
-    c->aside = aside.state;
-    c->aside_attempt = aside.attempt;
-    if (!selected || rollout_advance_ended(r->row.progress.state))
-        return 0;
-    OWN(buf) struct buf key;
-    buf_init(&key, ROLLOUT_STRATA_KEY_MAX_BYTES);
-    if (rollout_strata_key(policy, view->facts, &key, e) < 0 ||
-        serve_engine_stratum(fleet->db, r, buf_text(&key), stratum, e) < 0)
-        return -1;
-    c->stage = rollout_strata_stage(policy, &r->strata[*stratum].plan,
-                                    rollout_rank(device->id, r->row.seed));
-    bool inside =
-        c->aside != ROLLOUT_TASK_NONE || (device->task.state != ROLLOUT_TASK_NONE &&
-                                          strcmp(device->task.rollout, policy->name) == 0);
-    while (!inside && c->stage < policy->n_stages && is_full(r, c->stage))
-        c->stage++;
-    return 0;
 }
 
 // The newest finished rollout of each name of release counts: the one applied last, whichever of
 // them took longer.
 static void add_baseline(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
-                         struct view *view) {
+                         struct serve_fleet_view *view) {
     const struct rollout_policy *policy = &r->row.policy;
     for (size_t i = 0; i < view->n_baselines; i++)
         if (strcmp(view->baselines[i].release_name, policy->release_name) == 0)
@@ -123,7 +44,7 @@ static void add_baseline(const struct serve_fleet *fleet, const struct serve_eng
     struct rollout_target *t = &view->baselines[view->n_baselines++];
     t->release_name = policy->release_name;
     t->release_version = policy->release_version;
-    fit(fleet, view, t->release_name, t->release_version, &t->fit);
+    serve_fleet_fit(fleet, view, t->release_name, t->release_version, &t->fit);
 }
 
 // Where the oldest rollout is that has not ended: what finished after it was applied may supersede
@@ -136,7 +57,7 @@ static size_t oldest_live(const struct serve_engine *engine) {
 }
 
 static int collect(const struct serve_fleet *fleet, const struct store_device *device,
-                   struct view *view, struct err *e) {
+                   struct serve_fleet_view *view, struct err *e) {
     struct serve_engine *engine = fleet->engine;
     size_t oldest = oldest_live(engine);
     for (size_t i = engine->n_rollouts; i-- > 0;) {
@@ -146,9 +67,9 @@ static int collect(const struct serve_fleet *fleet, const struct store_device *d
                     strcmp(device->task.rollout, r->row.policy.name) == 0;
         bool live = !rollout_advance_ended(state);
         bool finish = state == ROLLOUT_STATE_FINISHED;
-        bool selected = (live || finish) && selects(r, view);
+        bool selected = (live || finish) && serve_fleet_selects(r, view);
         bool counts = selected && (live || i > oldest);
-        if ((counts || part) && add_candidate(fleet, device, r, selected, view, e) < 0)
+        if ((counts || part) && serve_fleet_candidate(fleet, device, r, selected, view, e) < 0)
             return -1;
         if (finish && selected && r->row.policy.baseline)
             add_baseline(fleet, r, view);
@@ -186,6 +107,8 @@ static struct rollout_device device_view(const struct store_device *device,
                                    .held = device->held,
                                    .cloned = device->clone_s != 0,
                                    .direct_attempt = device->direct_attempt,
+                                   .since_s = device->task.since_s,
+                                   .code = device->task.code,
                                    .updating = m->has_update,
                                    .update_rollout = m->rollout,
                                    .update_attempt = m->attempt,
@@ -199,11 +122,11 @@ static bool stands_aside(enum rollout_task task) {
     return task == ROLLOUT_TASK_ALREADY || task == ROLLOUT_TASK_SKIPPED;
 }
 
-static struct store_device_task task_of(const struct view *view, size_t candidate,
+static struct store_device_task task_of(const struct serve_fleet_view *view, size_t candidate,
                                         enum rollout_task state) {
     const struct rollout_candidate *c = &view->candidates[candidate];
     struct store_device_task task = {
-        .state = state, .stage = c->stage, .stratum = view->strata[candidate]};
+        .state = state, .stage = c->stage, .stratum = view->beside[candidate].stratum};
     (void)snprintf(task.rollout, sizeof task.rollout, "%s", c->policy->name);
     if (c->fit.fits)
         task.bundle = c->fit.bundle;
@@ -213,7 +136,8 @@ static struct store_device_task task_of(const struct view *view, size_t candidat
 // Notes what the device becomes. Its task stays what it was while it only stands aside: what it
 // runs because of a rollout is not forgotten over one that has nothing for it.
 static int mark(const struct serve_fleet *fleet, struct store_device *device,
-                const struct view *view, const struct rollout_decision *decision, struct err *e) {
+                const struct serve_fleet_view *view, const struct rollout_decision *decision,
+                struct err *e) {
     struct store_device_task *task = &device->task;
     bool direct = decision->candidate == ROLLOUT_DECIDE_NO_CANDIDATE;
     struct store_device_task to = {.state = ROLLOUT_TASK_NONE};
@@ -224,7 +148,8 @@ static int mark(const struct serve_fleet *fleet, struct store_device *device,
                 !stands_aside(task->state);
     if (!same && busy && stands_aside(decision->mark)) {
         to.state = decision->mark;
-        return serve_fleet_aside(fleet, view->rollouts[decision->candidate], device->id, &to, e);
+        return serve_fleet_aside(fleet, view->beside[decision->candidate].rollout, device->id, &to,
+                                 e);
     }
     if (!same && serve_fleet_turn(fleet, device, &to, e) < 0)
         return -1;
@@ -233,16 +158,21 @@ static int mark(const struct serve_fleet *fleet, struct store_device *device,
     if (decision->action == ROLLOUT_ACTION_INSTALL) {
         task->attempt = decision->attempt;
         task->bundle = decision->bundle;
-    } else if (!direct)
+        task->code[0] = '\0';
+        return serve_evidence_offered(
+            fleet, direct ? NULL : view->beside[decision->candidate].rollout, device->id, e);
+    }
+    if (!direct)
         task->attempt = view->candidates[decision->candidate].progress->attempt;
     return 0;
 }
 
 // An older rollout of what a newer one is responsible for does not wait for the device.
 static int step_aside(const struct serve_fleet *fleet, const struct store_device *device,
-                      const struct view *view, const struct rollout_inputs *in, struct err *e) {
+                      const struct serve_fleet_view *view, const struct rollout_inputs *in,
+                      struct err *e) {
     for (size_t i = 0; i < view->n_candidates; i++) {
-        struct serve_engine_rollout *r = view->rollouts[i];
+        struct serve_engine_rollout *r = view->beside[i].rollout;
         const struct rollout_candidate *c = &view->candidates[i];
         bool task = device->task.state != ROLLOUT_TASK_NONE &&
                     strcmp(device->task.rollout, c->policy->name) == 0;
@@ -256,16 +186,70 @@ static int step_aside(const struct serve_fleet *fleet, const struct store_device
     return 0;
 }
 
+// ── Evidence ──
+
+static bool is_candidate(const struct serve_fleet_view *view,
+                         const struct serve_engine_rollout *r) {
+    for (size_t i = 0; i < view->n_candidates; i++)
+        if (view->beside[i].rollout == r)
+            return view->candidates[i].selected;
+    return false;
+}
+
+// Whom a rollout does not select any more takes no part in its comparison.
+static int leave_others(const struct serve_fleet *fleet, const struct store_device *device,
+                        const struct serve_fleet_view *view, struct err *e) {
+    for (size_t i = 0; i < fleet->engine->n_rollouts; i++) {
+        struct serve_engine_rollout *r = fleet->engine->rollouts[i];
+        if (serve_evidence_counts(r) && !is_candidate(view, r) &&
+            serve_evidence_leave(fleet, r, device->id, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+// Its check-in counts for the gates of the rollouts that select it, before anything is decided.
+static int hear(const struct serve_fleet *fleet, const struct store_device *device,
+                const struct serve_fleet_view *view, struct err *e) {
+    for (size_t i = 0; i < view->n_candidates; i++) {
+        struct rollout_candidate *c = &view->candidates[i];
+        const struct serve_fleet_beside *b = &view->beside[i];
+        struct serve_evidence_place place = {.stratum = b->stratum,
+                                             .stage = c->stage,
+                                             .rank = b->rank,
+                                             .admitted = c->admission == ROLLOUT_ADMISSION_OPEN,
+                                             .named = rollout_policy_named(c->policy, device->id) <
+                                                      c->policy->n_stages,
+                                             .fits = c->fit.fits && !c->fit.runs,
+                                             .facts = view->facts};
+        if (c->selected && serve_evidence_counts(b->rollout) &&
+            serve_evidence_heard(fleet, b->rollout, device, &place, &c->compared, e) < 0)
+            return -1;
+    }
+    return leave_others(fleet, device, view, e);
+}
+
+static int foresee_compared(const struct serve_fleet *fleet, const struct store_device *device,
+                            const struct serve_fleet_view *view, struct err *e) {
+    for (size_t i = 0; i < view->n_candidates; i++) {
+        const struct serve_engine_rollout *r = view->beside[i].rollout;
+        if (serve_evidence_counts(r) &&
+            serve_evidence_compared(fleet, r, device->id, &view->candidates[i].compared, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 // The inputs borrow from view.
 static int look_up(const struct serve_fleet *fleet, const struct store_device *device,
-                   const struct bundle_checkin *checkin, struct view *view,
+                   const struct bundle_checkin *checkin, struct serve_fleet_view *view,
                    struct rollout_inputs *ret, struct err *e) {
     if (prepare(fleet, device, view, e) < 0 || collect(fleet, device, view, e) < 0)
         return -1;
     if (device->pin_name[0] != '\0') {
         view->pin.release_name = device->pin_name;
         view->pin.release_version = device->pin_version;
-        fit(fleet, view, device->pin_name, device->pin_version, &view->pin.fit);
+        serve_fleet_fit(fleet, view, device->pin_name, device->pin_version, &view->pin.fit);
     }
     *ret = (struct rollout_inputs){.device = device_view(device, checkin),
                                    .candidates = view->candidates,
@@ -278,11 +262,22 @@ static int look_up(const struct serve_fleet *fleet, const struct store_device *d
     return 0;
 }
 
+// It is told to go back: once is all, whichever rollout brings the release again.
+static int note_revert(const struct serve_fleet *fleet, const struct store_device *device,
+                       struct serve_engine_rollout *r, struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    struct store_undone undone = {.at_s = fleet->now_ms / 1000};
+    (void)snprintf(undone.rollout, sizeof undone.rollout, "%s", policy->name);
+    r->revert_room -= 1;
+    return store_undone_add(fleet->db, device->id, policy->release_name, policy->release_version,
+                            &undone, e);
+}
+
 static int decide(const struct serve_fleet *fleet, struct store_device *device,
-                  const struct bundle_checkin *checkin, struct view *view,
+                  const struct bundle_checkin *checkin, struct serve_fleet_view *view,
                   struct rollout_decision *ret, struct err *e) {
     struct rollout_inputs in;
-    if (look_up(fleet, device, checkin, view, &in, e) < 0)
+    if (look_up(fleet, device, checkin, view, &in, e) < 0 || hear(fleet, device, view, e) < 0)
         return -1;
     rollout_decide(&in, ret);
     if (ret->spent_baseline)
@@ -290,6 +285,9 @@ static int decide(const struct serve_fleet *fleet, struct store_device *device,
     (void)snprintf(device->why_code, sizeof device->why_code, "%s",
                    rollout_why_name(ret->why.code));
     (void)snprintf(device->why_text, sizeof device->why_text, "%s", ret->why.text);
+    if (ret->spent_revert &&
+        note_revert(fleet, device, view->beside[ret->candidate].rollout, e) < 0)
+        return -1;
     if (ret->mark != ROLLOUT_TASK_NONE && mark(fleet, device, view, ret, e) < 0)
         return -1;
     return step_aside(fleet, device, view, &in, e);
@@ -298,7 +296,7 @@ static int decide(const struct serve_fleet *fleet, struct store_device *device,
 int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *device,
                        const struct bundle_checkin *checkin, struct rollout_decision *ret,
                        struct err *e) {
-    struct view view = {.n_candidates = 0};
+    struct serve_fleet_view view = {.n_candidates = 0};
     int done = decide(fleet, device, checkin, &view, ret, e);
     clear(&view);
     return done;
@@ -323,13 +321,15 @@ static void remember(const json_t *said, struct bundle_checkin *ret) {
 
 int serve_fleet_foresee(const struct serve_fleet *fleet, const struct store_device *device,
                         struct rollout_decision *ret, struct err *e) {
-    struct view view = {.n_candidates = 0};
+    struct serve_fleet_view view = {.n_candidates = 0};
     struct rollout_inputs in;
     OWN(mem) struct bundle_checkin *checkin = calloc(1, sizeof *checkin);
     if (checkin == NULL)
         return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
     remember(device->said, checkin);
     int done = look_up(fleet, device, checkin, &view, &in, e);
+    if (done == 0)
+        done = foresee_compared(fleet, device, &view, e);
     if (done == 0)
         rollout_decide(&in, ret);
     clear(&view);

@@ -74,12 +74,12 @@ static int excuse(const struct serve_fleet *fleet, struct serve_engine_rollout *
     struct store_device_task as = {.state = ROLLOUT_TASK_SKIPPED};
     OWN(buf) struct buf key;
     size_t stratum = 0;
-    buf_init(&key, ROLLOUT_STRATA_KEY_MAX_BYTES);
-    if (rollout_strata_key(policy, facts, &key, e) < 0 ||
+    buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
+    if (bundle_stratum_key(policy->stratify, policy->n_stratify, facts, &key, e) < 0 ||
         serve_engine_stratum(fleet->db, r, buf_text(&key), &stratum, e) < 0)
         return -1;
-    as.stage = rollout_strata_stage(policy, &r->strata[stratum].plan,
-                                    rollout_rank(device->id, r->row.seed));
+    as.stage = rollout_strata_admits(policy, &r->strata[stratum].plan, device->id,
+                                     bundle_rank(device->id, r->row.seed));
     as.stratum = stratum;
     (void)snprintf(as.rollout, sizeof as.rollout, "%s", policy->name);
     return as.stage < policy->n_stages ? serve_fleet_aside(fleet, r, device->id, &as, e) : 0;

@@ -13,7 +13,7 @@ struct census {
     struct rollout_member *members;
     size_t n, capacity;
     size_t n_strata;
-    char *keys[ROLLOUT_STRATA_MAX];
+    char *keys[BUNDLE_STRATA_MAX];
 };
 
 static void clear(struct census *census) {
@@ -28,11 +28,11 @@ static int stratum_of(struct census *census, const char *key, uint32_t *ret, str
             *ret = (uint32_t)i;
             return 0;
         }
-    if (census->n_strata == ROLLOUT_STRATA_MAX)
+    if (census->n_strata == BUNDLE_STRATA_MAX)
         return err_set(e, &err_config,
                        "stratify: the fleet has more than %d combinations of these facts; choose "
                        "facts with fewer values",
-                       ROLLOUT_STRATA_MAX);
+                       BUNDLE_STRATA_MAX);
     census->keys[census->n_strata] = strdup(key);
     if (census->keys[census->n_strata] == NULL)
         return err_set(e, &err_memory, "counting the fleet: out of memory");
@@ -61,9 +61,12 @@ static int count_facts(struct census *census, const char *device, const struct b
         !bundle_predicate_holds(r->scope, facts, reason))
         return 0;
     OWN(buf) struct buf key;
-    struct rollout_member member = {.rank = rollout_rank(device, r->row.seed)};
-    buf_init(&key, ROLLOUT_STRATA_KEY_MAX_BYTES);
-    if (rollout_strata_key(&r->row.policy, facts, &key, e) < 0 ||
+    size_t named = rollout_policy_named(&r->row.policy, device);
+    struct rollout_member member = {.rank = bundle_rank(device, r->row.seed),
+                                    .named =
+                                        named < r->row.policy.n_stages ? (uint32_t)named + 1 : 0};
+    buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
+    if (bundle_stratum_key(r->row.policy.stratify, r->row.policy.n_stratify, facts, &key, e) < 0 ||
         stratum_of(census, buf_text(&key), &member.stratum, e) < 0)
         return -1;
     return enlist(census, &member, e);

@@ -12,6 +12,7 @@
 #include "ctl/serve/enroll.h"
 #include "ctl/serve/publish.h"
 #include "ctl/serve/repository.h"
+#include "ctl/serve/rollout_why.h"
 #include "ctl/serve/rollouts.h"
 #include "ctl/serve/tokens.h"
 #include "ctl/serve/watch.h"
@@ -70,6 +71,7 @@ const struct serve_route serve_route_table[] = {
     READ("/rollouts", ANYONE, false, NULL, serve_rollouts_list),
     WRITE("/rollouts", DEPLOYER | ADMIN, false, serve_rollouts_apply),
     READ("/rollouts/{}", ANYONE, false, NULL, serve_rollouts_show),
+    READ("/rollouts/{}/why", ANYONE, false, NULL, serve_rollout_why),
     WRITE("/rollouts/{}/approve", DEPLOYER | ADMIN, false, serve_rollouts_approve),
     WRITE("/rollouts/{}/pause", DEPLOYER | ADMIN, false, serve_rollouts_pause),
     WRITE("/rollouts/{}/resume", DEPLOYER | ADMIN, false, serve_rollouts_resume),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl/serve/show.h"
+#include "ctl/serve/show_evidence.h"
 #include "ctl/serve/spent.h"
 
 static json_t *name_of_stage(const struct serve_engine_rollout *r, uint64_t stage) {
@@ -89,7 +90,9 @@ json_t *serve_show_rollout(const struct serve_engine_rollout *r) {
         json_object_set_new(made, "scope", json_string(r->row.scope)) < 0 ||
         json_object_set_new(made, "policy", policy) < 0 ||
         json_object_set_new(made, "stages", stages) < 0 ||
-        json_object_set_new(made, "bytes", serve_spent_show(r->bytes)) < 0) {
+        json_object_set_new(made, "bytes", serve_spent_show(r->bytes)) < 0 ||
+        json_object_set_new(made, "batch", serve_show_batch(r)) < 0 ||
+        json_object_set_new(made, "evidence", serve_show_evidence(r)) < 0) {
         json_decref(made);
         return NULL;
     }

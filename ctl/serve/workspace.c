@@ -105,7 +105,7 @@ static int look_at(void *context, const char *name, mode_t type, struct err *e) 
     const struct keys_root *root = search->server->root;
     const char *role = NULL;
     static const enum keys_root_role offline[] = {KEYS_ROOT_ROLE_ROOT, KEYS_ROOT_ROLE_BUNDLE,
-                                                  KEYS_ROOT_ROLE_TARGETS};
+                                                  KEYS_ROOT_ROLE_TARGETS, KEYS_ROOT_ROLE_MANDATE};
     for (size_t i = 0; i < sizeof offline / sizeof offline[0]; i++)
         if (role == NULL && keys_role_has(keys_root_role(root, offline[i]), info.pub.id))
             role = keys_root_role_names[offline[i]];

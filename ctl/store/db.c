@@ -40,6 +40,43 @@ static const char schema_4[] =
     " bytes INTEGER NOT NULL, PRIMARY KEY(bucket, rollout, kind)) WITHOUT ROWID;"
     "ALTER TABLE device ADD COLUMN spent TEXT;";
 
+// Version 5 added what rollouts are judged by (ctl/store/score.h, cohort.h, unit.h, verdict.h), which
+// releases a device ran and which it went back from (undone.h), by which token it enrolled, and what
+// its failure was reported with.
+static const char schema_5[] =
+    "CREATE TABLE score(rollout TEXT NOT NULL, run INTEGER NOT NULL, gate INTEGER NOT NULL,"
+    " state TEXT NOT NULL, PRIMARY KEY(rollout, run, gate)) WITHOUT ROWID;"
+    // rank: all 64 bits, less 2^63, so that order is that of the unsigned numbers.
+    "CREATE TABLE cohort(rollout TEXT NOT NULL, device TEXT NOT NULL, bucket INTEGER NOT NULL,"
+    " arm INTEGER NOT NULL, counted INTEGER NOT NULL, stratum INTEGER NOT NULL,"
+    " rank INTEGER NOT NULL, number INTEGER NOT NULL, outcome INTEGER NOT NULL,"
+    " seen_s INTEGER NOT NULL, epoch INTEGER NOT NULL, at_risk INTEGER NOT NULL,"
+    " set_no INTEGER NOT NULL, place INTEGER NOT NULL, due_s INTEGER NOT NULL,"
+    " body TEXT NOT NULL, site TEXT NOT NULL, token TEXT NOT NULL, enrolled_s INTEGER NOT NULL,"
+    " PRIMARY KEY(rollout, device)) WITHOUT ROWID;"
+    "CREATE INDEX cohort_device ON cohort(device);"
+    // Those that may be drawn for a set; those with a place in one; the prefix; who is silent.
+    "CREATE INDEX cohort_draw ON cohort(rollout, stratum, rank)"
+    " WHERE arm=1 AND counted=1 AND set_no=0;"
+    "CREATE INDEX cohort_set ON cohort(rollout, set_no, place) WHERE set_no>0;"
+    "CREATE INDEX cohort_due ON cohort(rollout, due_s) WHERE due_s>0 AND place=0;"
+    "CREATE INDEX cohort_number ON cohort(rollout, number) WHERE number>0;"
+    "CREATE INDEX cohort_silent ON cohort(rollout, epoch, seen_s) WHERE at_risk>0;"
+    "CREATE TABLE unit(rollout TEXT NOT NULL, run INTEGER NOT NULL, gate INTEGER NOT NULL,"
+    " unit INTEGER NOT NULL, tie INTEGER NOT NULL, device TEXT NOT NULL, a INTEGER NOT NULL,"
+    " b INTEGER NOT NULL, c INTEGER NOT NULL, list TEXT NOT NULL,"
+    " PRIMARY KEY(rollout, run, gate, unit)) WITHOUT ROWID;"
+    "CREATE TABLE verdict(rollout TEXT NOT NULL, run INTEGER NOT NULL, at_s INTEGER NOT NULL,"
+    " body TEXT NOT NULL, PRIMARY KEY(rollout, run, at_s)) WITHOUT ROWID;"
+    "CREATE TABLE undone(bucket INTEGER NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL,"
+    " version TEXT NOT NULL, rollout TEXT NOT NULL, at_s INTEGER NOT NULL,"
+    " PRIMARY KEY(bucket, device, name, version)) WITHOUT ROWID;"
+    "CREATE TABLE ran(bucket INTEGER NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL,"
+    " version TEXT NOT NULL, PRIMARY KEY(bucket, device, name, version)) WITHOUT ROWID;"
+    "ALTER TABLE device ADD COLUMN token TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN task_code TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
+
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -127,9 +164,10 @@ static int set_up(struct store_db *db, struct err *e) {
         (version < 1 && store_sql_script(db, schema, e) < 0) ||
         (version < 2 && store_sql_script(db, schema_2, e) < 0) ||
         (version < 3 && store_sql_script(db, schema_3, e) < 0) ||
-        store_sql_script(db, schema_4, e) < 0)
+        (version < 4 && store_sql_script(db, schema_4, e) < 0) ||
+        store_sql_script(db, schema_5, e) < 0)
         return -1;
-    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=4; COMMIT;",
+    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=5; COMMIT;",
                             e);
 }
 

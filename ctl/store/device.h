@@ -11,6 +11,7 @@
 #include "bundle/checkin.h"
 #include "ctl/rollout/task.h"
 #include "ctl/store/db.h"
+#include "ctl/store/token.h"
 
 enum store_device_state {
     STORE_DEVICE_PENDING,
@@ -30,6 +31,7 @@ struct store_device_task {
     uint64_t stratum;
     int64_t since_s;
     struct keys_digest bundle;
+    char code[ERR_NAME_BYTES]; // what a failure was reported with; "" unknown, or none
 };
 
 struct store_device {
@@ -37,9 +39,10 @@ struct store_device {
     enum store_device_state state;
     uint8_t key[KEYS_ED25519_PUBLIC_BYTES];
     int64_t created_s;
-    int64_t seen_s;       // 0 never
-    uint64_t token_epoch; // tokens of earlier epochs are void
-    uint64_t sequence;    // of the last instruction
+    int64_t seen_s;                   // 0 never
+    uint64_t token_epoch;             // tokens of earlier epochs are void
+    uint64_t sequence;                // of the last instruction
+    char token[STORE_TOKEN_ID_BYTES]; // id of the token it enrolled with; "" without one
     char nonce[BUNDLE_NONCE_HEX];
     char nonce_before[BUNDLE_NONCE_HEX];
     int64_t clone_s;       // since when two seem to share the identity; 0 never
@@ -85,11 +88,16 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e)
 typedef int (*store_device_visit)(void *context, const struct store_device *device, struct err *e);
 int store_device_list(struct store_db *db, const char *after, store_device_visit visit,
                       void *context, struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
-// Those at work (offered, staged, activated) on the rollout ("" on an offer without one) that were
-// last seen before `before_s`, longest silent first, at most `max`.
-int store_device_silent(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
-                        store_device_visit visit, void *context, struct err *e)
-    __attribute__((nonnull(1, 2, 5, 7)));
+// Those at work on the rollout, as far as `task` (offered, staged, activated), that were last seen
+// before `before_s`, longest silent first, at most `max`.
+struct store_device_silence {
+    const char *rollout; // "" an offer without one
+    enum rollout_task task;
+    int64_t before_s;
+};
+int store_device_silent(struct store_db *db, const struct store_device_silence *silence,
+                        uint64_t max, store_device_visit visit, void *context, struct err *e)
+    __attribute__((nonnull(1, 2, 4, 6)));
 // Those that an operator holds since before `before_s` and that took the rollout's offer and did
 // not activate it (offered, staged): longest held first, at most `max`.
 int store_device_held(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,

@@ -13,6 +13,7 @@ static int read_row(void *context, sqlite3_stmt *row, struct err *e) {
                                      .stratum = (uint64_t)store_sql_int(row, 3),
                                      .since_s = store_sql_int(row, 4)};
     if (store_sql_text(row, 6, task.rollout, sizeof task.rollout, e) < 0 ||
+        store_sql_text(row, 7, task.code, sizeof task.code, e) < 0 ||
         store_sql_blob(row, 5, task.bundle.bytes, sizeof task.bundle.bytes, e) < 0)
         return -1;
     *ret = task;
@@ -23,7 +24,7 @@ int store_part_get(struct store_db *db, const char *device, const char *rollout,
                    struct store_device_task *ret, struct err *e) {
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e,
-                        "SELECT attempt,state,stage,stratum,since_s,bundle,rollout FROM part"
+                        "SELECT attempt,state,stage,stratum,since_s,bundle,rollout,code FROM part"
                         " WHERE bucket=? AND device=? AND rollout=?",
                         "itt", (int64_t)store_db_bucket(device), device, rollout) < 0)
         return -1;
@@ -32,11 +33,11 @@ int store_part_get(struct store_db *db, const char *device, const char *rollout,
 
 int store_part_put(struct store_db *db, const char *device, const struct store_device_task *task,
                    struct err *e) {
-    return store_sql_run(db, NULL, e, "INSERT OR REPLACE INTO part VALUES(?,?,?,?,?,?,?,?,?)",
-                         "ittiiiiib", (int64_t)store_db_bucket(device), device, task->rollout,
+    return store_sql_run(db, NULL, e, "INSERT OR REPLACE INTO part VALUES(?,?,?,?,?,?,?,?,?,?)",
+                         "ittiiiiibt", (int64_t)store_db_bucket(device), device, task->rollout,
                          (int64_t)task->attempt, (int64_t)task->state, (int64_t)task->stage,
                          (int64_t)task->stratum, task->since_s, task->bundle.bytes,
-                         sizeof task->bundle.bytes);
+                         sizeof task->bundle.bytes, task->code);
 }
 
 int store_part_drop(struct store_db *db, const char *device, const char *rollout, struct err *e) {

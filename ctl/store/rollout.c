@@ -7,6 +7,7 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/score_state.h"
 #include "ctl/store/sql.h"
 
 static int bad(const char *what, struct err *e) {
@@ -26,6 +27,24 @@ static json_t *progress_json(const struct rollout_progress *p) {
                      rollout_why_name(p->why.code), "why_text", p->why.text, "back", (int)p->back,
                      "back_code", p->back ? rollout_why_name(p->back_why.code) : "", "back_text",
                      p->back ? p->back_why.text : "");
+}
+
+// Since version 5: what gates of evidence keep beside the stages, as a line.
+static int add_evidence(const struct rollout_progress *p, json_t *io, struct err *e) {
+    OWN(buf) struct buf line;
+    buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
+    if (rollout_score_state_format_progress(p, &line, e) < 0)
+        return -1;
+    if (json_object_set_new(io, "evidence", json_string(buf_text(&line))) < 0)
+        return err_set(e, &err_memory, "keeping a rollout: out of memory");
+    return 0;
+}
+
+static int read_evidence(const json_t *from, struct rollout_progress *io, struct err *e) {
+    const char *line = json_string_value(json_object_get(from, "evidence"));
+    if (line == NULL)
+        return 0;
+    return rollout_score_state_parse_progress(line, io, e) < 0 ? bad("evidence", e) : 0;
 }
 
 static int read_progress(json_t *from, struct rollout_progress *ret, struct err *e) {
@@ -57,13 +76,14 @@ static int read_progress(json_t *from, struct rollout_progress *ret, struct err 
         ret->started_s[i] = json_integer_value(json_array_get(started, i));
     rollout_why_set(&ret->why, rollout_why_find(code), "%s", text);
     rollout_why_set(&ret->back_why, rollout_why_find(back_code), "%s", back_text);
-    return 0;
+    return read_evidence(from, ret, e);
 }
 
 int store_rollout_add(struct store_db *db, const struct store_rollout *r, struct err *e) {
     OWN(json) json_t *progress = progress_json(&r->progress);
     OWN(json) json_t *policy = NULL;
-    if (rollout_policy_format(&r->policy, &policy, e) < 0)
+    if (rollout_policy_format(&r->policy, &policy, e) < 0 ||
+        add_evidence(&r->progress, progress, e) < 0)
         return -1;
     return store_sql_run(db, NULL, e, "INSERT INTO rollout VALUES(?,?,?,?,?,?,?,?)", "tttibijj",
                          r->policy.name, r->scope, r->actor, r->created_s, r->seed, sizeof r->seed,
@@ -74,6 +94,8 @@ int store_rollout_put(struct store_db *db, const struct store_rollout *r, struct
     OWN(json) json_t *progress = progress_json(&r->progress);
     if (progress == NULL)
         return err_set(e, &err_memory, "keeping rollout %s: out of memory", r->policy.name);
+    if (add_evidence(&r->progress, progress, e) < 0)
+        return -1;
     return store_sql_run(db, NULL, e, "UPDATE rollout SET members=?,progress=? WHERE name=?", "ijt",
                          (int64_t)r->members, progress, r->policy.name);
 }
@@ -130,6 +152,9 @@ int store_rollout_put_stratum(struct store_db *db, const char *rollout, uint64_t
         if (json_array_append_new(list, json_integer((json_int_t)plan->bound[i])) < 0 ||
             json_array_append_new(list, json_integer((json_int_t)plan->planned[i])) < 0)
             return err_set(e, &err_memory, "keeping a stratum: out of memory");
+    if (json_array_append_new(list, json_integer((json_int_t)plan->held_back)) < 0 ||
+        json_array_append_new(list, json_integer((json_int_t)plan->pool)) < 0)
+        return err_set(e, &err_memory, "keeping a stratum: out of memory");
     return store_sql_run(db, NULL, e,
                          "INSERT INTO stratum VALUES(?,?,?,?) ON CONFLICT(rollout,stratum) DO"
                          " UPDATE SET key=excluded.key, plan=excluded.plan",
@@ -141,8 +166,11 @@ static int read_stratum(sqlite3_stmt *row, char *ret_key, size_t key_bytes,
     OWN(json) json_t *list = NULL;
     if (store_sql_text(row, 1, ret_key, key_bytes, e) < 0 || store_sql_json(row, 2, &list, e) < 0)
         return -1;
-    if (json_array_size(list) != (size_t)2 * ROLLOUT_POLICY_STAGES_MAX)
+    size_t held_back = (size_t)2 * ROLLOUT_POLICY_STAGES_MAX; // since version 5
+    if (json_array_size(list) != held_back && json_array_size(list) != held_back + 2)
         return bad("stratum", e);
+    ret->held_back = (uint64_t)json_integer_value(json_array_get(list, held_back));
+    ret->pool = (uint32_t)json_integer_value(json_array_get(list, held_back + 1));
     for (size_t i = 0; i < ROLLOUT_POLICY_STAGES_MAX; i++) {
         ret->bound[i] = (uint64_t)json_integer_value(json_array_get(list, 2 * i));
         ret->planned[i] = (uint64_t)json_integer_value(json_array_get(list, 2 * i + 1));
@@ -161,7 +189,7 @@ int store_rollout_list_strata(struct store_db *db, const char *rollout,
                         "t", rollout) < 0)
         return -1;
     while ((found = store_sql_row(db, row, e)) == 0) {
-        char key[ROLLOUT_STRATA_KEY_MAX_BYTES + 1];
+        char key[BUNDLE_STRATUM_KEY_MAX_BYTES + 1];
         struct rollout_stratum_plan plan;
         int done = read_stratum(row, key, sizeof key, &plan, e);
         if (done == 0)

@@ -3,8 +3,9 @@
 // Rollouts: policy, progress, strata, tallies.
 #pragma once
 
+#include "bundle/rank.h"
+#include "bundle/stratum.h"
 #include "ctl/rollout/advance.h"
-#include "ctl/rollout/rank.h"
 #include "ctl/rollout/strata.h"
 #include "ctl/store/db.h"
 
@@ -12,7 +13,7 @@ struct store_rollout {
     char scope[BUNDLE_PREDICATE_MAX + 1]; // selector of the token that applied it; "" none
     char actor[BUNDLE_NAME_MAX + 1];
     int64_t created_s;
-    uint8_t seed[ROLLOUT_SEED_BYTES];
+    uint8_t seed[BUNDLE_RANK_SEED_BYTES];
     uint64_t members; // devices known when the bounds were found
     struct rollout_policy policy;
     struct rollout_progress progress;
@@ -30,7 +31,7 @@ int store_rollout_list(struct store_db *db,
                                     struct err *e),
                        void *context, struct err *e) __attribute__((nonnull(1, 2, 4)));
 
-// Strata of a rollout, numbered from 0. key as rollout_strata_key makes it.
+// Strata of a rollout, numbered from 0. key as bundle_stratum_key makes it.
 int store_rollout_put_stratum(struct store_db *db, const char *rollout, uint64_t stratum,
                               const char *key, const struct rollout_stratum_plan *plan,
                               struct err *e) __attribute__((nonnull));

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Whole agents that fetch by ranges: what they ask for and how often, with a server that does as it should, has no ranges, lies, changes
-the file in the middle or breaks off, and with a power cut in the middle. (Runs of ranges alone: tests/unit/agent/net/test_runs.c; what is
+the file in the middle or breaks off, with a power cut in the middle, and when a release goes back to what one before it had. (Runs of ranges alone: tests/unit/agent/net/test_runs.c; what is
 planned: tests/unit/bundle/pack/test_plan.c.)
 """
 
@@ -14,7 +14,7 @@ import forge
 from fleet import check, wait_for
 from repository import Repository, World, comes_to, reports, stamp, started
 
-FILES, SIZE = 20, 100_000
+FILES, SIZE, CHUNK = 20, 100_000, forge.CHUNK_MAX
 
 
 def contents(release, changed):
@@ -22,8 +22,8 @@ def contents(release, changed):
     return {f"f{i:02}": hashlib.shake_256(f"{release if i in changed else 'first'} {i}".encode()).digest(SIZE) for i in range(FILES)}
 
 
-def bundle_of(world, release, changed, fresh=()):
-    bundle = forge.Bundle(release, [forge.component("app", contents(release, changed), security_version=1)], "thing", fresh,
+def bundle_of(world, release, changed, fresh=(), files=None):
+    bundle = forge.Bundle(release, [forge.component("app", files or contents(release, changed), security_version=1)], "thing", fresh,
                           issued=stamp(world.repository.now))
     bundle.path = bundle.write(world.path(f"thing-{release}.edge"), world.repository.keys["bundle"])
     with open(bundle.path, "rb") as f:
@@ -71,8 +71,8 @@ class Ranges:
         return sum(n for _, _, n in self.asked)
 
 
-def has(device, release, changed):
-    for name, data in contents(release, changed).items():
+def has(device, release, changed, files=None):
+    for name, data in (files or contents(release, changed)).items():
         with open(os.path.join(device.state, "current", "app", name), "rb") as f:
             check(f.read() == data, f"{name} of {release} is not what was signed")
 
@@ -180,6 +180,35 @@ def a_power_cut_costs_no_byte_that_was_there(world, device):
     check(again.sent() <= FILES * SIZE - there + 16384 + 4 * 65536, f"{there} bytes were there: {server.asked}, then {again.asked}")
 
 
+def what_the_generation_before_has_is_not_fetched_again(world, device):
+    # Each file is one chunk, by any rule that cuts by contents.
+    one, other = ({f"f{i:02}": bytes([at + i]) * CHUNK for i in range(FILES)} for at in (1, 101))
+
+    def goes_to(release, files):
+        bundle = bundle_of(world, release, set(), files=files)
+        server = given(world, release, Ranges())
+        world.order(device, bundle)
+        comes_to(device, release)
+        has(device, release, set(), files)
+        return server.sent()
+
+    for release, files in (("5.0", one), ("5.1", other)):
+        sent = goes_to(release, files)
+        check(sent >= FILES * CHUNK, f"nothing of {release} was on the device: {sent} bytes")
+    back = goes_to("5.2", one)
+    check(back <= 16384 + 4 * 4096, f"{back} bytes for what was here before")
+    # A generation that is only kept may be damaged: it costs what is damaged, and nothing fails.
+    kept = os.path.join(device.state, "generations", str(device.status()["previous"]))
+    for name, damage in (("f03", lambda f: f.write(b"damaged")), ("f07", lambda f: f.truncate(9))):
+        os.chmod(os.path.join(kept, "app", name), 0o644)
+        with open(os.path.join(kept, "app", name), "r+b") as f:
+            damage(f)
+    os.chmod(os.path.join(kept, "app"), 0o755)
+    os.remove(os.path.join(kept, "app", "f11"))
+    back = goes_to("5.3", other)
+    check(3 * CHUNK <= back <= 3 * CHUNK + 16384 + 8 * 4096, f"{back} bytes for three files")
+
+
 def main():
     repo = Repository()
     with World(repo) as world:
@@ -192,6 +221,7 @@ def main():
         what_a_server_does_wrong_in_the_middle_changes_nothing(world, device)
         what_breaks_off_goes_on_where_it_broke(world, device)
         a_power_cut_costs_no_byte_that_was_there(world, device)
+        what_the_generation_before_has_is_not_fetched_again(world, device)
     print(f"{os.path.basename(sys.argv[0])}: ok")
 
 

@@ -61,6 +61,12 @@ static void reduce_ours(json_t *top, const struct keys_root *root) {
         keyring_must(json_object_set(kept, ours[i], role), &e);
         (void)json_object_del(roles, ours[i]);
     }
+    // Which may be absent, and stands nowhere else.
+    if (json_object_get(given, "mandate")) {
+        keep_only(json_object_get(given, "mandate"), members + 2, 2);
+        keyring_must(json_object_set(kept, "mandate", json_object_get(given, "mandate")), &e);
+    }
+    (void)json_object_del(roles, "mandate");
     for (size_t i = 0; i < content->n_bundle_roles; i++) {
         char name[KEYS_ROOT_NAME_MAX + 8];
         (void)snprintf(name, sizeof name, "bundle/%s", content->bundle_roles[i].name);

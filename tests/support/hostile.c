@@ -65,8 +65,10 @@ int hostile_stage(struct slice bytes, struct unpack_stage_result *ret, struct er
     forge_source(&memory, bytes, &source);
     if (hostile_open(&source, &bundle, e) < 0)
         return -1;
-    const struct unpack_stage how = {
-        .target_dir = tmp.fd, .previous_dir = -1, .decode_max_bytes = HOSTILE_DECODE_MAX};
+    const struct unpack_stage how = {.target_dir = tmp.fd,
+                                     .previous_dir = -1,
+                                     .older_dir = -1,
+                                     .decode_max_bytes = HOSTILE_DECODE_MAX};
     int r = unpack_stage(bundle, &source, &how, ret, e);
     unpack_bundle_free(bundle);
     return r;

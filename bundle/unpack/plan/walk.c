@@ -13,6 +13,7 @@
 
 // One side: its files in order.
 struct side {
+    uint32_t number;                 // of its component
     struct bundle_tree_reader *tree; // NULL: at its end
     struct bundle_tree_entry entry;
 };
@@ -24,9 +25,9 @@ struct walk {
     const struct bundle_component *component;
     uint64_t position, end; // in the stream: of the next content, of the last one's end
     int staged;             // directory with what an earlier try left, or -1
-    struct side side[2];
+    struct side side[3];
 };
-enum { NEW, OLD };
+enum { NEW, OLD, OLDER };
 
 static int step(struct side *s, struct err *e) {
     int r = bundle_tree_next_file(s->tree, &s->entry, e);
@@ -78,19 +79,20 @@ static int visit_new(struct walk *w, bool same, struct err *e) {
     return plan_chunks_take(p, entry->size, fd, e);
 }
 
-// An old file that is not the same in the new tree.
-static int visit_old(struct walk *w, struct err *e) {
+// A file of an old tree that is to be cut.
+static int visit_old(struct walk *w, const struct side *side, struct err *e) {
     struct unpack_plan *p = w->plan;
-    const struct bundle_tree_entry *entry = &w->side[OLD].entry;
+    const struct bundle_tree_entry *entry = &side->entry;
     struct err why = ERR_NONE;
     OWN(fd) int fd = -1;
     if (w->what == PLAN_WALK_MARK) {
         p->old_bytes += entry->size;
         p->old_contents++;
     }
-    if (w->what != PLAN_WALK_CUT || unpack_old_file(&p->old, w->number, entry->path, &fd, &why) < 0)
+    if (w->what != PLAN_WALK_CUT ||
+        unpack_old_file(&p->old, side->number, entry->path, &fd, &why) < 0)
         return 0; // one that is gone is not held
-    const struct unpack_held_place place = {w->number, bundle_tree_offset(w->side[OLD].tree), 0};
+    const struct unpack_held_place place = {side->number, bundle_tree_offset(side->tree), 0};
     return unpack_held_cut(&p->held, fd, entry->size, &place, e);
 }
 
@@ -105,7 +107,7 @@ static int walk_sides(struct walk *w, struct err *e) {
         bool same = order == 0 && is_same(&new->entry, &old->entry);
         if (order <= 0 && visit_new(w, same, e) < 0)
             return err_prefix(e, "%s", new->entry.path);
-        if (order >= 0 && !same && visit_old(w, e) < 0)
+        if (order >= 0 && !same && visit_old(w, old, e) < 0)
             return err_prefix(e, "%s", old->entry.path);
         if ((order <= 0 && step(new, e) < 0) || (order >= 0 && step_old(old, e) < 0))
             return -1;
@@ -115,24 +117,59 @@ static int walk_sides(struct walk *w, struct err *e) {
     return 0;
 }
 
+// What the older generation has and the one before has not, at the same path. What both have is cut already, or is no news.
+static int walk_older(struct walk *w, struct err *e) {
+    struct side *old = &w->side[OLD], *older = &w->side[OLDER];
+    if ((old->tree && step_old(old, e) < 0) || (older->tree && step_old(older, e) < 0))
+        return -1;
+    while (older->tree) {
+        int order = !old->tree ? 1 : bundle_tree_compare(old->entry.path, older->entry.path);
+        bool same = order == 0 && is_same(&old->entry, &older->entry);
+        if (order >= 0 && !same && visit_old(w, older, e) < 0)
+            return err_prefix(e, "%s", older->entry.path);
+        if ((order <= 0 && step_old(old, e) < 0) || (order >= 0 && step_old(older, e) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+// A tree that cannot be opened is at its end.
+static int open_old(struct walk *w, struct side *side, uint32_t number, struct err *e) {
+    const struct unpack_old_component *old = &w->plan->old.components[number];
+    side->number = number;
+    if (old->tree < 0 || bundle_tree_open(old->tree, 0, old->bytes, &side->tree, e) == 0)
+        return 0;
+    if (err_is(e, &err_memory))
+        return -1;
+    err_clear(e);
+    return 0;
+}
+
+static void close_sides(struct walk *w) {
+    for (size_t i = NEW; i <= OLDER; i++)
+        bundle_tree_close(own_take(&w->side[i].tree));
+}
+
 static int walk_files(struct walk *w, int tree, struct err *e) {
-    const struct unpack_old_component *old = &w->plan->old.components[w->number];
     struct err none = ERR_NONE;
     OWN(fd) int staged = -1;
     if (w->plan->how->resume)
         (void)fs_open_dir(w->plan->how->target_dir, w->component->name, &staged, &none);
     w->staged = staged;
     int r = bundle_tree_open(tree, 0, w->component->size, &w->side[NEW].tree, e);
-    if (r == 0 && old->tree >= 0 &&
-        bundle_tree_open(old->tree, 0, old->bytes, &w->side[OLD].tree, e) < 0) {
-        r = err_is(e, &err_memory) ? -1 : 0;
-        if (r == 0)
-            err_clear(e);
-    }
+    if (r == 0)
+        r = open_old(w, &w->side[OLD], w->number, e);
     if (r == 0)
         r = walk_sides(w, e);
-    bundle_tree_close(own_take(&w->side[NEW].tree));
-    bundle_tree_close(own_take(&w->side[OLD].tree));
+    close_sides(w);
+    if (r == 0 && w->what != PLAN_WALK_PLAN) {
+        r = open_old(w, &w->side[OLD], w->number, e);
+        if (r == 0)
+            r = open_old(w, &w->side[OLDER], UNPACK_OLD_OLDER + w->number, e);
+        if (r == 0)
+            r = walk_older(w, e);
+        close_sides(w);
+    }
     return r;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The new trees beside the old ones, for a plan: once to see which pages of the index are needed, once to cut what is held and is not the same in
-// both, once to plan.
+// both, once to plan. What the device has of an older generation beside it counts as held too.
 #pragma once
 
 #include "bundle/unpack/plan.h"

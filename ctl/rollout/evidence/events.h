@@ -68,7 +68,7 @@
 //    rules that do not look at the arm.
 //
 // Sites and clusters. Read the promise the other way round: the arms were dealt by a keyed hash
-// (ctl/rollout/rank.h), and who has an event when does not depend on the arm. Then the arms that
+// (bundle/rank.h), and who has an event when does not depend on the arm. Then the arms that
 // the events reveal one after the other are draws without replacement from those at risk, however
 // the events hang together: a gateway that takes a whole site along does no harm to the promise.
 // Devices whose treatment influences their neighbours do: the unit is the site then.

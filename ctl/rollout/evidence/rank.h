@@ -21,7 +21,7 @@
 // distributed as the others plus one number).
 //
 // The condition holds when the treated member of each set was drawn by the keyed hash
-// (ctl/rollout/rank.h) and the values do not depend on the arm, whatever sites, gateways and hours
+// (bundle/rank.h) and the values do not depend on the arm, whatever sites, gateways and hours
 // the members share.
 //
 // Formula. Under the promise's condition the rank R of the treated value is uniform on 1 … k+1. A
@@ -58,7 +58,7 @@
 // reports; never sooner because its treated member is known to be lost: who is known early would
 // then be scored early, and the prefix of sets would not be exchangeable. Which devices form a set
 // is fixed before any of their values is known, in the order of activation, by the order of ranks
-// (ctl/rollout/rank.h). Sets are scored in any order that does not depend on their values.
+// (bundle/rank.h). Sets are scored in any order that does not depend on their values.
 //
 // Not promised. Effects at other times than the horizon; effects in the comparison too (a shared
 // gateway); metrics that depend on the time since a restart, unless the comparison restarts too.

@@ -277,7 +277,9 @@ def valid_repositories():
     repository_case("repository-targets-absent", "ok", (["roles", "targets"], GONE))
     repository_case("repository-ours-among-theirs-too", "ok", (["roles", "bundle"], {"keyids": [], "threshold": 0}))
     repository_case("repository-limit-not-known-here", "ok", (models + ["paths"], ["/"]))
-    repository_case("repository-role-not-known-here", "ok", (["edge_roles", "mandate"], 0))
+    repository_case("repository-role-not-known-here", "ok", (["edge_roles", "elsewhere"], 0))
+    repository_case("repository-mandate", "ok", (["edge_roles", "mandate"], {"keyids": [KEYS[5].id], "threshold": 1}))
+    repository_case("repository-mandate-among-theirs", "ok", (["roles", "mandate"], 0))
     repository_case("repository-no-component", "ok", (models + ["components"], []))
     repository_case("repository-no-limits", "ok", (models + ["components"], GONE), (models + ["executable"], GONE))
 
@@ -300,6 +302,11 @@ def invalid_repositories():
     for role in ("bundle", "director"):
         repository_case("repository-role-absent-" + role, "syntax", (["edge_roles", role], GONE))
         repository_case("repository-threshold-0-" + role, "syntax", (["edge_roles", role, "threshold"], 0))
+    mandate = {"keyids": [KEYS[5].id], "threshold": 1}
+    for name, value in (("null", None), ("number", 0), ("no-keys", dict(mandate, keyids=[])),
+                        ("threshold-0", dict(mandate, threshold=0)), ("threshold-2", dict(mandate, threshold=2))):
+        repository_case("repository-mandate-" + name, "syntax", (["edge_roles", "mandate"], value))
+    repository_case("repository-mandate-key-unknown", "bad_key", (["edge_roles", "mandate"], dict(mandate, keyids=["0" * 64])))
     delegated = repository_part()["edge_roles"]["bundle/apps"]
     for name, text in (("empty", ""), ("nested", "a/b"), ("dots", ".."), ("65", "x" * 65)):
         repository_case("repository-delegated-name-" + name, "syntax", (["edge_roles", "bundle/" + text], delegated))

@@ -54,10 +54,12 @@ struct device {
     struct err says;             // kind NULL: it names the bundle
     const json_t *may_component; // as the targets limit it; NULL any
     bool may_not_execute, other_length;
+    struct buf mandate; // that comes along with it
     unsigned asked;
     bool holds_back; // the answer is given by device_answer alone
     char asked_path[BUNDLE_TARGET_PATH_BYTES];
     char asked_delta[BUNDLE_TARGET_PATH_BYTES];
+    char asked_mandate[BUNDLE_URL_MAX + 1];
 };
 
 // What is trusted of the repository, and what the controller says that it has.
@@ -72,7 +74,8 @@ static inline void device_trusts(struct device *d, uint64_t snapshot, uint64_t h
 static inline void device_answer(struct device *d) {
     struct keys_envelope_candidate envelope;
     struct trust_verdict verdict = {.document = NULL};
-    struct agent_trust_outcome outcome = {.why = d->says, .verdict = &verdict};
+    struct agent_trust_outcome outcome = {
+        .why = d->says, .verdict = &verdict, .mandate = buf_slice(&d->mandate)};
     struct err e = ERR_NONE;
     cr_assert_eq(keys_envelope_split(buf_slice(&d->manifest), "it", &envelope, &e), 0);
     verdict.found = d->says.kind == NULL;
@@ -90,6 +93,8 @@ static inline void device_repository(void *context, const struct agent_trust_wan
     d->asked++;
     (void)snprintf(d->asked_path, sizeof d->asked_path, "%s", wanted->path);
     (void)snprintf(d->asked_delta, sizeof d->asked_delta, "%s", wanted->delta);
+    (void)snprintf(d->asked_mandate, sizeof d->asked_mandate, "%s",
+                   wanted->mandate_url ? wanted->mandate_url : "");
     if (!d->holds_back)
         device_answer(d);
 }
@@ -280,6 +285,7 @@ static inline void device_make(struct device *d, json_t *settings) {
     fake_clock_init(&d->clock, 0, 1000000);
     for (int i = 0; i < KEYS_ROOT_ROLES; i++)
         forge_role(1, 1, &roles[i]);
+    roles[KEYS_ROOT_ROLE_MANDATE].n_keys = 0; // as in most roots
     buf_init(&part, 65536);
     buf_init(&raw, 65536);
     buf_init(&warnings, 65536);
@@ -321,6 +327,7 @@ static inline void device_drop(struct device *d) {
     device_close(d);
     agent_config_clear(&d->config);
     buf_clear(&d->manifest);
+    buf_clear(&d->mandate);
     json_decref(d->facts);
     tmp_dir_remove(&d->dir);
 }

@@ -18,6 +18,8 @@ static inline void roots_make_at(uint64_t version, int64_t issued_s, enum keys_r
     struct buf part;
     for (int i = 0; i < KEYS_ROOT_ROLES; i++)
         forge_role(1, 1, &roles[i]);
+    if (other != KEYS_ROOT_ROLE_MANDATE)
+        roles[KEYS_ROOT_ROLE_MANDATE].n_keys = 0;
     if (other != KEYS_ROOT_ROLES)
         keys_secret_free(forge_key(7, &roles[other].keys[0]));
     buf_init(&part, KEYS_ROOT_MAX_BYTES);

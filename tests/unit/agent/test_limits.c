@@ -146,6 +146,7 @@ Test(limits, how_many_of_each_part) {
         {"metrics", "{", "={\"file\":\"/m\",\"metric\":\"m\"}", "}", AGENT_CONFIG_METRICS_MAX},
         {"endpoints", "{", "=\"file:/m\"", "}", AGENT_CONFIG_ENDPOINTS_MAX},
         {"fact_commands", "{", "=[\"/bin/true\"]", "}", AGENT_CONFIG_COMMANDS_MAX},
+        {"slots", "{", "=[\"/a\",\"/b\"]", "}", AGENT_CONFIG_SLOTS_MAX},
         {"runners", "{\"r\":{\"argv\":[", "\"/a\"", "]}}", AGENT_CONFIG_ARGV_MAX},
         {"fact_commands", "{\"f\":[", "\"/a\"", "]}", AGENT_CONFIG_ARGV_MAX},
         {"on_activate", "{\"c\":{\"action\":\"exec\",\"argv\":[", "\"/a\"", "]}}",

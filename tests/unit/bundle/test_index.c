@@ -64,6 +64,34 @@ Test(index, its_size_follows_from_the_counts_and_has_a_ceiling) {
     }
 }
 
+// The counts that an index of the largest size has room for; it would be as large as that, so it is not made.
+#define MOST_PAGES  (BUNDLE_INDEX_MAX_BYTES / BUNDLE_INDEX_PAGE_BYTES)
+#define MOST_OF_ALL (MOST_PAGES - 1 - (MOST_PAGES - 1) / (BUNDLE_INDEX_PAGES_PER_PAGE + 1) - 1)
+
+static bool has_size(uint64_t frames, uint64_t chunks, uint64_t *ret_bytes) {
+    struct err e = ERR_NONE;
+    uint64_t head = 0;
+    bool has = bundle_index_size(frames, chunks, &head, ret_bytes, &e) == 0;
+    cr_expect(has || err_is(&e, &err_limit), "%s", e.text);
+    return has;
+}
+
+Test(index, as_many_chunks_as_its_ceiling_has_room_for_and_no_more) {
+    enum { CHUNKS_OF = BUNDLE_INDEX_CHUNKS_PER_PAGE, FRAMES_OF = BUNDLE_INDEX_FRAMES_PER_PAGE };
+    const uint64_t most = (MOST_OF_ALL - 1) * CHUNKS_OF; // beside one page of frames
+    uint64_t bytes = 0;
+    cr_expect(has_size(1, most, &bytes));
+    cr_expect_eq(bytes, BUNDLE_INDEX_MAX_BYTES);
+    cr_expect(has_size(FRAMES_OF, most - 1, &bytes));
+    cr_expect_not(has_size(1, most + 1, &bytes), "one more");
+    cr_expect_not(has_size(FRAMES_OF + 1, most, &bytes), "or a frame more");
+    cr_expect(has_size(FRAMES_OF + 1, most - CHUNKS_OF, &bytes));
+    cr_expect_eq(bytes, BUNDLE_INDEX_MAX_BYTES);
+    cr_expect_lt(most, BUNDLE_INDEX_CHUNKS_MAX);
+    cr_expect_not(has_size(1, BUNDLE_INDEX_CHUNKS_MAX, &bytes));
+    cr_expect_not(has_size(1, 1ULL << 32, &bytes));
+}
+
 Test(index, a_header_has_one_form) {
     const struct bundle_index_header h = {.n_frames = 1,
                                           .n_chunks = 2,
@@ -348,6 +376,30 @@ Test(index, a_file_that_is_too_short_is_truncated) {
         cr_assert_eq(ftruncate(whole, len), 0);
         cr_expect_lt(open_and_read(whole, &packing, &e), 0);
         cr_expect(err_is(&e, &err_truncated), "%lld: %s", (long long)len, e.text);
+    }
+}
+
+// A head of one page, or of two, whose header says how many chunks there are; the manifest names it.
+Test(index, a_header_of_more_chunks_than_the_manifest_has_room_for_is_a_bad_index) {
+    static const uint64_t n_chunks[] = {
+        CHUNKS + 168,            // as many as the pages have room for, which is then no end of them
+        CHUNKS + 169,            // one more
+        BUNDLE_INDEX_CHUNKS_MAX, // more than any index has
+        (1ULL << 32) + CHUNKS,   // which in 32 bits were those
+        (1ULL << 42) - 1,        // as many as there may be bytes
+        (1ULL << 42) + 1,
+        UINT64_MAX};
+    for (size_t i = 0; i < sizeof n_chunks / sizeof *n_chunks; i++) {
+        struct err e = ERR_NONE;
+        struct bundle_packing packing;
+        OWN(fd) int fd = make(&packing);
+        put64(fd, 24, n_chunks[i]);
+        put64(fd, 40, n_chunks[i] < 1ULL << 42 ? 1ULL << 42 : 60000); // bytes of the stream
+        sign(fd, &packing, 1);
+        cr_expect_lt(open_and_read(fd, &packing, &e), 0, "%zu", i);
+        cr_expect(err_is(&e, &err_bad_index), "%zu: %s", i, e.text);
+        cr_expect_eq(strstr(e.text, "the manifest's sizes prescribe") != NULL, i > 0 && i < 5,
+                     "%zu: %s", i, e.text);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
+#include "bundle/mandate.h"
 #include "keys/canon.h"
 #include "keys/kind.h"
 
@@ -124,6 +125,10 @@ static struct bundle_instruction full(void) {
     (void)snprintf(i.delta.url, sizeof i.delta.url, "https://cdn.example.org/a.delta");
     i.budget = (struct bundle_instruction_budget){
         .has_bytes = true, .has_metered_bytes = true, .bytes = 1000, .metered_bytes = 0};
+    memset(i.mandate.id.bytes, 0xef, sizeof i.mandate.id.bytes);
+    i.mandate.size = 2222;
+    (void)snprintf(i.mandate.url, sizeof i.mandate.url, "/mandates/e.json");
+    i.stage = 3;
     return i;
 }
 
@@ -178,6 +183,25 @@ Test(instruction, only_an_install_has_a_delta_and_a_budget) {
     keys_secret_free(s.seed);
 }
 
+Test(instruction, what_brings_a_release_says_what_people_signed_for) {
+    struct signer s = new_signer(1);
+    for (enum bundle_action action = 0; action < BUNDLE_ACTIONS; action++) {
+        struct bundle_instruction i = full(), back;
+        struct err e = ERR_NONE;
+        bool brings = action == BUNDLE_ACTION_INSTALL || action == BUNDLE_ACTION_ACTIVATE;
+        i.action = action;
+        OWN(buf) struct buf raw;
+        format_signed(&s, &i, &raw);
+        cr_assert_eq(strstr(buf_text(&raw), "mandate") != NULL, brings);
+        cr_assert_eq(verify(&s, buf_slice(&raw), "d-1", 6, NOW_S, &back, &e), 0, "%s", e.text);
+        cr_assert_eq(back.mandate.size, brings ? 2222 : 0);
+        cr_assert_eq(back.stage, brings ? 3 : 0);
+        cr_assert(!brings || keys_digest_equal(&back.mandate.id, &i.mandate.id));
+        cr_assert(!brings || strcmp(back.mandate.url, i.mandate.url) == 0);
+    }
+    keys_secret_free(s.seed);
+}
+
 Test(instruction, the_written_form_is_the_documented_one) {
     struct bundle_instruction i = good();
     struct err e = ERR_NONE;
@@ -202,6 +226,11 @@ Test(instruction, the_written_form_is_the_documented_one) {
                      ",\"delta\":{\"base\":"
                      "\"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\","
                      "\"size\":4321,\"url\":\"https://cdn.example.org/a.delta\"},"));
+    cr_assert(strstr(buf_text(&part),
+                     ",\"mandate\":{\"id\":"
+                     "\"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef\","
+                     "\"size\":2222,\"url\":\"/mandates/e.json\"},\"rollout\""));
+    cr_assert(strstr(buf_text(&part), ",\"stage\":3,"));
 }
 
 Test(instruction, anothers_replayed_and_expired_ones_are_refused) {
@@ -297,6 +326,16 @@ Test(instruction, a_signed_one_that_breaks_a_rule_is_refused) {
     patched("bundle.size", json_integer(0), &err_bad_message);
     patched("bundle.size", NULL, &err_bad_message);
     patched("bundle.release", json_string("1\n2"), &err_bad_message);
+    patched("mandate", NULL, NULL);
+    patched("mandate", json_null(), NULL);
+    patched("mandate", json_integer(1), &err_bad_message);
+    patched("mandate", json_object(), &err_bad_message);
+    patched("mandate.id", json_string(""), &err_bad_message);
+    patched("mandate.size", json_integer(0), &err_bad_message);
+    patched("mandate.url", NULL, &err_bad_message);
+    patched("mandate.url", json_string("ftp://h/x"), &err_bad_message);
+    patched("stage", NULL, NULL);
+    patched("stage", json_string("3"), &err_bad_message);
     patched("delta", NULL, NULL);
     patched("delta", json_null(), NULL);
     patched("delta", json_object(), &err_bad_message);
@@ -365,6 +404,8 @@ Test(instruction, ceilings_hold_exactly) {
     patched("delta.url", repeated(BUNDLE_URL_MAX + 1), &err_limit);
     patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
     patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
+    patched("mandate.size", json_integer(BUNDLE_MANDATE_MAX_BYTES), NULL);
+    patched("mandate.size", json_integer(BUNDLE_MANDATE_MAX_BYTES + 1), &err_limit);
     patched("budget.bytes", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
     patched("budget.bytes", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
     patched("budget.metered_bytes", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);

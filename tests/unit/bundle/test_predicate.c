@@ -161,6 +161,45 @@ Test(predicate, logic_is_kleenes) {
     }
 }
 
+static bool may_hold(const char *text, const struct bundle_facts *facts) {
+    OWN(predicate) struct bundle_predicate *predicate = NULL;
+    char reason[BUNDLE_PREDICATE_REASON_BYTES];
+    struct err e = ERR_NONE;
+    cr_assert_eq(bundle_predicate_parse(text, &predicate, &e), 0, "%s", e.text);
+    bool may = bundle_predicate_may_hold(predicate, facts, "label.", reason);
+    cr_expect_eq(reason[0] == '\0', may, "%s: %s", text, reason);
+    return may;
+}
+
+Test(predicate, what_could_hold_with_other_labels_may_hold) {
+    static const struct {
+        const char *text;
+        bool may;
+    } rows[] = {
+        {"", true},
+        {"label.a == 1", true},
+        {"label.a == 1 and arch == \"arm64\"", true},
+        {"label.a == 1 and arch == \"mips\"", false},
+        {"label.a == 1 or arch == \"mips\"", true},
+        {"not label.a", true},
+        {"not known(label.a)", true},
+        {"not (label.a == 1 and arch == \"arm64\")", true},
+        {"not (label.a == 1 or arch == \"arm64\")", false},
+        {"absent == 1 and label.a == 1", false},
+        {"absent == 1 or label.a == 1", true},
+        {"false and label.a", false},
+        {"arch == \"arm64\"", true},
+        {"arch == \"mips\"", false},
+        {"labels == 1", false},
+    };
+    OWN(json) json_t *object = json_pack("{s:s}", "arch", "arm64");
+    OWN(facts) struct bundle_facts *facts = NULL;
+    struct err e = ERR_NONE;
+    cr_assert_eq(bundle_facts_parse(object, &facts, &e), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cr_expect_eq(may_hold(rows[i].text, facts), rows[i].may, "%s", rows[i].text);
+}
+
 Test(predicate, and_binds_stronger_than_or_and_not_strongest) {
     char reason[BUNDLE_PREDICATE_REASON_BYTES];
     cr_assert(holds("true or true and false", reason));

@@ -8,6 +8,7 @@
 
 #include "base/chrono.h"
 #include "base/own.h"
+#include "keys/canon.h"
 #include "keys/kind.h"
 #include "keys/root.h"
 #include "tests/unit/keys/cases.h"
@@ -59,7 +60,7 @@ static void check_case(const char *name, struct slice raw, const char *expect) {
 }
 
 Test(root, every_case_ends_as_it_says) {
-    cr_assert_eq(cases_walk(EDGE_SOURCE_DIR, "root", check_case), 142);
+    cr_assert_eq(cases_walk(EDGE_SOURCE_DIR, "root", check_case), 150);
 }
 
 Test(root, what_is_written_is_read_the_same) {
@@ -114,6 +115,44 @@ Test(root, one_made_before_there_was_a_repository_says_the_same_and_has_no_keys_
     cr_assert_eq(memcmp(keys_root_content(again)->roles, keys_root_content(root)->roles,
                         sizeof keys_root_content(root)->roles),
                  0);
+}
+
+// The envelope of a root that has a role mandate of key 3, among ours or (wrongly) among TUF's.
+static struct keys_root *with_mandate(bool among_ours) {
+    struct err e = ERR_NONE;
+    static struct keys_role roles[KEYS_ROOT_ROLES];
+    OWN(buf) struct buf part;
+    OWN(buf) struct buf raw;
+    OWN(json) json_t *root = NULL;
+    const struct keys_header header = {.version = 1, .issued_s = 1, .expires_s = 2};
+    buf_init(&part, KEYS_ROOT_MAX_BYTES);
+    for (int i = 0; i < KEYS_ROOT_ROLES; i++)
+        roles[i] = (struct keys_role){1, 1, {keyring_pub(3)}};
+    roles[KEYS_ROOT_ROLE_ROOT] = keyring_role(1, 1);
+    cr_assert_eq(keys_root_format(roles, &header, &part, &e), 0, "%s", e.text);
+    root = json_loadb((const char *)part.data, part.len, 0, NULL);
+    json_t *ours = json_object_get(root, "edge_roles");
+    cr_assert(json_object_get(ours, "mandate"));
+    if (!among_ours) {
+        json_object_set(json_object_get(root, "roles"), "mandate",
+                        json_object_get(ours, "mandate"));
+        json_object_del(ours, "mandate");
+        buf_consume(&part, part.len);
+        cr_assert_eq(keys_canon_format(root, &part, &e), 0);
+    }
+    sign_root(buf_slice(&part), 1, &raw);
+    return must_open(buf_slice(&raw));
+}
+
+Test(root, a_role_mandate_may_be_there_and_stands_among_ours_alone) {
+    OWN(root) struct keys_root *there = with_mandate(true);
+    cr_assert_eq(keys_root_role(there, KEYS_ROOT_ROLE_MANDATE)->n_keys, 1);
+    cr_assert_str_eq(keys_root_role(there, KEYS_ROOT_ROLE_MANDATE)->keys[0].id, keyring_pub(3).id);
+    OWN(root) struct keys_root *elsewhere = with_mandate(false);
+    cr_assert_eq(keys_root_role(elsewhere, KEYS_ROOT_ROLE_MANDATE)->n_keys, 0);
+    OWN(buf) struct buf raw;
+    OWN(root) struct keys_root *older = open_case("repository", &raw);
+    cr_assert_eq(keys_root_role(older, KEYS_ROOT_ROLE_MANDATE)->n_keys, 0);
 }
 
 Test(root, delegations_of_the_role_bundle_say_who_and_for_what) {

@@ -149,7 +149,7 @@ Test(build, what_is_packed_is_what_is_staged) {
     cr_expect(keys_digest_equal(bundle_manifest_id(unpack_bundle_manifest(bundle)), &made.id));
     cr_assert_eq(unpack_check(bundle, &source, DECODE_MAX, &e), 0, "%s", e.text);
     const struct unpack_stage how = {
-        .target_dir = to, .previous_dir = -1, .decode_max_bytes = DECODE_MAX};
+        .target_dir = to, .previous_dir = -1, .older_dir = -1, .decode_max_bytes = DECODE_MAX};
     struct unpack_stage_result result;
     cr_assert_eq(unpack_stage(bundle, &source, &how, &result, &e), 0, "%s", e.text);
     cr_expect_eq(result.files_written, 8);

@@ -182,6 +182,7 @@ Test(image, whose_slot_is_damaged_is_written_to_the_other_one) {
     OWN(tmp_dir) struct tmp_dir partial = tmp_dir_make();
     const struct unpack_stage how = {.target_dir = partial.fd,
                                      .previous_dir = -1,
+                                     .older_dir = -1,
                                      .images = &to,
                                      .decode_max_bytes = DECODE_MAX};
     cr_assert_eq(unpack_stage(i.bundle, &i.from, &how, &result, &e), 0, "%s", e.text);
@@ -233,8 +234,10 @@ Test(image, without_a_slot_is_refused_before_anything_is_made) {
         OWN(input) struct input i;
         OWN(tmp_dir) struct tmp_dir partial = tmp_dir_make();
         by_delta ? open_delta(&s, 2, &i) : open_bundle(&s, 2, &i);
-        const struct unpack_stage full = {
-            .target_dir = partial.fd, .previous_dir = -1, .decode_max_bytes = DECODE_MAX};
+        const struct unpack_stage full = {.target_dir = partial.fd,
+                                          .previous_dir = -1,
+                                          .older_dir = -1,
+                                          .decode_max_bytes = DECODE_MAX};
         const struct unpack_delta_stage delta = {.target_dir = partial.fd,
                                                  .base_dir = partial.fd,
                                                  .previous_dir = -1,

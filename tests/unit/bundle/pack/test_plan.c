@@ -217,6 +217,7 @@ static int stage(struct opened *o, const char *from, const char *to, int slot, b
     at_plan = &o->far;
     const struct unpack_stage how = {.target_dir = dir,
                                      .previous_dir = previous,
+                                     .older_dir = -1,
                                      .images = &images_to,
                                      .old_images = from ? &images_from : NULL,
                                      .resume = resume,
@@ -473,6 +474,7 @@ Test(plan, a_cost_that_is_too_high_ends_it_before_any_content_is_fetched) {
     bundle_image_add(&none, "root", dir, NULL);
     const struct unpack_stage how = {.target_dir = dir,
                                      .previous_dir = -1,
+                                     .older_dir = -1,
                                      .old_images = &none,
                                      .decode_max_bytes = DECODE_MAX,
                                      .planned = refuse};

@@ -190,7 +190,7 @@ static void stage(struct scene *s, const struct opened *o, const char *name) {
     cr_assert_eq(mkdirat(s->tmp.fd, name, 0755), 0);
     OWN(fd) int to = openat(s->tmp.fd, name, O_RDONLY | O_DIRECTORY);
     const struct unpack_stage how = {
-        .target_dir = to, .previous_dir = -1, .decode_max_bytes = DECODE_MAX};
+        .target_dir = to, .previous_dir = -1, .older_dir = -1, .decode_max_bytes = DECODE_MAX};
     cr_expect_eq(unpack_check(o->bundle, &o->source, DECODE_MAX, &e), 0, "%s", e.text);
     cr_assert_eq(unpack_stage(o->bundle, &o->source, &how, &result, &e), 0, "%s", e.text);
 }

@@ -26,6 +26,7 @@ static int stage(struct slice bytes, int dir, int previous, bool resume, uint64_
     memory.break_after = break_after;
     const struct unpack_stage how = {.target_dir = dir,
                                      .previous_dir = previous,
+                                     .older_dir = -1,
                                      .resume = resume,
                                      .decode_max_bytes = HOSTILE_DECODE_MAX};
     int r = unpack_stage(bundle, &source, &how, ret, e);

@@ -132,6 +132,21 @@ Test(root_edit, a_delegation_of_bundle_goes_with_its_last_key) {
     cr_expect(err_is(&e, &err_not_found));
 }
 
+Test(root_edit, a_role_mandate_comes_and_goes_among_our_own) {
+    struct err e = ERR_NONE;
+    struct keys_role role;
+    struct keys_pub three = keyring_pub(3);
+    OWN(json) json_t *root = root_of_today();
+    OWN(json) json_t *before = json_deep_copy(root);
+    cr_assert_eq(cmd_root_edit_check_role("mandate", &e), 0);
+    cr_assert_eq(cmd_root_edit_add(root, "mandate", &three, &e), 0);
+    cr_assert(json_object_get(json_object_get(root, "edge_roles"), "mandate"));
+    cr_assert_eq(cmd_root_edit_role(root, "mandate", &role, &e), 0);
+    cr_expect_str_eq(role.keys[0].id, three.id);
+    cr_assert_eq(cmd_root_edit_remove(root, "mandate", three.id, &e), 0);
+    cr_expect(json_equal(root, before));
+}
+
 Test(root_edit, what_nobody_should_sign_is_found) {
     static const char *const names[] = {"mirrors", "bundle/", "bundle/../x", "bundle/a b"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

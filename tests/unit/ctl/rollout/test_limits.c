@@ -9,8 +9,8 @@
 
 #include "base/buf.h"
 #include "base/own.h"
+#include "bundle/rank.h"
 #include "ctl/rollout/policy.h"
-#include "ctl/rollout/rank.h"
 #include "ctl/rollout/strata.h"
 
 static json_t *repeated(size_t len) {
@@ -173,17 +173,17 @@ Test(rollout_limits, every_ceiling_of_a_policy) {
 }
 
 Test(rollout_limits, a_stage_takes_one_of_each_of_as_many_strata_as_there_may_be) {
-    static const uint8_t seed[ROLLOUT_SEED_BYTES] = {7};
-    static struct rollout_member members[2 * ROLLOUT_STRATA_MAX];
-    static struct rollout_stratum_plan plans[ROLLOUT_STRATA_MAX];
-    for (size_t n = ROLLOUT_STRATA_MAX - 1; n <= ROLLOUT_STRATA_MAX; n++) {
+    static const uint8_t seed[BUNDLE_RANK_SEED_BYTES] = {7};
+    static struct rollout_member members[2 * BUNDLE_STRATA_MAX];
+    static struct rollout_stratum_plan plans[BUNDLE_STRATA_MAX];
+    for (size_t n = BUNDLE_STRATA_MAX - 1; n <= BUNDLE_STRATA_MAX; n++) {
         struct rollout_policy p = {
             .n_stages = 2, .stages = {{.by_count = true, .count = 1}, {.ppm = ROLLOUT_PPM}}};
         for (size_t i = 0; i < 2 * n; i++) {
             char id[32];
             (void)snprintf(id, sizeof id, "device-%zu", i);
             members[i] = (struct rollout_member){.stratum = (uint32_t)(i % n),
-                                                 .rank = rollout_rank(id, seed)};
+                                                 .rank = bundle_rank(id, seed)};
         }
         rollout_strata_plan(&p, members, 2 * n, plans, n);
         for (size_t i = 0; i < n; i++) {

@@ -134,7 +134,7 @@ Test(rollout_policy, names_the_place_of_each_mistake) {
         {"{\"name\":\"r\",\"release\":\"a 1\",\"stages\":[{\"name\":\"x\",\"percent\":0}]}",
          "config", "percent"},
         {"{\"name\":\"r\",\"release\":\"a 1\",\"stages\":[{\"name\":\"x\",\"percent\":101}]}",
-         "config", "from 0 to 100"},
+         "config", "of 0.0001 at least and 100 at most"},
         {"{\"name\":\"r\",\"release\":\"a "
          "1\",\"stages\":[{\"name\":\"x\",\"percent\":50},{\"name\":\"y\","
          "\"percent\":50}]}",

@@ -201,9 +201,9 @@ Test(serve_limits, combinations_of_the_facts_that_a_rollout_stratifies_by) {
     json_t *token = admin(&c, 201, "POST", "/api/v1/tokens", "{\"kind\":\"enroll\"}");
     struct keys_digest id;
     bundle_publish(&c, "1.0", &id);
-    for (unsigned i = 0; i <= ROLLOUT_STRATA_MAX; i++) {
+    for (unsigned i = 0; i <= BUNDLE_STRATA_MAX; i++) {
         OWN(json) json_t *facts = json_pack("{s:o}", "hw", json_sprintf("kind-%u", i));
-        if (i == ROLLOUT_STRATA_MAX)
+        if (i == BUNDLE_STRATA_MAX)
             json_decref(admin(&c, 201, "POST", "/api/v1/rollouts",
                               "{\"name\":\"at\",\"release\":\"app 1.0\",\"stratify\":[\"hw\"]}"));
         cr_assert_eq(enroll(i, text_at(token, "secret"), facts, NULL), 200, "device %u", i);

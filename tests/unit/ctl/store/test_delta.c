@@ -10,6 +10,7 @@
 #include "ctl/store/sql.h"
 #include "ctl/store/traffic.h"
 #include "tests/support/tmp.h"
+#include "tests/unit/ctl/store/older.h"
 
 #define must(call)                                                                                 \
     do {                                                                                           \
@@ -163,9 +164,7 @@ Test(store_delta, a_store_of_the_program_before_is_taken_over) {
     must(store_device_add(db, &d, &e));
     store_db_close(db);
     db = NULL;
-    tamper("DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"
-           "ALTER TABLE device DROP COLUMN spent;"
-           "PRAGMA user_version=3;");
+    tamper(OLDER_3);
     must(store_db_open(path, &db, &e));
     must(store_device_get(db, "old", &got, &e));
     cr_expect(got.sequence == 7 && got.spent == NULL);

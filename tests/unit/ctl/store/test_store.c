@@ -15,6 +15,7 @@
 #include "ctl/store/token.h"
 #include "ctl/store/writer.h"
 #include "tests/support/tmp.h"
+#include "tests/unit/ctl/store/older.h"
 
 #define must(call)                                                                                 \
     do {                                                                                           \
@@ -68,9 +69,9 @@ Test(store, is_held_by_one_at_a_time) {
 
 Test(store, of_a_newer_program_or_another_one_is_left_alone) {
     store_db_close(open_store());
-    tamper("PRAGMA user_version=5");
+    tamper("PRAGMA user_version=6");
     cr_assert_str_eq(open_fails(), "newer_format");
-    tamper("PRAGMA user_version=4");
+    tamper("PRAGMA user_version=5");
     store_db_close(open_store());
     tamper("PRAGMA application_id=7");
     cr_assert_str_eq(open_fails(), "bad_store");
@@ -91,9 +92,7 @@ Test(store, of_the_program_before_knows_since_when_its_devices_are_held) {
     d.held = false;
     must(store_device_add(db, &d, &e));
     store_db_close(db);
-    tamper("DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"
-           "ALTER TABLE device DROP COLUMN spent;"
-           "DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA user_version=2;");
+    tamper(OLDER_2);
     db = open_store();
     must(store_device_get(db, "held", &got, &e));
     cr_expect(got.held && got.held_s > 1700000000, "since the update: %lld", (long long)got.held_s);
@@ -192,10 +191,12 @@ Test(store, a_device_comes_back_as_it_was_put) {
                                       .stage = 3,
                                       .stratum = 4,
                                       .since_s = 11,
-                                      .bundle = {{12}}},
+                                      .bundle = {{12}},
+                                      .code = "no_space"},
                              .id = "d-1",
                              .nonce = "aa",
                              .nonce_before = "bb",
+                             .token = "0123456789abcdef",
                              .pin_name = "app",
                              .pin_version = "1",
                              .why_code = "held",
@@ -218,8 +219,10 @@ Test(store, a_device_comes_back_as_it_was_put) {
     cr_assert_eq(got.sequence, d.sequence);
     cr_assert_eq(got.task.state, d.task.state);
     cr_assert_str_eq(got.task.rollout, "r");
+    cr_assert_str_eq(got.task.code, "no_space");
     cr_assert_eq(memcmp(&got.task.bundle, &d.task.bundle, sizeof d.task.bundle), 0);
     cr_assert_str_eq(got.nonce_before, "bb");
+    cr_assert_str_eq(got.token, "0123456789abcdef");
     cr_assert_str_eq(got.pin_version, "1");
     cr_assert_str_eq(got.why_code, "held");
     cr_assert(got.held && got.held_s == 12 && got.direct_attempt == 10 && got.report_acked == 9 &&

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A score (score.h) as lines of text, for columns of a store. In the way of evidence/state.h: what
+// is parsed is exactly what was formatted, or it is refused, so that two states are equal when their
+// lines are.
+//
+//   gate        the line of its evidence (evidence/state.h)
+//   shared      "score 1 RUN EPOCH …": all else of the score, the numbers at risk included
+//   device      "device 1 RUN ARM …": one device's row
+//   progress    "progress 1 …": what advance.h keeps for evidence beside the stages
+#pragma once
+
+#include "base/buf.h"
+#include "ctl/rollout/advance.h"
+#include "ctl/rollout/score.h"
+
+#define ROLLOUT_SCORE_LINE_MAX_BYTES (512 * 1024)
+
+// Each appends a line. Kinds: limit, memory.
+int rollout_score_state_format_gate(const struct rollout_score *score,
+                                    const struct rollout_gates *gates, size_t gate, struct buf *ret,
+                                    struct err *e) __attribute__((nonnull));
+int rollout_score_state_format_shared(const struct rollout_score *score,
+                                      const struct rollout_gates *gates, struct buf *ret,
+                                      struct err *e) __attribute__((nonnull));
+int rollout_score_state_format_device(const struct rollout_score_device *device,
+                                      const struct rollout_gates *gates, struct buf *ret,
+                                      struct err *e) __attribute__((nonnull));
+int rollout_score_state_format_progress(const struct rollout_progress *progress, struct buf *ret,
+                                        struct err *e) __attribute__((nonnull));
+
+// Each reads one whole line into the part of *io that it is about; on failure *io is untouched. The
+// shared line and the gates' may be read in any order. Kinds: syntax, newer_format.
+int rollout_score_state_parse_gate(const char *text, const struct rollout_gates *gates, size_t gate,
+                                   struct rollout_score *io, struct err *e)
+    __attribute__((nonnull));
+int rollout_score_state_parse_shared(const char *text, const struct rollout_gates *gates,
+                                     struct rollout_score *io, struct err *e)
+    __attribute__((nonnull));
+int rollout_score_state_parse_device(const char *text, const struct rollout_gates *gates,
+                                     struct rollout_score_device *ret, struct err *e)
+    __attribute__((nonnull));
+int rollout_score_state_parse_progress(const char *text, struct rollout_progress *io, struct err *e)
+    __attribute__((nonnull));

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Gates of evidence in the controller: what a fleet's check-ins, reports and silence change in the
+// scores of rollouts (ctl/rollout/score.h), in memory and store together, inside the transaction of
+// what was reported. What is decided is ctl/rollout's; this carries it out:
+//
+//     a device checks in             serve_evidence_heard, then the decision
+//     it is offered the release      serve_evidence_offered
+//     its task moves                 serve_evidence_moved (from serve_fleet_move)
+//     it does not take part          serve_evidence_leave
+//     the progress of a rollout moved serve_evidence_follow (from serve_fleet_keep)
+//     before a rollout is judged     serve_evidence_judge (from serve_fleet_advance)
+//     the tick                       serve_evidence_tick
+//
+// In memory is only what the gates share (struct rollout_score, some 100 KB a rollout); rows of
+// devices stay in the store and are read one by one, and nothing here walks a fleet. A row or a
+// line is written when it changed. Rollouts without gates of evidence (score NULL) are passed over.
+// The store's thread only.
+#pragma once
+
+#include "ctl/serve/fleet.h"
+
+// Reads the score of a rollout; progress and strata are there.
+int serve_evidence_load(struct store_db *db, struct serve_engine_rollout *rollout, struct err *e)
+    __attribute__((nonnull));
+// Whether check-ins count for its gates now.
+bool serve_evidence_counts(const struct serve_engine_rollout *rollout) __attribute__((nonnull));
+int serve_evidence_follow(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                          struct err *e) __attribute__((nonnull));
+
+// Of a device that a rollout selects, as it was found for the decision.
+struct serve_evidence_place {
+    size_t stratum;
+    size_t stage; // the first that admits it
+    uint64_t rank;
+    bool admitted; // within the open bound
+    bool named;    // a stage names it
+    bool fits;     // a bundle of the release fits it, and it does not run the release
+    const struct bundle_facts *facts;
+};
+// *ret_compared: it is a member of an open set.
+int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                         const struct store_device *device,
+                         const struct serve_evidence_place *place, bool *ret_compared,
+                         struct err *e) __attribute__((nonnull));
+// The same without hearing of it.
+int serve_evidence_compared(const struct serve_fleet *fleet,
+                            const struct serve_engine_rollout *rollout, const char *device,
+                            bool *ret, struct err *e) __attribute__((nonnull));
+// It is offered something by this rollout (NULL: by a pin or a baseline): it leaves the others.
+int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                           const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));
+// Its task in this rollout is what `task` says now.
+int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                         const char *device, const struct store_device_task *task, struct err *e)
+    __attribute__((nonnull));
+// It takes part in this rollout no more (NULL: in none).
+int serve_evidence_leave(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                         const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));
+
+// Fills what the gates say into the counts that the rollout is judged by.
+int serve_evidence_judge(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                         struct rollout_counts *io, struct err *e) __attribute__((nonnull));
+// Keeps the verdict when the progress was stopped, or put in doubt, by it.
+int serve_evidence_archive(const struct serve_fleet *fleet,
+                           const struct serve_engine_rollout *rollout,
+                           const struct rollout_progress *before, struct err *e)
+    __attribute__((nonnull));
+
+// Silence, sets that are due, and what a rollout that has ended leaves behind, a slice each.
+// started_s: since when devices could call.
+int serve_evidence_tick(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                        int64_t started_s, struct err *e) __attribute__((nonnull));

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Devices that are not heard of any more: one event of all that are found in one tick, of both arms
+// by one rule; and nobody's when the fleet is silent as a whole.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+#include "ctl/kind.h"
+#include "ctl/serve/evidence_parts.h"
+#include "ctl/store/unit.h"
+
+// Longest silent first, whichever arm: the rest are the next tick's.
+#define LOST_PER_TICK 256
+// While the fleet is silent it is counted once in so many seconds: that is as much work as it is
+// silent.
+#define SILENT_PAUSE_S 10
+// Rows of a rollout that has ended, in a tick.
+#define FORGOTTEN_PER_TICK 256
+
+struct lost_device {
+    char id[BUNDLE_DEVICE_ID_MAX + 1];
+    uint32_t stratum;
+    bool treated;
+};
+
+struct lost {
+    size_t n;
+    struct lost_device devices[LOST_PER_TICK];
+};
+
+static int note_lost(void *context, const char *device, const struct rollout_score_device *row,
+                     struct err *e) {
+    struct lost *lost = context;
+    struct lost_device *one = &lost->devices[lost->n++];
+    (void)e;
+    (void)snprintf(one->id, sizeof one->id, "%s", device);
+    one->stratum = row->stratum;
+    one->treated = row->arm == ROLLOUT_ARM_TREATED;
+    return 0;
+}
+
+static int by_stratum(const void *left, const void *right) {
+    const struct lost_device *a = left, *b = right;
+    if (a->stratum != b->stratum)
+        return a->stratum < b->stratum ? -1 : 1;
+    return strcmp(a->id, b->id);
+}
+
+static int lose_one(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                    const char *device, struct rollout_score_tie *tie,
+                    struct serve_evidence_ties *ties, struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    struct rollout_score_news news;
+    OWN(mem) struct rollout_score_device *row = calloc(1, sizeof *row);
+    if (row == NULL)
+        return err_set(e, &err_memory, "counting silent devices: out of memory");
+    if (store_cohort_get(&of, device, row, e) < 0)
+        return -1;
+    rollout_score_lost(r->score, of.gates, tie, row, &news);
+    return serve_evidence_keep(fleet, r, device, row, &news, ties, e);
+}
+
+// n devices of one stratum.
+static int lose_stratum(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        const struct lost_device *devices, size_t n, struct err *e) {
+    struct rollout_score_tie tie = {.stratum = devices[0].stratum};
+    struct serve_evidence_ties ties = {.unit = {0}};
+    struct rollout_score_news news;
+    for (size_t i = 0; i < n; i++) {
+        tie.treated += devices[i].treated;
+        tie.comparison += !devices[i].treated;
+    }
+    rollout_score_lose(r->score, &r->row.policy.gates, &tie, &news);
+    if (serve_evidence_keep(fleet, r, "", NULL, &news, NULL, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (lose_one(fleet, r, devices[i].id, &tie, &ties, e) < 0)
+            return -1;
+    return 0;
+}
+
+static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                     const struct store_cohort_silence *silence, struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    OWN(mem) struct lost *lost = calloc(1, sizeof *lost);
+    if (lost == NULL)
+        return err_set(e, &err_memory, "counting silent devices: out of memory");
+    if (store_cohort_silent(&of, silence, LOST_PER_TICK, note_lost, lost, e) < 0)
+        return -1;
+    if (lost->n > 0)
+        qsort(lost->devices, lost->n, sizeof *lost->devices, by_stratum);
+    for (size_t first = 0, end = 0; first < lost->n; first = end) {
+        while (end < lost->n && lost->devices[end].stratum == lost->devices[first].stratum)
+            end++;
+        if (lose_stratum(fleet, r, &lost->devices[first], end - first, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        int64_t started_s, struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    int64_t now_s = fleet->now_ms / 1000;
+    struct store_cohort_silence silence = {.epoch = r->score->epoch,
+                                           .gates = rollout_score_lost_gates(of.gates),
+                                           .before_s =
+                                               now_s - rollout_score_silence_s(&r->row.policy)};
+    uint64_t silent = 0;
+    // While the controller was down nobody could call.
+    if (silence.gates == 0 || started_s >= silence.before_s || now_s < r->silent_until_s)
+        return 0;
+    struct evidence_risk risk =
+        rollout_score_at_risk(r->score, (size_t)__builtin_ctz(silence.gates));
+    uint64_t all = risk.comparison + risk.treated;
+    if (all > 0 && store_cohort_count_silent(&of, &silence, all / 2 + 1, &silent, e) < 0)
+        return -1;
+    bool fleet_silent = rollout_score_silent(r->score, of.gates, silent);
+    r->silence = fleet_silent ? ROLLOUT_SILENCE_SILENT : ROLLOUT_SILENCE_HEARD;
+    r->silent_until_s = fleet_silent && silent > LOST_PER_TICK ? now_s + SILENT_PAUSE_S : 0;
+    if (silent == 0 || fleet_silent)
+        return 0;
+    return lose_each(fleet, r, &silence, e);
+}
+
+// ── The tick ──
+
+// The verdict and what status shows are kept; what they were found from is not needed any more.
+static int forget(const struct serve_fleet *fleet, struct serve_engine_rollout *r, struct err *e) {
+    const char *name = r->row.policy.name;
+    uint64_t rows = 0, units = 0;
+    if (store_cohort_forget(fleet->db, name, FORGOTTEN_PER_TICK, &rows, e) < 0 ||
+        store_unit_forget(fleet->db, name, FORGOTTEN_PER_TICK, &units, e) < 0)
+        return -1;
+    r->forgotten = rows < FORGOTTEN_PER_TICK && units < FORGOTTEN_PER_TICK;
+    return 0;
+}
+
+int serve_evidence_tick(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        int64_t started_s, struct err *e) {
+    if (r->score == NULL)
+        return 0;
+    if (rollout_advance_ended(r->row.progress.state))
+        return r->forgotten ? 0 : forget(fleet, r, e);
+    if (!serve_evidence_counts(r))
+        return 0;
+    if (serve_evidence_lose(fleet, r, started_s, e) < 0)
+        return -1;
+    return serve_evidence_score_sets(fleet, r, e);
+}

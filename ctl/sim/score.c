@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keeping scores in arrays.
+#include "ctl/sim/score.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+
+static int no_memory(struct err *e) {
+    return err_set(e, &err_memory, "simulating: out of memory");
+}
+
+int sim_score_open(const struct sim_world *world, const struct rollout_stratum_plan *plans,
+                   struct sim_score **ret, struct err *e) {
+    const struct sim_fleet *fleet = world->fleet;
+    const struct rollout_gates *gates = &world->policy->gates;
+    struct sim_score *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return no_memory(e);
+    s->world = world;
+    s->policy = world->policy;
+    s->plans = plans;
+    s->devices = calloc(world->n, sizeof *s->devices);
+    s->made = calloc(world->n, sizeof *s->made);
+    s->metric = calloc(ROLLOUT_GATES_MAX, sizeof *s->metric);
+    if (s->devices == NULL || s->made == NULL || s->metric == NULL) {
+        sim_score_close(s);
+        return no_memory(e);
+    }
+    for (size_t g = 0; g < gates->n; g++)
+        while (s->metric[g] < fleet->n_metrics &&
+               strcmp(fleet->metrics[s->metric[g]].name, gates->gate[g].metric) != 0)
+            s->metric[g]++;
+    *ret = s;
+    return 0;
+}
+
+void sim_score_close(struct sim_score *s) {
+    if (s == NULL)
+        return;
+    free(s->devices);
+    free(s->made);
+    free(s->metric);
+    free(s->order);
+    free(s->by_number);
+    free(s->sets);
+    free(s->due);
+    free(s);
+}
+
+// Room for index `at`; *list keeps its meaning when memory is out.
+static int room(void **list, size_t *capacity, size_t at, size_t each, struct err *e) {
+    if (at < *capacity)
+        return 0;
+    size_t wanted = *capacity == 0 ? 256 : 2 * *capacity;
+    wanted = wanted > at ? wanted : at + 1;
+    void *grown = reallocarray(*list, wanted, each);
+    if (grown == NULL)
+        return no_memory(e);
+    memset((char *)grown + *capacity * each, 0, (wanted - *capacity) * each);
+    *list = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+// ── The beginning ──
+
+struct ranked {
+    uint32_t device;
+    uint16_t stratum;
+    uint64_t rank;
+};
+
+static int by_rank(const void *left, const void *right) {
+    const struct ranked *a = left, *b = right;
+    if (a->stratum != b->stratum)
+        return a->stratum < b->stratum ? -1 : 1;
+    if (a->rank != b->rank)
+        return a->rank > b->rank ? -1 : 1;
+    return (a->device > b->device) - (a->device < b->device);
+}
+
+int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t *ranks, size_t n,
+                    struct err *e) {
+    OWN(mem) struct ranked *ranked = calloc(n + 1, sizeof *ranked);
+    s->order = calloc(n + 1, sizeof *s->order);
+    if (ranked == NULL || s->order == NULL)
+        return no_memory(e);
+    for (size_t i = 0; i < n; i++)
+        ranked[i] = (struct ranked){members[i], s->world->devices[members[i]].stratum, ranks[i]};
+    qsort(ranked, n, sizeof *ranked, by_rank);
+    size_t at = 0;
+    for (size_t stratum = 0; stratum <= s->world->n_strata; stratum++) {
+        while (at < n && ranked[at].stratum < stratum)
+            at++;
+        s->first[stratum] = at;
+        if (stratum < s->world->n_strata)
+            s->cursor[stratum] = at;
+    }
+    for (size_t i = 0; i < n; i++)
+        s->order[i] = ranked[i].device;
+    return 0;
+}
+
+static void take_news(struct sim_score *s, const struct rollout_score_news *news) {
+    s->is_dirty = s->is_dirty || news->gates != 0;
+}
+
+void sim_score_follow(struct sim_score *s, const struct rollout_progress *progress) {
+    uint32_t run = s->score.run;
+    if (!rollout_score_follow(progress->spend.runs, progress->batch.number, &s->score))
+        return;
+    s->is_dirty = true;
+    if (run == s->score.run)
+        return;
+    // What was drawn for an earlier run may be drawn again.
+    for (size_t i = 0; i < s->world->n_strata; i++)
+        s->cursor[i] = s->first[i];
+}
+
+// ── Devices ──
+
+void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_seen *seen) {
+    const struct rollout_gates *gates = &s->policy->gates;
+    struct rollout_score_device *row = &s->devices[device];
+    struct rollout_score_news news;
+    if (!s->made[device]) {
+        bool counts = rollout_score_counts(gates, &seen->seen, seen->checkin.now_s);
+        rollout_score_device_init(&s->score, s->world->devices[device].stratum, seen->stage,
+                                  seen->rank, counts, row);
+        s->made[device] = true;
+    }
+    rollout_score_heard(&s->score, gates, &seen->checkin, row, &news);
+    take_news(s, &news);
+}
+
+int sim_score_offered(struct sim_score *s, size_t device, struct err *e) {
+    struct rollout_score_device *row = &s->devices[device];
+    struct rollout_score_news news;
+    if (!s->made[device])
+        return 0;
+    rollout_score_offered(&s->score, row, &news);
+    take_news(s, &news);
+    if (row->number == 0)
+        return 0;
+    if (room((void **)&s->by_number, &s->numbers_capacity, row->number, sizeof *s->by_number, e) <
+        0)
+        return -1;
+    s->by_number[row->number] = (uint32_t)device;
+    return 0;
+}
+
+// Whether the policy's stage, batch and hold-back admit the device now.
+static bool is_admitted(const struct sim_score *s, const struct rollout_progress *progress,
+                        size_t device) {
+    const struct rollout_score_device *row = &s->devices[device];
+    const struct rollout_batch_place open = {.stage = progress->stage,
+                                             .started = progress->stage < s->policy->n_stages &&
+                                                        progress->started_s[progress->stage] != 0,
+                                             .batch = &progress->batch};
+    return rollout_batch_admission(s->policy, &open, &s->plans[row->stratum], row->rank) ==
+           ROLLOUT_ADMISSION_OPEN;
+}
+
+// The highest ranks of the stratum that may be compared, up to as many as the policy says.
+static size_t draw(struct sim_score *s, const struct rollout_progress *progress, uint32_t stratum,
+                   int64_t now_s, uint32_t *ret) {
+    const struct rollout_gates *gates = &s->policy->gates;
+    size_t n = 0, last = s->first[stratum + 1];
+    while (s->cursor[stratum] < last &&
+           s->devices[s->order[s->cursor[stratum]]].set_no >= s->score.first_set)
+        s->cursor[stratum]++;
+    for (size_t i = s->cursor[stratum]; i < last && n < gates->compared; i++) {
+        uint32_t device = s->order[i];
+        bool admitted = is_admitted(s, progress, device);
+        if (admitted)
+            break; // so are all ranks below
+        if (s->made[device] &&
+            rollout_score_may_compare(&s->score, gates, &s->devices[device], admitted, now_s))
+            ret[n++] = device;
+    }
+    return n;
+}
+
+static int begin_set(struct sim_score *s, const struct rollout_progress *progress, size_t device,
+                     int64_t now_s, struct err *e) {
+    struct rollout_score_device *row = &s->devices[device];
+    struct rollout_score_device *members[EVIDENCE_RANK_COMPARED_MAX];
+    struct sim_score_set set = {.treated = (uint32_t)device};
+    if (row->base_s != 0 || row->run != s->score.run)
+        return 0;
+    if (row->counted && row->number != 0)
+        set.n = (uint32_t)draw(s, progress, row->stratum, now_s, set.members);
+    for (size_t i = 0; i < set.n; i++)
+        members[i] = &s->devices[set.members[i]];
+    if (rollout_score_set_begin(&s->score, &s->policy->gates, row, members, set.n, now_s) ==
+        ROLLOUT_SCORE_NO_SET)
+        return 0;
+    if (room((void **)&s->sets, &s->sets_capacity, row->set_no, sizeof *s->sets, e) < 0 ||
+        room((void **)&s->due, &s->due_capacity, s->n_due, sizeof *s->due, e) < 0)
+        return -1;
+    s->sets[row->set_no] = set;
+    s->due[s->n_due++] = (uint32_t)device;
+    return 0;
+}
+
+// The install gate takes outcomes in the order of their numbers.
+static void feed(struct sim_score *s) {
+    struct rollout_score_news news;
+    while (s->score.prefix < s->score.next_number) {
+        const struct rollout_score_device *row = &s->devices[s->by_number[s->score.prefix]];
+        if (row->number != s->score.prefix || row->outcome == ROLLOUT_OUTCOME_NONE)
+            return;
+        rollout_score_install_next(&s->score, &s->policy->gates,
+                                   row->outcome == ROLLOUT_OUTCOME_BAD, &news);
+        take_news(s, &news);
+    }
+}
+
+int sim_score_became(struct sim_score *s, const struct rollout_progress *progress, size_t device,
+                     enum rollout_task task, bool will_retry, int64_t now_s, struct err *e) {
+    struct rollout_score_news news;
+    bool bad =
+        task == ROLLOUT_TASK_FAILED || task == ROLLOUT_TASK_REVERTED || task == ROLLOUT_TASK_LOST;
+    if (!s->made[device] || s->devices[device].arm != ROLLOUT_ARM_TREATED)
+        return 0;
+    if (task == ROLLOUT_TASK_CANCELLED) {
+        rollout_score_leave(&s->score, &s->devices[device], &news);
+        take_news(s, &news);
+        return 0;
+    }
+    if ((bad && !will_retry) || task == ROLLOUT_TASK_COMMITTED) {
+        rollout_score_outcome(&s->score, &s->policy->gates, bad, &s->devices[device], &news);
+        take_news(s, &news);
+        feed(s);
+    } else if (task != ROLLOUT_TASK_ACTIVATED)
+        return 0;
+    return begin_set(s, progress, device, now_s, e);
+}
+
+bool sim_score_is_compared(const struct sim_score *s, size_t device) {
+    const struct rollout_score_device *row = &s->devices[device];
+    return s->made[device] && row->run == s->score.run && row->place > 0 && row->due_s > 0;
+}
+
+// ── Time ──
+
+void sim_score_due(struct sim_score *s, int64_t now_s) {
+    struct rollout_score_device *members[EVIDENCE_RANK_COMPARED_MAX];
+    struct rollout_score_news news;
+    while (s->next_due < s->n_due) {
+        struct rollout_score_device *row = &s->devices[s->due[s->next_due]];
+        // One of an earlier run is in none any more.
+        if (row->run == s->score.run && row->due_s > now_s)
+            return;
+        s->next_due++;
+        if (row->run != s->score.run || row->due_s == 0)
+            continue;
+        const struct sim_score_set *set = &s->sets[row->set_no];
+        for (size_t i = 0; i < set->n; i++)
+            members[i] = &s->devices[set->members[i]];
+        (void)rollout_score_set_score(&s->score, &s->policy->gates, row, members, set->n, &news);
+        take_news(s, &news);
+    }
+}
+
+static uint32_t lost_gates(const struct sim_score *s) {
+    return rollout_score_lost_gates(&s->policy->gates);
+}
+
+int64_t sim_score_deadline_s(const struct sim_score *s, size_t device) {
+    const struct rollout_score_device *row = &s->devices[device];
+    uint32_t lost = lost_gates(s);
+    if (lost == 0 || !s->made[device] || row->epoch != s->score.epoch || row->run != s->score.run ||
+        row->gone || (row->at_risk & lost) != lost)
+        return INT64_MAX;
+    return row->heard_s + rollout_score_silence_s(s->policy) + 1;
+}
+
+enum rollout_silence sim_score_silence(struct sim_score *s, const uint32_t *devices, size_t n) {
+    struct rollout_score_tie ties[BUNDLE_STRATA_MAX] = {{.stratum = 0}};
+    const struct rollout_gates *gates = &s->policy->gates;
+    struct rollout_score_news news;
+    if (rollout_score_silent(&s->score, gates, n))
+        return ROLLOUT_SILENCE_SILENT;
+    for (size_t i = 0; i < n; i++) {
+        const struct rollout_score_device *row = &s->devices[devices[i]];
+        ties[row->stratum].comparison += row->arm != ROLLOUT_ARM_TREATED;
+        ties[row->stratum].treated += row->arm == ROLLOUT_ARM_TREATED;
+    }
+    for (uint32_t i = 0; i < s->world->n_strata && n > 0; i++) {
+        ties[i].stratum = i;
+        if (ties[i].comparison + ties[i].treated == 0)
+            continue;
+        rollout_score_lose(&s->score, gates, &ties[i], &news);
+        take_news(s, &news);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct rollout_score_device *row = &s->devices[devices[i]];
+        rollout_score_lost(&s->score, gates, &ties[row->stratum], row, &news);
+        take_news(s, &news);
+    }
+    return ROLLOUT_SILENCE_HEARD;
+}
+
+// ── Judging ──
+
+const struct rollout_judgement *sim_score_judge(struct sim_score *s,
+                                                const struct rollout_progress *progress) {
+    if (s->is_dirty) {
+        rollout_score_judge(&s->score, &s->policy->gates, progress->spend.alpha_ppm, &s->judgement);
+        s->is_dirty = s->has_verdict = false;
+    }
+    return &s->judgement;
+}
+
+const struct rollout_verdict *
+sim_score_verdict(struct sim_score *s, const struct rollout_progress *progress, struct err *e) {
+    size_t n = 0;
+    if (s->has_verdict)
+        return &s->verdict;
+    OWN(mem) struct rollout_unit *units = calloc(s->world->n, sizeof *units);
+    if (units == NULL) {
+        (void)no_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < s->world->n; i++)
+        if (s->made[i] &&
+            rollout_verdict_unit(&s->score, &s->policy->gates, &s->devices[i], &units[n]))
+            units[n++].cluster[ROLLOUT_CLUSTER_SITE] = s->world->devices[i].site;
+    const struct rollout_verdict_case of = {
+        .gates = &s->policy->gates,
+        .score = &s->score,
+        .judgement = &s->judgement,
+        .alpha_ppm = progress->spend.alpha_ppm,
+        .units = units,
+        .n_units = n,
+        .n_clusters = {[ROLLOUT_CLUSTER_SITE] = s->world->fleet->sites}};
+    if (rollout_verdict_find(&of, &s->verdict, e) < 0)
+        return NULL;
+    s->has_verdict = true;
+    return &s->verdict;
+}

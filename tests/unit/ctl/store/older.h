@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stores of the programs before, made of one of ours: what each version of the schema added is
+// taken away again, newest first.
+#pragma once
+
+#define OLDER_4                                                                                    \
+    "DROP TABLE score; DROP TABLE cohort; DROP TABLE unit; DROP TABLE verdict; DROP TABLE undone;" \
+    "DROP TABLE ran; ALTER TABLE device DROP COLUMN token;"                                        \
+    "ALTER TABLE device DROP COLUMN task_code; ALTER TABLE part DROP COLUMN code;"                 \
+    "PRAGMA user_version=4;"
+#define OLDER_3                                                                                    \
+    OLDER_4 "DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"                             \
+            "ALTER TABLE device DROP COLUMN spent; PRAGMA user_version=3;"
+#define OLDER_2                                                                                    \
+    OLDER_3 "DROP INDEX device_held; ALTER TABLE device DROP COLUMN held_s; PRAGMA "               \
+            "user_version=2;"
+#define OLDER_1 OLDER_2 "DROP TABLE part; PRAGMA user_version=1;"
