@@ -29,16 +29,23 @@ static void close_queue(unsigned long queue) {
     (void)syscall(SYS_io_destroy, (aio_context_t)queue);
 }
 
-static int submit(struct medium *m, uint64_t slice, uint64_t offset, size_t len) {
-    struct iocb block = {.aio_data = slice % MEDIUM_SLICES,
-                         .aio_lio_opcode = IOCB_CMD_PREAD,
-                         .aio_fildes = (uint32_t)m->fd,
-                         .aio_buf =
-                             (uintptr_t)(m->room + slice % MEDIUM_SLICES * MEDIUM_SLICE_BYTES),
-                         .aio_nbytes = len,
-                         .aio_offset = (int64_t)offset};
-    struct iocb *blocks[] = {&block};
-    return (int)syscall(SYS_io_submit, (aio_context_t)m->queue, 1L, blocks) == 1 ? 0 : -1;
+// Slices [asked, asked + n), whose lengths are known.
+static int submit(struct medium *m, size_t n) {
+    struct iocb blocks[MEDIUM_SLICES], *list[MEDIUM_SLICES];
+    uint64_t offset = m->asked_to;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (m->asked + i) % MEDIUM_SLICES;
+        size_t whole = (m->want[at] + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+        blocks[i] = (struct iocb){.aio_data = at,
+                                  .aio_lio_opcode = IOCB_CMD_PREAD,
+                                  .aio_fildes = (uint32_t)m->fd,
+                                  .aio_buf = (uintptr_t)(m->room + at * MEDIUM_SLICE_BYTES),
+                                  .aio_nbytes = whole,
+                                  .aio_offset = (int64_t)offset};
+        list[i] = &blocks[i];
+        offset += m->want[at];
+    }
+    return (int)syscall(SYS_io_submit, (aio_context_t)m->queue, (long)n, list);
 }
 
 static int await(struct medium *m) {
@@ -63,8 +70,8 @@ static void close_queue(unsigned long queue) {
     (void)queue;
 }
 
-static int submit(struct medium *m, uint64_t slice, uint64_t offset, size_t len) {
-    (void)m, (void)slice, (void)offset, (void)len;
+static int submit(struct medium *m, size_t n) {
+    (void)m, (void)n;
     return -1;
 }
 
@@ -99,18 +106,23 @@ int medium_open(struct medium *m, int fd, struct err *e) {
     return MEDIUM_NONE;
 }
 
+// Asks for what there is room for, when that is worth it or nothing is under way.
 static int ask(struct medium *m, uint64_t end, struct err *e) {
-    while (m->asked_to < end && m->asked - m->given < MEDIUM_SLICES) {
-        size_t at = m->asked % MEDIUM_SLICES;
-        uint64_t left = end - m->asked_to;
-        m->want[at] = left < MEDIUM_SLICE_BYTES ? (size_t)left : MEDIUM_SLICE_BYTES;
-        size_t blocks = (m->want[at] + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    size_t under_way = (size_t)(m->asked - m->given), n = 0;
+    uint64_t to = m->asked_to;
+    if (under_way > MEDIUM_SLICES - MEDIUM_BATCH)
+        return 0;
+    for (; to < end && under_way + n < MEDIUM_SLICES; n++) {
+        size_t at = (m->asked + n) % MEDIUM_SLICES;
+        m->want[at] = end - to < MEDIUM_SLICE_BYTES ? (size_t)(end - to) : MEDIUM_SLICE_BYTES;
         m->is_there[at] = false;
-        if (submit(m, m->asked, m->asked_to, blocks) < 0)
-            return err_errno(e, errno, "reading from the medium");
-        m->asked++;
-        m->asked_to += m->want[at];
+        to += m->want[at];
     }
+    int taken = n > 0 ? submit(m, n) : 0;
+    if (taken < 0 && (errno != EAGAIN || under_way == 0))
+        return err_errno(e, errno, "reading from the medium");
+    for (; taken > 0; taken--, m->asked++)
+        m->asked_to += m->want[m->asked % MEDIUM_SLICES];
     return 0;
 }
 

@@ -13,8 +13,9 @@
 
 #include "base/err.h"
 
-#define MEDIUM_SLICE_BYTES (128UL * 1024)
+#define MEDIUM_SLICE_BYTES (256UL * 1024)
 #define MEDIUM_SLICES      4 // read ahead, or with the caller
+#define MEDIUM_BATCH       2 // are asked for together: of small requests the overhead shows
 
 struct medium {
     int fd; // the caller's
