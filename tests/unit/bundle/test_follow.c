@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -127,6 +128,25 @@ Test(follow, i1_what_is_hashed_comes_from_the_medium) {
 
 Test(follow, i1_and_so_it_does_through_the_cache) {
     expect_reads(true);
+}
+
+// As a page that somebody has mapped does.
+Test(follow, i1_what_stays_in_memory_is_not_hashed_before_the_end) {
+    OWN(scene) struct scene s;
+    const size_t at = 20UL << 20;
+    set_up(&s, true);
+    write_piece(&s, 0, IMAGE_BYTES);
+    uint8_t *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, s.writes, (off_t)at);
+    cr_assert_neq(page, MAP_FAILED);
+    cr_assert_eq(*(volatile uint8_t *)page, s.image[at]);
+    seal_follow_settle(&s.follow, IMAGE_BYTES);
+    run(&s);
+    cr_expect_leq(s.follow.hashed, at);
+    cr_expect_gt(s.follow.hashed, at / 2);
+    seal_follow_over(&s.follow);
+    run(&s);
+    expect_digest(&s);
+    cr_assert_eq(munmap(page, 4096), 0);
 }
 
 Test(follow, what_differs_on_the_medium_differs_in_the_digest) {
