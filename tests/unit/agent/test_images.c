@@ -5,8 +5,11 @@
 // written here, into the descriptor that it would get.
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include "agent/job.h"
+#include "agent/scribe.h"
 #include "agent/slots.h"
 #include "tests/unit/agent/device.h"
 
@@ -71,6 +74,66 @@ static void fetch(void *context) {
         update_engine_refuse(d->update, &e);
     else
         update_engine_fire(d->update, FSM_FETCHED, NULL);
+}
+
+// The agent starts its own program as the scribe: here that is this one.
+__attribute__((constructor)) static void be_the_scribe(int argc, char **argv) {
+    if (argc != 2 || strcmp(argv[1], AGENT_SCRIBE_OPTION) != 0)
+        return;
+    (void)signal(SIGPIPE, SIG_IGN);
+    _exit(agent_scribe_run());
+}
+
+// What the worker says to the scribe.
+static void say(int fd, uint32_t what, uint64_t offset, const uint8_t *bytes, size_t n) {
+    const struct agent_job_record record = {what, 0, offset, n};
+    cr_assert_eq(write(fd, &record, sizeof record), (ssize_t)sizeof record);
+    cr_assert(n == 0 || write(fd, bytes, n) == (ssize_t)n);
+}
+
+// As a worker does that has no descriptor to write by; d->lie: when all that it wrote was read back, it
+// writes something else.
+static int stage_by_scribe(struct device *d, struct err *e) {
+    OWN(images) struct bundle_image_places to = {.n = 0};
+    const struct err well = ERR_NONE;
+    struct bundle_seal_reads reads = {.n = 0};
+    uint8_t bytes[IMAGE_BYTES];
+    struct slice raw = {d->manifest.data, d->manifest.len};
+    int pipes[2];
+    if (update_engine_keep_manifest(d->update, raw, e) < 0 ||
+        update_engine_manifest(d->update, e) < 0 ||
+        update_images_claim(d->update, d->update->manifest, &to, e) < 0 ||
+        update_images_give_up(d->update, e) < 0 || device_stage(d, e) < 0 ||
+        update_follow_begin(d->update, &to, pipes, e) < 0)
+        return -1;
+    bundle_image_close(&to);
+    fill(d->release, bytes);
+    say(pipes[0], AGENT_JOB_WRITE, 0, bytes, sizeof bytes);
+    say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
+    // Until the agent heard that, and read it.
+    for (int turn = 0; turn < 50; turn++)
+        cr_assert_eq(agent_loop_turn(&d->loop, 10, e), 0, "%s", e->text);
+    if (d->lie) {
+        fill(d->lie, bytes);
+        say(pipes[0], AGENT_JOB_WRITE, 0, bytes, 100);
+        say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
+    }
+    own_drop_fd(&pipes[0]);
+    own_drop_fd(&pipes[1]);
+    update_follow_reads(d->update, &reads);
+    cr_expect_eq(reads.n, 0, "as long as there is a scribe");
+    cr_assert(update_follow_worker_ended(d->update, &well));
+    return 0;
+}
+
+static void fetch_by_scribe(void *context) {
+    struct device *d = context;
+    struct err e = ERR_NONE;
+    update_engine_fire(d->update, FSM_FETCH_BEGUN, NULL);
+    d->state.journal.record.update.probation_s = 60;
+    d->state.journal.record.update.tries++;
+    if (stage_by_scribe(d, &e) < 0)
+        update_engine_refuse(d->update, &e);
 }
 
 static int open_device(struct device *d, struct err *e) {
@@ -201,6 +264,46 @@ Test(images, i1_a_slot_that_was_damaged_is_not_gone_back_to) {
     cr_expect_eq(r->state, FSM_IDLE);
     cr_expect_str_eq(r->why.code, "revert_failed");
     cr_expect_str_eq(device_runs(&d, runs), "1.1");
+    device_drop(&d);
+}
+
+Test(images, i1_an_image_is_read_back_while_a_scribe_writes_it) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char runs[16];
+    start(&d);
+    d.update->host.fetch = fetch_by_scribe;
+    release_with(&d, "1.0", "1.0");
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < 2000 && !agent_update_is_settled(d.update); turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 10, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < 2000 && d.state.journal.record.state == FSM_FETCHING; turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 10, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_assert_eq(d.state.journal.record.state, FSM_IDLE);
+    cr_expect_str_eq(device_runs(&d, runs), "1.0", "%s", d.state.journal.record.why.text);
+    cr_expect(holds(&d, "a", "1.0") || holds(&d, "b", "1.0"));
+    device_drop(&d);
+}
+
+// I1 against a worker that was taken over: what was hashed is what stays.
+Test(images, i1_a_worker_that_writes_after_it_was_read_gains_nothing) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    d.update->host.fetch = fetch_by_scribe;
+    release_with(&d, "1.0", "1.0");
+    d.lie = "0.0";
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < 2000 && !agent_update_is_settled(d.update); turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 10, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < 2000 && d.state.journal.record.state == FSM_FETCHING; turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 10, &e), 0, "%s", e.text);
+    device_drive(&d);
+    cr_assert_eq(d.state.journal.record.state, FSM_IDLE);
+    cr_expect_eq(count_reports(&d, BUNDLE_EVENT_REFUSED, "bad_content"), 1, "%s",
+                 d.state.journal.record.why.text);
+    cr_expect_eq(count_reports(&d, BUNDLE_EVENT_ACTIVATED, ""), 0);
     device_drop(&d);
 }
 
