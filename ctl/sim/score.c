@@ -105,8 +105,10 @@ int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t
     return 0;
 }
 
+// What the install gate says depends on how many were offered the release, too: a judgement that was
+// made before would not be the one that a restarted controller makes.
 static void take_news(struct sim_score *s, const struct rollout_score_news *news) {
-    s->is_dirty = s->is_dirty || news->gates != 0;
+    s->is_dirty = s->is_dirty || news->shared || news->gates != 0;
 }
 
 void sim_score_follow(struct sim_score *s, const struct rollout_progress *progress) {
