@@ -237,6 +237,27 @@ def repository(f, client, release):
             client.expect(304, method, path, token=None, If_None_Match=etag)
 
 
+def plans(client):
+    policy = {"name": "planned", "release": "app 1.0", "stratify": ["arch"], "gates": [{"name": "i", "kind": "install"}],
+              "stages": [{"name": "none", "devices": ["nobody"]}]}
+    made = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": policy})
+    missing = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "release": "app 7"}, "expires": None})
+    check(missing["mandate"] is None and "not published" in missing["mandate_why"], f"{missing}")
+    client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "stages": []}})
+    client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": policy, "expires": "2020-01-01T00:00:00Z"})
+    plan = {key: made["plan"][key] for key in ("format", "rollout", "seed", "devices")}
+    plan["strata"] = [{key: s[key] for key in ("key", "devices", "bounds", "pooled")} for s in made["plan"]["strata"]]
+    client.expect(400, "POST", "/api/v1/rollouts", {"plan": plan})
+    other = {**plan, "devices": 5, "strata": [{**plan["strata"][0], "devices": 5}]}
+    told = client.expect(409, "POST", "/api/v1/rollouts", {"plan": other, "policy": policy})
+    check(told["code"] == "fleet_drifted", f"{told}")
+    for status in (201, 200):
+        client.expect(status, "POST", "/api/v1/rollouts", {"plan": plan, "policy": made["policy"], "drift_pct": 5})
+    client.expect(200, "GET", "/api/v1/rollouts/planned/why")
+    client.expect(200, "POST", "/api/v1/rollouts/planned/pause", {})
+    client.expect(200, "POST", "/api/v1/rollouts/planned/abort", {})
+
+
 def rollouts(client):
     policy = {"name": "first", "release": "app 1.0", "stratify": ["arch"],
               "stages": [{"name": "one", "count": 1, "approve": True}, {"name": "all", "percent": 100, "soak_s": "1s"}]}
@@ -245,8 +266,10 @@ def rollouts(client):
     client.expect(409, "POST", "/api/v1/rollouts", {**policy, "timeout_s": 5})
     client.expect(400, "POST", "/api/v1/rollouts", {**policy, "stages": []})
     client.expect(404, "POST", "/api/v1/rollouts", {**policy, "name": "x", "release": "app 7"})
-    for verb in ("pause", "resume", "approve"):
-        client.expect(200, "POST", f"/api/v1/rollouts/first/{verb}", {})
+    second = client.expect(201, "POST", "/api/v1/tokens", {"kind": "operator", "name": "second", "role": "deployer"})["secret"]
+    client.expect(403, "POST", "/api/v1/rollouts/first/approve", {})
+    for verb, token in (("pause", ""), ("resume", ""), ("approve", second)):
+        client.expect(200, "POST", f"/api/v1/rollouts/first/{verb}", {}, token=token)
         client.expect(404, "POST", f"/api/v1/rollouts/none/{verb}", {})
         client.expect(400, "POST", f"/api/v1/rollouts/first/{verb}", {"nonsense": 1})
 
@@ -416,6 +439,7 @@ def test(f):
     check(token, "no token")
     fleet.wait_for("the real device", lambda: f.accepted() >= 2)
     devices(client)
+    plans(client)
     rollouts(client)
     tokens(client)
     rest(client)
