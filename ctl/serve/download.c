@@ -91,6 +91,12 @@ int serve_download_delta(struct serve_call *call, struct err *e) {
     return serve_download_answer(call);
 }
 
+int serve_download_mandate(struct serve_call *call, struct err *e) {
+    if (open_file(call, "mandate", "mandate", e) < 0)
+        return -1;
+    return serve_download_answer(call);
+}
+
 int serve_download_answer(struct serve_call *call) {
     const struct serve_conditions *asked = &call->conditions;
     struct serve_file *file = &call->file;

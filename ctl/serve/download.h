@@ -10,6 +10,7 @@
 
 int serve_download_prepare(struct serve_call *call, struct err *e) __attribute__((nonnull));
 int serve_download_delta(struct serve_call *call, struct err *e) __attribute__((nonnull));
+int serve_download_mandate(struct serve_call *call, struct err *e) __attribute__((nonnull));
 // Answers with the open file of call->file, whose total and etag are set, as the conditions want
 // it.
 int serve_download_answer(struct serve_call *call) __attribute__((nonnull));

@@ -14,6 +14,7 @@
 #include "ctl/serve/admin.h"
 #include "ctl/serve/delta.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/plan.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
@@ -53,7 +54,8 @@ int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err
 
 // What is applied: a policy by itself, for which bounds are found now, or with a plan of it.
 struct application {
-    json_t *policy; // borrowed
+    json_t *policy;  // borrowed
+    json_t *mandate; // borrowed; NULL: none came along
     bool has_plan;
     struct serve_plan_given plan;
 };
@@ -107,7 +109,7 @@ static int start(struct store_db *db, struct serve_call *call, const struct stor
     (void)snprintf(event.rollout, sizeof event.rollout, "%s", row->policy.name);
     if (store_rollout_add(db, row, e) < 0 ||
         serve_engine_add(call->server->engine, row, &r, e) < 0 ||
-        find_bounds(&fleet, r, a, e) < 0 ||
+        find_bounds(&fleet, r, a, e) < 0 || serve_mandate_apply(db, call, a->mandate, r, e) < 0 ||
         serve_engine_tell(call->server->engine, db, call->now_ms, &event, e) < 0 ||
         serve_fleet_advance(&fleet, r, e) < 0 ||
         rollout_policy_format(&row->policy, &policy, e) < 0 ||
@@ -128,6 +130,7 @@ static int read_application(struct serve_call *call, struct rollout_policy *poli
     if (plan == NULL)
         return rollout_policy_parse(ret->policy, "policy", policy, e);
     ret->policy = json_object_get(call->document, "policy");
+    ret->mandate = json_object_get(call->document, "mandate");
     if (serve_call_members(call, known, &at, e) < 0 ||
         policy_read_percent(&at, "drift_pct", &percent, &ret->plan.drift_ppm, e) < 0)
         return -1;
@@ -249,13 +252,30 @@ static int carry_out(struct store_db *db, struct serve_call *call, struct serve_
     return serve_admin_audit(db, call, action, r->row.policy.name, call->document, e);
 }
 
+// Whoever approves may bring what was signed for the stages that follow.
+static int check_mandate(struct store_db *db, struct serve_call *call,
+                         const struct serve_engine_rollout *r, struct err *e) {
+    const struct rollout_progress *p = &r->row.progress;
+    const json_t *mandate = json_object_get(call->document, "mandate");
+    if (p->stage >= r->row.policy.n_stages || rollout_advance_ended(p->state))
+        return 0;
+    if (serve_mandate_approve(db, call, mandate, r, e) < 0)
+        return -1;
+    // The audit says that there was one; the store has it.
+    return mandate == NULL || json_object_set_new(call->document, "mandate", json_true()) == 0
+               ? 0
+               : err_set(e, &err_memory, "approving: out of memory");
+}
+
 static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_verb verb,
                    const char *action, const char *member, struct err *e) {
-    const char *const known[] = {member, NULL};
+    bool approves = verb == ROLLOUT_VERB_APPROVE;
+    const char *const known[] = {member, approves ? "mandate" : NULL, NULL};
     struct serve_engine_rollout *r = NULL;
     struct doc_at at;
     if (serve_call_members(call, known, &at, e) < 0 || serve_admin_rollout(call, &r, e) < 0 ||
-        check_stage(call, r, e) < 0 || carry_out(db, call, r, verb, action, e) < 0)
+        check_stage(call, r, e) < 0 || (approves && check_mandate(db, call, r, e) < 0) ||
+        carry_out(db, call, r, verb, action, e) < 0)
         return -1;
     return serve_call_answer(call, 200, serve_show_rollout(r), e);
 }
