@@ -15,10 +15,12 @@
 #include <sys/socket.h>
 
 #include "agent/kind.h"
+#include "agent/scribe.h"
 #include "base/fs.h"
 #include "base/own.h"
 
 #define PROGRAM      "edge-agent-worker"
+#define SELF         "/proc/self/exe" // whatever became of its file since it was started
 #define NOBODY       "nobody"
 #define LOOKUP_BYTES 4096
 
@@ -170,13 +172,13 @@ static int make_spec(const struct agent_job *job, int *ret, struct err *e) {
 
 static int spawn(struct agent_hire *h, const struct agent_hire_spec *spec, int theirs, int job,
                  struct err *e) {
-    char program[FS_PATH_BYTES];
+    char program[FS_PATH_BYTES] = SELF;
     struct proc_limits limits = {.no_new_privs = true};
-    if (agent_hire_program(spec->config, program, sizeof program, e) < 0 ||
-        agent_hire_user(spec->config, &limits.uid, &limits.gid, e) < 0)
+    if (spec->job && (agent_hire_program(spec->config, program, sizeof program, e) < 0 ||
+                      agent_hire_user(spec->config, &limits.uid, &limits.gid, e) < 0))
         return -1;
-    limits.set_user = limits.uid != (uid_t)-1;
-    const char *const argv[] = {program, NULL};
+    limits.set_user = spec->job && limits.uid != (uid_t)-1;
+    const char *const argv[] = {program, spec->job ? NULL : AGENT_SCRIBE_OPTION, NULL};
     struct proc_spec child = {
         .argv = argv,
         .directory = -1,
@@ -187,13 +189,13 @@ static int spawn(struct agent_hire *h, const struct agent_hire_spec *spec, int t
         .fds = {theirs, job, -1},
         .limits = &limits,
     };
-    size_t n = 0;
+    size_t n = 0, first = spec->job ? 2 : 1;
     while (n < PROC_FDS_MAX && spec->fds[n] >= 0)
         n++;
-    assert(n + 2 <= PROC_FDS_MAX);
-    memcpy(&child.fds[2], spec->fds, n * sizeof spec->fds[0]);
-    if (n + 2 < PROC_FDS_MAX)
-        child.fds[n + 2] = -1;
+    assert(n + first <= PROC_FDS_MAX);
+    memcpy(&child.fds[first], spec->fds, n * sizeof spec->fds[0]);
+    if (n + first < PROC_FDS_MAX)
+        child.fds[n + first] = -1;
     return proc_start(&child, &h->proc, e);
 }
 
@@ -218,7 +220,8 @@ int agent_hire_start(struct agent_loop *loop, const struct agent_hire_spec *spec
     theirs = ends[1];
     if (fcntl(h->socket, F_SETFL, O_NONBLOCK) < 0)
         err_errno(e, errno, "starting the worker");
-    if (e->kind || make_spec(spec->job, &job, e) < 0 || spawn(h, spec, theirs, job, e) < 0 ||
+    if (e->kind || (spec->job && make_spec(spec->job, &job, e) < 0) ||
+        spawn(h, spec, theirs, job, e) < 0 ||
         agent_loop_watch(loop, h->socket, POLLIN, on_message, h, e) < 0) {
         agent_hire_dismiss(h);
         return err_prefix(e, "starting the worker");

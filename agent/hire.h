@@ -14,9 +14,11 @@ struct agent_hire; // one worker at work
 
 struct agent_hire_spec {
     const struct agent_config *config;
-    const struct agent_job *job;
-    int fds[PROC_FDS_MAX]; // given on from AGENT_JOB_FIRST_FD; -1 ends; they stay the caller's
-    uint64_t timeout_ms;   // 0: none
+    const struct agent_job
+        *job; // NULL: it is no worker but this program, as a scribe, of our own user
+    int fds
+        [PROC_FDS_MAX]; // given on from AGENT_JOB_FIRST_FD (without a job from AGENT_JOB_SPEC_FD); -1 ends; they stay the caller's
+    uint64_t timeout_ms; // 0: none
 };
 
 // heard(context, message) is called from the loop for each message; RESULT is the last. It may send

@@ -203,15 +203,16 @@ static size_t body_bytes(enum agent_job_message_type type) {
         [AGENT_JOB_PROCEED] = sizeof(struct agent_job_proceed),
         [AGENT_JOB_SPENT] = sizeof(struct agent_job_spent),
         [AGENT_JOB_LIMIT] = sizeof(struct agent_job_limit),
+        [AGENT_JOB_SETTLED] = sizeof(struct agent_job_settled),
     };
-    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_LIMIT);
+    assert(type >= AGENT_JOB_SIGN && type <= AGENT_JOB_SETTLED);
     return bytes[type];
 }
 
 // Room for the descriptors of a PROCEED, aligned as the kernel wants it.
 union control {
     struct cmsghdr header;
-    char bytes[CMSG_SPACE(AGENT_JOB_IMAGES_MAX * sizeof(int))];
+    char bytes[CMSG_SPACE(AGENT_JOB_PROCEED_FDS_MAX * sizeof(int))];
 };
 
 static int send_packet(int fd, const struct agent_job_message *message, const int *fds,
@@ -248,11 +249,17 @@ int agent_job_send(int fd, const struct agent_job_message *message, struct err *
     return send_packet(fd, message, NULL, 0, e);
 }
 
+static size_t count_fds(const struct agent_job_message *m) {
+    if (m->type != AGENT_JOB_PROCEED)
+        return 0;
+    return (size_t)m->u.proceed.n_images + (m->u.proceed.has_scribe ? 2 : 0);
+}
+
 int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,
                            struct err *e) {
     assert(message->type == AGENT_JOB_PROCEED &&
            message->u.proceed.n_images <= AGENT_JOB_IMAGES_MAX);
-    return send_packet(fd, message, fds, (size_t)message->u.proceed.n_images, e);
+    return send_packet(fd, message, fds, count_fds(message), e);
 }
 
 static int garbled(const char *what, struct err *e) {
@@ -275,7 +282,7 @@ static int tame_proceed(struct agent_job_proceed *p, struct err *e) {
         if (!is_flag(&p->images[i].old))
             return garbled("a flag that is neither 0 nor 1", e);
     }
-    return 0;
+    return is_flag(&p->has_scribe) ? 0 : garbled("a flag that is neither 0 nor 1", e);
 }
 
 // Ends every string and checks what has a range. The packet's length was checked already.
@@ -318,6 +325,7 @@ static int tame(struct agent_job_message *m, size_t len, struct err *e) {
     case AGENT_JOB_MANIFEST:
     case AGENT_JOB_PROGRESS:
     case AGENT_JOB_LIMIT:
+    case AGENT_JOB_SETTLED:
         return 0;
     }
     return garbled("a message of an unknown type", e);
@@ -347,7 +355,7 @@ static int receive_packet(int fd, struct agent_job_message *ret, union control *
     if ((size_t)got < sizeof head || (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return garbled("a packet that is too short, too long or carries a descriptor", e);
     size_t len = (size_t)got - sizeof head;
-    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_LIMIT || head.bytes != len)
+    if (head.type < AGENT_JOB_SIGN || head.type > AGENT_JOB_SETTLED || head.bytes != len)
         return garbled("a packet of an unknown type or another length than it says", e);
     ret->type = (enum agent_job_message_type)head.type;
     size_t wanted = body_bytes(ret->type);
@@ -368,18 +376,18 @@ static size_t take_descriptors(const union control *control, size_t len, int *re
         h->cmsg_len < CMSG_LEN(0))
         return 0;
     size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof *ret;
-    assert(n <= AGENT_JOB_IMAGES_MAX);
+    assert(n <= AGENT_JOB_PROCEED_FDS_MAX);
     memcpy(ret, CMSG_DATA(h), n * sizeof *ret);
     return n;
 }
 
 int agent_job_receive_proceed(int fd, struct agent_job_message *ret, int *ret_fds, struct err *e) {
     union control control = {.bytes = {0}};
-    int fds[AGENT_JOB_IMAGES_MAX];
+    int fds[AGENT_JOB_PROCEED_FDS_MAX];
     size_t control_len = 0;
     int got = receive_packet(fd, ret, &control, &control_len, e);
     size_t n = take_descriptors(&control, control_len, fds);
-    if (got == 0 && n != (ret->type == AGENT_JOB_PROCEED ? (size_t)ret->u.proceed.n_images : 0))
+    if (got == 0 && n != count_fds(ret))
         got = garbled("another number of descriptors than it says", e);
     if (got == 0)
         memcpy(ret_fds, fds, n * sizeof *fds);

@@ -26,19 +26,34 @@
 //                                        is the end of the worker. With it come descriptors, in
 //                                        the order of what is said about them: slots that images
 //                                        are to be written to, and those that the images of the
-//                                        generation before lie in
+//                                        generation before lie in, all of them to read; and, where
+//                                        there is one to be written, two pipes, to and from the
+//                                        scribe
 //             w: PROGRESS {done, total}  at most four a second
 //             w: SPENT {bytes by kind}   what the job cost the link so far. In a job that is
 //             a: LIMIT {bytes}           `limited` every AGENT_JOB_SPENT_BYTES or _SPENT_MS, and the
 //                                        worker waits for the answer: when that comes it is durable.
 //                                        In others seldom, without an answer
 //             w: RESULT
+//   scribe    a: PROCEED {images}        descriptors: the slots to be written
+//             s: SETTLED {image, bytes}  so much of an image lies in its slot and is not written
+//                                        again; 0: what was said before is void
+//             s: RESULT                  when its pipe has ended
 //   probe     w: SAMPLE {status | value}
 //             w: RESULT
 //   refresh   w: RESULT                  what was fetched and held lies in the incoming directory,
 //                                        unjudged, also after an error; a mandate last of all
 //   judge     w: RESULT                  the verdict (agent/trust/verdict.h) lies in the memfd,
 //                                        also after an error
+//
+// A scribe (agent/scribe.h) is no worker: it is the agent's own program, and writes what the worker has
+// for the slots of images, so that the worker has no descriptor to write to one. The worker says to it,
+// over a pipe,
+//
+//   struct agent_job_record  WRITE      `bytes` at `offset` of an image; they follow
+//                            SETTLED    nothing below `offset` of an image comes again
+//                            AWAIT      the scribe answers with a byte when all that came before
+//                                       can be read
 //
 // One more mode needs no agent: `edge-agent-worker --verify ROOT FILE` reads and checks a whole
 // bundle (unpack_check) and writes nothing. It exits with 0, or prints one line on stderr and exits
@@ -155,10 +170,21 @@ enum agent_job_message_type {
     AGENT_JOB_RESULT,
     AGENT_JOB_PROCEED, // agent → worker; the only one that carries descriptors
     AGENT_JOB_SPENT,
-    AGENT_JOB_LIMIT // agent → worker
+    AGENT_JOB_LIMIT,  // agent → worker
+    AGENT_JOB_SETTLED // scribe → agent
 };
 
 #define AGENT_JOB_IMAGES_MAX (2 * BUNDLE_COMPONENTS_MAX)
+// Images, and two pipes.
+#define AGENT_JOB_PROCEED_FDS_MAX (AGENT_JOB_IMAGES_MAX + 2)
+
+enum agent_job_record_what { AGENT_JOB_WRITE = 1, AGENT_JOB_SETTLE, AGENT_JOB_AWAIT };
+struct agent_job_record {
+    uint32_t what;
+    uint32_t image; // the how manieth of those to be written
+    uint64_t offset;
+    uint64_t bytes;
+};
 
 struct agent_job_sign {
     bool enroll; // else token
@@ -200,10 +226,12 @@ struct agent_job_manifest {
 };
 struct agent_job_image {
     char component[BUNDLE_NAME_MAX + 1];
-    bool old; // where the image of the generation before lies; read only
+    bool old;       // where the image of the generation before lies
+    uint64_t bytes; // of the image that is to be written
 };
 struct agent_job_proceed {
     uint64_t n_images; // descriptors come with the packet, one for each
+    bool has_scribe;   // and behind them a pipe to the scribe and one from it
     struct agent_job_image images[AGENT_JOB_IMAGES_MAX];
 };
 struct agent_job_progress {
@@ -219,6 +247,10 @@ struct agent_job_spent {
 };
 struct agent_job_limit {
     uint64_t bytes; // UINT64_MAX none
+};
+struct agent_job_settled {
+    uint64_t image; // as of agent_job_record
+    uint64_t bytes;
 };
 struct agent_job_sample {
     bool found;
@@ -246,6 +278,7 @@ struct agent_job_message {
         struct agent_job_progress progress;
         struct agent_job_spent spent;
         struct agent_job_limit limit;
+        struct agent_job_settled settled;
         struct agent_job_sample sample;
         struct agent_job_result result;
     } u;
@@ -267,7 +300,7 @@ int agent_job_send(int fd, const struct agent_job_message *message, struct err *
 int agent_job_receive(int fd, struct agent_job_message *ret, struct err *e)
     __attribute__((nonnull));
 // A PROCEED with its descriptors, which stay the sender's and become the receiver's. What is received
-// may be another message, then without any. fds has AGENT_JOB_IMAGES_MAX places.
+// may be another message, then without any. ret_fds has AGENT_JOB_PROCEED_FDS_MAX places.
 int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,
                            struct err *e) __attribute__((nonnull));
 int agent_job_receive_proceed(int fd, struct agent_job_message *ret, int *ret_fds, struct err *e)

@@ -12,6 +12,7 @@
 #include "agent/cmd/install.h"
 #include "agent/cmd/serve.h"
 #include "agent/cmd/verify.h"
+#include "agent/scribe.h"
 #include "base/text.h"
 
 #define PROGRAM "edge-agent"
@@ -131,6 +132,10 @@ int main(int argc, char **argv) {
     // A limit on the size of files (LimitFSIZE=) is an error of the write, not the end of the
     // agent.
     (void)signal(SIGXFSZ, SIG_IGN);
+    if (argc == 2 && strcmp(argv[1], AGENT_SCRIBE_OPTION) == 0) {
+        (void)signal(SIGPIPE, SIG_IGN);
+        return agent_scribe_run();
+    }
 #ifdef M_MMAP_THRESHOLD
     // glibc would move its threshold up with the first megabytes of metadata that pass through, and
     // keep what comes after on a heap that never shrinks again.

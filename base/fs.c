@@ -322,7 +322,7 @@ int fs_set_time(int fd, int64_t seconds, struct err *e) {
 }
 
 void fs_drop_cache(int fd) {
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    fs_drop_cache_range(fd, 0, 0);
 }
 
 // Barriers are not called again, not even after EINTR: the kernel may have dropped what could not

@@ -110,6 +110,19 @@ int fs_set_link_time(int dir, const char *path, int64_t seconds, struct err *e)
 // Tells the kernel that the file's clean pages are not needed, so that the next read comes from the
 // medium. Advice; never fails.
 void fs_drop_cache(int fd);
+// The same of len bytes at offset; 0: to the end.
+void fs_drop_cache_range(int fd, uint64_t offset, uint64_t len);
+// How many of the len bytes at offset, a multiple of 64 KiB, are not in memory, up to the first that is. 0 where that
+// cannot be told.
+uint64_t fs_uncached(int fd, uint64_t offset, uint64_t len);
+// Has the kernel read what lies from `offset` on, up to `end` and not all too far; *asked, `offset` at first, is how far
+// it was asked to. Advice: the kernel's own read-ahead is too short to keep a medium busy while what came is hashed.
+void fs_read_ahead(int fd, uint64_t offset, uint64_t end, uint64_t *asked) __attribute__((nonnull));
+// Begins to write what is dirty of len bytes at offset to the medium, without waiting. Advice; no barrier.
+void fs_begin_write_back(int fd, uint64_t offset, uint64_t len);
+// Waits for that, so that no more than so much is dirty at once. An error is one of the medium.
+int fs_await_write_back(int fd, uint64_t offset, uint64_t len, struct err *e)
+    __attribute__((nonnull));
 
 // Durability barriers.
 int fs_sync(int fd, struct err *e) __attribute__((nonnull));

@@ -162,6 +162,7 @@ static int run_seal(struct seal *s, struct bundle_seal_result *ret, struct err *
         return -1;
     struct seal_verify verify = {.dir = how->partial_dir,
                                  .images = how->images,
+                                 .reads = how->reads,
                                  .progress = how->progress,
                                  .context = how->context};
     if (seal_verify_all(&verify, &s->record, e) < 0 || write_record(s, e) < 0)

@@ -10,12 +10,25 @@
 //      (bad_content); the number of entries on disk equals the number in the trees, so nothing else is there;
 //   4. the record is written; the caller renames <n>.partial to <n>.
 //
+// What the caller read back while it was written is not read again.
+//
 // Of an image the generation has a link to its slot, and the first bytes of the slot are read back and hashed. Of files and block devices alike
 // the cache is dropped by posix_fadvise: nothing is dirty by then, and it asks for no alignment as O_DIRECT does, and for no privilege as
 // BLKFLSBUF does.
 #pragma once
 
 #include "bundle/generation.h"
+
+// Contents of an image that were read back while it was written (bundle/seal/follow.h).
+struct bundle_seal_read {
+    char component[BUNDLE_NAME_MAX + 1];
+    uint64_t bytes;
+    struct keys_digest digest;
+};
+struct bundle_seal_reads {
+    size_t n;
+    struct bundle_seal_read all[BUNDLE_COMPONENTS_MAX];
+};
 
 struct bundle_seal {
     int partial_dir;  // <n>.partial, as the stage left it (components of the bundle, .edge/*.tree)
@@ -24,6 +37,8 @@ struct bundle_seal {
     const struct bundle_manifest *manifest;
     const struct bundle_image_places *images; // slots of all images that the generation will have, with their paths; NULL none
     bool leave_slots; // as bundle_generation_leave_slots
+    // Images that are not read again: nobody wrote to their slots since. NULL none.
+    const struct bundle_seal_reads *reads;
     uint64_t number;
     bool set_owner; // give everything to root (when running as root)
     // Called now and then with the bytes hashed so far; < 0 with *e set stops. May be NULL.

@@ -22,7 +22,8 @@
 #include "base/text.h"
 #include "keys/canon.h"
 
-// "Soon" is not at once: reports that follow each other within an instant travel together.
+// "Soon" is not at once: reports that follow each other within an instant travel together. An update
+// that only waits for the last look is not made to wait for that.
 #define SOON_MS        200
 #define JOB_SLACK_MS   10000
 #define TOKEN_SLACK_MS 30000
@@ -61,6 +62,10 @@ static void digest_facts(struct agent_checkin *c) {
     c->facts_known = false;
 }
 
+static int64_t soon_ms(const struct agent_checkin *c) {
+    return agent_update_wants_look(c->host.update) ? 0 : SOON_MS;
+}
+
 // The one place that decides when the next check-in comes.
 static void schedule(struct agent_checkin *c, bool failed) {
     const struct agent_config *config = c->host.state->config;
@@ -76,7 +81,7 @@ static void schedule(struct agent_checkin *c, bool failed) {
         // them.
         size_t left = c->host.state->queue.n;
         if (c->soon_again || (left > 0 && left < c->reports_before))
-            in_ms = SOON_MS;
+            in_ms = soon_ms(c);
     }
     if (c->retry_after_s > 0) {
         int64_t asked = fsm_pace_retry_after_ms(c->retry_after_s, random32());
@@ -327,7 +332,7 @@ void agent_checkin_soon(struct agent_checkin *checkin) {
     if (checkin->hire)
         checkin->soon_again = true;
     else if (checkin->backoff_ms == 0) // a controller that is down is not asked more often
-        agent_loop_arm(checkin->host.loop, &checkin->timer, SOON_MS);
+        agent_loop_arm(checkin->host.loop, &checkin->timer, soon_ms(checkin));
 }
 
 void agent_checkin_enroll(struct agent_checkin *checkin) {

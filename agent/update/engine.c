@@ -24,6 +24,7 @@ const struct fsm_record *update_engine_record(const struct agent_update *u) {
 
 static void end_work(struct agent_update *u) {
     agent_hire_dismiss(u->hire);
+    update_follow_stop(u);
     probe_run_cancel(u->probe);
     agent_task_cancel(u->tell);
     update_trust_stop(u);

@@ -11,9 +11,10 @@
 #include "agent/update.h"
 #include "bundle/instruction.h"
 #include "bundle/manifest.h"
+#include "bundle/seal.h"
 
 // The hash of a seal's read-back stands for the re-verification before the swap (I1) when the same
-// process made it and it is no older than this.
+// process made it, since when nobody wrote, and no byte of an image was read longer ago than this.
 #define UPDATE_ENGINE_FRESH_MS 60000
 // The last look's yes must be used within this time, else the agent looks again (I11).
 #define UPDATE_ENGINE_LOOK_MS 600000
@@ -44,6 +45,7 @@ struct agent_update {
 
     // fetch
     struct agent_hire *hire;
+    struct update_follow *follow; // of its images; NULL when there is none to write
     struct agent_loop_timer again;
     int64_t backoff_ms;
     int file;        // the bundle of a local update, or -1
@@ -62,7 +64,9 @@ struct agent_update {
     struct probe_run *probe;
     size_t probe_index; // in the manifest's list
     struct update_engine_told told[BUNDLE_PROBES_MAX];
-    int64_t read_back_ms; // boot clock at the end of the seal's read-back; -1 none
+    // Boot clock at the end of the seal's read-back, or, where an image was read back while it came, when
+    // that began: no byte of it is known for longer. -1 none.
+    int64_t read_back_ms;
 
     // wait
     struct agent_loop_timer look_again;
@@ -152,6 +156,8 @@ void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
 // this device is, not by what came.
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged)
     __attribute__((nonnull));
+// The worker has ended, and what it wrote lies in its place. why->kind NULL: it did what it should.
+void update_fetch_ended(struct agent_update *u, const struct err *why) __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
 // What a job may cost, and what was spent and begun before it.
 void update_link_fill(struct agent_update *u, struct agent_job *job) __attribute__((nonnull));
@@ -181,6 +187,19 @@ int update_images_give_up(struct agent_update *u, struct err *e) __attribute__((
 // Does that, and lets the worker proceed.
 int update_images_proceed(struct agent_update *u, const struct bundle_image_places *to,
                           struct err *e) __attribute__((nonnull));
+// Starts the scribe for the images of u->manifest that go to these slots; *ret_worker_fds are the worker's two pipes, the
+// caller's.
+int update_follow_begin(struct agent_update *u, const struct bundle_image_places *to,
+                        int ret_worker_fds[2], struct err *e) __attribute__((nonnull));
+// The worker has ended: update_fetch_ended is called when the scribe has, too, and all was read. false: there
+// is no scribe.
+bool update_follow_worker_ended(struct agent_update *u, const struct err *why)
+    __attribute__((nonnull));
+// What was read back whole.
+void update_follow_reads(const struct agent_update *u, struct bundle_seal_reads *ret)
+    __attribute__((nonnull));
+// The scribe is gone when this returns, and what was read forgotten.
+void update_follow_stop(struct agent_update *u) __attribute__((nonnull));
 void update_gate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_wait_begin(struct agent_update *u) __attribute__((nonnull));
 // What the repository said before the swap; kind NULL when it names the bundle.

@@ -166,23 +166,27 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
     update_engine_fire(u, FSM_HICCUP, why);
 }
 
+void update_fetch_ended(struct agent_update *u, const struct err *why) {
+    if (why->kind)
+        update_fetch_failed(u, why, false);
+    else
+        update_engine_fire(u, FSM_FETCHED, NULL);
+}
+
 static void on_result(struct agent_update *u, const struct agent_job_result *result) {
     struct err why = ERR_NONE;
     agent_hire_dismiss(u->hire);
     u->hire = NULL;
-    if (result->kind[0] == '\0' && u->manifest) {
-        update_engine_fire(u, FSM_FETCHED, NULL);
-        return;
-    }
     const struct err_kind *kind = agent_state_kind(result->kind);
-    if (result->kind[0] == '\0')
-        err_set(&why, &err_worker_failed, "the worker claims to be done without a manifest");
-    else
+    if (result->kind[0] != '\0')
         err_set(&why, kind ? kind : &err_worker_failed, "%s", result->text);
-    if (result->retry_after_s > 0)
+    else if (!u->manifest)
+        err_set(&why, &err_worker_failed, "the worker claims to be done without a manifest");
+    if (why.kind && result->retry_after_s > 0)
         u->backoff_ms =
             fsm_pace_retry_after_ms(result->retry_after_s, (uint32_t)random_below(1ULL << 32));
-    update_fetch_failed(u, &why, false);
+    if (!update_follow_worker_ended(u, &why))
+        update_fetch_ended(u, &why);
 }
 
 static void on_message(void *context, const struct agent_job_message *message) {
@@ -375,6 +379,7 @@ void update_fetch_begin(struct agent_update *u) {
         return;
     }
     update->tries++;
+    update_follow_stop(u);
     u->has_progress = false;
     u->done_bytes = 0;
     bool begun = open_descriptors(u, &d, &e) == 0 && hire(u, &d, &e) == 0;

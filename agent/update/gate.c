@@ -91,6 +91,7 @@ static int seal(struct agent_update *u, struct err *e) {
     OWN(images) struct bundle_image_places images = {.n = 0};
     struct bundle_generation before;
     struct bundle_seal_result result;
+    struct bundle_seal_reads reads;
     int found = agent_store_open_generation(store, r->update.target, &sealed, e);
     if (found <= 0)
         return found;
@@ -98,6 +99,7 @@ static int seal(struct agent_update *u, struct err *e) {
         bundle_generation_read(previous, &before, e) < 0 || update_images_all(u, &images, e) < 0 ||
         agent_store_open_partial(store, r->update.target, (uid_t)-1, (gid_t)-1, &partial, e) < 0)
         return e->kind ? -1 : err_set(e, &err_bad_generation, "what runs is not on the disk");
+    update_follow_reads(u, &reads);
     struct bundle_seal how = {
         .partial_dir = partial,
         .previous_dir = previous,
@@ -105,6 +107,7 @@ static int seal(struct agent_update *u, struct err *e) {
         .manifest = u->manifest,
         .images = &images,
         .leave_slots = u->alone,
+        .reads = &reads,
         .number = r->update.target,
         .set_owner = geteuid() == 0,
         .progress = update_engine_breathe,
@@ -112,7 +115,10 @@ static int seal(struct agent_update *u, struct err *e) {
     };
     if (bundle_seal(&how, &result, e) < 0 || agent_store_promote(store, r->update.target, e) < 0)
         return -1;
-    u->read_back_ms = chrono_boot_ms(u->host.loop->clock);
+    // Of what was read before, the first byte counts.
+    if (reads.n == 0 || u->read_back_ms < 0)
+        u->read_back_ms = chrono_boot_ms(u->host.loop->clock);
+    update_follow_stop(u);
     agent_log_line(AGENT_LOG_INFO,
                    "sealed generation %" PRIu64 ": %" PRIu64 " files new, %" PRIu64
                    " shared with generation %" PRIu64,

@@ -5,6 +5,7 @@
 // that is being written. So the previous generation, whose image lies where the new one goes, is given
 // up, durably and with a report, before the worker gets the slot (I2).
 #include <assert.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "agent/log.h"
 #include "agent/slots.h"
 #include "agent/update/engine.h"
+#include "base/fs.h"
 
 // What runs, and what the bundle makes of it.
 static int foresee(const struct agent_update *u, const struct bundle_manifest *manifest,
@@ -87,31 +89,62 @@ int update_images_give_up(struct agent_update *u, struct err *e) {
     return 0;
 }
 
-static void describe(const struct bundle_image_places *places, bool old,
-                     struct agent_job_proceed *p, int *fds) {
-    for (size_t i = 0; i < places->n; i++) {
-        struct agent_job_image *image = &p->images[p->n_images];
-        _Static_assert(sizeof image->component == sizeof places->all[i].component, "names");
-        memcpy(image->component, places->all[i].component, sizeof image->component);
-        image->old = old;
-        fds[p->n_images++] = places->all[i].fd;
+static struct agent_job_image *add(struct agent_job_proceed *p, const char *component) {
+    struct agent_job_image *image = &p->images[p->n_images++];
+    (void)snprintf(image->component, sizeof image->component, "%s", component);
+    return image;
+}
+
+// The worker gets all slots to read, and two pipes to the scribe that writes.
+static void describe(const struct bundle_image_places *to, const struct bundle_image_places *old,
+                     const int scribe[2], struct agent_job_proceed *p, int *fds) {
+    for (size_t i = 0; i < to->n; i++) {
+        fds[p->n_images] = to->all[i].fd;
+        (void)add(p, to->all[i].component);
     }
+    for (size_t i = 0; i < old->n; i++) {
+        fds[p->n_images] = old->all[i].fd;
+        add(p, old->all[i].component)->old = true;
+    }
+    p->has_scribe = to->n > 0;
+    if (p->has_scribe)
+        memcpy(&fds[p->n_images], scribe, 2 * sizeof *scribe);
+}
+
+// By an open file of its own: what the worker does to that is nobody's concern.
+static int open_readers(const struct bundle_image_places *to, struct bundle_image_places *ret,
+                        struct err *e) {
+    for (size_t i = 0; i < to->n; i++) {
+        int fd = -1;
+        if (fs_open_read(AT_FDCWD, to->all[i].path, &fd, e) < 0)
+            return -1;
+        bundle_image_add(ret, to->all[i].component, fd, NULL);
+    }
+    return 0;
 }
 
 // A message is tens of KiB because of its largest kind: neither the stack nor the program keeps
 // one.
-static int send_proceed(struct agent_hire *hire, const struct bundle_image_places *to,
+static int send_proceed(struct agent_update *u, const struct bundle_image_places *to,
                         const struct bundle_image_places *old, struct err *e) {
-    int fds[AGENT_JOB_IMAGES_MAX];
+    int fds[AGENT_JOB_PROCEED_FDS_MAX], scribe[2] = {-1, -1};
+    OWN(images) struct bundle_image_places readers = {.n = 0};
     struct agent_job_message *proceed = calloc(1, sizeof *proceed);
     if (!proceed)
         return err_set(e, &err_memory, "letting the worker proceed: out of memory");
+    int done = open_readers(to, &readers, e);
+    if (done == 0 && to->n > 0)
+        done = update_follow_begin(u, to, scribe, e);
     proceed->type = AGENT_JOB_PROCEED;
-    describe(to, false, &proceed->u.proceed, fds);
-    describe(old, true, &proceed->u.proceed, fds);
-    int sent = agent_hire_proceed(hire, proceed, fds, e);
+    if (done == 0) {
+        describe(&readers, old, scribe, &proceed->u.proceed, fds);
+        done = agent_hire_proceed(u->hire, proceed, fds, e);
+    }
+    // The scribe hears the end when the worker has gone: nobody else may hold these.
+    own_drop_fd(&scribe[0]);
+    own_drop_fd(&scribe[1]);
     free(proceed);
-    return sent;
+    return done;
 }
 
 int update_images_proceed(struct agent_update *u, const struct bundle_image_places *to,
@@ -123,5 +156,5 @@ int update_images_proceed(struct agent_update *u, const struct bundle_image_plac
     if (!u->alone && (agent_store_record(&u->host.state->store, r->committed, &before, e) < 0 ||
                       agent_slots_open(u->host.state->config, &before, &old, e) < 0))
         return -1;
-    return update_images_give_up(u, e) < 0 ? -1 : send_proceed(u->hire, to, &old, e);
+    return update_images_give_up(u, e) < 0 ? -1 : send_proceed(u, to, &old, e);
 }

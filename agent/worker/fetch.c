@@ -47,7 +47,8 @@ int worker_fetch(struct worker_voice *v, struct err *e) {
     OWN(root) struct keys_root *root = NULL;
     if (open_root(WORKER_FETCH_ROOT_FD, &root, e) < 0)
         return -1;
-    OWN(staging) struct worker_staging staging = {.voice = v, .root = root};
+    OWN(staging) struct worker_staging staging;
+    worker_staging_init(&staging, v, root);
     return v->job->url[0] ? worker_haul(&staging, e) : stage_file(&staging, e);
 }
 

@@ -126,6 +126,7 @@ static int run(struct worker_voice *v, struct err *e) {
 
 int main(int argc, char **argv) {
     (void)signal(SIGXFSZ, SIG_IGN); // a limit on the size of files is an error of the write
+    (void)signal(SIGPIPE, SIG_IGN); // and so is a scribe that has gone away
     if ((argc == 4 || argc == 5) && strcmp(argv[1], "--verify") == 0)
         return verify(argv[2], argv[3], argc == 5 ? argv[4] : NULL);
     if (argc == 6 && strcmp(argv[1], "--choose") == 0)

@@ -21,6 +21,12 @@ static void own_drop_candidate(struct unpack_candidate **candidate) {
     unpack_candidate_free(*candidate);
 }
 
+void worker_staging_init(struct worker_staging *ret, struct worker_voice *voice,
+                         const struct keys_root *root) {
+    *ret = (struct worker_staging){.voice = voice, .root = root};
+    worker_slots_init(&ret->slots);
+}
+
 int worker_staging_open(const struct unpack_source *source, const struct keys_root *root,
                         struct buf *keep, struct unpack_bundle **ret, struct err *e) {
     OWN(candidate) struct unpack_candidate *candidate = NULL;
@@ -48,26 +54,11 @@ static int check_identity(const struct agent_job *job, const struct bundle_manif
     return 0;
 }
 
-// Shares the descriptors out. A component is named once in each list, or the agent made a mistake.
-static int sort(const struct agent_job_proceed *p, const int *fds, struct worker_staging *ret,
-                struct err *e) {
-    int r = 0;
-    for (size_t i = 0; i < p->n_images; i++) {
-        OWN(fd) int fd = fds[i];
-        struct bundle_image_places *places = p->images[i].old ? &ret->old : &ret->to;
-        if (places->n == BUNDLE_COMPONENTS_MAX || bundle_image_find(places, p->images[i].component))
-            r = err_set(e, &err_worker_failed, "the agent handed over a slot twice");
-        else
-            bundle_image_add(places, p->images[i].component, own_take_fd(&fd), NULL);
-    }
-    return r;
-}
-
 // Shows the agent what would be installed and waits for its word, once: of a second packing it is
 // the same. `member` is the manifest as it came.
 static int ask_to_proceed(struct worker_staging *s, const struct bundle_manifest *manifest,
                           uint64_t total_bytes, struct slice member, struct err *e) {
-    int fds[AGENT_JOB_IMAGES_MAX];
+    int fds[AGENT_JOB_PROCEED_FDS_MAX];
     struct agent_job_message say = {.type = AGENT_JOB_MANIFEST};
     if (s->proceeds)
         return 0;
@@ -76,7 +67,8 @@ static int ask_to_proceed(struct worker_staging *s, const struct bundle_manifest
     say.u.manifest.stream_bytes = bundle_manifest_stream_bytes(bundle_manifest_view(manifest));
     if (fs_pwrite(WORKER_FETCH_MANIFEST_FD, member.data, member.len, 0, e) < 0 ||
         worker_voice_send(s->voice, &say, e) < 0 ||
-        worker_voice_proceed(s->voice, &say, fds, e) < 0 || sort(&say.u.proceed, fds, s, e) < 0)
+        worker_voice_proceed(s->voice, &say, fds, e) < 0 ||
+        worker_slots_take(&s->slots, &say.u.proceed, fds, e) < 0)
         return -1;
     s->proceeds = true;
     return 0;
@@ -139,9 +131,11 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
                           struct err *e) {
     OWN(bundle) struct unpack_bundle *bundle = NULL;
     OWN(buf) struct buf manifest;
+    const struct agent_job *job = s->voice->job;
+    bool untouched = !s->proceeds && job->tries <= 1 && job->begun == AGENT_JOB_NOTHING_BEGUN;
     buf_init(&manifest, BUNDLE_MANIFEST_MAX_BYTES);
     if (worker_staging_open(source, s->root, &manifest, &bundle, e) < 0 ||
-        check_identity(s->voice->job, unpack_bundle_manifest(bundle), e) < 0)
+        check_identity(job, unpack_bundle_manifest(bundle), e) < 0)
         return -1;
     const struct bundle_skeleton *skeleton = unpack_bundle_skeleton(bundle);
     if (s->spend)
@@ -156,10 +150,11 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
     const struct unpack_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                      .previous_dir = compare ? WORKER_FETCH_PREVIOUS_FD : -1,
                                      .older_dir = has_older ? WORKER_FETCH_OLDER_FD : -1,
-                                     .images = &s->to,
-                                     .old_images = &s->old,
-                                     .resume = s->voice->job->resume,
-                                     .decode_max_bytes = s->voice->job->decode_max_bytes,
+                                     .images = &s->slots.to,
+                                     .old_images = &s->slots.old,
+                                     .resume = job->resume,
+                                     .untouched = untouched,
+                                     .decode_max_bytes = job->decode_max_bytes,
                                      .progress = on_progress,
                                      .planned = on_planned,
                                      .context = s};
@@ -176,8 +171,9 @@ static void blame(struct worker_staging *s, const struct bundle_manifest_view *v
                   struct err *e) {
     struct bundle_generation record;
     struct err damage = ERR_NONE;
-    if (!err_is(e, &err_bad_delta) || bundle_seal_verify_images(WORKER_FETCH_PREVIOUS_FD, &s->old,
-                                                                NULL, NULL, &record, &damage) == 0)
+    if (!err_is(e, &err_bad_delta) ||
+        bundle_seal_verify_images(WORKER_FETCH_PREVIOUS_FD, &s->slots.old, NULL, NULL, &record,
+                                  &damage) == 0)
         return;
     s->alone = true;
     err_clear(e);
@@ -194,8 +190,8 @@ static int stage_delta(struct worker_staging *s, const struct unpack_source *sou
     const struct unpack_delta_stage how = {.target_dir = WORKER_FETCH_PARTIAL_FD,
                                            .base_dir = WORKER_FETCH_PREVIOUS_FD,
                                            .previous_dir = WORKER_FETCH_PREVIOUS_FD,
-                                           .images = &s->to,
-                                           .base_images = &s->old,
+                                           .images = &s->slots.to,
+                                           .base_images = &s->slots.old,
                                            .resume = s->voice->job->resume,
                                            // A bundle needs two buffers of this size.
                                            .decode_max_bytes = 2 * s->voice->job->decode_max_bytes,
@@ -246,6 +242,5 @@ int worker_staging_delta(struct worker_staging *s, const struct unpack_source *s
 }
 
 void worker_staging_clear(struct worker_staging *s) {
-    bundle_image_close(&s->to);
-    bundle_image_close(&s->old);
+    worker_slots_clear(&s->slots);
 }

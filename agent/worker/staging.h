@@ -6,8 +6,8 @@
 // first is left.
 #pragma once
 
+#include "agent/worker/slots.h"
 #include "agent/worker/spend.h"
-#include "bundle/image.h"
 #include "bundle/unpack/delta.h"
 #include "bundle/unpack/stage.h"
 #include "keys/root.h"
@@ -18,16 +18,19 @@ struct worker_staging {
     struct worker_spend *spend;     // NULL: it is a file at hand
     const struct keys_digest *head; // of a delta, by the targets; NULL: its signatures say
     uint64_t head_bytes;
-    bool proceeds;                      // the agent's word was heard
-    bool alone;                         // what runs was found damaged: the bundle is taken whole
-    struct bundle_image_places to, old; // slots of images: those to be written, those of what runs
-    uint64_t total;                     // bytes of contents
+    bool proceeds;             // the agent's word was heard
+    bool alone;                // what runs was found damaged: the bundle is taken whole
+    struct worker_slots slots; // of images
+    uint64_t total;            // bytes of contents
 };
 
 // Opens a bundle and verifies its manifest. keep (or NULL) gets the manifest member as it came.
 int worker_staging_open(const struct unpack_source *source, const struct keys_root *root,
                         struct buf *keep, struct unpack_bundle **ret, struct err *e)
     __attribute__((nonnull(1, 2, 4, 5)));
+// Begins: `voice` and `root` are borrowed.
+void worker_staging_init(struct worker_staging *ret, struct worker_voice *voice,
+                         const struct keys_root *root) __attribute__((nonnull));
 // Stages a bundle. Kinds of unpack, worker_failed when the agent refuses, digest_mismatch when it is
 // not the one that was offered.
 int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *source,

@@ -27,8 +27,7 @@ int worker_voice_send(const struct worker_voice *v, const struct agent_job_messa
 // Waits for the packet of this type; anything else, or the agent's end, is worker_failed.
 int worker_voice_expect(const struct worker_voice *v, enum agent_job_message_type type,
                         struct agent_job_message *ret, struct err *e) __attribute__((nonnull));
-// The same for PROCEED; ret_fds of AGENT_JOB_IMAGES_MAX gets a descriptor for each of its images, the
-// caller's.
+// The same for PROCEED; ret_fds of AGENT_JOB_PROCEED_FDS_MAX gets its descriptors, the caller's.
 int worker_voice_proceed(const struct worker_voice *v, struct agent_job_message *ret, int *ret_fds,
                          struct err *e) __attribute__((nonnull));
 // Asks the agent for a signature over a challenge of the controller.

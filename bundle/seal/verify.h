@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "bundle/generation.h"
+#include "bundle/seal.h"
 #include "bundle/tree.h"
 
 #define SEAL_VERIFY_BUFFER_BYTES (256 * 1024)
@@ -15,6 +16,7 @@ struct seal_verify {
     int dir;      // of the generation
     bool recorded; // .edge/generation.json belongs there
     const struct bundle_image_places *images; // NULL none
+    const struct bundle_seal_reads *reads; // of images that were read back already; NULL none
     int (*progress)(void *context, uint64_t bytes, struct err *e); // may be NULL
     void *context;
     uint64_t bytes_hashed;

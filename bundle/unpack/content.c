@@ -27,6 +27,15 @@ void unpack_content_clear(struct unpack_content *c) {
     c->again_fd = -1;
 }
 
+// What is settled is said in steps of this.
+#define SETTLE_BYTES (1024ULL * 1024)
+
+static int put(const struct unpack_content *c, int fd, const void *data, size_t len,
+               uint64_t offset, struct err *e) {
+    return c->slot ? bundle_image_write(c->slot, data, len, offset, e)
+                   : fs_pwrite(fd, data, len, offset, e);
+}
+
 static int remember(struct unpack_content *c, const struct unpack_content_place *place,
                     uint64_t size, struct err *e) {
     if (size == 0 || c->pass == UNPACK_CONTENT_SECOND || !unpack_stream_repeats(c->stream))
@@ -59,13 +68,16 @@ static int open_place(struct unpack_content *c, const struct unpack_scratch_row 
     return r;
 }
 
-// Of an image: as staged, or the previous generation's when it was left out.
-static int image_of(const struct unpack_content *c, uint64_t component) {
+// Of an image: its slot as staged, or the previous generation's when it was left out, once these bytes
+// can be read there.
+static int take_image(const struct unpack_content *c, uint64_t component, uint64_t offset,
+                      uint64_t len, int *ret, struct err *e) {
     const char *name = c->view->components[component].name;
     const struct bundle_image_place *place = bundle_image_find(c->images, name);
     if (!place)
         place = bundle_image_find(c->old_images, name);
-    return place ? place->fd : -1;
+    *ret = place ? place->fd : -1;
+    return place ? bundle_image_await(place, offset, len, e) : 0;
 }
 
 // Reads a chunk that repeats into c->chunk. `fd` is the file being written, whose content begins at
@@ -85,7 +97,8 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
         if (place.a == UNPACK_CONTENT_TREE) {
             from = c->trees[place.b];
         } else if (place.a == UNPACK_CONTENT_IMAGE) {
-            from = image_of(c, place.b);
+            if (take_image(c, place.b, first - place.key, piece->bytes, &from, e) < 0)
+                return -1;
         } else if (c->again_fd < 0 || c->again_start != place.key) {
             own_drop_fd(&c->again_fd);
             c->again_fd = -1;
@@ -97,6 +110,9 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
             from = c->again_fd;
         }
     }
+    if (place.key == start && c->slot &&
+        bundle_image_await(c->slot, first - start, piece->bytes, e) < 0)
+        return -1;
     if (fs_pread(from, c->chunk, piece->bytes, first - place.key, &got, e) < 0)
         return err_prefix(e, "taking a chunk that repeats");
     if (got < piece->bytes)
@@ -108,7 +124,7 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
 static int flush(struct unpack_content *c, int fd, struct err *e) {
     size_t n = c->run_bytes;
     c->run_bytes = 0;
-    return n ? fs_pwrite(fd, c->run, n, c->run_offset, e) : 0;
+    return n ? put(c, fd, c->run, n, c->run_offset, e) : 0;
 }
 
 static int write_first(struct unpack_content *c, const struct unpack_piece *piece, int fd,
@@ -140,7 +156,7 @@ static int write_piece(struct unpack_content *c, const struct unpack_piece *piec
         return write_first(c, piece, fd, offset, e);
     if (flush(c, fd, e) < 0 || read_repeat(c, piece, fd, start, e) < 0)
         return -1;
-    return fs_pwrite(fd, c->chunk, piece->bytes, offset, e);
+    return put(c, fd, c->chunk, piece->bytes, offset, e);
 }
 
 // From what is held; when it is not there any more, or is something else, as if it had not been.
@@ -152,22 +168,35 @@ static int write_held(struct unpack_content *c, const struct unpack_piece *piece
     if (unpack_old_read(&c->plan->old, place, c->chunk, piece->bytes) == 0) {
         keys_digest_of(c->chunk, piece->bytes, &found);
         if (memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0)
-            return flush(c, fd, e) < 0 ? -1 : fs_pwrite(fd, bytes, piece->bytes, offset, e);
+            return flush(c, fd, e) < 0 ? -1 : put(c, fd, bytes, piece->bytes, offset, e);
     }
     if (!piece->repeat)
         return write_first(c, piece, fd, offset, e);
     // What it repeats may come in the second pass only.
     if (flush(c, fd, e) < 0 || unpack_stream_again(c->stream, piece, &bytes, e) < 0)
         return -1;
-    return fs_pwrite(fd, bytes, piece->bytes, offset, e);
+    return put(c, fd, bytes, piece->bytes, offset, e);
 }
 
-// Whether this pass makes it.
+// Whether this pass makes it. What a repeat repeats may come from either group.
 static bool is_due(const struct unpack_content *c, const struct unpack_piece *piece,
                    enum unpack_plan_way way) {
-    bool late = way == UNPACK_PLAN_MAKE &&
-                (piece->repeat || unpack_plan_group(c->plan, piece) == BUNDLE_INDEX_FRESH);
-    return c->pass == UNPACK_CONTENT_ALL || late == (c->pass == UNPACK_CONTENT_SECOND);
+    if (c->pass == UNPACK_CONTENT_ALL)
+        return true;
+    bool fresh = way == UNPACK_PLAN_MAKE && !piece->repeat &&
+                 unpack_plan_group(c->plan, piece) == BUNDLE_INDEX_FRESH;
+    bool late = c->fresh_last ? fresh || (way == UNPACK_PLAN_MAKE && piece->repeat) : !fresh;
+    return late == (c->pass == UNPACK_CONTENT_SECOND);
+}
+
+// What is to be written later lies further on.
+static int settle(struct unpack_content *c, uint64_t done, uint64_t size, struct err *e) {
+    uint64_t settled = c->run_bytes ? c->run_offset : done;
+    if (!c->slot || c->pass == UNPACK_CONTENT_FIRST ||
+        (settled < size && settled - c->settled < SETTLE_BYTES))
+        return 0;
+    c->settled = settled;
+    return bundle_image_settle(c->slot, settled, e);
 }
 
 static int write_pieces(struct unpack_content *c, int fd, uint64_t size, struct err *e) {
@@ -175,6 +204,7 @@ static int write_pieces(struct unpack_content *c, int fd, uint64_t size, struct 
     bool kept = true;
     int r = 0;
     c->run_bytes = 0;
+    c->settled = 0;
     for (uint64_t done = 0; r == 0 && done < size;) {
         struct unpack_piece piece;
         struct unpack_plan_chunk chunk;
@@ -190,8 +220,10 @@ static int write_pieces(struct unpack_content *c, int fd, uint64_t size, struct 
         }
         kept = kept && chunk.way == UNPACK_PLAN_KEEP;
         done += piece.bytes;
+        if (r == 0 && done < size)
+            r = settle(c, done, size, e);
     }
-    if (r < 0 || flush(c, fd, e) < 0)
+    if (r < 0 || flush(c, fd, e) < 0 || settle(c, size, size, e) < 0)
         return -1;
     return kept ? UNPACK_CONTENT_KEPT : 0;
 }

@@ -19,7 +19,9 @@ struct unpack_content_place {
 #define UNPACK_CONTENT_TREE  UINT64_MAX
 #define UNPACK_CONTENT_IMAGE (UINT64_MAX - 1)
 
-// What of the contents is made: of a plan with two passes first what waits for no fresh frame, then the rest.
+// What of the contents is made. Of a plan with two passes the first makes what comes from fresh frames, which are few, and the second all else, forward:
+// so whoever reads behind it finds little left to do at the end. From a source that begins at the beginning again for each step back, the first makes
+// what waits for no fresh frame, as these lie behind the others.
 enum unpack_content_pass { UNPACK_CONTENT_ALL, UNPACK_CONTENT_FIRST, UNPACK_CONTENT_SECOND };
 
 struct unpack_content {
@@ -31,6 +33,9 @@ struct unpack_content {
     int target_dir;   // component directories lie here; the caller's
     int previous_dir; // or -1
     const struct bundle_image_places *images, *old_images; // as of struct unpack_stage
+    const struct bundle_image_place *slot; // of the content that is written, when it is an image
+    uint64_t settled; // of it: said not to be written again
+    bool fresh_last; // the pass for fresh frames is the second one
     const int *trees; // one descriptor for each files component; the caller's
     struct unpack_scratch places; // stream position of a content → where it went
     int again_fd;         // the file that a repeat was last copied from, or -1

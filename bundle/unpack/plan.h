@@ -6,8 +6,7 @@
 // be told what will be read (unpack_source_expect): runs of frames.
 //
 // Everything is on disk: a row for each chunk that is there or held, a row for each run. Two groups of frames (bundle/index.h) are read one after
-// the other, so a plan with frames of both needs two passes over the contents: one for all that does not wait for fresh frames, one for these
-// and for repeats of chunks, as they may be of the fresh ones. Each pass reads forward.
+// the other, so a plan with frames of both needs two passes over the contents, one for each (bundle/unpack/content.h). Each pass reads forward.
 //
 // A plan is no proof. What is copied is compared with its digest again, and a chunk that is gone by then is fetched.
 #pragma once
@@ -16,6 +15,11 @@
 #include "bundle/unpack/scratch.h"
 #include "bundle/unpack/stage.h"
 #include "bundle/unpack/stream.h"
+
+// In a slot that was not written to for this bundle, after so many chunks in a row that are not in their place only each so manieth is looked
+// at, until one is: reading and hashing all of a slot costs as much as writing it, and would mostly find that another image lies in it.
+#define UNPACK_PLAN_MISSES 64
+#define UNPACK_PLAN_SAMPLE 64
 
 // What lies between two things that are needed is fetched with them up to this: less than the headers and the wait of another request.
 #define UNPACK_PLAN_GAP_BYTES (8 * 1024)
@@ -59,6 +63,8 @@ struct unpack_plan {
     struct unpack_plan_run open[2];   // the last of each, not in the table
     uint8_t *pages;                   // of the index, a bit for each that is to be fetched
     uint8_t *chunk;                   // room for one
+    bool samples;                     // in the slot that is planned now
+    uint64_t missed;                  // chunks in a row that it did not have
     uint64_t fetch_bytes;  // of frames that are marked
     uint64_t reused_bytes; // of contents: left out or copied
     uint64_t kept_bytes;   // of contents: in their place

@@ -145,7 +145,11 @@ static int stage_image(struct stage *s, uint32_t number, struct err *e) {
         return unpack_content_skip(&s->content, &place, component->size, e);
     }
     uint64_t have = s->how->resume ? component->size : 0;
-    int r = unpack_content_write(&s->content, &place, to->fd, component->size, have, e);
+    s->content.slot = to;
+    int r = bundle_image_await(to, 0, component->size, e);
+    if (r == 0)
+        r = unpack_content_write(&s->content, &place, to->fd, component->size, have, e);
+    s->content.slot = NULL;
     if (r >= 0)
         count(s, component->size, have, r == UNPACK_CONTENT_KEPT);
     return r < 0 ? -1 : 0;
@@ -255,6 +259,7 @@ static int stage_pass(struct stage *s, enum unpack_content_pass pass, struct err
 
 static int stage_contents(struct stage *s, struct err *e) {
     uint64_t start = unpack_stream_position(s->stream);
+    s->content.fresh_last = unpack_source_is_forward_only(s->source);
     if (!unpack_plan_has_two_passes(&s->plan))
         return stage_pass(s, UNPACK_CONTENT_ALL, e);
     if (stage_pass(s, UNPACK_CONTENT_FIRST, e) < 0)

@@ -11,7 +11,8 @@
 //
 // Resume: with `resume`, chunks of files already there are kept where they are right, so a broken download continues at the
 // frame where it broke. Files that the previous generation has at the same path with the same digest and exec are left out.
-// Of a slot what is believed with `resume` is any chunk of the image in its place, whoever wrote it.
+// Of a slot what is believed with `resume` is any chunk of the image in its place, whoever wrote it. Where no try of this update came before
+// (`untouched`) a slot has some other image in it, or nothing: then it is looked at closely only as long as what is found is right, else in samples.
 #pragma once
 
 #include "bundle/image.h"
@@ -33,6 +34,7 @@ struct unpack_stage {
     const struct bundle_image_places *images;     // slots that images are written to; NULL none
     const struct bundle_image_places *old_images; // slots of the previous generation's images; NULL none
     bool resume;
+    bool untouched; // slots were not written to for this bundle, as far as is known
     uint64_t decode_max_bytes; // ceiling on packing.frame_bytes (kind decode_memory)
     // Called after each frame with bytes taken from the source and bytes of contents finished; < 0 with *e set stops. May be NULL.
     int (*progress)(void *context, uint64_t source_bytes, uint64_t stream_bytes, struct err *e);

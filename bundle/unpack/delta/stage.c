@@ -35,10 +35,10 @@ struct stage {
     uint32_t component; // whose directory `dir` is
     int dir;
     struct unpack_previous previous;
-    int fd; // the content that is being made
-    bool is_image;
-    uint32_t writing;     // its component, when it is coded
-    uint64_t made, noted; // bytes of it, when it is an image
+    int fd;                                // the content that is being made
+    const struct bundle_image_place *slot; // NULL: that is a file
+    uint32_t writing;                      // its component, when it is coded
+    uint64_t made, noted;                  // bytes of it, when it is an image
     bool no_clone;
     uint8_t *copy; // COPY_BYTES
     struct delta_plan_content other;
@@ -214,7 +214,7 @@ static int plan_content(void *context, const struct delta_plan_content *content,
     return 0;
 }
 
-// Another descriptor of an image's slot.
+// Another descriptor of an image's slot, where all that was written can be read.
 static int open_slot(const struct bundle_image_places *places, const char *component, int *ret,
                      struct err *e) {
     const struct bundle_image_place *place = bundle_image_find(places, component);
@@ -222,7 +222,25 @@ static int open_slot(const struct bundle_image_places *places, const char *compo
     if (fd < 0)
         return err_errno(e, place ? errno : ENOENT, "the slot of %s", component);
     *ret = fd;
-    return 0;
+    return bundle_image_await(place, 0, UINT64_MAX, e);
+}
+
+// To the content that is being made.
+static int put(const struct stage *s, int fd, const void *data, size_t len, uint64_t offset,
+               struct err *e) {
+    if (!s->slot)
+        return fs_pwrite(fd, data, len, offset, e);
+    return bundle_image_write(s->slot, data, len, offset, e) < 0
+               ? -1
+               : bundle_image_settle(s->slot, offset + len, e);
+}
+
+// Of an image; durable with it, so what was written of it has to have come to its slot.
+static int note(const struct stage *s, uint32_t component, int fd, uint64_t bytes, struct err *e) {
+    const struct delta_note note = note_of(s, component);
+    if (bundle_image_await(s->slot, 0, UINT64_MAX, e) < 0)
+        return -1;
+    return delta_note_write(&note, fd, bytes, e);
 }
 
 // Opens the file of a content, cut to `keep` bytes; a slot is not cut.
@@ -230,10 +248,11 @@ static int open_content(struct stage *s, const struct delta_plan_content *conten
                         int *ret, struct err *e) {
     OWN(fd) int fd = -1;
     uint64_t have = 0;
-    s->is_image = is_image(s, content->component);
-    if (s->is_image) {
+    const char *component = component_of(s, content->component)->name;
+    s->slot = is_image(s, content->component) ? bundle_image_find(s->how->images, component) : NULL;
+    if (s->slot) {
         s->made = s->noted = keep;
-        return open_slot(s->how->images, component_of(s, content->component)->name, ret, e);
+        return open_slot(s->how->images, component, ret, e);
     }
     if (s->component != content->component && enter(s, content->component, e) < 0)
         return -1;
@@ -292,7 +311,7 @@ static int copy_file(struct stage *s, int to, int from, uint64_t size, bool may_
             return -1;
         if (got < n)
             return err_set(e, &err_bad_generation, "the file it is the same as was cut short");
-        if (fs_pwrite(to, s->copy, n, done, e) < 0)
+        if (put(s, to, s->copy, n, done, e) < 0)
             return -1;
         done += n;
     }
@@ -311,8 +330,7 @@ static int apply_take(void *context, const struct delta_plan_content *content, s
     if (open_content(s, content, 0, &to, e) < 0 || open_other(s, content, &from, e) < 0 ||
         copy_file(s, to, from, content->entry.size, !has_slot(s, content), e) < 0)
         return -1;
-    const struct delta_note note = note_of(s, content->component);
-    if (s->is_image && delta_note_write(&note, to, content->entry.size, e) < 0)
+    if (s->slot && note(s, content->component, to, content->entry.size, e) < 0)
         return -1;
     count(s, content);
     return 0;
@@ -330,25 +348,24 @@ static int apply_begin(void *context, const struct delta_plan_content *content, 
 static int apply_write(void *context, const void *data, size_t len, uint64_t offset,
                        struct err *e) {
     struct stage *s = context;
-    if (fs_pwrite(s->fd, data, len, offset, e) < 0)
+    if (put(s, s->fd, data, len, offset, e) < 0)
         return -1;
     s->made = offset + len;
-    if (!s->is_image || s->made - s->noted < DELTA_NOTE_STEP_BYTES)
+    if (!s->slot || s->made - s->noted < DELTA_NOTE_STEP_BYTES)
         return 0;
-    const struct delta_note note = note_of(s, s->writing);
     s->noted = s->made;
-    return delta_note_write(&note, s->fd, s->made, e);
+    return note(s, s->writing, s->fd, s->made, e);
 }
 
 static int apply_end(void *context, const struct delta_plan_content *content, bool right,
                      struct err *e) {
     struct stage *s = context;
     OWN(fd) int fd = own_take_fd(&s->fd);
-    const struct delta_note note = note_of(s, content->component);
+    const struct delta_note wrong = note_of(s, content->component);
     // No later try goes on from what is wrong.
     if (!right)
-        return s->is_image ? delta_note_remove(&note, e) : fs_truncate(fd, 0, e);
-    if (s->is_image && delta_note_write(&note, fd, content->entry.size, e) < 0)
+        return s->slot ? delta_note_remove(&wrong, e) : fs_truncate(fd, 0, e);
+    if (s->slot && note(s, content->component, fd, content->entry.size, e) < 0)
         return -1;
     count(s, content);
     return 0;
@@ -396,10 +413,9 @@ static int run_stage(struct stage *s, const struct unpack_delta *delta,
 // An image that broke off is gone on with from where it is, if that can still be said.
 static void note_rest(struct stage *s) {
     struct err ignored = ERR_NONE;
-    if (s->fd < 0 || !s->is_image || s->made == s->noted)
+    if (s->fd < 0 || !s->slot || s->made == s->noted)
         return;
-    const struct delta_note note = note_of(s, s->writing);
-    (void)delta_note_write(&note, s->fd, s->made, &ignored);
+    (void)note(s, s->writing, s->fd, s->made, &ignored);
 }
 
 static void close_stage(struct stage *s) {

@@ -64,11 +64,21 @@ static bool is_kept(struct unpack_plan *p, const struct unpack_piece *piece, int
     return memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0;
 }
 
+// Whether to look for it there. A repeat costs no download, so it is not worth a sample.
+static bool is_likely(const struct unpack_plan *p, const struct unpack_piece *piece) {
+    return !p->samples || p->missed < UNPACK_PLAN_MISSES ||
+           (!piece->repeat && piece->number % UNPACK_PLAN_SAMPLE == 0);
+}
+
 static int plan_chunk(struct unpack_plan *p, const struct unpack_piece *piece, int fd,
                       uint64_t offset, struct err *e) {
     struct unpack_held_place place;
-    if (is_kept(p, piece, fd, offset))
-        return add_row(p, piece, NULL, e);
+    if (is_likely(p, piece)) {
+        bool kept = is_kept(p, piece, fd, offset);
+        p->missed = kept ? 0 : p->missed + 1;
+        if (kept)
+            return add_row(p, piece, NULL, e);
+    }
     int r = unpack_held_find(&p->held, piece->digest, piece->bytes, &place, e);
     if (r < 0)
         return -1;

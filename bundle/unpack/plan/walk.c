@@ -181,8 +181,12 @@ static int walk_image(struct walk *w, struct err *e) {
     uint64_t size = w->component->size, at = w->position;
     w->position += size;
     if (w->what == PLAN_WALK_PLAN) {
+        p->missed = 0;
+        p->samples = p->how->untouched;
+        int r = to ? plan_chunks_take(p, size, p->how->resume ? to->fd : -1, e) : 0;
+        p->samples = false;
         if (to)
-            return plan_chunks_take(p, size, p->how->resume ? to->fd : -1, e);
+            return r;
         p->reused_bytes += size;
         return unpack_stream_pass(p->stream, size, e);
     }

@@ -106,6 +106,8 @@ struct input {
     struct unpack_source_file file;
     struct unpack_source source, from; // `from` counts and breaks off
     uint64_t left;
+    bool untouched;
+    uint64_t kept_bytes; // as planned
     struct unpack_bundle *bundle;
     struct unpack_delta *delta;
 };
@@ -122,6 +124,13 @@ static int read_some(void *context, uint64_t offset, void *data, size_t len, str
         return err_set(e, &err_io, "it breaks off here");
     i->left -= len;
     return i->source.read(i->source.context, offset, data, len, e);
+}
+
+static int note_cost(void *context, const struct unpack_plan_cost *cost, struct err *e) {
+    struct input *i = context;
+    (void)e;
+    i->kept_bytes = cost->kept_bytes;
+    return 0;
 }
 
 static uint64_t size_of(void *context) {
@@ -264,7 +273,10 @@ static int stage(struct scene *s, struct input *i, unsigned base, int dir,
                                      .images = &to,
                                      .old_images = &old,
                                      .resume = true,
-                                     .decode_max_bytes = DECODE_MAX};
+                                     .untouched = i->untouched,
+                                     .decode_max_bytes = DECODE_MAX,
+                                     .planned = note_cost,
+                                     .context = i};
     return unpack_stage(i->bundle, &i->from, &how, ret, e);
 }
 

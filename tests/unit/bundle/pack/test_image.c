@@ -106,6 +106,34 @@ Test(image, what_is_in_the_slot_is_not_made_again) {
     expect_less(true);
 }
 
+// What an earlier try left is found to the last chunk. In a slot that has some other image in it what is
+// right by chance is found where it begins right, and where a sample meets it, and nowhere else.
+Test(image, a_slot_that_nobody_began_is_looked_at_in_samples) {
+    uint64_t kept[2][2];
+    for (int untouched = 0; untouched < 2; untouched++)
+        for (int at_front = 0; at_front < 2; at_front++) {
+            OWN(scene) struct scene s;
+            struct err e = ERR_NONE;
+            struct unpack_stage_result result;
+            OWN(input) struct input i;
+            size_t from = at_front ? 0 : IMAGE_BYTES - 60000;
+            set_up(&s);
+            install(&s, 1, false);
+            OWN(fd) int dir = open_dir(&s, 2, "");
+            cr_assert_eq(pwrite(s.slots[1], s.images[1] + from, 60000, (off_t)from), 60000);
+            open_bundle(&s, 2, &i);
+            i.untouched = untouched;
+            cr_assert_eq(stage(&s, &i, 1, dir, &result, &e), 0, "%s", e.text);
+            kept[untouched][at_front] = i.kept_bytes;
+            cr_assert_eq(seal(&s, &i, 1, dir, false, &e), 0, "%s", e.text);
+            expect_image(&s, 1, 2);
+        }
+    cr_expect_gt(kept[0][0], 20000);
+    cr_expect_eq(kept[1][0], 0);
+    cr_expect_gt(kept[0][1], 20000);
+    cr_expect_eq(kept[1][1], kept[0][1]);
+}
+
 Test(image, damage_behind_the_writer_is_found) {
     OWN(scene) struct scene s;
     struct err e = ERR_NONE;

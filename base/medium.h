@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a file or block device forward from the medium, and not from what the kernel remembers of it: past the page
+// cache (O_DIRECT), several reads at a time, so that the medium works while the caller does. It costs a third of the
+// processor time that reading through the cache does, and leaves the cache to others.
+//
+// Where the file system or the kernel cannot do that it says so, and the caller reads as it always could.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define MEDIUM_SLICE_BYTES (128UL * 1024)
+#define MEDIUM_SLICES      4 // read ahead, or with the caller
+
+struct medium {
+    int fd; // the caller's
+    unsigned long queue;
+    uint8_t *room;             // owned, for all slices; slice n lies at n % MEDIUM_SLICES
+    uint64_t asked, given;     // slices, since the beginning
+    uint64_t asked_to;         // place behind the last one that was asked for
+    size_t want[MEDIUM_SLICES];
+    int64_t came[MEDIUM_SLICES]; // bytes, or -errno
+    bool is_there[MEDIUM_SLICES];
+};
+
+// fd: of an open file that nobody else reads by, as its flags are changed. MEDIUM_NONE: it must be read through the cache.
+enum { MEDIUM_NONE = 1 };
+int medium_open(struct medium *m, int fd, struct err *e) __attribute__((nonnull));
+// The next bytes, at most MEDIUM_SLICE_BYTES and not beyond `end`, borrowed until the next call; 0 of them where the file ends. `end` never
+// falls; what lies beyond it is not read before. Each end but the last is a multiple of 4096. Kinds: io.
+int medium_next(struct medium *m, uint64_t end, const uint8_t **ret, size_t *ret_len, struct err *e)
+    __attribute__((nonnull));
+// Waits for what is under way. Safe on one that was not opened, if it is zeros.
+void medium_close(struct medium *m) __attribute__((nonnull));
