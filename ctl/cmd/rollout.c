@@ -12,6 +12,7 @@
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/cmd/rollout_why.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/schema.h"
@@ -69,6 +70,7 @@ static void print_one(const struct opt_args *args, const json_t *rollout) {
     }
     (void)cmd_rollout_show(stdout, rollout,
                            isatty(STDOUT_FILENO) ? ctl_term_width(STDOUT_FILENO) : 4096);
+    cmd_rollout_show_evidence(stdout, rollout);
     cmd_rollout_show_deltas(stdout, rollout);
 }
 
@@ -312,6 +314,8 @@ const struct opt_command cmd_rollout[] = {
     ROW("rollout list", "", 0, "List rollouts", plain_options, run_list),
     ROW("rollout status", "NAME", 1, "Show its stages, and why it does not move", plain_options,
         run_status),
+    ROW("rollout why", "NAME", 1, "Everything that holds it, and what its gates concluded",
+        plain_options, cmd_rollout_why),
     ROW("rollout watch", "NAME", 1, "Follow it to its end; the exit status says how it ended",
         cmd_rollout_watch_options, cmd_rollout_watch),
     ROW("rollout approve", "NAME", 1, "Let the stage that waits for approval start",
