@@ -177,11 +177,12 @@ static size_t draw(struct sim_score *s, const struct rollout_progress *progress,
         s->cursor[stratum]++;
     for (size_t i = s->cursor[stratum]; i < last && n < gates->compared; i++) {
         uint32_t device = s->order[i];
+        if (!s->made[device])
+            continue; // not heard of since the rollout was applied
         bool admitted = is_admitted(s, progress, device);
         if (admitted)
             break; // so are all ranks below
-        if (s->made[device] &&
-            rollout_score_may_compare(&s->score, gates, &s->devices[device], admitted, now_s))
+        if (rollout_score_may_compare(&s->score, gates, &s->devices[device], admitted, now_s))
             ret[n++] = device;
     }
     return n;
