@@ -187,7 +187,7 @@ static void expect_events(const struct rollout_plan_census *census, uint64_t exp
 
 // The share of treated devices among those at risk, in the middle of the stage.
 static uint32_t treated_share(const struct reach *reach) {
-    uint64_t middle = (reach->before + reach->total) / 2;
+    uint64_t middle = (reach->before + reach->total + 1) / 2;
     if (reach->counted == 0 || middle == 0 || middle >= reach->counted)
         return 0;
     return (uint32_t)(middle * ROLLOUT_PPM / reach->counted);
