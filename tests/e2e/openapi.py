@@ -160,11 +160,18 @@ def releases(client, path):
         client.expect(200, method, made["url"], token=None)
         client.expect(206, method, made["url"], token=None, Range="bytes=0-9")
         client.expect(416, method, made["url"], token=None, Range=f"bytes={made['size']}-")
-        client.expect(304, method, made["url"], token=None, If_None_Match=f'"{made["id"]}"')
+        client.expect(304, method, made["url"], token=None, If_None_Match=etag_of(client, made["url"])[0])
         client.expect(404, method, "/bundles/none.edge", token=None)
 
 
-def partly(client, path, etag, size):
+def etag_of(client, path):
+    """The ETag, and how large it is."""
+    with urllib.request.urlopen(client.base + path, timeout=60) as answer:
+        return answer.headers["ETag"], len(answer.read())
+
+
+def partly(client, path):
+    etag, size = etag_of(client, path)
     for method in ("GET", "HEAD"):
         client.expect(200, method, path, token=None)
         client.expect(206, method, path, token=None, Range="bytes=0-9")
@@ -193,10 +200,8 @@ def deltas(f, client):
     client.expect(401, "POST", "/api/v1/deltas", data, token="edge-op-wrong")
     check(client.expect(200, "GET", "/api/v1/releases/d/1.1")["bundles"][0]["deltas"] == [made], "shown with its bundle")
     client.expect(200, "GET", "/api/v1/releases?name=d")
-    partly(client, made["url"], f'"{made["head"]}"', made["size"])
-    target = f"/repository/targets/d/1.1/{made['bundle']}/{made['head']}.{made['base']}.json"
-    with urllib.request.urlopen(client.base + target, timeout=60) as answer:
-        partly(client, target, answer.headers["ETag"], len(answer.read()))
+    partly(client, made["url"])
+    partly(client, f"/repository/targets/d/1.1/{made['bundle']}/{made['head']}.{made['base']}.json")
 
 
 def repository(f, client, release):
@@ -228,8 +233,7 @@ def repository(f, client, release):
     paths = ["metadata/1.root.json"] + [os.path.relpath(os.path.join(where, name), folder)
                                         for where, _, names in os.walk(os.path.join(folder, "targets")) for name in names][:1]
     for path in ("/repository/" + path for path in paths):
-        with urllib.request.urlopen(client.base + path, timeout=60) as answer:
-            etag, size = answer.headers["ETag"], len(answer.read())
+        etag, size = etag_of(client, path)
         for method in ("GET", "HEAD"):
             client.expect(200, method, path, token=None)
             client.expect(206, method, path, token=None, Range="bytes=0-9")
