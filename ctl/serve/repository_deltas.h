@@ -30,8 +30,8 @@ struct serve_repository_deltas {
     uint64_t keys_of; // versions that decided on the signer
     bool looked;      // there was such a decision
     int64_t retry_ms; // on the boot clock: no attempt before
-    // Heads of what was forgotten: their files may go once the store does not know them. Whoever
-    // removes them takes them out.
+    // Heads of what was forgotten: their files may go once that is durable and the store does not
+    // know them again. Whoever removes them takes them out.
     size_t n_gone;
     char gone[SERVE_REPOSITORY_DELTAS_GONE][KEYS_DIGEST_HEX];
 };
