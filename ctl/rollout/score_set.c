@@ -178,7 +178,8 @@ int rollout_score_set_score(struct rollout_score *score, const struct rollout_ga
         members[i]->due_s = 0;
     }
     score->sets_scored += !none;
-    score->sets_void += none;
+    // A set of a run before is over with that run.
+    score->sets_void += none && treated->run == score->run && treated->set_no >= score->first_set;
     treated->due_s = 0;
     return none ? ROLLOUT_SCORE_VOID : 0;
 }

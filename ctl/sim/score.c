@@ -217,8 +217,7 @@ static void feed(struct sim_score *s) {
         const struct rollout_score_device *row = &s->devices[s->by_number[s->score.prefix]];
         if (row->number != s->score.prefix || row->outcome == ROLLOUT_OUTCOME_NONE)
             return;
-        rollout_score_install_next(&s->score, &s->policy->gates,
-                                   row->outcome == ROLLOUT_OUTCOME_BAD, &news);
+        rollout_score_install_next(&s->score, &s->policy->gates, row->outcome, &news);
         take_news(s, &news);
     }
 }
@@ -233,6 +232,7 @@ int sim_score_became(struct sim_score *s, const struct rollout_progress *progres
     if (task == ROLLOUT_TASK_CANCELLED) {
         rollout_score_leave(&s->score, &s->devices[device], &news);
         take_news(s, &news);
+        feed(s);
         return 0;
     }
     if ((bad && !will_retry) || task == ROLLOUT_TASK_COMMITTED) {
