@@ -6,12 +6,13 @@ Once; not when the fleet became another one; and whoever applied it cannot appro
 """
 
 import json
+import os
 
 import fleet
 from fleet import check
 
 USAGE, CONFIG, EXISTS, PERMISSION = 2, 3, 11, 12
-DRIFTED, PENDING = 38, 122
+DRIFTED, INCONCLUSIVE, PENDING = 38, 39, 122
 
 GATES = [{"name": "install", "kind": "install", "baseline_pct": 2, "weight": 2}, {"name": "lost", "kind": "lost"},
          {"name": "heat", "kind": "metric", "metric": "temperature", "intolerable": 5}]
@@ -21,7 +22,7 @@ STAGES = [{"name": "canary", "count": 2}, {"name": "all", "percent": 100}]
 
 def plan(f, name, status=0, options=(), **more):
     """(path of the plan, the document)"""
-    path = f.policy(name, release="pair 1.0", stages=STAGES, timeout_s=60, **more)
+    path = f.policy(name, **{"release": "pair 1.0", "stages": STAGES, "timeout_s": 60, **more})
     out = f.path(f"plan-{name}.json")
     f.run("rollout", "plan", "-f", path, "-o", out, *options, status=status)
     if status:
@@ -54,7 +55,7 @@ def a_plan_says_what_would_happen_and_changes_nothing(f):
     p = made["plan"]
     check(p["devices"] == 6 and p["accepted"] == 6, f"all six are selected: {p}")
     check([s["adds"] for s in p["stages"]] == [2, 4], f"two, then the others: {p['stages']}")
-    check(p["stages"][1]["batches"] == 2, f"four devices, from the two of the first batches on: {p['stages'][1]}")
+    check([s["batches"] for s in p["stages"]] == [2, 1], f"one and one of two, then four: {p['stages']}")
     check(sum(s["devices"] for s in p["strata"]) == 6, f"every device is of a stratum: {p['strata']}")
     check(len(p["pooled"]) == 2, f"two strata of three devices each are pooled, and named: {p['pooled']}")
     check(all(len(s["bounds"]) == 32 for s in p["strata"]), "a bound for each stage")
@@ -151,15 +152,45 @@ def a_fleet_that_became_another_one_is_planned_anew(f):
     f.edgectl("device", "label", "dev-05", "kind=b")
 
 
+def a_rollout_without_a_verdict_ends_with_a_status_of_its_own(f):
+    path, _ = plan(f, "unsure", release="pair 1.2", gates=GATES, evidence=QUICK)
+    done = apply(f, path, "--wait", "--timeout", "120s", status=INCONCLUSIVE)
+    check("inconclusive" in done.stderr, f"and why: {done.stderr}")
+    status = f.rollout("unsure")
+    check(status["state"] == "paused" and status["stage"] == "canary", f"it was paused at its first stage: {status}")
+    check(sum(s["offered"] for s in status["stages"]) <= 2, f"nobody else was reached: {status['stages']}")
+    f.edgectl("rollout", "watch", "unsure", "--timeout", "60s", status=INCONCLUSIVE)
+    f.edgectl("rollout", "abort", "unsure")
+
+
+def the_example_holds_back_until_there_is_evidence(f):
+    with open(os.path.join(fleet.SOURCE, "examples/policies/evidence.yaml"), encoding="utf-8") as file:
+        text = file.read().replace("RELEASE", "3.0")
+    policy, path = f.path("evidence.yaml"), f.path("evidence.plan")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write(text)
+    f.publish(f.bundle("vibration", "3.0", {"app": f.component("vibration", {"version": "3.0"})}))
+    said = f.edgectl("rollout", "plan", "-f", policy, "-o", path)
+    check("6 of 6 devices" in said and "gate confidence" in said, f"it is planned: {said}")
+    apply(f, path)
+    def canaries():
+        return f.rollout("vibration-3.0")["stages"][0]["committed"] == 2
+    fleet.wait_for("the canaries to commit", canaries)
+    stages = f.rollout("vibration-3.0")["stages"]
+    check([s["offered"] for s in stages[1:]] == [0, 0, 0], f"and nobody else before there is evidence: {stages}")
+    f.edgectl("rollout", "abort", "vibration-3.0")
+
+
 def test(f):
     f.start_server()
-    f.add_fleet(6)
+    f.add_fleet(6, facts={"sensor.unit": "m/s2", "hw.line": "line-1"})
     for i in range(6):
         f.edgectl("device", "label", f"dev-{i:02d}", f"kind={'ab'[i % 2]}")
-    for version in ("1.0", "1.1"):
+    for version in ("1.0", "1.1", "1.2"):
         f.publish(f.pair(version))
     fleet.each(f, a_plan_says_what_would_happen_and_changes_nothing, who_gets_nothing_is_said, what_is_wrong_is_refused,
-               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, a_fleet_that_became_another_one_is_planned_anew)
+               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
+               the_example_holds_back_until_there_is_evidence, a_fleet_that_became_another_one_is_planned_anew)
 
 
 fleet.main(test)
