@@ -87,7 +87,7 @@ struct rollout_plan_past {
 
 // The fleet as it was counted. Pointers are the caller's.
 struct rollout_plan_census {
-    uint64_t accepted; // devices of the fleet, of the selector or not
+    uint64_t accepted; // devices of the fleet, or of the scope of whoever asks
     size_t n_strata;
     const char *const *keys;        // [n_strata], as bundle_stratum_key makes them
     const uint64_t *counted;        // [n_strata]: devices that can be counted as evidence

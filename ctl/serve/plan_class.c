@@ -121,8 +121,8 @@ static int judge_facts(struct serve_plan_classes *c, const struct bundle_facts *
     OWN(buf) struct buf key;
     buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
     *ret = (struct serve_plan_class){.variant = c->n_variants};
-    if (!bundle_predicate_holds(c->of.selector, facts, reason) ||
-        (c->of.scope != NULL && !bundle_predicate_holds(c->of.scope, facts, reason)))
+    ret->in_scope = c->of.scope == NULL || bundle_predicate_holds(c->of.scope, facts, reason);
+    if (!ret->in_scope || !bundle_predicate_holds(c->of.selector, facts, reason))
         return 0;
     if (bundle_stratum_key(c->of.policy->stratify, c->of.policy->n_stratify, facts, &key, e) < 0 ||
         stratum_of(c, buf_text(&key), &ret->stratum, e) < 0)

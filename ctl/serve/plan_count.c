@@ -120,9 +120,9 @@ static int visit(void *context, const struct store_census_row *row, struct err *
     struct serve_plan_count *c = context;
     const struct rollout_policy *policy = c->ask->policy;
     const struct serve_plan_class *class = NULL;
-    c->census.accepted++;
     if (serve_plan_class_find(c->classes, row, &class, e) < 0)
         return -1;
+    c->census.accepted += class->in_scope;
     if (!class->selected)
         return 0;
     size_t named =

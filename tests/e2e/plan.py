@@ -85,8 +85,13 @@ def who_gets_nothing_is_said(f):
     _, made = plan(f, "nothing", selector='label.kind == "a"')
     reasons = {n["code"]: n["devices"] for n in made["plan"]["nothing"]}
     f.edgectl("device", "hold", "dev-00", "--off")
-    check(made["plan"]["devices"] == 3, f"three are of kind a: {made['plan']['devices']}")
+    check(made["plan"]["devices"] == 3 and made["plan"]["accepted"] == 6, f"three of six are of kind a: {made['plan']['devices']}")
     check(reasons == {"held": 1}, f"one of them is held: {reasons}")
+    token = f.edgectl("token", "create", "--name", "half", "--role", "deployer", "--selector", 'label.kind == "b"').split()[-1]
+    made = json.loads(f.edgectl("rollout", "plan", "-f", f.path("policy-nothing.json"), "--json", env={"EDGECTL_TOKEN": token}))
+    check(made["plan"]["devices"] == 0 and made["plan"]["accepted"] == 3, f"and of a token's devices no other is counted: {made['plan']}")
+    signed = made["mandate"]["signed"]
+    check(signed["selector"] == '(label.kind == "a") and (label.kind == "b")', f"what is signed has both: {signed['selector']}")
 
 
 def what_is_wrong_is_refused(f):
