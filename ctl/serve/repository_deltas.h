@@ -3,7 +3,8 @@
 // The targets file of the role deltas (ctl/repo/targets.h), which is this controller's own: the
 // deltas that it made (ctl/store/making.h), signed with its online key. The file follows the store:
 // what was made is named, what leads to a bundle that nobody names any more is not, and is
-// forgotten. It is signed anew at half of its life, which is that of a snapshot, and exists even
+// forgotten. What a person named in it with the same key stays, as long as the delta is one that was
+// sent here and its bundle is named; where the controller made one of the same pair, that is taken. It is signed anew at half of its life, which is that of a snapshot, and exists even
 // when it names nothing: a device that looks for a delta must not stumble over its absence.
 //
 // The store's thread only.

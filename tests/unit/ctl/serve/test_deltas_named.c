@@ -2,6 +2,8 @@
 //
 // Naming what was made: why it cannot be done, what is too much, what is lost, what is taken back; and files that go with
 // their rows, whatever is sent in meanwhile.
+#include <fcntl.h>
+
 #include "ctl/serve/publish_parts.h"
 #include "tests/unit/ctl/serve/deltas_shop.h"
 
@@ -151,6 +153,76 @@ Test(deltas_named, so_many_are_forgotten_at_a_time_until_their_files_have_gone) 
     cr_expect_eq(n, LOST);
     for (unsigned i = 0; i < LOST; i++)
         cr_expect_not(shop_has_row(&s, &lost[i]), "%u", i);
+}
+
+// Signed with the role's key by somebody who is no controller: his delta, and one that nobody sent.
+static void name_by_hand(const struct store_delta *sent, const struct store_delta *unsent) {
+    struct err e = ERR_NONE;
+    struct repo_folder *folder = s.server.repository->folder;
+    const struct repo_folder_online online = serve_repository_online(&s.server, SHOP_NOW_S);
+    const struct store_delta *const both[] = {sent, unsent};
+    OWN(json) json_t *content = NULL;
+    OWN(buf) struct buf part;
+    OWN(buf) struct buf raw;
+    must(repo_targets_new(&content, &e));
+    for (size_t i = 0; i < 2; i++) {
+        struct repo_target target;
+        struct slice head;
+        struct unpack_source_file file;
+        struct unpack_source source;
+        OWN(delta_candidate) struct unpack_delta_candidate *candidate = NULL;
+        char name[STORE_DELTA_FILE_BYTES];
+        OWN(fd) int fd = openat(s.server.bundles, store_delta_file(both[i]->head, name), O_RDONLY);
+        must(unpack_source_from_file(fd, &file, &source, &e));
+        must(unpack_delta_open(&source, &candidate, &e));
+        must(repo_target_peek_delta(unpack_delta_open_manifest(candidate),
+                                    unpack_delta_open_head(candidate), &target, &head, &e));
+        must(repo_folder_put_target(folder, &target, head, &e));
+        must(repo_targets_add(content, &target, &e));
+    }
+    uint64_t before = repo_folder_find(folder, REPO_TARGETS_DELTAS_ROLE)->header.version;
+    const struct keys_header header = {before + 1, SHOP_NOW_S, SHOP_NOW_S + 86400};
+    (void)json_object_set_new(content, "previous", json_integer((json_int_t)before));
+    buf_init(&part, REPO_TARGETS_MAX_BYTES);
+    buf_init(&raw, REPO_TARGETS_MAX_BYTES);
+    must(repo_targets_format(content, &header, &part, &e));
+    must(sign_signer_envelope(buf_slice(&part), &role.signer, 1, &raw, &e));
+    must(repo_folder_accept(folder, REPO_TARGETS_DELTAS_ROLE, buf_slice(&raw), &online, &e));
+}
+
+Test(deltas_named, what_a_person_sent_and_named_with_the_same_key_stays) {
+    struct err e = ERR_NONE;
+    struct store_delta made, sent, unsent;
+    shop_targets(&s, true, 1, &s.online);
+    shop_made(&s, 1, 1, true, &made);
+    must(keep(&role, &e));
+    shop_write_delta(&s, s.server.bundles, NULL, 2, &sent);
+    shop_write_delta(&s, s.server.bundles, NULL, 3, &unsent);
+    (void)snprintf(sent.actor, sizeof sent.actor, "ci");
+    must(store_delta_add(s.db, &sent, &e));
+    name_by_hand(&sent, &unsent);
+    cr_assert_eq(shop_named(&s), 2, "his and the other");
+    must(keep(&role, &e));
+    cr_expect_eq(shop_named(&s), 2, "the controller's and his");
+    const struct serve_engine_bundle *b = serve_engine_bundle(s.server.engine, &s.scene.id);
+    cr_expect(serve_repository_names_delta(&s.server, &b->row, &made));
+    cr_expect(serve_repository_names_delta(&s.server, &b->row, &sent));
+    cr_expect_not(serve_repository_names_delta(&s.server, &b->row, &unsent));
+    // The controller makes one of the same pair: that is it then.
+    struct store_making making = {.at_s = 5};
+    (void)snprintf(making.bundle, sizeof making.bundle, "%s", sent.bundle);
+    (void)snprintf(making.base, sizeof making.base, "%s", sent.base);
+    (void)snprintf(making.head, sizeof making.head, "%s", sent.head);
+    must(store_making_put(s.db, &making, &e));
+    role.changed = true;
+    must(keep(&role, &e));
+    cr_expect_eq(shop_named(&s), 2);
+    must(store_making_drop(s.db, sent.bundle, sent.base, &e));
+    // And with its bundle it goes, but for its row, which is his.
+    shop_targets(&s, false, 1, &s.online);
+    must(keep(&role, &e));
+    cr_expect_eq(shop_named(&s), 0);
+    cr_expect(shop_has_row(&s, &sent) && shop_has_file(&s, &sent) && !shop_has_row(&s, &made));
 }
 
 // Files that go
