@@ -109,6 +109,18 @@ Test(rollout_advance_gates, a_stage_opens_batch_by_batch_and_waits_for_the_last_
     cr_assert_eq(w.progress.batch.size, 20);
 }
 
+// A restart must not open it a second time: what opened is kept even when nothing else changed.
+Test(rollout_advance_gates, a_batch_that_is_as_large_as_the_one_before_is_news) {
+    struct world w = world();
+    w.policy.batch.start = 3;
+    (void)advance(&w);
+    w.tallies[0].now[ROLLOUT_TASK_FAILED] = 1;
+    w.tallies[0].now[ROLLOUT_TASK_COMMITTED] = 2;
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_assert_eq(w.progress.batch.number, 2);
+    cr_assert_eq(w.progress.batch.size, 3);
+}
+
 Test(rollout_advance_gates, with_gates_the_share_to_be_reached_is_enough) {
     struct world w = world();
     w.evidence.overall = ROLLOUT_VERDICT_PASS;

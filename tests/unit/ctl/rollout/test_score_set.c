@@ -172,6 +172,25 @@ Test(rollout_score_set, who_is_silent_is_worst_in_either_arm_and_a_bad_outcome_i
     cr_assert_eq(b->news.units[0].c, 1);
 }
 
+// Lost long after its offer: its window before is empty, and it is worst all the same.
+Test(rollout_score_set, a_treated_device_that_fell_silent_at_its_offer_is_worst) {
+    struct bench *b = bench();
+    int64_t lost_s = T0 + 86400;
+    for (size_t i = 1; i < 5; i++)
+        for (int64_t at_s = lost_s - 18000; at_s < lost_s; at_s += 1800)
+            hear(b, i, at_s, 100);
+    rollout_score_outcome(&b->score, &b->gates, true, &b->d[0], &b->news);
+    cr_assert_eq(rollout_score_set_begin(&b->score, &b->gates, &b->d[0], b->members, 4, lost_s), 0);
+    cr_assert_eq(b->d[0].history[0].before.n, 0);
+    for (size_t i = 1; i < 5; i++)
+        for (int64_t at_s = lost_s; at_s < lost_s + 39600; at_s += 1800)
+            hear(b, i, at_s, 100);
+    cr_assert_eq(score(b, 4), 0);
+    cr_assert_eq(b->news.n_units, 1);
+    cr_assert(b->news.units[0].values[0].worst);
+    cr_assert_eq(b->news.units[0].b, 4);
+}
+
 Test(rollout_score_set, who_reported_nothing_before_is_left_out_in_either_arm) {
     struct bench *b = bench();
     memset(b->d[5].history, 0, sizeof b->d[5].history);

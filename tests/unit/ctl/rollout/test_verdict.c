@@ -199,6 +199,31 @@ static void worst_of_four(struct world *w, size_t unit) {
     w->units[unit].mark[0][0] = w->units[unit].mark[0][1] = 4;
 }
 
+// So many devices that had been the best of their sets would have kept it from stopping, and no fewer.
+Test(rollout_verdict, the_fragility_of_metrics_is_exact) {
+    struct world *w = world(ROLLOUT_GATE_METRIC);
+    struct evidence_rank_value best = {.change_nano = -9};
+    struct evidence_rank_value others[4] = {{1, false}, {2, false}, {3, false}, {4, false}};
+    struct evidence_rank_design design = {.intolerable = {NUM_DECIMAL_SCALE},
+                                          .baseline_ppm = 20000};
+    size_t needed = 0;
+    for (size_t i = 0; i < 12; i++)
+        worst_of_four(w, i);
+    cr_assert_eq(find(w), ROLLOUT_WHY_evidence_failed);
+    for (bool stops = true; stops;) {
+        memset(&w->score.gate[0], 0, sizeof w->score.gate[0]);
+        needed++;
+        for (size_t i = 0; i < needed; i++)
+            evidence_rank_add(&w->score.gate[0].rank, &design, &best, others, 4);
+        for (size_t i = needed; i < 12; i++)
+            worst_of_four(w, i);
+        rollout_score_judge(&w->score, &w->gates, 25000, &w->judgement);
+        stops = w->judgement.sum.stop;
+    }
+    cr_assert_eq(w->verdict.fragility, needed);
+    cr_assert_gt(needed, 2);
+}
+
 Test(rollout_verdict, a_drifting_comparison_is_asked_about_first) {
     struct world *w = world(ROLLOUT_GATE_METRIC);
     for (size_t i = 0; i < 9; i++)
