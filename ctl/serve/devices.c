@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "ctl/kind.h"
 #include "ctl/serve/admin.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/mandate.h"
 #include "ctl/serve/server.h"
@@ -82,6 +83,7 @@ static int shut_out(struct store_db *db, struct serve_call *call, struct store_d
                     enum store_device_state state, struct err *e) {
     struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
     if (serve_fleet_excuse(&fleet, device, NULL, e) < 0 ||
+        serve_evidence_leave(&fleet, NULL, device->id, e) < 0 ||
         (is_awaited(&fleet, device) &&
          serve_fleet_move(&fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0))
         return -1;

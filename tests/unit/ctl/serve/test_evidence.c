@@ -186,7 +186,8 @@ static void recount(struct small_fleet *w, struct rollout_score *io) {
     }
     must(store_cohort_list(&of, recount_row, &census, &e));
     for (uint64_t n = io->first_number; n < io->prefix; n++)
-        evidence_install_add(&io->gate[0].install, census.outcomes[n] == ROLLOUT_OUTCOME_BAD);
+        if (census.outcomes[n] != ROLLOUT_OUTCOME_LEFT)
+            evidence_install_add(&io->gate[0].install, census.outcomes[n] == ROLLOUT_OUTCOME_BAD);
 }
 
 Test(serve_evidence, lines_are_what_a_recount_of_the_stored_rows_gives) {
