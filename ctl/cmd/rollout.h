@@ -34,8 +34,8 @@ int cmd_rollout_file_body(const json_t *plan, const char *drift_pct, json_t **re
 extern const struct opt cmd_rollout_plan_options[];
 int cmd_rollout_plan(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
-// The plan in lines for people.
-void cmd_rollout_plan_show(FILE *out, const json_t *plan) __attribute__((nonnull));
+// A plan file in lines for people.
+void cmd_rollout_plan_show(FILE *out, const json_t *file) __attribute__((nonnull));
 
 // ── rollout_show.c ──────────────────────────────────────────────────────────────────────────────
 

@@ -71,7 +71,7 @@ static void show_head(FILE *out, const json_t *plan) {
     (void)fprintf(out, "\n");
 }
 
-static void show_stages(FILE *out, const json_t *plan) {
+static void show_stages(FILE *out, const json_t *plan, bool advances) {
     size_t i, k;
     json_t *stage, *gate;
     char name[TEXT_BYTES], text[TEXT_BYTES], took[32], size[NUM_SIZE_TEXT];
@@ -84,6 +84,10 @@ static void show_stages(FILE *out, const json_t *plan) {
                       duration(cmd_print_integer(stage, "expected_s"), took));
         (void)fprintf(out, number(stage, "batches") == 1 ? " in one batch\n" : " in %lld batches\n",
                       number(stage, "batches"));
+        if (json_is_true(json_object_get(stage, "inconclusive")))
+            (void)fprintf(out, "  without a verdict: it waits for %s, and then %s\n",
+                          duration(cmd_print_integer(stage, "waits_s"), took),
+                          advances ? "goes on without evidence" : "pauses");
         json_array_foreach (json_object_get(stage, "gates"), k, gate)
             (void)fprintf(out, "  gate %s: %s\n", safe(gate, "name", name),
                           safe(gate, "text", text));
@@ -140,9 +144,11 @@ static void show_gates(FILE *out, const json_t *plan) {
                   safe(installs, "text", text));
 }
 
-void cmd_rollout_plan_show(FILE *out, const json_t *plan) {
+void cmd_rollout_plan_show(FILE *out, const json_t *file) {
+    const json_t *plan = json_object_get(file, "plan");
+    const json_t *evidence = json_object_get(json_object_get(file, "policy"), "evidence");
     show_head(out, plan);
-    show_stages(out, plan);
+    show_stages(out, plan, strcmp(cmd_print_string(evidence, "on_max_soak"), "advance") == 0);
     show_strata(out, plan);
     show_variants(out, plan);
     show_gates(out, plan);
@@ -198,7 +204,7 @@ int cmd_rollout_plan(void *context, const struct opt_args *args, struct err *e) 
         cmd_print_json(answer);
         return 0;
     }
-    cmd_rollout_plan_show(stdout, json_object_get(answer, "plan"));
+    cmd_rollout_plan_show(stdout, answer);
     const char *why = cmd_print_string(answer, "mandate_why");
     if (*why != '\0') {
         (void)printf("it cannot be signed: ");

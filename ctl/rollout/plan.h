@@ -8,9 +8,9 @@
 //   {"format":1, "made":TIME, "rollout":NAME, "release":{"name","version"}, "selector":TEXT,
 //    "seed":"<64 hex>", "devices":N,                      of the selector; "accepted":N of the fleet
 //    "stages":[{"name","approve","not_before":TIME|null,"adds":N,"total":N,"bytes":N,
-//               "calls_s":N,"waits_s":N,"expected_s":N,"batches":N,
+//               "calls_s":N,"waits_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
 //               "gates":[{"name","kind","weight_pct","n":N,"of":"devices"|"events"|"sets",
-//                         "sees":TEXT|null,"text":TEXT}]}],
+//                         "sees":TEXT|null,"passes":bool|null,"text":TEXT}]}],
 //    "strata":[{"key":TEXT,"devices":N,"counted":N,"pooled":bool,"bounds":BOUNDS,"adds":[N per stage],
 //               "held_back":N}],
 //    "newcomer_bounds":BOUNDS, "pooled":[KEY], "held_back":N,
@@ -35,6 +35,10 @@
 // of events by how many are to be expected at the rate at which devices fell silent in the past
 // week (lost), or not at all (counters: their past is not kept; `needs` says how many events it
 // takes); of metrics by how many sets there can be: devices counted of a stratum over k + 1.
+//
+// Whether a gate passes is power.h's answer for a release that is at the tolerable margin: more often
+// than not, or not; null where it depends on what is not known. A stage with a gate that does not is
+// inconclusive, and waits_s is max_soak_s.
 //
 // Exposure is by the install gate alone: the devices whose outcome is known when it stops a release
 // that fails on that share of the devices, and those of the batches that are open then when each was

@@ -96,25 +96,33 @@ static uint64_t bytes_of(const struct rollout_plan_census *census, uint64_t devi
                : (uint64_t)(bytes * (double)devices / (double)census->n_members + 0.5);
 }
 
-static json_t *stages_json(const struct plan_sight_view *view) {
+// A stage whose gates cannot pass waits for as long as the policy lets it.
+static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t total,
+                          uint64_t *io_size) {
     const struct rollout_policy *policy = view->policy;
+    const struct rollout_stage_policy *stage = &policy->stages[i];
+    struct plan_pace_stage pace;
+    uint64_t adds = view->plan->adds[i];
+    plan_pace_find(policy, &view->census->ages, view->plan, i, io_size, &pace);
+    json_t *gates = plan_sight_stage(view, i, pace.calls_s + pace.waits_s);
+    bool waits = !plan_sight_passes(gates);
+    if (waits && pace.waits_s < policy->gates.max_soak_s)
+        pace.waits_s = policy->gates.max_soak_s;
+    return json_pack(
+        "{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name", stage->name,
+        "approve", (int)stage->approve, "not_before", time_json(view->plan->not_before_s[i]),
+        "adds", (json_int_t)adds, "total", (json_int_t)total, "bytes",
+        (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches, "calls_s",
+        (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s, "expected_s",
+        (json_int_t)(pace.calls_s + pace.waits_s), "inconclusive", (int)waits, "gates", gates);
+}
+
+static json_t *stages_json(const struct plan_sight_view *view) {
     uint64_t total = 0, size = 0;
     json_t *all = json_array();
-    for (size_t i = 0; i < policy->n_stages; i++) {
-        struct plan_pace_stage pace;
-        uint64_t adds = view->plan->adds[i];
-        plan_pace_find(policy, &view->census->ages, view->plan, i, &size, &pace);
-        total += adds;
-        uint64_t expected_s = pace.calls_s + pace.waits_s;
-        (void)json_array_append_new(
-            all, json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
-                           policy->stages[i].name, "approve", (int)policy->stages[i].approve,
-                           "not_before", time_json(view->plan->not_before_s[i]), "adds",
-                           (json_int_t)adds, "total", (json_int_t)total, "bytes",
-                           (json_int_t)bytes_of(view->census, adds), "batches",
-                           (json_int_t)pace.batches, "calls_s", (json_int_t)pace.calls_s, "waits_s",
-                           (json_int_t)pace.waits_s, "expected_s", (json_int_t)expected_s, "gates",
-                           plan_sight_stage(view, i, expected_s)));
+    for (size_t i = 0; i < view->policy->n_stages; i++) {
+        total += view->plan->adds[i];
+        (void)json_array_append_new(all, stage_json(view, i, total, &size));
     }
     return all;
 }

@@ -14,6 +14,7 @@
 #define SETS_ASKED                                                                                 \
     200 // more sets show more, and are not asked for: the answer is the same to a tenth
 #define EVENTS_ASKED 4000
+#define SHIFT_LARGE  5.0
 #define TEXT_BYTES   256
 
 int64_t plan_sight_level(const struct rollout_gates *gates,
@@ -234,32 +235,71 @@ static uint32_t least(const struct question *q, const struct reach *reach, uint6
     return asked.answer;
 }
 
+// Whether a gate passes a harmless release more often than not by the end of the stage.
+enum passing { PASSES_NOT, PASSES, PASSES_UNKNOWN };
+static enum passing passes(const struct question *q, const struct reach *reach, uint64_t n) {
+    const struct rollout_gate_policy *gate = q->gate;
+    int64_t level = evidence_num_level(q->gates->alpha_pass_ppm);
+    uint32_t share = treated_share(reach);
+    switch (gate->kind) {
+    case ROLLOUT_GATE_INSTALL: // failing in a mirror: of installs that succeed
+        return evidence_power_install(
+                   EVIDENCE_PPM - gate->intolerable_ppm, EVIDENCE_PPM - gate->baseline_ppm,
+                   n < EVIDENCE_POWER_STEPS_MAX ? n : EVIDENCE_POWER_STEPS_MAX, level) >= 0.5;
+    case ROLLOUT_GATE_METRIC: // how large a standard deviation is, is not known: even if it is small
+        return evidence_power_rank(q->gates->compared, 0, SHIFT_LARGE,
+                                   n < SETS_ASKED ? n : SETS_ASKED, level) >= 0.5
+                   ? PASSES_UNKNOWN
+                   : PASSES_NOT;
+    case ROLLOUT_GATE_COUNTER:
+        return share == 0 ? PASSES_NOT : PASSES_UNKNOWN;
+    default:
+        return share != 0 && evidence_power_passing_events(
+                                 share, evidence_events_intolerable(gate->ratio_bad_ppm),
+                                 (double)gate->ratio_ok_ppm / ROLLOUT_PPM,
+                                 n < EVENTS_ASKED ? n : EVENTS_ASKED, level) >= 0.5;
+    }
+}
+
+static void see(const struct question *q, const struct reach *reach, uint64_t n,
+                struct plan_sight_memo *memo, char effect[static TEXT_BYTES / 2],
+                char text[static TEXT_BYTES]) {
+    bool counter = q->gate->kind == ROLLOUT_GATE_COUNTER;
+    uint32_t seen = counter ? EVIDENCE_POWER_NOTHING : least(q, reach, n, memo);
+    effect[0] = '\0';
+    if (counter && treated_share(reach) == 0)
+        (void)snprintf(text, TEXT_BYTES, "nothing is left to compare with");
+    else if (counter)
+        (void)snprintf(text, TEXT_BYTES,
+                       "how often it rises is not known; see how many events it needs");
+    else if (seen == EVIDENCE_POWER_NOTHING)
+        (void)snprintf(text, TEXT_BYTES, "%llu %s: too small to see anything",
+                       (unsigned long long)n, unit_of(q->gate));
+    else {
+        effect_text(q->gate, seen, effect, TEXT_BYTES / 2);
+        (void)snprintf(text, TEXT_BYTES, "%llu %s: sees %s", (unsigned long long)n,
+                       unit_of(q->gate), effect);
+    }
+}
+
 static json_t *gate_json(const struct question *q, const struct reach *reach,
                          struct plan_sight_memo *memo) {
     const struct rollout_gate_policy *gate = q->gate;
-    char effect[TEXT_BYTES / 2] = "", text[TEXT_BYTES];
+    char effect[TEXT_BYTES / 2], text[TEXT_BYTES], all[2 * TEXT_BYTES];
     bool counter = gate->kind == ROLLOUT_GATE_COUNTER;
     uint64_t n = gate->kind == ROLLOUT_GATE_INSTALL  ? reach->total
                  : gate->kind == ROLLOUT_GATE_METRIC ? reach->sets
                                                      : reach->n_events;
-    uint32_t effect_seen = counter ? EVIDENCE_POWER_NOTHING : least(q, reach, n, memo);
-    if (counter && treated_share(reach) == 0)
-        (void)snprintf(text, sizeof text, "nothing is left to compare with");
-    else if (counter)
-        (void)snprintf(text, sizeof text,
-                       "how often it rises is not known; see how many events it needs");
-    else if (effect_seen == EVIDENCE_POWER_NOTHING)
-        (void)snprintf(text, sizeof text, "%llu %s: too small to see anything",
-                       (unsigned long long)n, unit_of(gate));
-    else {
-        effect_text(gate, effect_seen, effect, sizeof effect);
-        (void)snprintf(text, sizeof text, "%llu %s: sees %s", (unsigned long long)n, unit_of(gate),
-                       effect);
-    }
-    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:s}", "name", gate->name, "kind",
+    enum passing passing = passes(q, reach, n);
+    see(q, reach, n, memo, effect, text);
+    (void)snprintf(all, sizeof all, "%s%s", text,
+                   passing == PASSES_NOT ? "; too small to pass a harmless release" : "");
+    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:s}", "name", gate->name, "kind",
                      kind_of(gate), "weight_pct", policy_read_percent_json(gate->weight_ppm), "n",
                      counter ? json_null() : json_integer((json_int_t)n), "of", unit_of(gate),
-                     "sees", effect[0] == '\0' ? json_null() : json_string(effect), "text", text);
+                     "sees", effect[0] == '\0' ? json_null() : json_string(effect), "passes",
+                     passing == PASSES_UNKNOWN ? json_null() : json_boolean(passing == PASSES),
+                     "text", all);
 }
 
 json_t *plan_sight_stage(const struct plan_sight_view *view, size_t stage, uint64_t expected_s) {
@@ -276,4 +316,13 @@ json_t *plan_sight_stage(const struct plan_sight_view *view, size_t stage, uint6
         }
     }
     return all;
+}
+
+bool plan_sight_passes(const json_t *gates) {
+    size_t i;
+    json_t *gate;
+    json_array_foreach (gates, i, gate)
+        if (json_is_false(json_object_get(gate, "passes")))
+            return false;
+    return true;
 }

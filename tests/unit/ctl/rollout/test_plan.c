@@ -225,10 +225,46 @@ Test(rollout_plan, silence_of_the_past_week_is_what_is_to_be_expected) {
     OWN(json) json_t *document = format(f);
     const json_t *stage = row(document, "stages", 1);
     const json_t *lost = json_array_get(json_object_get(stage, "gates"), 1);
-    json_int_t expected = 1000 * number(stage, "expected_s") / (7 * 86400);
+    json_int_t open_s =
+        number(stage, "calls_s") + ROLLOUT_GATES_HORIZON_DEFAULT_S + ROLLOUT_GATES_GRACE_DEFAULT_S;
+    json_int_t expected = 1000 * open_s / (7 * 86400);
     cr_assert(llabs(number(lost, "n") - expected) <= 1, "%lld of %lld",
               (long long)number(lost, "n"), (long long)expected);
     cr_assert(json_is_string(json_object_get(lost, "sees")), "%s", text(lost, "text"));
+    drop(f);
+}
+
+static bool passes(const json_t *document, size_t stage, size_t gate) {
+    return json_is_true(json_object_get(
+        json_array_get(json_object_get(row(document, "stages", stage), "gates"), gate), "passes"));
+}
+
+Test(rollout_plan, a_stage_whose_gates_cannot_pass_waits_for_as_long_as_it_may) {
+    struct fleet *f =
+        make(HEAD "\"gates\":[{\"name\":\"i\",\"kind\":\"install\"}],\"evidence\":{\"max_soak\":"
+                  "\"2d\"}," STAGES "}",
+             1000, 1);
+    OWN(json) json_t *document = format(f);
+    const json_t *few = row(document, "stages", 0), *half = row(document, "stages", 1);
+    cr_assert(!passes(document, 0, 0), "ten devices do not show that fewer than a tenth fail");
+    cr_assert(json_is_true(json_object_get(few, "inconclusive")));
+    cr_assert_eq(number(few, "waits_s"), 2 * 86400);
+    cr_assert(passes(document, 1, 0), "500 do");
+    cr_assert(json_is_false(json_object_get(half, "inconclusive")));
+    cr_assert_eq(number(half, "waits_s"), 0);
+    cr_assert_eq(number(half, "expected_s"), number(half, "calls_s"));
+    drop(f);
+}
+
+Test(rollout_plan, what_falls_silent_too_seldom_cannot_pass) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 100000, 1);
+    OWN(json) json_t *none = format(f);
+    cr_assert(!passes(none, 1, 1));
+    f->census.ages.lost_week = 20000;
+    OWN(json) json_t *many = format(f);
+    cr_assert(passes(many, 1, 1));
+    cr_assert(json_is_null(json_object_get(
+        json_array_get(json_object_get(row(many, "stages", 1), "gates"), 2), "passes")));
     drop(f);
 }
 
