@@ -181,12 +181,14 @@ int bundle_delta_format(const struct bundle_delta_head *head, struct buf *ret, s
 }
 
 // Each part is at most 2^42 and there are 32 of them: no overflow.
+uint64_t bundle_delta_component_bytes(const struct bundle_delta_component *c) {
+    return c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
+}
+
 uint64_t bundle_delta_base_bytes(const struct bundle_delta_head *head) {
     uint64_t sum = 0;
-    for (size_t i = 0; i < head->n_components; i++) {
-        const struct bundle_delta_component *c = &head->components[i];
-        sum += c->stream_bytes + (c->type == BUNDLE_COMPONENT_FILES ? c->size : 0);
-    }
+    for (size_t i = 0; i < head->n_components; i++)
+        sum += bundle_delta_component_bytes(&head->components[i]);
     return sum;
 }
 

@@ -131,6 +131,8 @@ int bundle_delta_parse(struct slice signed_part, struct bundle_delta_head *ret, 
 // Appends the canonical signed part. Kind bad_delta when reading it back would refuse it.
 int bundle_delta_format(const struct bundle_delta_head *head, struct buf *ret, struct err *e)
     __attribute__((nonnull));
+// What a component takes of the old stream: the contents of its tree, and behind them those of its files; or its image.
+uint64_t bundle_delta_component_bytes(const struct bundle_delta_component *component) __attribute__((nonnull));
 // Bytes of the old stream.
 uint64_t bundle_delta_base_bytes(const struct bundle_delta_head *head) __attribute__((nonnull));
 // Reads the frame table, whose digest must be the head's. *ret is an array of packing.n_frames rows

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The kinds of error that edgectl and the controller have (see base/err.h for what a row means). Exit
-// statuses 100 to 123, and 16 to 19: from 124 on the numbers mean something to timeout(1) and to shells.
+// statuses 100 to 123, 16 to 19, 38 and 39: from 124 on the numbers mean something to timeout(1) and to shells.
 #pragma once
 
 #include "base/err.h"
@@ -35,7 +35,9 @@
     X(expiring,                16, false, "a root or other metadata expires within the days that were asked for")        \
     X(pending,                 17, true,  "signatures of other people are missing")                                   \
     X(conflict,                18, true,  "somebody else published in between")                                       \
-    X(not_published,           19, false, "the repository's targets do not name the release")
+    X(not_published,           19, false, "the repository's targets do not name the release")                              \
+    X(fleet_drifted,           38, false, "the fleet is not any more the one that the plan was made for")                   \
+    X(rollout_inconclusive,    39, false, "the rollout was paused without a verdict: its gates have seen too little")
 // clang-format on
 
 CTL_KINDS(ERR_DECLARE)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kinds of error that trust has (see base/err.h for what a row means). Exit statuses 20 to 39.
+// The kinds of error that trust has (see base/err.h for what a row means). Exit statuses 20 to 37.
 #pragma once
 
 #include "base/err.h"

@@ -242,6 +242,21 @@ int cmd_device_show(void *context, const struct opt_args *args, struct err *e) {
     return 0;
 }
 
+// What each rollout that goes on means for the device, where there is more to say than above.
+static void print_rollouts(const json_t *answer) {
+    const json_t *controller = json_object_get(answer, "controller");
+    size_t i = 0;
+    json_t *row = NULL;
+    json_array_foreach (json_object_get(answer, "rollouts"), i, row) {
+        const json_t *why = json_object_get(row, "why");
+        char title[128];
+        if (strcmp(cmd_print_string(why, "text"), cmd_print_string(controller, "text")) == 0)
+            continue;
+        (void)snprintf(title, sizeof title, "rollout %.64s", cmd_print_string(row, "rollout"));
+        print_why(title, why);
+    }
+}
+
 // The answer first, then who says so: most people need the first line alone.
 int cmd_device_why(void *context, const struct opt_args *args, struct err *e) {
     (void)context;
@@ -258,6 +273,7 @@ int cmd_device_why(void *context, const struct opt_args *args, struct err *e) {
     const json_t *controller = json_object_get(answer, "controller");
     if (!strstr(cmd_print_string(answer, "summary"), cmd_print_string(controller, "text")))
         print_why("controller", controller); // it has more to say than the first line
+    print_rollouts(answer);
     print_why("agent", json_object_get(answer, "agent"));
     cmd_print_field("agent state", cmd_print_string(answer, "agent_state"));
     if (json_is_object(failure)) {

@@ -4,25 +4,25 @@
 // and pausing what is paused changes nothing.
 #include "ctl/cmd/rollout.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/doc.h"
-#include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/cmd/rollout_why.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/schema.h"
 #include "ctl/term.h"
-#include "ctl/yaml.h"
 
 static const struct opt apply_options[] = {
     {.name = "file", .letter = 'f', .value = "POLICY", .help = "JSON or YAML; - is standard input"},
+    {.name = "drift",
+     .value = "PERCENT",
+     .help = "With PLAN: how far the fleet may differ from the plan's (default 10)"},
     {.name = "wait", .help = "Follow it to its end; the exit status says how it ended"},
     {.name = "timeout", .value = "TIME", .help = "With --wait: for how long (90, 15m, 2h)"},
     {.name = "check", .help = "Only say whether the policy is right; asks no controller"},
@@ -56,48 +56,6 @@ static int no_memory(struct err *e) {
 
 // ── apply ───────────────────────────────────────────────────────────────────────────────────────
 
-static int read_text(const char *path, struct buf *ret, struct err *e) {
-    if (strcmp(path, "-") != 0)
-        return fs_read_file(AT_FDCWD, path, ROLLOUT_POLICY_MAX_BYTES, ret, e);
-    uint8_t *room = NULL;
-    size_t got = 0;
-    if (buf_reserve(ret, ROLLOUT_POLICY_MAX_BYTES, &room, e) < 0 ||
-        fs_read(STDIN_FILENO, room, ROLLOUT_POLICY_MAX_BYTES, &got, e) < 0)
-        return err_prefix(e, "reading the policy from standard input");
-    if (got == ROLLOUT_POLICY_MAX_BYTES)
-        return err_set(e, &err_limit, "a policy has fewer than %d bytes", ROLLOUT_POLICY_MAX_BYTES);
-    buf_commit(ret, got);
-    return 0;
-}
-
-// JSON begins with a brace; YAML with almost anything else, and its flow style is close to JSON.
-static int read_document(const char *path, json_t **ret, struct err *e) {
-    const struct doc_limits limits = {
-        .bytes = ROLLOUT_POLICY_MAX_BYTES, .depth = 16, .values = 4096, .floats = true};
-    const char *what = strcmp(path, "-") == 0 ? "standard input" : path;
-    size_t len = strlen(path);
-    bool yaml_name = (len > 5 && strcmp(path + len - 5, ".yaml") == 0) ||
-                     (len > 4 && strcmp(path + len - 4, ".yml") == 0);
-    OWN(buf) struct buf text;
-    buf_init(&text, ROLLOUT_POLICY_MAX_BYTES);
-    if (read_text(path, &text, e) < 0)
-        return -1;
-    const char *first = buf_text(&text) + strspn(buf_text(&text), " \t\r\n");
-    if (*first == '{' && !yaml_name)
-        return doc_parse(buf_slice(&text), what, &limits, ret, e);
-    return ctl_yaml_parse(buf_slice(&text), what, ret, e);
-}
-
-// The policy in its normal form, checked here, where errors can name the file.
-static int read_policy(const char *path, struct rollout_policy *policy, json_t **ret,
-                       struct err *e) {
-    OWN(json) json_t *document = NULL;
-    if (read_document(path, &document, e) < 0 ||
-        rollout_policy_parse(document, path, policy, e) < 0)
-        return -1;
-    return rollout_policy_format(policy, ret, e);
-}
-
 static int read_timeout(const struct opt_args *args, uint64_t *ret, struct err *e) {
     const char *timeout = opt_get(args, "timeout");
     if (!timeout)
@@ -112,6 +70,7 @@ static void print_one(const struct opt_args *args, const json_t *rollout) {
     }
     (void)cmd_rollout_show(stdout, rollout,
                            isatty(STDOUT_FILENO) ? ctl_term_width(STDOUT_FILENO) : 4096);
+    cmd_rollout_show_evidence(stdout, rollout);
     cmd_rollout_show_deltas(stdout, rollout);
 }
 
@@ -119,7 +78,7 @@ static void print_one(const struct opt_args *args, const json_t *rollout) {
 struct application {
     const struct opt_args *args;
     const struct rollout_policy *policy;
-    const json_t *document;
+    const json_t *document; // what is sent
     struct cmd_rollout_follow follow;
 };
 
@@ -184,8 +143,14 @@ static int apply(struct application *a, struct err *e) {
 }
 
 static int check_options(const struct opt_args *args, struct err *e) {
-    if (!opt_get(args, "file"))
-        return err_set(e, &err_usage, "rollout apply: what? Give -f POLICY");
+    bool plan = opt_operand(args, 0) != NULL;
+    if (!opt_get(args, "file") && !plan)
+        return err_set(e, &err_usage, "rollout apply: what? Give PLAN or -f POLICY");
+    if (opt_get(args, "file") && plan)
+        return err_set(e, &err_usage,
+                       "rollout apply: a plan has its policy in it: give PLAN or -f");
+    if (opt_given(args, "drift") && !plan)
+        return err_set(e, &err_usage, "--drift goes with PLAN");
     if (opt_given(args, "timeout") && !opt_given(args, "wait"))
         return err_set(e, &err_usage, "--timeout goes with --wait");
     for (size_t i = 0; i < sizeof floor_options / sizeof floor_options[0]; i++)
@@ -196,8 +161,19 @@ static int check_options(const struct opt_args *args, struct err *e) {
     return 0;
 }
 
+// What is to be sent, and the policy in it.
+static int read_application(const struct opt_args *args, struct rollout_policy *policy,
+                            json_t **ret, struct err *e) {
+    const char *plan = opt_operand(args, 0);
+    OWN(json) json_t *file = NULL;
+    if (plan == NULL)
+        return cmd_rollout_file_policy(opt_get(args, "file"), policy, ret, e);
+    if (cmd_rollout_file_plan(plan, policy, &file, e) < 0)
+        return -1;
+    return cmd_rollout_file_body(file, opt_get(args, "drift"), ret, e);
+}
+
 static int run_apply(void *context, const struct opt_args *args, struct err *e) {
-    const char *path = opt_get(args, "file");
     OWN(json) json_t *document = NULL;
     OWN(mem) struct rollout_policy *policy = calloc(1, sizeof *policy);
     if (!policy)
@@ -206,7 +182,7 @@ static int run_apply(void *context, const struct opt_args *args, struct err *e) 
                             .policy = policy,
                             .follow = {.context = context, .json = opt_given(args, "json")}};
     if (check_options(args, e) < 0 || read_timeout(args, &a.follow.timeout_s, e) < 0 ||
-        read_policy(path, policy, &document, e) < 0)
+        read_application(args, policy, &document, e) < 0)
         return -1;
     a.follow.name = policy->name;
     a.document = document;
@@ -214,8 +190,10 @@ static int run_apply(void *context, const struct opt_args *args, struct err *e) 
         return apply(&a, e);
     if (opt_given(args, "json"))
         cmd_print_json(document);
+    else if (opt_operand(args, 0) != NULL)
+        (void)printf("%s: the plan's policy is right\n", opt_operand(args, 0));
     else
-        (void)printf("%s: the policy is right\n", path);
+        (void)printf("%s: the policy is right\n", opt_get(args, "file"));
     return 0;
 }
 
@@ -325,11 +303,19 @@ static int run_schema(void *context, const struct opt_args *args, struct err *e)
     }
 
 const struct opt_command cmd_rollout[] = {
-    ROW("rollout apply", "", 0, "Start a rollout; the same policy again is the same rollout",
-        apply_options, run_apply),
+    ROW("rollout plan", "", 0, "Say what a policy would do; nothing changes",
+        cmd_rollout_plan_options, cmd_rollout_plan),
+    {.name = "rollout apply",
+     .operands = "[PLAN]",
+     .operands_max = 1,
+     .help = "Start a rollout; the same plan or policy again is the same rollout",
+     .options = apply_options,
+     .run = run_apply},
     ROW("rollout list", "", 0, "List rollouts", plain_options, run_list),
     ROW("rollout status", "NAME", 1, "Show its stages, and why it does not move", plain_options,
         run_status),
+    ROW("rollout why", "NAME", 1, "Everything that holds it, and what its gates concluded",
+        plain_options, cmd_rollout_why),
     ROW("rollout watch", "NAME", 1, "Follow it to its end; the exit status says how it ended",
         cmd_rollout_watch_options, cmd_rollout_watch),
     ROW("rollout approve", "NAME", 1, "Let the stage that waits for approval start",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `edgectl rollout`: what its files have in common. rollout.c has the verbs, rollout_show.c and
-// rollout_deltas.c show a rollout, rollout_watch.c follows one to its end.
+// `edgectl rollout`: what its files have in common. rollout.c has the verbs, rollout_plan.c those
+// about plans, rollout_file.c reads policies and plans, rollout_show.c and rollout_deltas.c show a
+// rollout, rollout_watch.c follows one to its end.
 #pragma once
 
 #include <stdint.h>
@@ -11,6 +12,30 @@
 
 #include "ctl/cmd/nouns.h"
 #include "ctl/net/client.h"
+
+// ── rollout_file.c ──────────────────────────────────────────────────────────────────────────────
+
+#define CMD_ROLLOUT_PLAN_MAX_BYTES (8 * 1024 * 1024)
+
+struct rollout_policy;
+// Reads a policy, JSON or YAML, "-" standard input; *ret is its normal form, the caller's.
+int cmd_rollout_file_policy(const char *path, struct rollout_policy *policy, json_t **ret,
+                            struct err *e) __attribute__((nonnull));
+// Reads a plan file, {"plan", "policy", "mandate"}; *ret is the caller's. Kind config when it is
+// something else.
+int cmd_rollout_file_plan(const char *path, struct rollout_policy *policy, json_t **ret,
+                          struct err *e) __attribute__((nonnull));
+// What apply sends of a plan file: no more than it takes. *ret is the caller's.
+int cmd_rollout_file_body(const json_t *plan, const char *drift_pct, json_t **ret, struct err *e)
+    __attribute__((nonnull(1, 3, 4)));
+
+// ── rollout_plan.c ──────────────────────────────────────────────────────────────────────────────
+
+extern const struct opt cmd_rollout_plan_options[];
+int cmd_rollout_plan(void *context, const struct opt_args *args, struct err *e)
+    __attribute__((nonnull));
+// A plan file in lines for people.
+void cmd_rollout_plan_show(FILE *out, const json_t *file) __attribute__((nonnull));
 
 // ── rollout_show.c ──────────────────────────────────────────────────────────────────────────────
 

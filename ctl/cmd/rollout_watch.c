@@ -63,9 +63,11 @@ static int judge(const struct watch *w, struct err *e) {
         if (!ends[i].kind)
             return 0;
         const json_t *why = json_object_get(w->rollout, "why");
-        return err_set(e, ends[i].kind, "rollout %s: %s: %s",
-                       text_safe(w->how->name, name, sizeof name), state,
-                       text_safe(cmd_print_string(why, "text"), text, sizeof text));
+        const struct err_kind *kind = ends[i].kind;
+        if (strcmp(cmd_print_string(why, "code"), "inconclusive") == 0)
+            kind = &err_rollout_inconclusive;
+        return err_set(e, kind, "rollout %s: %s: %s", text_safe(w->how->name, name, sizeof name),
+                       state, text_safe(cmd_print_string(why, "text"), text, sizeof text));
     }
     return GOES_ON;
 }

@@ -130,12 +130,15 @@ static bool is_reached(const struct rollout_policy *policy, uint64_t done, uint6
     return (unsigned __int128)done * ROLLOUT_PPM >= (unsigned __int128)of * ppm;
 }
 
-// The others do not stand for the batch that opened last.
+// The others do not stand for the batch that opened last; some of its devices had the release, or
+// needed nothing, before their turn.
 static bool last_is_reached(const struct rollout_policy *policy, const struct rollout_tally *stage,
-                            const struct rollout_batch *batch) {
+                            uint64_t of, const struct rollout_batch *batch) {
     uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
     uint64_t own = reached > batch->offered_before ? reached - batch->offered_before : 0;
-    return batch->size == 0 || is_reached(policy, own, batch->expected);
+    uint64_t room = of > batch->offered_before ? of - batch->offered_before : 0;
+    return batch->size == 0 ||
+           is_reached(policy, own, batch->expected < room ? batch->expected : room);
 }
 
 // Whether every device of the stage that can be expected to has an outcome.
@@ -156,7 +159,7 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
                                                                     : io->started_s[io->stage];
     bool open = io->batch.share >= ROLLOUT_BATCH_WHOLE || io->batch.number == 0;
     bool waited = counts->now_s - since_s >= (int64_t)policy->timeout_s;
-    bool reached = is_reached(policy, done, of) && last_is_reached(policy, &stage, &io->batch);
+    bool reached = is_reached(policy, done, of) && last_is_reached(policy, &stage, of, &io->batch);
     if (!open || working > 0 || (!reached && !waited)) {
         uint64_t silent = of > done + working ? of - done - working : 0;
         say_waiting(counts, name, done, working, silent, &io->why);
@@ -188,7 +191,9 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
     struct rollout_tally tally = sum(counts, io->stage, 1);
     if (rollout_advance_gates_hold(policy, counts, false, io))
         return false;
-    (void)rollout_batch_step(policy, &tally, planned(counts, io), counts->now_s, &io->batch);
+    (void)rollout_batch_step(policy, &tally,
+                             io->batch.held_back_open ? counts->held_back : tally.planned,
+                             counts->now_s, &io->batch);
     bool complete = is_complete(policy, counts, io);
     if (complete && judge(policy, gate, counts, io->stage, &why) != ROLLOUT_VERDICT_PASS) {
         rollout_why_set(&io->why, why.code, "stage %s: %.400s", stage->name, why.text);

@@ -64,7 +64,7 @@ struct rollout_batch {
 bool rollout_batch_used(const struct rollout_policy *policy) __attribute__((nonnull));
 
 // Opens the first batch of a stage, or of the hold-back. stage: the tally of the open stage as it
-// is now, all strata; planned: its known devices (the hold-back's when that opens). What the batch
+// is now, all strata; planned: its known devices (once the hold-back is open: those of that alone). What the batch
 // before left in *io says how large this one is.
 void rollout_batch_begin(const struct rollout_policy *policy, const struct rollout_tally *stage,
                          uint64_t planned, int64_t now_s, struct rollout_batch *io)

@@ -13,7 +13,7 @@
 //                "window_s": "6h", "grace_s": "1h", "settle_s": "15m", "newcomer_s": "7d",
 //                "rhythm_s": "30m", "drift_pct": 20, "min_fragility": 2, "reach_pct": 80,
 //                "holdback_pct": 0, "holdback_release_s": 0, "max_soak_s": "7d",
-//                "on_max_soak": "pause", "unit": "device"}
+//                "on_max_soak": "pause", "unit": "device", "site": "label.site"}
 //
 // What each promises is in ctl/rollout/evidence/: install.h (installs that fail, against a stated
 // share), events.h (lost, revert, counter: hazard ratio of treated and comparison devices), rank.h
@@ -58,6 +58,7 @@
 #define ROLLOUT_GATES_RATIO_BAD_DEFAULT_PPM   2000000
 #define ROLLOUT_GATES_RATIO_MIN_PPM           125000 // the ends of the grid of events.h
 #define ROLLOUT_GATES_RATIO_MAX_PPM           128000000
+#define ROLLOUT_GATES_SITE_DEFAULT            "label.site"
 #define ROLLOUT_GATES_WEIGHT_MAX              1000000               // relative, of one gate
 #define ROLLOUT_GATES_BOTH_NAME_MAX           (BUNDLE_NAME_MAX - 5) // ".down" fits behind it
 
@@ -102,6 +103,5 @@ struct rollout_gates {
     uint64_t holdback_release_s; // after the last stage opened; 0: when its gates have passed
     uint64_t max_soak_s;         // after a stage is complete, without a verdict
     bool advance_on_max_soak;    // else it pauses
-    bool by_site;                // the unit is the site
-    char site[BUNDLE_FACT_NAME_MAX + 1]; // by_site: the fact that names it
+    char site[BUNDLE_FACT_NAME_MAX + 1]; // the fact that names a device's site: whose a verdict is
 };

@@ -229,15 +229,15 @@ void rollout_score_outcome(struct rollout_score *score, const struct rollout_gat
 }
 
 void rollout_score_install_next(struct rollout_score *score, const struct rollout_gates *gates,
-                                bool bad, struct rollout_score_news *ret) {
+                                enum rollout_outcome outcome, struct rollout_score_news *ret) {
     size_t gate = install_gate(gates);
     memset(ret, 0, sizeof *ret);
-    assert(score->prefix < score->next_number);
+    assert(score->prefix < score->next_number && outcome != ROLLOUT_OUTCOME_NONE);
     score->prefix++;
     ret->shared = true;
-    if (gate == gates->n)
+    if (gate == gates->n || outcome == ROLLOUT_OUTCOME_LEFT)
         return;
-    evidence_install_add(&score->gate[gate].install, bad);
+    evidence_install_add(&score->gate[gate].install, outcome == ROLLOUT_OUTCOME_BAD);
     ret->gates = 1U << gate;
 }
 
@@ -248,6 +248,8 @@ void rollout_score_leave(struct rollout_score *score, struct rollout_score_devic
         leave_risk(score, device, ret);
     ret->device = !device->gone;
     device->gone = true;
+    if (device->number != 0 && device->outcome == ROLLOUT_OUTCOME_NONE)
+        device->outcome = ROLLOUT_OUTCOME_LEFT;
 }
 
 // ── Silence ──

@@ -42,7 +42,7 @@
 //   the tick: a treated device's due_s is over
 //       C: rollout_score_set_score with the members of its set
 //   it is retired, replaced, taken by another rollout, or its task here ends without outcome
-//       C: rollout_score_leave
+//       C: rollout_score_leave, and the prefix as after an outcome
 //   any of these returned that evidence changed
 //       C: rollout_score_judge; advance.h acts on it
 //
@@ -92,7 +92,8 @@ enum rollout_arm { ROLLOUT_ARM_NONE = 0, ROLLOUT_ARM_COMPARISON = 1, ROLLOUT_ARM
 enum rollout_outcome {
     ROLLOUT_OUTCOME_NONE = 0,
     ROLLOUT_OUTCOME_GOOD = 1, // committed
-    ROLLOUT_OUTCOME_BAD = 2   // refused, failed, reverted, or lost before it committed
+    ROLLOUT_OUTCOME_BAD = 2,  // refused, failed, reverted, or lost before it committed
+    ROLLOUT_OUTCOME_LEFT = 3  // it left without one: its number counts for nothing
 };
 
 // A sum of n decimals, split so that it cannot overflow: whole units and rest in 1e-9.
@@ -226,10 +227,12 @@ void rollout_score_offered(struct rollout_score *score, struct rollout_score_dev
 void rollout_score_outcome(struct rollout_score *score, const struct rollout_gates *gates, bool bad,
                            struct rollout_score_device *device, struct rollout_score_news *ret)
     __attribute__((nonnull));
-// The outcome of the device with the number score->prefix.
+// The outcome of the device with the number score->prefix; not NONE.
 void rollout_score_install_next(struct rollout_score *score, const struct rollout_gates *gates,
-                                bool bad, struct rollout_score_news *ret) __attribute__((nonnull));
-// It does not take part any more, for a reason that has nothing to do with its arm.
+                                enum rollout_outcome outcome, struct rollout_score_news *ret)
+    __attribute__((nonnull));
+// It does not take part any more, for a reason that has nothing to do with its arm. When it had a
+// number and no outcome the prefix goes on without it (rollout_score_install_next).
 void rollout_score_leave(struct rollout_score *score, struct rollout_score_device *device,
                          struct rollout_score_news *ret) __attribute__((nonnull));
 

@@ -72,15 +72,24 @@ static struct span span_of(const struct rollout_gates *gates,
     return span;
 }
 
-// The device's value for a gate; false when nothing was heard of it before.
+static bool is_ever_heard(const struct rollout_score_history *history) {
+    for (size_t i = 0; i < ROLLOUT_SCORE_SLOTS; i++)
+        if (history->slots[i].sum.n > 0)
+            return true;
+    return false;
+}
+
+// The device's value for a gate; false when nothing was heard of it before. A treated device that
+// failed may have been silent since its offer, for longer than the window: what was heard before
+// that is enough to be worst.
 static bool value_of(const struct rollout_gate_policy *gate,
                      const struct rollout_score_device *device, size_t g, const struct span *span,
                      struct evidence_rank_value *ret) {
     const struct rollout_score_history *history = &device->history[g];
-    if (history->before.n == 0)
+    bool bad = device->arm == ROLLOUT_ARM_TREATED && device->outcome == ROLLOUT_OUTCOME_BAD;
+    if (history->before.n == 0 && !(bad && is_ever_heard(history)))
         return false;
     struct rollout_score_mean after = rollout_score_slots_sum(history, span->first, span->last);
-    bool bad = device->arm == ROLLOUT_ARM_TREATED && device->outcome == ROLLOUT_OUTCOME_BAD;
     *ret = (struct evidence_rank_value){.worst = bad || after.n == 0};
     if (ret->worst)
         return true;
@@ -178,7 +187,8 @@ int rollout_score_set_score(struct rollout_score *score, const struct rollout_ga
         members[i]->due_s = 0;
     }
     score->sets_scored += !none;
-    score->sets_void += none;
+    // A set of a run before is over with that run.
+    score->sets_void += none && treated->run == score->run && treated->set_no >= score->first_set;
     treated->due_s = 0;
     return none ? ROLLOUT_SCORE_VOID : 0;
 }

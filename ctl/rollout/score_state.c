@@ -325,7 +325,7 @@ static void take_device(struct reader *r, const struct rollout_gates *gates,
     d->stage = take_small(r, ROLLOUT_POLICY_STAGES_MAX);
     d->rank = take(r, UINT64_MAX);
     d->number = take(r, INT64_MAX);
-    d->outcome = (enum rollout_outcome)take_small(r, ROLLOUT_OUTCOME_BAD);
+    d->outcome = (enum rollout_outcome)take_small(r, ROLLOUT_OUTCOME_LEFT);
     d->epoch = take(r, INT64_MAX);
     d->entered = take_flag(r);
     d->at_risk = take_small(r, bits);

@@ -21,6 +21,7 @@
     X(held,              "an operator holds it")                                                                       \
     X(pinned,            "an operator pinned it to a release")                                                         \
     X(stage_closed,      "its stage has not started")                                                                  \
+    X(not_selected,      "the rollout does not select it")                                                             \
     X(not_in_rollout,    "the rollout ends before its share of the fleet")                                             \
     X(too_early,         "the rollout may not offer anything yet")                                                     \
     X(too_late,          "the rollout's time is over")                                                                 \

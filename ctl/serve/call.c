@@ -101,6 +101,7 @@ static unsigned status_of(const struct err_kind *kind) {
         {&err_not_published, 409},
         {&err_rollback, 409},
         {&err_conflict, 409},
+        {&err_fleet_drifted, 409},
         {&err_device_state, 409},
         {&err_rate_limited, 429},
         {&err_busy, 503},

@@ -14,6 +14,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/auth.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/offer.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
@@ -217,6 +218,8 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
         return err_set(e, &err_bad_message, "device %s says an impossible sequence", device->id);
     device->sequence++;
     fill_instruction(call, s, device, &decision);
+    if (serve_mandate_fill(fleet->db, call->server, device, &s->instruction, e) < 0)
+        return -1;
     if (decision.action != ROLLOUT_ACTION_INSTALL)
         return 0;
     return serve_offer_fill(fleet, call->server, json_object_get(device->said, "components"),

@@ -8,7 +8,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/fs.h"
 #include "base/own.h"
 #include "ctl/serve/delta_child.h"
 #include "ctl/serve/delta_parts.h"
@@ -130,20 +129,11 @@ static int make_and_note(struct serve_deltas *d, const struct serve_delta_pair *
     return ask(&q, e);
 }
 
-// What nobody names any more, now that nobody knows it.
-static void remove_gone(const struct serve_deltas *d, const struct serve_delta_orders *orders) {
-    char name[STORE_DELTA_FILE_BYTES];
-    struct err ignored = ERR_NONE;
-    for (size_t i = 0; i < orders->n_gone; i++)
-        (void)fs_remove(d->server->bundles, store_delta_file(orders->gone[i], name), &ignored);
-}
-
 // Returns for how long to wait.
 static int turn(struct serve_deltas *d, struct err *e) {
     struct question q = {.deltas = d};
     if (ask(&q, e) < 0)
         return -1;
-    remove_gone(d, &q.orders);
     switch (q.orders.next) {
     case SERVE_DELTA_WAIT:
         return SERVE_DELTA_LOOK_MS;

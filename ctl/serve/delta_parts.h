@@ -55,6 +55,9 @@ struct serve_deltas {
     int64_t chosen_ms;            // on the boot clock, when that was
     uint64_t chosen_seen;         // by which metadata
     struct serve_delta_pair made; // the pair that is being made
+    // Heads of deltas that were forgotten, durably once the next look is taken: their files go then.
+    size_t n_leaving;
+    char leaving[SERVE_REPOSITORY_DELTAS_GONE][KEYS_DIGEST_HEX];
 };
 
 // ── ctl/serve/delta_count.c: what the fleet runs ──
@@ -75,12 +78,11 @@ const struct serve_delta_count *serve_delta_count_find(const struct serve_deltas
 struct serve_delta_orders {
     enum serve_delta_next next;
     struct serve_delta_pair pair; // with SERVE_DELTA_MAKE
-    // Heads of deltas whose files are to be removed.
-    size_t n_gone;
-    char gone[SERVE_REPOSITORY_DELTAS_GONE][KEYS_DIGEST_HEX];
 };
 
-// One look at everything, in a transaction.
+// One look at everything, in a transaction; the one before has held, or was undone. Removes files
+// that the one before found to be nobody's: here, as rows are made here too, so that an upload of the
+// same delta either has its row by now, and keeps its file, or finds that this is gone.
 int serve_delta_plan_step(struct serve_deltas *deltas, struct store_db *db, int64_t now_ms,
                           struct serve_delta_orders *ret, struct err *e) __attribute__((nonnull));
 // The attempt at deltas->made is over: `made` is what came out, or NULL and why. With neither it

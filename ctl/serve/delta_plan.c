@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
 #include "bundle/kind.h"
@@ -135,18 +136,30 @@ void serve_delta_tick(struct serve_deltas *d, struct store_db *db, int64_t now_m
         say_why(d);
 }
 
-// A transaction that did not hold may have brought back what it had forgotten.
-static int hand_over_gone(struct serve_deltas *d, struct store_db *db,
-                          struct serve_delta_orders *ret, struct err *e) {
+// Forgotten again since: not durably.
+static bool is_gone_anew(const struct serve_deltas *d, const char *head) {
+    for (size_t i = 0; i < d->role.n_gone; i++)
+        if (strcmp(d->role.gone[i], head) == 0)
+            return true;
+    return false;
+}
+
+// A transaction that did not hold may have brought back what it had forgotten, and so may whoever
+// sent it.
+static int remove_leaving(struct serve_deltas *d, struct store_db *db, struct err *e) {
+    char name[STORE_DELTA_FILE_BYTES];
     struct store_delta there;
-    while (d->role.n_gone > 0) {
-        const char *head = d->role.gone[--d->role.n_gone];
+    struct err ignored = ERR_NONE;
+    for (; d->n_leaving > 0; d->n_leaving--) {
+        const char *head = d->leaving[d->n_leaving - 1];
         int found = store_delta_get(db, head, &there, e);
         if (found < 0)
             return -1;
-        if (found == STORE_ABSENT)
-            (void)snprintf(ret->gone[ret->n_gone++], sizeof ret->gone[0], "%s", head);
+        if (found == STORE_ABSENT && !is_gone_anew(d, head))
+            (void)fs_remove(d->server->bundles, store_delta_file(head, name), &ignored);
     }
+    for (; d->role.n_gone > 0; d->n_leaving++)
+        memcpy(d->leaving[d->n_leaving], d->role.gone[--d->role.n_gone], sizeof d->leaving[0]);
     return 0;
 }
 
@@ -173,7 +186,7 @@ static int count_and_choose(struct serve_deltas *d, struct store_db *db, int64_t
 int serve_delta_plan_step(struct serve_deltas *d, struct store_db *db, int64_t now_ms,
                           struct serve_delta_orders *ret, struct err *e) {
     *ret = (struct serve_delta_orders){.next = SERVE_DELTA_WAIT};
-    if (serve_engine_load(d->server->engine, db, e) < 0 || hand_over_gone(d, db, ret, e) < 0)
+    if (serve_engine_load(d->server->engine, db, e) < 0 || remove_leaving(d, db, e) < 0)
         return -1;
     if (d->server->options->deltas_off || d->role.signer == NULL)
         return 0;

@@ -10,7 +10,9 @@
 #include "base/text.h"
 #include "ctl/kind.h"
 #include "ctl/serve/admin.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
 
@@ -81,6 +83,7 @@ static int shut_out(struct store_db *db, struct serve_call *call, struct store_d
                     enum store_device_state state, struct err *e) {
     struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
     if (serve_fleet_excuse(&fleet, device, NULL, e) < 0 ||
+        serve_evidence_leave(&fleet, NULL, device->id, e) < 0 ||
         (is_awaited(&fleet, device) &&
          serve_fleet_move(&fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0))
         return -1;
@@ -223,7 +226,10 @@ static int check_published(struct store_db *db, const char *name, const char *ve
 
 static int pin(struct store_db *db, struct serve_call *call, struct store_device *device,
                struct err *e) {
-    static const char *const known[] = {"release", NULL};
+    static const char *const known[] = {"release", "mandate", NULL};
+    const struct serve_mandate_pin to = {
+        .device = device->id, .name = device->pin_name, .release = device->pin_version};
+    const json_t *mandate = json_object_get(call->document, "mandate");
     struct doc_at at;
     if (serve_call_members(call, known, &at, e) < 0)
         return -1;
@@ -232,8 +238,12 @@ static int pin(struct store_db *db, struct serve_call *call, struct store_device
         return 0;
     }
     if (read_release(&at, device->pin_name, device->pin_version, e) < 0 ||
-        check_published(db, device->pin_name, device->pin_version, e) < 0)
+        check_published(db, device->pin_name, device->pin_version, e) < 0 ||
+        serve_mandate_pin(db, call, mandate, &to, e) < 0)
         return -1;
+    // The audit says that there was one; the store has it.
+    if (mandate != NULL && json_object_set_new(call->document, "mandate", json_true()) < 0)
+        return err_set(e, &err_memory, "pinning: out of memory");
     device->direct_attempt++; // a person wants it: what failed before may be tried again
     return 0;
 }

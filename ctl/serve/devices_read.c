@@ -141,29 +141,55 @@ static int decide_anew(struct store_db *db, struct serve_call *call, struct stor
     return 0;
 }
 
+static int add_why(void *context, const char *rollout, const struct rollout_why *why,
+                   struct err *e) {
+    json_t *one =
+        json_pack("{s:s, s:o}", "rollout", rollout, "why",
+                  serve_show_why(why->code == ROLLOUT_WHY_NONE ? "" : rollout_why_name(why->code),
+                                 why->text));
+    return json_array_append_new(context, one) < 0
+               ? err_set(e, &err_memory, "showing a device: out of memory")
+               : 0;
+}
+
+// What each rollout that has not ended means for it.
+static int list_whys(struct store_db *db, struct serve_call *call, const struct store_device *d,
+                     json_t **ret, struct err *e) {
+    struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
+    OWN(json) json_t *all = json_array();
+    if (d->state == STORE_DEVICE_ACCEPTED && d->seen_s != 0 &&
+        serve_fleet_foresee_each(&fleet, d, add_why, all, e) < 0)
+        return -1;
+    *ret = own_take(&all);
+    return 0;
+}
+
 int serve_devices_why(struct store_db *db, struct serve_call *call, struct err *e) {
     struct store_device d;
     char summary[BUNDLE_REPORT_TEXT_MAX + 128];
+    OWN(json) json_t *rollouts = NULL;
     json_t *failure = NULL;
     if (serve_admin_device(db, call, &d, e) < 0)
         return -1;
     int done = decide_anew(db, call, &d, e);
+    if (done == 0)
+        done = list_whys(db, call, &d, &rollouts, e);
     if (done == 0)
         done = store_report_failure(db, d.id, &failure, e);
     if (done >= 0) {
         json_t *why = json_object_get(d.said, "why");
         const char *state = json_string_value(json_object_get(d.said, "state"));
         summarise(&d, call, summary, sizeof summary);
-        done = serve_call_answer(call, 200,
-                                 json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o}", "device",
-                                           d.id, "state", store_device_state_name(d.state),
-                                           "summary", summary, "controller",
-                                           serve_show_why(d.why_code, d.why_text), "agent",
-                                           why == NULL ? serve_show_why("", "") : json_incref(why),
-                                           "agent_state", state == NULL ? "" : state, "update",
-                                           serve_show_update(call->server->engine, &d),
-                                           "last_failure", failure == NULL ? json_null() : failure),
-                                 e);
+        done = serve_call_answer(
+            call, 200,
+            json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:O}", "device", d.id, "state",
+                      store_device_state_name(d.state), "summary", summary, "controller",
+                      serve_show_why(d.why_code, d.why_text), "agent",
+                      why == NULL ? serve_show_why("", "") : json_incref(why), "agent_state",
+                      state == NULL ? "" : state, "update",
+                      serve_show_update(call->server->engine, &d), "last_failure",
+                      failure == NULL ? json_null() : failure, "rollouts", rollouts),
+            e);
     }
     store_device_clear(&d);
     return done;

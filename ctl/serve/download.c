@@ -3,8 +3,10 @@
 // Downloads.
 #include "ctl/serve/download.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -68,8 +70,22 @@ static int open_file(struct serve_call *call, const char *what, const char *suff
         }
         return -1;
     }
-    (void)snprintf(file->etag, sizeof file->etag, "\"%s\"", hex);
-    return fs_size(file->fd, &file->total, e);
+    return 0;
+}
+
+// Sizes, and an ETag of what a replaced file cannot share with the one before: its inode, size and
+// time. A bundle of the same id may be sent again with other signatures, or more room for them.
+static int describe(struct serve_file *file, struct err *e) {
+    struct stat st;
+    if (fs_size(file->fd, &file->total, e) < 0)
+        return -1;
+    if (fstat(file->fd, &st) < 0)
+        return err_errno(e, errno, "looking at a file");
+    (void)snprintf(file->etag, sizeof file->etag, "\"%llx-%llx-%llx\"",
+                   (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+                   (unsigned long long)st.st_mtim.tv_sec * 1000000000ULL +
+                       (unsigned long long)st.st_mtim.tv_nsec);
+    return 0;
 }
 
 static int answer_empty(struct serve_call *call, unsigned status) {
@@ -82,19 +98,27 @@ static int answer_empty(struct serve_call *call, unsigned status) {
 int serve_download_prepare(struct serve_call *call, struct err *e) {
     if (open_file(call, "bundle", "edge", e) < 0)
         return -1;
-    return serve_download_answer(call);
+    return serve_download_answer(call, e);
 }
 
 int serve_download_delta(struct serve_call *call, struct err *e) {
     if (open_file(call, "delta", "delta", e) < 0)
         return -1;
-    return serve_download_answer(call);
+    return serve_download_answer(call, e);
 }
 
-int serve_download_answer(struct serve_call *call) {
+int serve_download_mandate(struct serve_call *call, struct err *e) {
+    if (open_file(call, "mandate", "mandate", e) < 0)
+        return -1;
+    return serve_download_answer(call, e);
+}
+
+int serve_download_answer(struct serve_call *call, struct err *e) {
     const struct serve_conditions *asked = &call->conditions;
     struct serve_file *file = &call->file;
     struct serve_download_range range;
+    if (describe(file, e) < 0)
+        return -1;
     file->offset = 0;
     file->len = file->total;
     call->status = 200;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // GET and HEAD /bundles/<id>.edge and /bundles/<head>.delta: a published file, whole or in part (one
-// range), with an ETag.
+// range), with an ETag that names its bytes.
 // Anyone who knows the id may have it: it is 256 bits that nobody can guess, and what a device
 // believes is signed.
 #pragma once
@@ -10,9 +10,10 @@
 
 int serve_download_prepare(struct serve_call *call, struct err *e) __attribute__((nonnull));
 int serve_download_delta(struct serve_call *call, struct err *e) __attribute__((nonnull));
-// Answers with the open file of call->file, whose total and etag are set, as the conditions want
-// it.
-int serve_download_answer(struct serve_call *call) __attribute__((nonnull));
+int serve_download_mandate(struct serve_call *call, struct err *e) __attribute__((nonnull));
+// Answers with the open file of call->file as the conditions want it; its total and etag are set
+// here. Kind io.
+int serve_download_answer(struct serve_call *call, struct err *e) __attribute__((nonnull));
 // Answers {"status":"ok"} (GET /healthz).
 int serve_download_health(struct serve_call *call, struct err *e) __attribute__((nonnull));
 

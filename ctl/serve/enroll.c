@@ -13,6 +13,7 @@
 #include "ctl/serve/auth.h"
 #include "ctl/serve/challenge.h"
 #include "ctl/serve/engine.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/server.h"
 #include "ctl/store/audit.h"
@@ -168,6 +169,8 @@ static int take_over(struct store_db *db, struct serve_call *call, const struct 
     struct serve_fleet fleet = {.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
     if (rollout_task_unresolved(device->task.state) &&
         serve_fleet_move(&fleet, device, ROLLOUT_TASK_CANCELLED, e) < 0)
+        return -1;
+    if (serve_evidence_leave(&fleet, NULL, device->id, e) < 0)
         return -1;
     memcpy(device->key, m->key.ed25519, sizeof device->key);
     device->task = (struct store_device_task){.state = ROLLOUT_TASK_NONE};

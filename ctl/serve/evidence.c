@@ -125,7 +125,9 @@ int serve_evidence_leave(const struct serve_fleet *fleet, struct serve_engine_ro
     if (found != 0 || row->gone)
         return found < 0 ? -1 : 0;
     rollout_score_leave(r->score, row, &news);
-    return serve_evidence_keep(fleet, r, device, row, &news, NULL, e);
+    if (serve_evidence_keep(fleet, r, device, row, &news, NULL, e) < 0)
+        return -1;
+    return serve_evidence_drain(fleet, r, e);
 }
 
 int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_rollout *r,

@@ -136,7 +136,7 @@ int serve_evidence_drain(const struct serve_fleet *fleet, struct serve_engine_ro
             return -1;
         if (outcome == ROLLOUT_OUTCOME_NONE)
             break;
-        rollout_score_install_next(r->score, of.gates, outcome == ROLLOUT_OUTCOME_BAD, &news);
+        rollout_score_install_next(r->score, of.gates, outcome, &news);
         all.shared = all.shared || news.shared;
         all.gates |= news.gates;
         if (r->score->prefix == number)

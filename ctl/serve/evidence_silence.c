@@ -100,29 +100,44 @@ static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollou
     return 0;
 }
 
-int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
-                        int64_t started_s, struct err *e) {
+// A fleet whose network is gone falls silent device by device, over one rhythm: when the first one
+// is silent for long enough, all are that have not been heard of for a rhythm less. Those are looked
+// for as soon as one device would be lost, and for as long as the fleet was silent.
+static int look(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                const struct store_cohort_silence *silence, bool *ret_any, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    int64_t now_s = fleet->now_ms / 1000;
-    struct store_cohort_silence silence = {.epoch = r->score->epoch,
-                                           .gates = rollout_score_lost_gates(of.gates),
-                                           .before_s =
-                                               now_s - rollout_score_silence_s(&r->row.policy)};
-    uint64_t silent = 0;
-    // While the controller was down nobody could call.
-    if (silence.gates == 0 || started_s >= silence.before_s || now_s < r->silent_until_s)
-        return 0;
+    struct store_cohort_silence wide = *silence;
     struct evidence_risk risk =
-        rollout_score_at_risk(r->score, (size_t)__builtin_ctz(silence.gates));
-    uint64_t all = risk.comparison + risk.treated;
-    if (all > 0 && store_cohort_count_silent(&of, &silence, all / 2 + 1, &silent, e) < 0)
+        rollout_score_at_risk(r->score, (size_t)__builtin_ctz(silence->gates));
+    uint64_t all = risk.comparison + risk.treated, any = 0, silent = 0;
+    wide.before_s += (int64_t)of.gates->rhythm_s;
+    if (all > 0 && store_cohort_count_silent(&of, silence, 1, &any, e) < 0)
+        return -1;
+    bool looks = any > 0 || r->silence == ROLLOUT_SILENCE_SILENT;
+    if (all > 0 && looks && store_cohort_count_silent(&of, &wide, all / 2 + 1, &silent, e) < 0)
         return -1;
     bool fleet_silent = rollout_score_silent(r->score, of.gates, silent);
     r->silence = fleet_silent ? ROLLOUT_SILENCE_SILENT : ROLLOUT_SILENCE_HEARD;
-    r->silent_until_s = fleet_silent && silent > LOST_PER_TICK ? now_s + SILENT_PAUSE_S : 0;
-    if (silent == 0 || fleet_silent)
+    r->silent_until_s =
+        fleet_silent && silent > LOST_PER_TICK ? fleet->now_ms / 1000 + SILENT_PAUSE_S : 0;
+    *ret_any = any > 0 && !fleet_silent;
+    return 0;
+}
+
+int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        int64_t started_s, struct err *e) {
+    int64_t now_s = fleet->now_ms / 1000;
+    const struct store_cohort_silence silence = {
+        .epoch = r->score->epoch,
+        .gates = rollout_score_lost_gates(&r->row.policy.gates),
+        .before_s = now_s - rollout_score_silence_s(&r->row.policy)};
+    bool any = false;
+    // While the controller was down nobody could call.
+    if (silence.gates == 0 || started_s >= silence.before_s || now_s < r->silent_until_s)
         return 0;
-    return lose_each(fleet, r, &silence, e);
+    if (look(fleet, r, &silence, &any, e) < 0)
+        return -1;
+    return any ? lose_each(fleet, r, &silence, e) : 0;
 }
 
 // ── The tick ──

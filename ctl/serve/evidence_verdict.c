@@ -180,9 +180,10 @@ static json_t *show(const struct serve_engine_rollout *r) {
 int serve_evidence_archive(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
                            const struct rollout_progress *before, struct err *e) {
     const struct rollout_progress *p = &r->row.progress;
-    bool stopped = p->stopped && !before->stopped;
+    bool acts = p->stopped && p->state != before->state && !r->verdict.doubt &&
+                (p->state == ROLLOUT_STATE_REVERTING || p->state == ROLLOUT_STATE_FAILED);
     bool doubts = p->doubt && (!before->doubt || before->why.code != p->why.code);
-    if (r->score == NULL || r->verdict_s == 0 || (!stopped && !doubts))
+    if (r->score == NULL || r->verdict_s == 0 || (!acts && !doubts))
         return 0;
     OWN(json) json_t *body = show(r);
     if (body == NULL)

@@ -48,6 +48,14 @@ int serve_fleet_decide(const struct serve_fleet *fleet, struct store_device *dev
 int serve_fleet_foresee(const struct serve_fleet *fleet, const struct store_device *device,
                         struct rollout_decision *ret, struct err *e) __attribute__((nonnull));
 
+// What each rollout that has not ended means for the device now, by itself: newest first. visit < 0
+// fails.
+typedef int (*serve_fleet_visit_why)(void *context, const char *rollout,
+                                     const struct rollout_why *why, struct err *e);
+int serve_fleet_foresee_each(const struct serve_fleet *fleet, const struct store_device *device,
+                             serve_fleet_visit_why visit, void *context, struct err *e)
+    __attribute__((nonnull(1, 2, 3, 5)));
+
 // Judges a rollout, keeps its progress when that moved, tells those who watch.
 int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                         struct err *e) __attribute__((nonnull));

@@ -319,19 +319,80 @@ static void remember(const json_t *said, struct bundle_checkin *ret) {
     (void)snprintf(ret->rollout, sizeof ret->rollout, "%s", rollout);
 }
 
+// What was looked up for a device that says what it said last.
+struct foresight {
+    struct serve_fleet_view view;
+    struct rollout_inputs in;
+    struct bundle_checkin checkin;
+};
+
+static int look_ahead(const struct serve_fleet *fleet, const struct store_device *device,
+                      struct foresight *ret, struct err *e) {
+    remember(device->said, &ret->checkin);
+    if (look_up(fleet, device, &ret->checkin, &ret->view, &ret->in, e) < 0)
+        return -1;
+    return foresee_compared(fleet, device, &ret->view, e);
+}
+
 int serve_fleet_foresee(const struct serve_fleet *fleet, const struct store_device *device,
                         struct rollout_decision *ret, struct err *e) {
-    struct serve_fleet_view view = {.n_candidates = 0};
-    struct rollout_inputs in;
-    OWN(mem) struct bundle_checkin *checkin = calloc(1, sizeof *checkin);
-    if (checkin == NULL)
+    OWN(mem) struct foresight *f = calloc(1, sizeof *f);
+    if (f == NULL)
         return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
-    remember(device->said, checkin);
-    int done = look_up(fleet, device, checkin, &view, &in, e);
+    int done = look_ahead(fleet, device, f, e);
     if (done == 0)
-        done = foresee_compared(fleet, device, &view, e);
-    if (done == 0)
-        rollout_decide(&in, ret);
-    clear(&view);
+        rollout_decide(&f->in, ret);
+    clear(&f->view);
+    return done;
+}
+
+// ── Each rollout by itself ──
+
+static void say_selector(const struct serve_engine_rollout *r, const struct bundle_facts *facts,
+                         struct rollout_why *ret) {
+    char reason[BUNDLE_PREDICATE_REASON_BYTES];
+    const char *what = "selector";
+    if (bundle_predicate_holds(r->selector, facts, reason)) {
+        what = "scope of whoever applied it";
+        (void)bundle_predicate_holds(r->scope, facts, reason);
+    }
+    rollout_why_set(ret, ROLLOUT_WHY_not_selected, "the %s of rollout %s does not hold: %.300s",
+                    what, r->row.policy.name, reason);
+}
+
+static void say_alone(const struct foresight *f, const struct serve_engine_rollout *r,
+                      struct rollout_why *ret) {
+    struct rollout_decision decision;
+    size_t i = 0;
+    while (i < f->view.n_candidates && f->view.beside[i].rollout != r)
+        i++;
+    if (i == f->view.n_candidates || !f->view.candidates[i].selected) {
+        say_selector(r, f->view.facts, ret);
+        return;
+    }
+    struct rollout_inputs in = f->in;
+    in.candidates = &f->view.candidates[i];
+    in.n_candidates = 1;
+    in.n_baselines = 0;
+    rollout_decide(&in, &decision);
+    *ret = decision.why;
+}
+
+int serve_fleet_foresee_each(const struct serve_fleet *fleet, const struct store_device *device,
+                             serve_fleet_visit_why visit, void *context, struct err *e) {
+    const struct serve_engine *engine = fleet->engine;
+    OWN(mem) struct foresight *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return err_set(e, &err_memory, "deciding for %s: out of memory", device->id);
+    int done = look_ahead(fleet, device, f, e);
+    for (size_t i = engine->n_rollouts; done == 0 && i-- > 0;) {
+        const struct serve_engine_rollout *r = engine->rollouts[i];
+        struct rollout_why why;
+        if (rollout_advance_ended(r->row.progress.state))
+            continue;
+        say_alone(f, r, &why);
+        done = visit(context, r->row.policy.name, &why, e);
+    }
+    clear(&f->view);
     return done;
 }

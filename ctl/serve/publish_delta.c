@@ -99,13 +99,24 @@ static int find_bundle(const struct serve_engine *engine, const char *which, con
     return *ret != NULL ? 0 : unknown(which, id, e);
 }
 
+// While it waited here, what is nobody's may have been removed: it was that until its row is made.
+static int check_still_there(const struct serve_upload *upload, struct err *e) {
+    struct stat st;
+    int found = fs_stat(upload->server->bundles, upload->name, &st, e);
+    return found == FS_ABSENT
+               ? err_set(e, &err_overloaded,
+                         "the controller was just forgetting this delta; send it again")
+               : found;
+}
+
 static int add(struct store_db *db, struct serve_call *call, struct store_delta *row,
                struct err *e) {
     const struct serve_server *server = call->server;
     const struct serve_engine_bundle *bundle = NULL, *base = NULL;
     char subject[2 * BUNDLE_NAME_MAX + 4];
     if (find_bundle(server->engine, "makes", row->bundle, &bundle, e) < 0 ||
-        find_bundle(server->engine, "starts from", row->base, &base, e) < 0)
+        find_bundle(server->engine, "starts from", row->base, &base, e) < 0 ||
+        check_still_there(call->state, e) < 0)
         return -1;
     row->created_s = serve_call_now_s(call);
     (void)snprintf(row->actor, sizeof row->actor, "%s", call->who.name);

@@ -145,22 +145,29 @@ static int measure(const struct wanted *w, const char *head, struct repo_target 
     return repo_folder_put_target(w->server->repository->folder, ret, part, e) < 0 ? -1 : 0;
 }
 
+// NULL when the current metadata do not name the bundle.
+static const struct store_bundle *named_bundle(const struct wanted *w,
+                                               const struct keys_digest *id) {
+    const struct serve_engine_bundle *b = serve_engine_bundle(w->server->engine, id);
+    struct repo_target named = {.length = 0};
+    if (b == NULL)
+        return NULL;
+    (void)bundle_target_set(&named.bundle, b->row.name, b->row.version, id);
+    return repo_folder_names(w->server->repository->folder, &named) == 0 ? &b->row : NULL;
+}
+
 // 0 and its target, or REPO_FOLDER_ABSENT: nobody names its bundle, or it is lost.
 static int find_target(const struct wanted *w, const struct store_making *m,
                        struct repo_target *ret, struct err *e) {
     struct keys_digest bundle, base;
-    struct repo_target named = {.length = 0};
     struct bundle_target path;
     if (keys_digest_parse(m->bundle, "a bundle's id", &bundle, e) < 0 ||
         keys_digest_parse(m->base, "a bundle's id", &base, e) < 0)
         return -1;
-    const struct serve_engine_bundle *b = serve_engine_bundle(w->server->engine, &bundle);
+    const struct store_bundle *b = named_bundle(w, &bundle);
     if (b == NULL)
         return REPO_FOLDER_ABSENT;
-    (void)bundle_target_set(&named.bundle, b->row.name, b->row.version, &bundle);
-    if (repo_folder_names(w->server->repository->folder, &named) != 0)
-        return REPO_FOLDER_ABSENT;
-    (void)bundle_target_set_delta(&path, b->row.name, b->row.version, &bundle, &base);
+    (void)bundle_target_set_delta(&path, b->name, b->version, &bundle, &base);
     if (was_named(w, &path, m->head, ret))
         return 0;
     return measure(w, m->head, ret, e);
@@ -186,6 +193,38 @@ static int consider(void *context, const struct store_making *m, struct err *e) 
     return found < 0 ? -1 : 0;
 }
 
+// Whether a person sent the delta that stands in the file as it is, and it may stand there still.
+static int was_sent(const struct wanted *w, const char *path, const json_t *entry,
+                    struct repo_target *ret, struct err *e) {
+    struct keys_digest bundle;
+    struct store_delta row;
+    struct err ignored = ERR_NONE;
+    if (repo_target_read(path, entry, ret, &ignored) < 0 ||
+        keys_digest_parse(ret->bundle.id, "a bundle's id", &bundle, &ignored) < 0 ||
+        named_bundle(w, &bundle) == NULL)
+        return REPO_FOLDER_ABSENT;
+    int found = store_delta_get(w->db, ret->digest, &row, e);
+    if (found != 0)
+        return found < 0 ? -1 : REPO_FOLDER_ABSENT;
+    return strcmp(row.actor, STORE_DELTA_MADE) == 0 ? REPO_FOLDER_ABSENT : 0;
+}
+
+static int keep_sent(struct wanted *w, struct err *e) {
+    const json_t *named = json_object_get(w->content, "targets");
+    const char *path = NULL;
+    json_t *entry = NULL;
+    json_object_foreach ((json_t *)(uintptr_t)w->before, path, entry) {
+        struct repo_target target;
+        if (w->n == SERVE_REPOSITORY_DELTAS_MAX || json_object_get(named, path) != NULL)
+            continue;
+        int found = was_sent(w, path, entry, &target, e);
+        if (found < 0 || (found == 0 && repo_targets_add(w->content, &target, e) < 0))
+            return -1;
+        w->n += found == 0;
+    }
+    return 0;
+}
+
 static int count(void *context, const struct store_making *m, struct err *e) {
     struct wanted *w = context;
     (void)e;
@@ -200,7 +239,7 @@ static int collect(struct wanted *w, struct err *e) {
         return -1;
     w->n_over = w->n > SERVE_REPOSITORY_DELTAS_MAX ? w->n - SERVE_REPOSITORY_DELTAS_MAX : 0;
     w->n = 0;
-    return store_making_list(w->db, NULL, consider, w, e);
+    return store_making_list(w->db, NULL, consider, w, e) < 0 ? -1 : keep_sent(w, e);
 }
 
 // ── Signing ──────────────────────────────────────────────────────────────────────────────────────

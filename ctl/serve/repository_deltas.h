@@ -3,7 +3,8 @@
 // The targets file of the role deltas (ctl/repo/targets.h), which is this controller's own: the
 // deltas that it made (ctl/store/making.h), signed with its online key. The file follows the store:
 // what was made is named, what leads to a bundle that nobody names any more is not, and is
-// forgotten. It is signed anew at half of its life, which is that of a snapshot, and exists even
+// forgotten. What a person named in it with the same key stays, as long as the delta is one that was
+// sent here and its bundle is named; where the controller made one of the same pair, that is taken. It is signed anew at half of its life, which is that of a snapshot, and exists even
 // when it names nothing: a device that looks for a delta must not stumble over its absence.
 //
 // The store's thread only.
@@ -30,8 +31,8 @@ struct serve_repository_deltas {
     uint64_t keys_of; // versions that decided on the signer
     bool looked;      // there was such a decision
     int64_t retry_ms; // on the boot clock: no attempt before
-    // Heads of what was forgotten: their files may go once the store does not know them. Whoever
-    // removes them takes them out.
+    // Heads of what was forgotten: their files may go once that is durable and the store does not
+    // know them again. Whoever removes them takes them out.
     size_t n_gone;
     char gone[SERVE_REPOSITORY_DELTAS_GONE][KEYS_DIGEST_HEX];
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Files of the repository, as any web server would give them: nothing here needs the store.
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,20 +20,6 @@ static bool is_file(const char *name) {
            strcmp(name + len - 5, ".json") == 0;
 }
 
-// What a replaced file cannot share with the one before: its inode, size and time.
-static int describe(struct serve_file *file, struct err *e) {
-    struct stat st;
-    if (fs_size(file->fd, &file->total, e) < 0)
-        return -1;
-    if (fstat(file->fd, &st) < 0)
-        return err_errno(e, errno, "looking at a file of the repository");
-    (void)snprintf(file->etag, sizeof file->etag, "\"%llx-%llx-%llx\"",
-                   (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
-                   (unsigned long long)st.st_mtim.tv_sec * 1000000000ULL +
-                       (unsigned long long)st.st_mtim.tv_nsec);
-    return 0;
-}
-
 static int give(struct serve_call *call, const char *path, struct err *e) {
     const struct serve_repository *r = call->server->repository;
     struct err why = ERR_NONE;
@@ -42,9 +27,7 @@ static int give(struct serve_call *call, const char *path, struct err *e) {
         return err_is(&why, &err_not_found)
                    ? err_set(e, &err_not_found, "the repository has no such file")
                    : err_set(e, why.kind, "%s", why.text);
-    if (describe(&call->file, e) < 0)
-        return -1;
-    return serve_download_answer(call);
+    return serve_download_answer(call, e);
 }
 
 int serve_repository_metadata(struct serve_call *call, struct err *e) {

@@ -10,9 +10,12 @@
 #include "base/own.h"
 #include "base/random.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/policy/read.h"
 #include "ctl/serve/admin.h"
 #include "ctl/serve/delta.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/serve/mandate.h"
+#include "ctl/serve/plan.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
@@ -47,9 +50,21 @@ int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err
 
 // ── Apply ──
 
-// The same policy again is the same rollout; another one needs another name.
+#define DRIFT_DEFAULT_PPM 100000
+
+// What is applied: a policy by itself, for which bounds are found now, or with a plan of it.
+struct application {
+    json_t *policy;  // borrowed
+    json_t *mandate; // borrowed; NULL: none came along
+    bool has_plan;
+    struct serve_plan_given plan;
+};
+
+// The same policy again is the same rollout; another one needs another name, and so does another
+// plan of the same.
 static int apply_again(struct serve_call *call, const struct rollout_policy *policy,
-                       const struct serve_engine_rollout *there, struct err *e) {
+                       const struct application *how, const struct serve_engine_rollout *there,
+                       struct err *e) {
     OWN(json) json_t *a = NULL;
     OWN(json) json_t *b = NULL;
     if (!serve_admin_sees_rollout(call, there))
@@ -63,6 +78,11 @@ static int apply_again(struct serve_call *call, const struct rollout_policy *pol
                        "a rollout named %s exists with another policy; a policy does not change "
                        "once applied: give the new one another name",
                        policy->name);
+    if (how->has_plan && memcmp(how->plan.read.seed, there->row.seed, sizeof there->row.seed) != 0)
+        return err_set(e, &err_exists,
+                       "a rollout named %s exists with another plan of this policy; what is under "
+                       "way does not change: give the new one another name",
+                       policy->name);
     return serve_call_answer(call, 200, serve_show_rollout(there), e);
 }
 
@@ -74,8 +94,13 @@ static bool is_published(const struct serve_engine *engine, const struct rollout
     return false;
 }
 
+static int find_bounds(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                       const struct application *a, struct err *e) {
+    return a->has_plan ? serve_plan_take(fleet, r, &a->plan, e) : serve_fleet_plan(fleet, r, e);
+}
+
 static int start(struct store_db *db, struct serve_call *call, const struct store_rollout *row,
-                 struct err *e) {
+                 const struct application *a, struct err *e) {
     struct serve_fleet fleet = fleet_of(db, call);
     struct serve_engine_rollout *r = NULL;
     struct store_event event = {.kind = "rollout_applied"};
@@ -84,7 +109,7 @@ static int start(struct store_db *db, struct serve_call *call, const struct stor
     (void)snprintf(event.rollout, sizeof event.rollout, "%s", row->policy.name);
     if (store_rollout_add(db, row, e) < 0 ||
         serve_engine_add(call->server->engine, row, &r, e) < 0 ||
-        serve_fleet_plan(&fleet, r, e) < 0 ||
+        find_bounds(&fleet, r, a, e) < 0 || serve_mandate_apply(db, call, a->mandate, r, e) < 0 ||
         serve_engine_tell(call->server->engine, db, call->now_ms, &event, e) < 0 ||
         serve_fleet_advance(&fleet, r, e) < 0 ||
         rollout_policy_format(&row->policy, &policy, e) < 0 ||
@@ -93,14 +118,38 @@ static int start(struct store_db *db, struct serve_call *call, const struct stor
     return serve_call_answer(call, 201, serve_show_rollout(r), e);
 }
 
+// A body with a member plan has the policy beside it; every other one is a policy.
+static int read_application(struct serve_call *call, struct rollout_policy *policy,
+                            struct application *ret, struct err *e) {
+    static const char *const known[] = {"policy", "plan", "mandate", "drift_pct", NULL};
+    static const struct policy_read_range percent = {0, ROLLOUT_PPM, "a percentage from 0 to 100"};
+    struct doc_at at;
+    json_t *plan = json_object_get(call->document, "plan");
+    *ret = (struct application){.policy = call->document, .has_plan = plan != NULL};
+    ret->plan.drift_ppm = DRIFT_DEFAULT_PPM;
+    if (plan == NULL)
+        return rollout_policy_parse(ret->policy, "policy", policy, e);
+    ret->policy = json_object_get(call->document, "policy");
+    ret->mandate = json_object_get(call->document, "mandate");
+    if (serve_call_members(call, known, &at, e) < 0 ||
+        policy_read_percent(&at, "drift_pct", &percent, &ret->plan.drift_ppm, e) < 0)
+        return -1;
+    if (!json_is_object(ret->policy) || !json_is_object(plan))
+        return err_set(e, &err_bad_request, "expected a plan and the policy that it is of");
+    if (rollout_policy_parse(ret->policy, "policy", policy, e) < 0)
+        return -1;
+    return rollout_plan_read(policy, plan, &ret->plan.read, e);
+}
+
 static int apply(struct store_db *db, struct serve_call *call, struct store_rollout *row,
                  struct err *e) {
     struct serve_engine *engine = call->server->engine;
-    if (rollout_policy_parse(call->document, "policy", &row->policy, e) < 0)
+    struct application a;
+    if (read_application(call, &row->policy, &a, e) < 0)
         return -1;
     const struct serve_engine_rollout *there = serve_engine_find(engine, row->policy.name);
     if (there != NULL)
-        return apply_again(call, &row->policy, there, e);
+        return apply_again(call, &row->policy, &a, there, e);
     if (!is_published(engine, &row->policy))
         return err_set(e, &err_not_found,
                        "applying %s: the release %s %s was not published; publish it first",
@@ -116,8 +165,11 @@ static int apply(struct store_db *db, struct serve_call *call, struct store_roll
         row->created_s = engine->rollouts[engine->n_rollouts - 1]->row.created_s + 1;
     row->progress.attempt = 1;
     row->progress.failed_stage = row->policy.n_stages;
-    random_fill(row->seed, sizeof row->seed);
-    return start(db, call, row, e);
+    if (a.has_plan)
+        memcpy(row->seed, a.plan.read.seed, sizeof row->seed);
+    else
+        random_fill(row->seed, sizeof row->seed);
+    return start(db, call, row, &a, e);
 }
 
 int serve_rollouts_apply(struct store_db *db, struct serve_call *call, struct err *e) {
@@ -183,6 +235,11 @@ static int carry_out(struct store_db *db, struct serve_call *call, struct serve_
                        reason.text);
     if (done == ROLLOUT_UNCHANGED)
         return 0;
+    if (verb == ROLLOUT_VERB_APPROVE && strcmp(call->who.name, r->row.actor) == 0)
+        return err_set(e, &err_permission,
+                       "rollout %s was applied by %s, and another person has to approve its "
+                       "stages: use another token",
+                       r->row.policy.name, r->row.actor);
     if (verb == ROLLOUT_VERB_REVERT && check_revert(db, call->server->engine, r, e) < 0)
         return -1;
     if (r->row.progress.attempt > before.attempt) {
@@ -195,13 +252,30 @@ static int carry_out(struct store_db *db, struct serve_call *call, struct serve_
     return serve_admin_audit(db, call, action, r->row.policy.name, call->document, e);
 }
 
+// Whoever approves may bring what was signed for the stages that follow.
+static int check_mandate(struct store_db *db, struct serve_call *call,
+                         const struct serve_engine_rollout *r, struct err *e) {
+    const struct rollout_progress *p = &r->row.progress;
+    const json_t *mandate = json_object_get(call->document, "mandate");
+    if (p->stage >= r->row.policy.n_stages || rollout_advance_ended(p->state))
+        return 0;
+    if (serve_mandate_approve(db, call, mandate, r, e) < 0)
+        return -1;
+    // The audit says that there was one; the store has it.
+    return mandate == NULL || json_object_set_new(call->document, "mandate", json_true()) == 0
+               ? 0
+               : err_set(e, &err_memory, "approving: out of memory");
+}
+
 static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_verb verb,
                    const char *action, const char *member, struct err *e) {
-    const char *const known[] = {member, NULL};
+    bool approves = verb == ROLLOUT_VERB_APPROVE;
+    const char *const known[] = {member, approves ? "mandate" : NULL, NULL};
     struct serve_engine_rollout *r = NULL;
     struct doc_at at;
     if (serve_call_members(call, known, &at, e) < 0 || serve_admin_rollout(call, &r, e) < 0 ||
-        check_stage(call, r, e) < 0 || carry_out(db, call, r, verb, action, e) < 0)
+        check_stage(call, r, e) < 0 || (approves && check_mandate(db, call, r, e) < 0) ||
+        carry_out(db, call, r, verb, action, e) < 0)
         return -1;
     return serve_call_answer(call, 200, serve_show_rollout(r), e);
 }

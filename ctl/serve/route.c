@@ -10,6 +10,7 @@
 #include "ctl/serve/devices.h"
 #include "ctl/serve/download.h"
 #include "ctl/serve/enroll.h"
+#include "ctl/serve/plan.h"
 #include "ctl/serve/publish.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/rollout_why.h"
@@ -70,6 +71,7 @@ const struct serve_route serve_route_table[] = {
     DELETE("/tokens/{}", ADMIN, true, serve_tokens_revoke),
     READ("/rollouts", ANYONE, false, NULL, serve_rollouts_list),
     WRITE("/rollouts", DEPLOYER | ADMIN, false, serve_rollouts_apply),
+    WRITE("/rollouts/plan", DEPLOYER | ADMIN, false, serve_plan_run),
     READ("/rollouts/{}", ANYONE, false, NULL, serve_rollouts_show),
     READ("/rollouts/{}/why", ANYONE, false, NULL, serve_rollout_why),
     WRITE("/rollouts/{}/approve", DEPLOYER | ADMIN, false, serve_rollouts_approve),
@@ -105,6 +107,10 @@ const struct serve_route serve_route_table[] = {
      .prepare = serve_download_prepare},
     {.method = SERVE_HEAD, .pattern = "/bundles/{}.delta", .access = SERVE_ACCESS_PUBLIC,
      .prepare = serve_download_delta},
+    {.method = SERVE_GET, .pattern = "/mandates/{}.json", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_download_mandate},
+    {.method = SERVE_HEAD, .pattern = "/mandates/{}.json", .access = SERVE_ACCESS_PUBLIC,
+     .prepare = serve_download_mandate},
     {.method = SERVE_GET, .pattern = "/repository/metadata/{}", .access = SERVE_ACCESS_PUBLIC,
      .prepare = serve_repository_metadata},
     {.method = SERVE_HEAD, .pattern = "/repository/metadata/{}", .access = SERVE_ACCESS_PUBLIC,

@@ -177,11 +177,13 @@ static int advance(struct sim_control *c, int64_t now_s, enum rollout_silence si
     return 0;
 }
 
-// What the tally counts the device as: bad outcomes of an earlier attempt were forgotten.
-static enum rollout_task counted(const struct sim_control *c, const struct sim_control_device *d) {
-    bool bad = d->task == ROLLOUT_TASK_FAILED || d->task == ROLLOUT_TASK_REVERTED ||
-               d->task == ROLLOUT_TASK_LOST;
-    return bad && d->attempt < c->progress.attempt ? ROLLOUT_TASK_NONE : d->task;
+// What the tally counts the device as: bad outcomes of an earlier attempt were forgotten, and those
+// that come later than the new one are as well.
+static enum rollout_task counted(const struct sim_control *c, const struct sim_control_device *d,
+                                 enum rollout_task task) {
+    bool bad =
+        task == ROLLOUT_TASK_FAILED || task == ROLLOUT_TASK_REVERTED || task == ROLLOUT_TASK_LOST;
+    return bad && d->attempt < c->progress.attempt ? ROLLOUT_TASK_NONE : task;
 }
 
 int sim_control_move(struct sim_control *c, size_t device, enum rollout_task to, int64_t now_s,
@@ -190,9 +192,9 @@ int sim_control_move(struct sim_control *c, size_t device, enum rollout_task to,
     if (d->task == to)
         return 0;
     if (d->stage < c->policy->n_stages) {
-        enum rollout_task from = counted(c, d);
-        rollout_tally_move(tally_of(c, d), from, to);
-        rollout_tally_move(&c->all, from, to);
+        enum rollout_task from = counted(c, d, d->task), as = counted(c, d, to);
+        rollout_tally_move(tally_of(c, d), from, as);
+        rollout_tally_move(&c->all, from, as);
     }
     d->task = to;
     d->since_s = now_s;

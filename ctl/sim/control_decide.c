@@ -98,7 +98,9 @@ static void check_decision(struct sim_control *c, size_t device,
     bool baseline = decision->candidate == ROLLOUT_DECIDE_NO_CANDIDATE;
     if (!install && decision->action != ROLLOUT_ACTION_ACTIVATE)
         return;
-    if (baseline ? p->state != ROLLOUT_STATE_FINISHED : p->state != ROLLOUT_STATE_RUNNING)
+    // What is under way when the rollout finishes (it was lost, say, and is heard of again) goes on.
+    bool finished = p->state == ROLLOUT_STATE_FINISHED && (baseline || !install);
+    if (!finished && (baseline || p->state != ROLLOUT_STATE_RUNNING))
         breach(c, &c->breaches.while_halted, device, now_s);
     if (!install || baseline)
         return;
@@ -109,7 +111,7 @@ static void check_decision(struct sim_control *c, size_t device,
                       ROLLOUT_PPM &&
         c->policy->gates.holdback_ppm > 0 && !p->batch.held_back_open;
     bool outside = d->admits > open || held_back;
-    if (!again && d->offered_s == 0 && (outside || p->started_s[open] == 0))
+    if (!again && d->offered_s == 0 && (outside || p->started_s[d->admits] == 0))
         breach(c, &c->breaches.beyond_bound, device, now_s);
     uint64_t most = c->policy->max_unresolved > 0 ? c->policy->max_unresolved : UINT64_MAX;
     most = p->batch.size > 0 && p->batch.size < most ? p->batch.size : most;

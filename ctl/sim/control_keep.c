@@ -43,10 +43,16 @@ int sim_control_reload(struct sim_control *c, struct err *e) {
         return -1;
     if (c->score == NULL)
         return 0;
+    bool news = c->score->is_dirty;
     if (sim_score_save(c->score, &before, e) < 0 ||
         sim_score_load(c->score, buf_text(&before), e) < 0 ||
         sim_score_save(c->score, &after, e) < 0)
         return -1;
+    // Judged from what was read; whether anybody has acted on it is as before.
+    c->score->is_dirty = true;
+    if (c->progress.spend.runs > 0)
+        (void)sim_score_judge(c->score, &c->progress);
+    c->score->is_dirty = news;
     return strcmp(buf_text(&before), buf_text(&after)) == 0
                ? 0
                : err_set(e, &err_internal, "a restart of the controller changed the score");

@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "ctl/sim/check.h"
 #include "ctl/sim/queue.h"
+#include "ctl/sim/readings.h"
 
 #define ENROLLED_BEFORE_S (30 * 86400)
 #define NEWCOMER_SPAN_S   (14 * 86400)
@@ -41,6 +42,7 @@ struct run {
     struct put *put;
     struct sim_dice power, reloads;
     int64_t start_s, apply_s, end_s; // end_s: the duration is over
+    int64_t zero_s;                  // what times are told from: applied, and not_before is over
     int64_t now_s;
     uint32_t *counters; // [device * gates + gate]: what its counters read
     int64_t stands_s;   // since when a person is waited for; 0 nobody is
@@ -66,7 +68,7 @@ static void broken(struct run *r, uint64_t n, const char *text) {
     struct sim_run_broken *b = &r->result.broken;
     if (n > 0 && b->n == 0)
         (void)snprintf(b->first, sizeof b->first, "%.200s (at %lld s)", text,
-                       (long long)(r->now_s - r->apply_s));
+                       (long long)(r->now_s - r->zero_s));
     b->n += n;
 }
 
@@ -113,41 +115,6 @@ static bool is_reached(struct run *r, size_t i) {
            !(loss_ppm > 0 && sim_dice_chance(&r->devices[i].rhythm, loss_ppm));
 }
 
-// What a liar of the good kind sends is as if nothing had changed.
-static uint32_t shown_faults(const struct run *r, const struct sim_device *d) {
-    const struct sim_fleet *fleet = r->world->fleet;
-    for (size_t i = 0; i < fleet->n_faults; i++)
-        if (d->faults >> i & 1 && fleet->faults[i].kind == SIM_FLEET_LIAR &&
-            !fleet->faults[i].says_bad)
-            return 0;
-    return d->faults;
-}
-
-// The metrics that the policy has gates on. One reading serves all gates of a metric.
-static void read_metrics(struct run *r, struct sim_device *d, struct sim_device_checkin *io) {
-    const struct rollout_gates *gates = &r->world->policy->gates;
-    const struct sim_fleet *fleet = r->world->fleet;
-    const struct sim_score *score = r->control.score;
-    uint32_t faults = shown_faults(r, d), *counters = &r->counters[d->index * gates->n];
-    for (size_t g = 0; g < gates->n && score != NULL; g++) {
-        size_t m = score->metric[g], same = 0;
-        if (gates->gate[g].metric[0] == '\0' || m >= fleet->n_metrics)
-            continue;
-        while (same < g && (score->metric[same] != m || !(io->given >> same & 1)))
-            same++;
-        if (same == g && fleet->metrics[m].is_counter)
-            counters[g] += sim_world_count(&r->luck, m, d->counted_s, r->now_s, d->running_s,
-                                           faults, &d->readings);
-        io->nano[g] = same < g ? io->nano[same]
-                      : fleet->metrics[m].is_counter
-                          ? (int64_t)counters[g] * NUM_DECIMAL_SCALE
-                          : sim_world_read(&r->luck, d->index, m, r->now_s, d->running_s, faults,
-                                           &d->readings);
-        io->given |= 1U << g;
-    }
-    d->counted_s = r->now_s;
-}
-
 static int check_in(struct run *r, size_t i, struct err *e) {
     struct sim_device *d = &r->devices[i];
     uint32_t loss_ppm = r->world->fleet->kinds[r->world->devices[i].kind].loss_ppm;
@@ -162,7 +129,7 @@ static int check_in(struct run *r, size_t i, struct err *e) {
         return 0;
     }
     sim_device_say(d, &checkin);
-    read_metrics(r, d, &checkin);
+    sim_readings_take(&r->luck, r->control.score, d, r->counters, r->now_s, &checkin);
     if (sim_control_hear(&r->control, i, &checkin, r->now_s, &answer, e) < 0)
         return -1;
     r->result.checkins++;
@@ -281,7 +248,7 @@ static void look_for_verdict(struct run *r) {
         return;
     if (!r->judged) {
         r->result.exposed = r->control.offered;
-        r->result.verdict_s = r->now_s - r->apply_s;
+        r->result.verdict_s = r->now_s - r->zero_s;
     }
     // A person who ends it in doubt says nothing about the release.
     if (!(r->doubted && p->state == ROLLOUT_STATE_ABORTED)) {
@@ -310,7 +277,7 @@ static int64_t evidence(struct run *r) {
 
 static int keep_sample(struct run *r, struct err *e) {
     struct sim_run_result *result = &r->result;
-    if (!r->options->keep_samples || !r->control.applied || r->ticks % r->sample_every != 0 ||
+    if (!r->options->keep_samples || r->now_s < r->zero_s || r->ticks % r->sample_every != 0 ||
         result->n_samples == SIM_RUN_SAMPLES_MAX)
         return 0;
     if (result->n_samples == r->samples_capacity) {
@@ -322,7 +289,7 @@ static int keep_sample(struct run *r, struct err *e) {
         r->samples_capacity = capacity;
     }
     result->samples[result->n_samples++] =
-        (struct sim_run_sample){.at_s = r->now_s - r->apply_s,
+        (struct sim_run_sample){.at_s = r->now_s - r->zero_s,
                                 .stage = r->control.progress.stage,
                                 .offered = r->control.offered,
                                 .committed = rollout_tally_good(&r->control.all),
@@ -421,9 +388,14 @@ static uint64_t longest_poll_s(const struct sim_fleet *fleet) {
 static int begin(struct run *r, struct err *e) {
     const struct sim_fleet *fleet = r->world->fleet;
     int64_t not_before_s = r->world->policy->not_before_s;
-    r->apply_s = not_before_s > 0 ? not_before_s : SIM_RUN_START_S;
+    // One that is not to begin at once is applied so long before that metrics have been heard of.
+    r->zero_s = not_before_s > 0 ? not_before_s : SIM_RUN_START_S;
+    r->apply_s =
+        not_before_s > 0
+            ? r->zero_s - (int64_t)(r->world->policy->gates.window_s + longest_poll_s(fleet))
+            : r->zero_s;
     r->start_s = r->apply_s - 2 * (int64_t)longest_poll_s(fleet);
-    r->end_s = r->apply_s + (int64_t)fleet->duration_s;
+    r->end_s = r->zero_s + (int64_t)fleet->duration_s;
     r->now_s = r->start_s;
     r->sample_every = fleet->duration_s / SIM_CONTROL_TICK_S / SIM_RUN_SAMPLES_MAX * 2 + 1;
     r->power = sim_dice_make(r->options->seed, 0, SIM_WORLD_RESTARTS);
@@ -451,12 +423,16 @@ static int finish(struct run *r, struct err *e) {
     if (!r->judged) {
         r->result.end = SIM_RUN_UNENDED;
         r->result.exposed = r->control.offered;
-        r->result.verdict_s = r->now_s - r->apply_s;
+        r->result.verdict_s = r->now_s - r->zero_s;
     }
     r->result.committed = rollout_tally_good(&r->control.all);
     r->result.reverted = r->control.all.now[ROLLOUT_TASK_REVERTED];
     r->result.failed = r->control.all.now[ROLLOUT_TASK_FAILED];
     r->result.lost = r->control.all.now[ROLLOUT_TASK_LOST];
+    if (r->control.score != NULL) {
+        r->result.sets_scored = r->control.score->score.sets_scored;
+        r->result.sets_void = r->control.score->score.sets_void;
+    }
     r->result.digest = r->control.digest;
     if (!rollout_advance_ended(r->control.progress.state))
         broken(r, 1, "the rollout did not end");

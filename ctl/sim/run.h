@@ -7,7 +7,8 @@
 //     the controller's tick, and its restart  control.h
 //     people approve, resume, give up         here
 //
-// The rollout is applied a little after the devices began to check in. It is followed to its end, and
+// The rollout is applied a little after the devices began to check in; when its policy says not_before,
+// so long before that time that the metrics of a window have been heard of. It is followed to its end, and
 // on until every device that can be heard of has nothing under way and every report of its is
 // acknowledged. A rollout that stands still and waits for a person is resumed as often as the fleet
 // file says, and then ended (abort); so is one that has not ended when the fleet file's duration is
@@ -43,7 +44,7 @@ struct sim_run_broken {
 
 // How things stood at an instant, for drawing.
 struct sim_run_sample {
-    int64_t at_s; // since the rollout was applied
+    int64_t at_s; // since the rollout began
     uint64_t stage, offered, committed, bad;
     int64_t evidence; // ln e of the line that says most; 0 without gates
 };
@@ -55,8 +56,9 @@ struct sim_run_result {
     char why_text[SIM_RUN_WHY_BYTES];
     uint64_t exposed;   // devices that were offered it until the verdict
     uint64_t activated; // devices that ran it until the verdict
-    int64_t verdict_s;  // since it was applied, until it stopped, stood still or finished
+    int64_t verdict_s;  // since it began, until it stopped, stood still or finished
     uint64_t committed, reverted, failed, lost; // in the end
+    uint64_t sets_scored, sets_void;            // of metrics, in the last run of evidence
     uint64_t checkins, events;
     uint64_t digest; // of all decisions
     struct sim_run_broken broken;

@@ -105,8 +105,10 @@ int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t
     return 0;
 }
 
+// What the install gate says depends on how many were offered the release, too: a judgement that was
+// made before would not be the one that a restarted controller makes.
 static void take_news(struct sim_score *s, const struct rollout_score_news *news) {
-    s->is_dirty = s->is_dirty || news->gates != 0;
+    s->is_dirty = s->is_dirty || news->shared || news->gates != 0;
 }
 
 void sim_score_follow(struct sim_score *s, const struct rollout_progress *progress) {
@@ -175,11 +177,12 @@ static size_t draw(struct sim_score *s, const struct rollout_progress *progress,
         s->cursor[stratum]++;
     for (size_t i = s->cursor[stratum]; i < last && n < gates->compared; i++) {
         uint32_t device = s->order[i];
+        if (!s->made[device])
+            continue; // not heard of since the rollout was applied
         bool admitted = is_admitted(s, progress, device);
         if (admitted)
             break; // so are all ranks below
-        if (s->made[device] &&
-            rollout_score_may_compare(&s->score, gates, &s->devices[device], admitted, now_s))
+        if (rollout_score_may_compare(&s->score, gates, &s->devices[device], admitted, now_s))
             ret[n++] = device;
     }
     return n;
@@ -214,8 +217,7 @@ static void feed(struct sim_score *s) {
         const struct rollout_score_device *row = &s->devices[s->by_number[s->score.prefix]];
         if (row->number != s->score.prefix || row->outcome == ROLLOUT_OUTCOME_NONE)
             return;
-        rollout_score_install_next(&s->score, &s->policy->gates,
-                                   row->outcome == ROLLOUT_OUTCOME_BAD, &news);
+        rollout_score_install_next(&s->score, &s->policy->gates, row->outcome, &news);
         take_news(s, &news);
     }
 }
@@ -230,6 +232,7 @@ int sim_score_became(struct sim_score *s, const struct rollout_progress *progres
     if (task == ROLLOUT_TASK_CANCELLED) {
         rollout_score_leave(&s->score, &s->devices[device], &news);
         take_news(s, &news);
+        feed(s);
         return 0;
     }
     if ((bad && !will_retry) || task == ROLLOUT_TASK_COMMITTED) {

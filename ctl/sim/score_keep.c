@@ -100,7 +100,7 @@ static void index_rows(struct sim_score *s) {
         memset(s->sets, 0, s->sets_capacity * sizeof *s->sets);
         index_sets(s);
     }
-    s->is_dirty = true;
+    s->has_verdict = false;
 }
 
 int sim_score_load(struct sim_score *s, const char *text, struct err *e) {

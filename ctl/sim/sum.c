@@ -37,6 +37,8 @@ int sim_sum_add(struct sim_sum *sum, uint64_t seed, const struct sim_run_result 
     sum->stopped += result->stopped ? 1 : 0;
     sum->whys[result->why]++;
     sum->checkins += result->checkins;
+    sum->sets_scored += result->sets_scored;
+    sum->sets_void += result->sets_void;
     sum->digest = (sum->digest ^ result->digest) * 1099511628211ULL;
     sum->broken += result->broken.n;
     if (result->broken.n == 0)
@@ -99,15 +101,16 @@ int sim_sum_json(struct sim_sum *sum, json_t **ret, struct err *e) {
     char digest[24];
     (void)snprintf(digest, sizeof digest, "%016llx", (unsigned long long)sum->digest);
     json_t *made = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:s}", "runs",
-        (json_int_t)sum->runs, "stopped", (json_int_t)sum->stopped, "reverted",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:s}",
+        "runs", (json_int_t)sum->runs, "stopped", (json_int_t)sum->stopped, "reverted",
         (json_int_t)sum->ends[SIM_RUN_REVERTED], "inconclusive",
         (json_int_t)sum->ends[SIM_RUN_INCONCLUSIVE], "finished",
         (json_int_t)sum->ends[SIM_RUN_FINISHED], "paused", (json_int_t)sum->ends[SIM_RUN_PAUSED],
         "unended", (json_int_t)sum->ends[SIM_RUN_UNENDED], "exposed",
         quantiles(sum->exposed, sum->runs), "activated", quantiles(sum->activated, sum->runs),
         "time_to_verdict_s", quantiles(sum->verdict_s, sum->runs), "why", whys(sum), "checkins",
-        (json_int_t)sum->checkins, "broken", (json_int_t)sum->broken, "broken_runs",
+        (json_int_t)sum->checkins, "sets_scored", (json_int_t)sum->sets_scored, "sets_void",
+        (json_int_t)sum->sets_void, "broken", (json_int_t)sum->broken, "broken_runs",
         broken_runs(sum), "digest", digest);
     if (made == NULL)
         return no_memory(e);

@@ -23,7 +23,7 @@ struct sim_sum {
     uint64_t ends[SIM_RUN_ENDS];
     uint64_t stopped;
     uint64_t whys[ROLLOUT_WHY_CODES];
-    uint64_t checkins;
+    uint64_t checkins, sets_scored, sets_void;
     uint64_t digest; // of all decisions of all runs
     uint64_t broken; // rules, over all runs
     size_t n_broken; // runs with any

@@ -155,7 +155,7 @@ int store_cohort_set(const struct store_cohort *of, uint64_t set_no, store_cohor
 static int read_outcome(void *context, sqlite3_stmt *row, struct err *e) {
     enum rollout_outcome *ret = context;
     int64_t outcome = store_sql_int(row, 0);
-    if (outcome < ROLLOUT_OUTCOME_NONE || outcome > ROLLOUT_OUTCOME_BAD)
+    if (outcome < ROLLOUT_OUTCOME_NONE || outcome > ROLLOUT_OUTCOME_LEFT)
         return err_set(e, &err_bad_store, "reading the store: an outcome is damaged");
     *ret = (enum rollout_outcome)outcome;
     return 0;

@@ -42,8 +42,16 @@ static const char schema_4[] =
 
 // Version 5 added what rollouts are judged by (ctl/store/score.h, cohort.h, unit.h, verdict.h), which
 // releases a device ran and which it went back from (undone.h), by which token it enrolled, and what
-// its failure was reported with.
+// its failure was reported with; and mandates.
 static const char schema_5[] =
+    "CREATE TABLE mandate(id TEXT NOT NULL, rollout TEXT NOT NULL, device TEXT NOT NULL,"
+    " name TEXT NOT NULL, release TEXT NOT NULL, version INTEGER NOT NULL,"
+    " signed_stages INTEGER NOT NULL, baseline INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL, created_s INTEGER NOT NULL, actor TEXT NOT NULL,"
+    " PRIMARY KEY(id, device)) WITHOUT ROWID;"
+    "CREATE INDEX mandate_by_rollout ON mandate(rollout, version) WHERE rollout<>'';"
+    "CREATE INDEX mandate_by_device ON mandate(device, version) WHERE device<>'';"
+    "CREATE INDEX mandate_by_release ON mandate(name, release, created_s) WHERE baseline=1;"
     "CREATE TABLE score(rollout TEXT NOT NULL, run INTEGER NOT NULL, gate INTEGER NOT NULL,"
     " state TEXT NOT NULL, PRIMARY KEY(rollout, run, gate)) WITHOUT ROWID;"
     // rank: all 64 bits, less 2^63, so that order is that of the unsigned numbers.

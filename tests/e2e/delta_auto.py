@@ -197,7 +197,7 @@ def they_survive_a_restart(f):
 
 
 def an_agent_gets_there(f):
-    f.edgectl("rollout", "approve", "three")
+    f.approve("three")
     wait_for("the rollout to finish", lambda: f.rollout("three")["state"] == "finished")
     for device in f.devices:
         check(device.version() == "3.0" and device.read("app", "version") == "3.0", device.name)

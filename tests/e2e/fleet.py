@@ -151,6 +151,7 @@ class Fleet(contextlib.AbstractContextManager):
         self.env["EDGECTL_PASSPHRASE"] = "for tests alone"
         self.devices = []
         self.server = None
+        self.second = None  # token of another person
         # Bound as long as the fleet lives, so that nobody takes the port while the controller is down. It listens there all
         # the same: both allow others before one listens.
         self.place = socket.socket()
@@ -280,6 +281,12 @@ class Fleet(contextlib.AbstractContextManager):
         with open(path, "w", encoding="utf-8") as f:
             json.dump({"name": name, **document}, f)
         return path
+
+    def approve(self, name, *more, **options):
+        """By a second person: who applied a rollout does not approve it."""
+        if not self.second:
+            self.second = self.edgectl("token", "create", "--name", "second", "--role", "deployer").split()[-1]
+        return self.run("rollout", "approve", name, *more, env={"EDGECTL_TOKEN": self.second}, **options)
 
     def rollout(self, name):
         return self.json("rollout", "status", name)

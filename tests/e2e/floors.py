@@ -336,7 +336,7 @@ def a_failure_after_the_end_says_that_the_rollout_finished(f):
     try:
         wait_for("the rollout to be there", lambda: f.run("rollout", "status", "1.0", status=None).returncode == 0)
         os.rename(key, f.path("gone.key"))
-        f.run("rollout", "approve", "1.0")
+        f.approve("1.0")
         out, said = waits.communicate(timeout=fleet.PATIENCE_S)
     finally:
         waits.kill()

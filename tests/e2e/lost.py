@@ -322,8 +322,8 @@ def a_stage_waits_for_approval(f):
     check("approval" in f.edgectl("device", "why", others[0].name), "the device's why says for what")
     f.run("rollout", "approve", rollout, "--stage", "one", status=108)
     f.run("rollout", "watch", rollout, "--timeout", "1s", status=122)
-    f.edgectl("rollout", "approve", rollout, "--stage", "all")
-    f.edgectl("rollout", "approve", rollout)
+    f.approve(rollout, "--stage", "all")
+    f.approve(rollout)
     for device in offered(others):
         device.commit()
     becomes(f, rollout, "finished")

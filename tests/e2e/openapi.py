@@ -160,11 +160,18 @@ def releases(client, path):
         client.expect(200, method, made["url"], token=None)
         client.expect(206, method, made["url"], token=None, Range="bytes=0-9")
         client.expect(416, method, made["url"], token=None, Range=f"bytes={made['size']}-")
-        client.expect(304, method, made["url"], token=None, If_None_Match=f'"{made["id"]}"')
+        client.expect(304, method, made["url"], token=None, If_None_Match=etag_of(client, made["url"])[0])
         client.expect(404, method, "/bundles/none.edge", token=None)
 
 
-def partly(client, path, etag, size):
+def etag_of(client, path):
+    """The ETag, and how large it is."""
+    with urllib.request.urlopen(client.base + path, timeout=60) as answer:
+        return answer.headers["ETag"], len(answer.read())
+
+
+def partly(client, path):
+    etag, size = etag_of(client, path)
     for method in ("GET", "HEAD"):
         client.expect(200, method, path, token=None)
         client.expect(206, method, path, token=None, Range="bytes=0-9")
@@ -193,10 +200,8 @@ def deltas(f, client):
     client.expect(401, "POST", "/api/v1/deltas", data, token="edge-op-wrong")
     check(client.expect(200, "GET", "/api/v1/releases/d/1.1")["bundles"][0]["deltas"] == [made], "shown with its bundle")
     client.expect(200, "GET", "/api/v1/releases?name=d")
-    partly(client, made["url"], f'"{made["head"]}"', made["size"])
-    target = f"/repository/targets/d/1.1/{made['bundle']}/{made['head']}.{made['base']}.json"
-    with urllib.request.urlopen(client.base + target, timeout=60) as answer:
-        partly(client, target, answer.headers["ETag"], len(answer.read()))
+    partly(client, made["url"])
+    partly(client, f"/repository/targets/d/1.1/{made['bundle']}/{made['head']}.{made['base']}.json")
 
 
 def repository(f, client, release):
@@ -228,13 +233,33 @@ def repository(f, client, release):
     paths = ["metadata/1.root.json"] + [os.path.relpath(os.path.join(where, name), folder)
                                         for where, _, names in os.walk(os.path.join(folder, "targets")) for name in names][:1]
     for path in ("/repository/" + path for path in paths):
-        with urllib.request.urlopen(client.base + path, timeout=60) as answer:
-            etag, size = answer.headers["ETag"], len(answer.read())
+        etag, size = etag_of(client, path)
         for method in ("GET", "HEAD"):
             client.expect(200, method, path, token=None)
             client.expect(206, method, path, token=None, Range="bytes=0-9")
             client.expect(416, method, path, token=None, Range=f"bytes={size}-")
             client.expect(304, method, path, token=None, If_None_Match=etag)
+
+
+def plans(client):
+    policy = {"name": "planned", "release": "app 1.0", "stratify": ["arch"], "gates": [{"name": "i", "kind": "install"}],
+              "stages": [{"name": "none", "devices": ["nobody"]}]}
+    made = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": policy})
+    missing = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "release": "app 7"}, "expires": None})
+    check(missing["mandate"] is None and "not published" in missing["mandate_why"], f"{missing}")
+    client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "stages": []}})
+    client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": policy, "expires": "2020-01-01T00:00:00Z"})
+    plan = {key: made["plan"][key] for key in ("format", "rollout", "seed", "devices")}
+    plan["strata"] = [{key: s[key] for key in ("key", "devices", "bounds", "pooled")} for s in made["plan"]["strata"]]
+    client.expect(400, "POST", "/api/v1/rollouts", {"plan": plan})
+    other = {**plan, "devices": 5, "strata": [{**plan["strata"][0], "devices": 5}]}
+    told = client.expect(409, "POST", "/api/v1/rollouts", {"plan": other, "policy": policy})
+    check(told["code"] == "fleet_drifted", f"{told}")
+    for status in (201, 200):
+        client.expect(status, "POST", "/api/v1/rollouts", {"plan": plan, "policy": made["policy"], "drift_pct": 5})
+    client.expect(200, "GET", "/api/v1/rollouts/planned/why")
+    client.expect(200, "POST", "/api/v1/rollouts/planned/pause", {})
+    client.expect(200, "POST", "/api/v1/rollouts/planned/abort", {})
 
 
 def rollouts(client):
@@ -245,8 +270,10 @@ def rollouts(client):
     client.expect(409, "POST", "/api/v1/rollouts", {**policy, "timeout_s": 5})
     client.expect(400, "POST", "/api/v1/rollouts", {**policy, "stages": []})
     client.expect(404, "POST", "/api/v1/rollouts", {**policy, "name": "x", "release": "app 7"})
-    for verb in ("pause", "resume", "approve"):
-        client.expect(200, "POST", f"/api/v1/rollouts/first/{verb}", {})
+    second = client.expect(201, "POST", "/api/v1/tokens", {"kind": "operator", "name": "second", "role": "deployer"})["secret"]
+    client.expect(403, "POST", "/api/v1/rollouts/first/approve", {})
+    for verb, token in (("pause", ""), ("resume", ""), ("approve", second)):
+        client.expect(200, "POST", f"/api/v1/rollouts/first/{verb}", {}, token=token)
         client.expect(404, "POST", f"/api/v1/rollouts/none/{verb}", {})
         client.expect(400, "POST", f"/api/v1/rollouts/first/{verb}", {"nonsense": 1})
 
@@ -416,6 +443,7 @@ def test(f):
     check(token, "no token")
     fleet.wait_for("the real device", lambda: f.accepted() >= 2)
     devices(client)
+    plans(client)
     rollouts(client)
     tokens(client)
     rest(client)

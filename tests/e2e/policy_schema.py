@@ -25,7 +25,7 @@ CASES = [
     ({"stages": [{"name": "a", "devices": ["d-1"]}, {"name": "b", "percent": 12.5, "soak": "1h"}, {"name": "c", "percent": "100"}]}, True),
     ({"gates": [GATE, {"name": "l", "kind": "lost", "weight": 3, "intolerable_ratio": "2.5"},
                 {"name": "m", "kind": "metric", "metric": "t", "worse": "both", "intolerable": 0.5}],
-      "evidence": {"alpha": "0.01", "horizon": "2h", "window_s": 60, "unit": "site", "site": "label.site", "holdback_pct": 5}}, True),
+      "evidence": {"alpha": "0.01", "horizon": "2h", "window_s": 60, "unit": "device", "site": "label.site", "holdback_pct": 5}}, True),
     ({"windows": {"download": ["22:00-06:00"]}, "retries": {"max": 2, "codes": ["unreachable"]}, "priority": -3,
       "stepping_stones": ["app 0.9"], "batch": {"on": "notified"}, "timeouts": {"staged": "1h"}, "revert_scope": "activated",
       "byte_budget": {"bytes": 5}, "not_before": "2026-01-01T00:00:00Z", "max_unresolved": 3, "baseline": True}, True),

@@ -54,8 +54,9 @@ class Ranges:
         else:
             self.send(handler, data, first, end)
 
-    def send(self, handler, data, first, end, cut=None, length=None, begin=None, total=None, status=206):
+    def send(self, handler, data, first, end, cut=None, length=None, begin=None, total=None, status=206, etag='"one"'):
         handler.send_response(status)
+        handler.send_header("ETag", etag)
         if status == 206:
             handler.send_header("Content-Range", f"bytes {first if begin is None else begin}-{end - 1}/{total or len(data)}")
         handler.send_header("Content-Length", str(length or end - first))
@@ -132,6 +133,24 @@ def what_a_server_does_wrong_in_the_middle_changes_nothing(world, device):
         world.order(device, bundle, attempt=2)
         comes_to(device, release)
         has(device, release, changed)
+
+
+def what_is_replaced_in_the_middle_is_begun_again_and_not_mixed(world):
+    """A file of the same size and another ETag, for as long as the first try lasts; a device that may try again gets there by itself."""
+    device = started(world, "d2", fetch_tries=4, fetch_retries=2, stall_s=5, allow_http=True, backoff_base_s=1, backoff_max_s=2)
+    world.order(device, bundle_of(world, "1.0", set()))
+    comes_to(device, "1.0")
+    changed = {4, 9}
+    bundle = bundle_of(world, "1.1", changed)
+    other = hashlib.shake_256(b"another file").digest(len(world.bundles[path_of("1.1")]))
+    server = given(world, "1.1", Ranges(lambda s, h, data, first, end: s.send(h, other, first, end, etag='"two"'), at=3))
+    with world.lock:
+        world.reports[device.name].clear()
+    world.order(device, bundle)
+    comes_to(device, "1.1")
+    has(device, "1.1", changed)
+    check(len(server.asked) > 4 and server.asked[4][0] == 0, f"from the beginning: {server.asked}")
+    check(not reports(world, device, "refused"), "nobody was bothered")
 
 
 def what_breaks_off_goes_on_where_it_broke(world, device):
@@ -219,6 +238,7 @@ def main():
         only_what_changed_is_asked_for_on_one_connection(world, device)
         a_server_without_ranges_gives_the_file_once(world, device)
         what_a_server_does_wrong_in_the_middle_changes_nothing(world, device)
+        what_is_replaced_in_the_middle_is_begun_again_and_not_mixed(world)
         what_breaks_off_goes_on_where_it_broke(world, device)
         a_power_cut_costs_no_byte_that_was_there(world, device)
         what_the_generation_before_has_is_not_fetched_again(world, device)

@@ -27,9 +27,7 @@ int delta_base_new(const struct bundle_delta_head *head, int table_fd,
         base->components[i] =
             (struct delta_base_component){.from = at, .dir = -1, .image = -1, .tree = -1};
         if (i < head->n_components)
-            at +=
-                head->components[i].stream_bytes +
-                (head->components[i].type == BUNDLE_COMPONENT_FILES ? head->components[i].size : 0);
+            at += bundle_delta_component_bytes(&head->components[i]);
     }
     for (size_t i = 0; i < DELTA_BASE_OPEN_MAX; i++)
         base->open[i].fd = -1;

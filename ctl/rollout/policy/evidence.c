@@ -37,7 +37,7 @@ const char *const policy_evidence_members[] = {"alpha",
                                                NULL};
 
 static const char *const on_max_soak_names[] = {"pause", "advance"};
-static const char *const unit_names[] = {"device", "site"};
+static const char *const unit_names[] = {"device"};
 
 static int read_alpha(const struct doc_at *at, const char *key, uint32_t *io, struct err *e) {
     static const struct policy_read_range range = {1, ROLLOUT_GATES_ALPHA_MAX_PPM,
@@ -93,18 +93,15 @@ static int read_choices(const struct doc_at *at, struct rollout_gates *io, struc
     const char *site = NULL;
     if (policy_read_choice(at, "on_max_soak", on_max_soak_names, 2, "\"pause\" or \"advance\"",
                            &on_max_soak, e) < 0 ||
-        policy_read_choice(at, "unit", unit_names, 2, "\"device\" or \"site\"", &unit, e) < 0)
+        policy_read_choice(at, "unit", unit_names, 1,
+                           "\"device\": whole sites are not counted as one, but a verdict that "
+                           "rests on one site alone pauses and asks",
+                           &unit, e) < 0)
         return -1;
     io->advance_on_max_soak = on_max_soak == 1;
-    io->by_site = unit == 1;
     int found = doc_string_opt(at, "site", BUNDLE_FACT_NAME_MAX, &site, e);
     if (found < 0)
         return policy_read_config(e);
-    if ((found == 0) != io->by_site)
-        return policy_read_wrong(at, "site",
-                                 io->by_site ? "the fact that names a device's site"
-                                             : "none, or \"unit\": \"site\" beside it",
-                                 e);
     if (found == 0 && !text_is_name(site, BUNDLE_FACT_NAME_MAX))
         return policy_read_wrong(at, "site", "the name of a fact, like \"label.site\"", e);
     if (found == 0)
@@ -127,6 +124,7 @@ int policy_evidence_parse(const struct doc_at *root, struct rollout_gates *io, s
     io->min_fragility = ROLLOUT_GATES_FRAGILITY_DEFAULT;
     io->reach_ppm = ROLLOUT_GATES_REACH_DEFAULT_PPM;
     io->max_soak_s = ROLLOUT_GATES_MAX_SOAK_DEFAULT_S;
+    policy_read_copy(io->site, sizeof io->site, ROLLOUT_GATES_SITE_DEFAULT);
     int found = doc_object_opt(root, "evidence", &at, e);
     if (found != 0)
         return found < 0 ? policy_read_config(e) : 0;
@@ -153,8 +151,8 @@ json_t *policy_evidence_format(const struct rollout_gates *g) {
         (json_int_t)g->grace_s, "settle_s", (json_int_t)g->settle_s, "newcomer_s",
         (json_int_t)g->newcomer_s, "rhythm_s", (json_int_t)g->rhythm_s, "holdback_release_s",
         (json_int_t)g->holdback_release_s, "max_soak_s", (json_int_t)g->max_soak_s, "on_max_soak",
-        on_max_soak_names[g->advance_on_max_soak], "unit", unit_names[g->by_site], "site",
-        g->by_site ? json_string(g->site) : json_null());
+        on_max_soak_names[g->advance_on_max_soak], "unit", unit_names[0], "site",
+        json_string(g->site));
     if (shares == NULL || times == NULL || json_object_update(shares, times) < 0) {
         json_decref(shares);
         shares = NULL;

@@ -201,8 +201,7 @@ static inline void fleet_prefix(struct fleet *f) {
                 next = &f->d[i];
         if (next == NULL || next->row.outcome == ROLLOUT_OUTCOME_NONE)
             return;
-        rollout_score_install_next(&f->score, &f->policy.gates,
-                                   next->row.outcome == ROLLOUT_OUTCOME_BAD, &news);
+        rollout_score_install_next(&f->score, &f->policy.gates, next->row.outcome, &news);
         f->news |= news.gates;
     }
 }

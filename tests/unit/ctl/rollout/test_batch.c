@@ -140,6 +140,9 @@ Test(rollout_batch, a_stage_goes_on_with_the_size_reached) {
     cr_assert_eq(b.size, 20);
     cr_assert_eq(b.number, 2);
     cr_assert_eq(b.share, ROLLOUT_BATCH_WHOLE / 50);
+    struct rollout_tally working = tally(1, 19, 0); // one of which nobody knows is not clean
+    rollout_batch_end(&p, &working, &b);
+    cr_assert_eq(b.size, 20);
     struct rollout_tally failed = tally(0, 19, 1);
     rollout_batch_end(&p, &failed, &b);
     cr_assert_eq(b.size, 20);

@@ -68,7 +68,8 @@ Test(rollout_policy_gates, a_gate_alone_means_the_defaults) {
     cr_assert_eq(g->reach_ppm, 800000);
     cr_assert_eq(g->holdback_ppm, 0);
     cr_assert_eq(g->max_soak_s, 7 * 86400);
-    cr_assert(!g->advance_on_max_soak && !g->by_site);
+    cr_assert(!g->advance_on_max_soak);
+    cr_assert_str_eq(g->site, "label.site");
     cr_assert_eq(p.batch.start, 10);
     cr_assert_eq(p.batch.factor_ppm, 2000000);
     cr_assert_eq(p.batch.max, 0);
@@ -124,7 +125,7 @@ static const char everything[] =
     "\"window\":\"3h\",\"grace\":\"10m\",\"settle\":0,\"newcomer\":\"1d\",\"rhythm\":\"5m\","
     "\"drift_pct\":15,\"min_fragility\":3,\"reach_pct\":90,\"holdback_pct\":5,"
     "\"holdback_release\":\"12h\",\"max_soak\":\"3d\",\"on_max_soak\":\"advance\",\"unit\":"
-    "\"site\",\"site\":\"label.site\"},\"batch\":{\"start\":4,\"factor\":\"1.5\",\"max\":100,"
+    "\"device\",\"site\":\"plant\"},\"batch\":{\"start\":4,\"factor\":\"1.5\",\"max\":100,"
     "\"on\":\"notified\"},\"windows\":{\"download\":[\"22:00-06:00\"],\"install\":[\"01:30-02:00\","
     "\"12:00-13:00\"]},\"retries\":{\"max\":3,\"delay\":\"10m\",\"backoff\":1.5,\"codes\":["
     "\"unreachable\",\"no_space\"]},\"timeouts\":{\"offered\":\"6h\",\"activated_s\":60},"
@@ -151,8 +152,8 @@ Test(rollout_policy_gates, the_normal_form_of_everything_reads_back_as_itself) {
     cr_assert_eq(b.gates.alpha_pass_ppm, 100000);
     cr_assert_eq(b.gates.settle_s, 0);
     cr_assert_eq(b.gates.holdback_release_s, 43200);
-    cr_assert_str_eq(b.gates.site, "label.site");
-    cr_assert(b.gates.by_site && b.gates.advance_on_max_soak && b.batch.on_notified);
+    cr_assert_str_eq(b.gates.site, "plant");
+    cr_assert(b.gates.advance_on_max_soak && b.batch.on_notified);
     cr_assert_eq(b.batch.factor_ppm, 1500000);
     cr_assert_eq(b.windows.n_install, 2);
     cr_assert_eq(b.windows.download[0].start_min, 22 * 60);
@@ -242,9 +243,8 @@ static const struct {
     {EVIDENCE("\"horizon_s\":60,\"window_s\":61"), "evidence.window_s"},
     {EVIDENCE("\"horizon_s\":60,\"horizon\":60"), "the same"},
     {EVIDENCE("\"on_max_soak\":\"hope\""), "evidence.on_max_soak"},
-    {EVIDENCE("\"unit\":\"site\""), "evidence.site"},
-    {EVIDENCE("\"site\":\"label.site\""), "evidence.site"},
-    {EVIDENCE("\"unit\":\"site\",\"site\":\"a b\""), "evidence.site"},
+    {EVIDENCE("\"unit\":\"site\""), "evidence.unit"},
+    {EVIDENCE("\"site\":\"a b\""), "evidence.site"},
     {EVIDENCE("\"holdback_pct\":5"), "evidence.holdback_pct"},
     {POLICY("\"batch\":{\"start\":5,\"max\":4}"), "batch.max"},
     {POLICY("\"batch\":{\"factor\":\"0.5\"}"), "batch.factor"},

@@ -212,6 +212,11 @@ Test(rollout_score, who_left_is_out_of_everything) {
     b->now_s += 5000;
     hear(b, 11, counts(7));
     cr_assert_eq(b->news.gates, 0);
+    (void)rollout_score_follow(1, 2, &b->score); // in the next epoch as well
+    hear(b, 11, counts(7));
+    b->now_s += 901;
+    hear(b, 11, counts(7));
+    cr_assert_eq(b->d[11].at_risk, 0);
     cr_assert_not(rollout_score_may_compare(&b->score, gates_of(b), &b->d[11], false, b->now_s));
 }
 
@@ -345,7 +350,7 @@ Test(rollout_score, installs_are_scored_in_the_order_of_offers) {
     cr_assert_eq(b->score.known_resolved, 1);
     rollout_score_outcome(&b->score, gates_of(b), false, &b->d[0], &b->news);
     cr_assert_eq(b->news.gates, 0); // a success counts in its turn
-    rollout_score_install_next(&b->score, gates_of(b), false, &b->news);
+    rollout_score_install_next(&b->score, gates_of(b), ROLLOUT_OUTCOME_GOOD, &b->news);
     cr_assert_eq(b->news.gates, 1U << INSTALL);
     cr_assert_eq(b->score.prefix, 2);
     cr_assert_eq(b->score.gate[INSTALL].install.scored, 1);
@@ -355,6 +360,23 @@ Test(rollout_score, installs_are_scored_in_the_order_of_offers) {
     rollout_score_judge(&b->score, gates_of(b), 25000, &j);
     struct evidence_install four = {.scored = 4, .failed = 1};
     cr_assert_eq(j.gate[INSTALL].worse, evidence_install_worse(&four, NULL, 20000));
+}
+
+Test(rollout_score, who_left_without_an_outcome_holds_up_nobody) {
+    struct bench *b = bench();
+    for (size_t i = 0; i < 2; i++)
+        offer(b, i);
+    rollout_score_leave(&b->score, &b->d[0], &b->news);
+    cr_assert(b->news.device);
+    cr_assert_eq(b->d[0].outcome, ROLLOUT_OUTCOME_LEFT);
+    rollout_score_outcome(&b->score, gates_of(b), true, &b->d[0], &b->news); // whatever comes now
+    cr_assert_eq(b->score.known_failed, 0);
+    rollout_score_install_next(&b->score, gates_of(b), b->d[0].outcome, &b->news);
+    cr_assert_eq(b->score.prefix, 2);
+    cr_assert_eq(b->score.gate[INSTALL].install.scored, 0);
+    rollout_score_outcome(&b->score, gates_of(b), true, &b->d[1], &b->news);
+    rollout_score_leave(&b->score, &b->d[1], &b->news); // its outcome stays
+    cr_assert_eq(b->d[1].outcome, ROLLOUT_OUTCOME_BAD);
 }
 
 // ── Runs ──

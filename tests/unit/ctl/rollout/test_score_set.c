@@ -145,6 +145,18 @@ Test(rollout_score_set, only_the_window_up_to_the_horizon_counts) {
     cr_assert_eq(b->news.units[0].values[4].change_nano, 50);
 }
 
+Test(rollout_score_set, a_window_as_long_as_the_horizon_begins_after_the_activation) {
+    struct bench *b = bench();
+    b->gates.horizon_s = b->gates.window_s;
+    (void)begin(b, 4);
+    for (size_t i = 0; i < 5; i++) {
+        hear(b, i, T0, 100000000);
+        hear(b, i, T0 + 1800, 50 + 100 + (int64_t)i);
+    }
+    (void)score(b, 4);
+    cr_assert_eq(b->news.units[0].values[0].change_nano, 50);
+}
+
 Test(rollout_score_set, who_is_silent_is_worst_in_either_arm_and_a_bad_outcome_is_too) {
     struct bench *b = bench();
     (void)begin(b, 4);
@@ -158,6 +170,25 @@ Test(rollout_score_set, who_is_silent_is_worst_in_either_arm_and_a_bad_outcome_i
     cr_assert(b->news.units[0].values[4].worst);
     cr_assert_eq(b->news.units[0].b, 3);
     cr_assert_eq(b->news.units[0].c, 1);
+}
+
+// Lost long after its offer: its window before is empty, and it is worst all the same.
+Test(rollout_score_set, a_treated_device_that_fell_silent_at_its_offer_is_worst) {
+    struct bench *b = bench();
+    int64_t lost_s = T0 + 86400;
+    for (size_t i = 1; i < 5; i++)
+        for (int64_t at_s = lost_s - 18000; at_s < lost_s; at_s += 1800)
+            hear(b, i, at_s, 100);
+    rollout_score_outcome(&b->score, &b->gates, true, &b->d[0], &b->news);
+    cr_assert_eq(rollout_score_set_begin(&b->score, &b->gates, &b->d[0], b->members, 4, lost_s), 0);
+    cr_assert_eq(b->d[0].history[0].before.n, 0);
+    for (size_t i = 1; i < 5; i++)
+        for (int64_t at_s = lost_s; at_s < lost_s + 39600; at_s += 1800)
+            hear(b, i, at_s, 100);
+    cr_assert_eq(score(b, 4), 0);
+    cr_assert_eq(b->news.n_units, 1);
+    cr_assert(b->news.units[0].values[0].worst);
+    cr_assert_eq(b->news.units[0].b, 4);
 }
 
 Test(rollout_score_set, who_reported_nothing_before_is_left_out_in_either_arm) {
@@ -198,7 +229,7 @@ Test(rollout_score_set, a_member_that_was_treated_or_is_gone_makes_it_void) {
         cr_assert_eq(score(b, 4), ROLLOUT_SCORE_VOID, "%d", how);
         cr_assert_eq(b->news.gates, 0);
         cr_assert_eq(b->score.gate[0].rank.sets, 0);
-        cr_assert_eq(b->score.sets_void, 1);
+        cr_assert_eq(b->score.sets_void, how < 3); // not one of the run before
         cr_assert_eq(b->score.drift_worse + b->score.drift_better, 0);
         cr_assert_eq(b->d[0].due_s, 0);
         cr_assert_eq(b->d[1].due_s, 0);

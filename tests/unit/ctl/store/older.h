@@ -6,7 +6,7 @@
 
 #define OLDER_4                                                                                    \
     "DROP TABLE score; DROP TABLE cohort; DROP TABLE unit; DROP TABLE verdict; DROP TABLE undone;" \
-    "DROP TABLE ran; ALTER TABLE device DROP COLUMN token;"                                        \
+    "DROP TABLE ran; DROP TABLE mandate; ALTER TABLE device DROP COLUMN token;"                    \
     "ALTER TABLE device DROP COLUMN task_code; ALTER TABLE part DROP COLUMN code;"                 \
     "PRAGMA user_version=4;"
 #define OLDER_3                                                                                    \

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bounds of a plan, and when devices call.
+#include "ctl/rollout/plan.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+// ── Ages ──
+
+// Sixteen buckets to each doubling: the highest bit, and the four behind it.
+static size_t bucket_of(uint64_t age_s) {
+    if (age_s < 16)
+        return (size_t)age_s;
+    unsigned top = 63U - (unsigned)__builtin_clzll(age_s);
+    size_t at = (size_t)(top - 3) * 16 + (size_t)((age_s >> (top - 4)) & 15);
+    return at < ROLLOUT_PLAN_AGE_BUCKETS ? at : ROLLOUT_PLAN_AGE_BUCKETS - 1;
+}
+
+// The largest age in a bucket.
+static uint64_t age_of(size_t bucket) {
+    if (bucket < 16)
+        return bucket;
+    unsigned shift = (unsigned)(bucket / 16) - 1;
+    return ((16 + (uint64_t)(bucket % 16) + 1) << shift) - 1;
+}
+
+void rollout_plan_age_add(struct rollout_plan_ages *ages, uint64_t age_s) {
+    ages->n++;
+    ages->bucket[bucket_of(age_s)]++;
+}
+
+uint64_t rollout_plan_age_at(const struct rollout_plan_ages *ages, uint32_t ppm) {
+    uint64_t wanted = (ages->n * ppm + ROLLOUT_PPM - 1) / ROLLOUT_PPM, seen = 0;
+    if (ages->n == 0)
+        return 0;
+    for (size_t i = 0; i < ROLLOUT_PLAN_AGE_BUCKETS; i++) {
+        seen += ages->bucket[i];
+        if (seen >= wanted && seen > 0)
+            return age_of(i);
+    }
+    return age_of(ROLLOUT_PLAN_AGE_BUCKETS - 1);
+}
+
+// ── Bounds ──
+
+// A stage cannot begin before those before it were watched for as long as the policy says.
+static void find_times(const struct rollout_policy *policy, struct rollout_plan *io) {
+    int64_t start = policy->not_before_s > io->made_s ? policy->not_before_s : io->made_s;
+    int64_t watched = 0;
+    io->not_before_s[0] = policy->not_before_s;
+    for (size_t i = 1; i < policy->n_stages; i++) {
+        watched += (int64_t)policy->stages[i - 1].soak_s;
+        io->not_before_s[i] = watched == 0 ? policy->not_before_s : start + watched;
+    }
+}
+
+void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_census *census,
+                       struct rollout_plan *io) {
+    assert(census->n_strata <= BUNDLE_STRATA_MAX);
+    io->n_strata = census->n_strata;
+    memset(io->sizes, 0, sizeof io->sizes);
+    memset(io->adds, 0, sizeof io->adds);
+    io->held_back = 0;
+    rollout_strata_plan(policy, census->members, census->n_members, io->strata, io->n_strata);
+    rollout_strata_newcomer(policy, census->n_members, &io->newcomers);
+    for (size_t i = 0; i < census->n_members; i++)
+        io->sizes[census->members[i].stratum]++;
+    for (size_t s = 0; s < io->n_strata; s++) {
+        for (size_t i = 0; i < policy->n_stages; i++)
+            io->adds[i] += io->strata[s].planned[i];
+        io->held_back += io->strata[s].held_back;
+    }
+    find_times(policy, io);
+}
+
+void rollout_plan_bounds(const struct rollout_policy *policy,
+                         const struct rollout_stratum_plan *plan,
+                         char ret[static ROLLOUT_PLAN_BOUNDS_BYTES]) {
+    ret[0] = '\0';
+    for (size_t i = 0; i < policy->n_stages; i++)
+        (void)snprintf(ret + 16 * i, 17, "%016llx", (unsigned long long)plan->bound[i]);
+}

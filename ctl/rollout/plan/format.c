@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan as a document.
+#include <string.h>
+
+#include "base/chrono.h"
+#include "base/own.h"
+#include "base/text.h"
+#include "ctl/rollout/plan.h"
+#include "ctl/rollout/plan/pace.h"
+#include "ctl/rollout/plan/sight.h"
+#include "ctl/rollout/policy/read.h"
+
+static json_t *time_json(int64_t at_s) {
+    char text[CHRONO_TEXT_BYTES];
+    return at_s == 0 ? json_null() : json_string(chrono_format(at_s, text));
+}
+
+static json_t *bounds_json(const struct rollout_policy *policy,
+                           const struct rollout_stratum_plan *plan) {
+    char text[ROLLOUT_PLAN_BOUNDS_BYTES];
+    rollout_plan_bounds(policy, plan, text);
+    return json_string(text);
+}
+
+static json_t *strata_json(const struct rollout_policy *policy,
+                           const struct rollout_plan_census *census,
+                           const struct rollout_plan *plan) {
+    json_t *all = json_array();
+    for (size_t s = 0; s < plan->n_strata; s++) {
+        json_t *adds = json_array();
+        for (size_t i = 0; i < policy->n_stages; i++)
+            (void)json_array_append_new(adds, json_integer((json_int_t)plan->strata[s].planned[i]));
+        (void)json_array_append_new(
+            all, json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:I}", "key", census->keys[s], "devices",
+                           (json_int_t)plan->sizes[s], "counted", (json_int_t)census->counted[s],
+                           "pooled", plan->strata[s].pool != 0, "bounds",
+                           bounds_json(policy, &plan->strata[s]), "adds", adds, "held_back",
+                           (json_int_t)plan->strata[s].held_back));
+    }
+    return all;
+}
+
+static json_t *pooled_json(const struct rollout_plan_census *census,
+                           const struct rollout_plan *plan) {
+    json_t *all = json_array();
+    for (size_t s = 0; s < plan->n_strata; s++)
+        if (plan->strata[s].pool != 0)
+            (void)json_array_append_new(all, json_string(census->keys[s]));
+    return all;
+}
+
+static json_t *variants_json(const struct rollout_policy *policy,
+                             const struct rollout_plan_census *census) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < census->n_variants; i++) {
+        const struct rollout_plan_variant *v = &census->variants[i];
+        char id[KEYS_DIGEST_HEX];
+        keys_digest_hex(&v->bundle, id);
+        bool over = policy->has_budget_bytes && v->bytes > policy->budget_bytes;
+        (void)json_array_append_new(
+            all, json_pack("{s:s, s:s, s:I, s:I, s:I, s:b}", "bundle", id, "variant", v->variant,
+                           "bytes", (json_int_t)v->bytes, "devices", (json_int_t)v->devices, "had",
+                           (json_int_t)v->had, "over_budget", (int)over));
+    }
+    return all;
+}
+
+static json_t *nothings_json(const struct rollout_plan_census *census) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < census->n_nothings; i++) {
+        const struct rollout_plan_nothing *n = &census->nothings[i];
+        (void)json_array_append_new(all, json_pack("{s:s, s:s, s:I}", "code", n->code, "text",
+                                                   n->text, "devices", (json_int_t)n->devices));
+    }
+    return all;
+}
+
+static json_t *calls_json(const struct rollout_plan_ages *ages) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "devices", (json_int_t)ages->n, "never",
+                     (json_int_t)ages->never, "half_s",
+                     (json_int_t)rollout_plan_age_at(ages, 500000), "most_s",
+                     (json_int_t)rollout_plan_age_at(ages, 800000), "nearly_all_s",
+                     (json_int_t)rollout_plan_age_at(ages, 950000));
+}
+
+// What the links of so many devices carry at most: a bundle for each, in proportion to who gets
+// which and has not got it.
+static uint64_t bytes_of(const struct rollout_plan_census *census, uint64_t devices) {
+    double bytes = 0;
+    for (size_t i = 0; i < census->n_variants; i++)
+        bytes += (double)census->variants[i].bytes *
+                 (double)(census->variants[i].devices - census->variants[i].had);
+    return census->n_members == 0
+               ? 0
+               : (uint64_t)(bytes * (double)devices / (double)census->n_members + 0.5);
+}
+
+// A stage whose gates cannot pass waits for as long as the policy lets it.
+static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t total,
+                          uint64_t *io_size) {
+    const struct rollout_policy *policy = view->policy;
+    const struct rollout_stage_policy *stage = &policy->stages[i];
+    struct plan_pace_stage pace;
+    uint64_t adds = view->plan->adds[i];
+    plan_pace_find(policy, &view->census->ages, view->plan, i, io_size, &pace);
+    json_t *gates = plan_sight_stage(view, i, pace.calls_s + pace.waits_s);
+    bool waits = !plan_sight_passes(gates);
+    if (waits && pace.waits_s < policy->gates.max_soak_s)
+        pace.waits_s = policy->gates.max_soak_s;
+    return json_pack(
+        "{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name", stage->name,
+        "approve", (int)stage->approve, "not_before", time_json(view->plan->not_before_s[i]),
+        "adds", (json_int_t)adds, "total", (json_int_t)total, "bytes",
+        (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches, "calls_s",
+        (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s, "expected_s",
+        (json_int_t)(pace.calls_s + pace.waits_s), "inconclusive", (int)waits, "gates", gates);
+}
+
+static json_t *stages_json(const struct plan_sight_view *view) {
+    uint64_t total = 0, size = 0;
+    json_t *all = json_array();
+    for (size_t i = 0; i < view->policy->n_stages; i++) {
+        total += view->plan->adds[i];
+        (void)json_array_append_new(all, stage_json(view, i, total, &size));
+    }
+    return all;
+}
+
+static json_t *head_json(const struct rollout_policy *policy,
+                         const struct rollout_plan_census *census,
+                         const struct rollout_plan *plan) {
+    char seed[2 * BUNDLE_RANK_SEED_BYTES + 1];
+    text_hex(plan->seed, sizeof plan->seed, seed);
+    return json_pack("{s:i, s:o, s:s, s:{s:s, s:s}, s:s, s:s, s:I, s:I, s:I, s:o}", "format",
+                     ROLLOUT_PLAN_FORMAT, "made", time_json(plan->made_s), "rollout", policy->name,
+                     "release", "name", policy->release_name, "version", policy->release_version,
+                     "selector", policy->selector, "seed", seed, "accepted",
+                     (json_int_t)census->accepted, "devices", (json_int_t)census->n_members,
+                     "held_back", (json_int_t)plan->held_back, "newcomer_bounds",
+                     bounds_json(policy, &plan->newcomers));
+}
+
+int rollout_plan_format(const struct rollout_policy *policy,
+                        const struct rollout_plan_census *census, const struct rollout_plan *plan,
+                        json_t **ret, struct err *e) {
+    OWN(mem) struct plan_sight_memo *memo = calloc(1, sizeof *memo);
+    OWN(json) json_t *made = head_json(policy, census, plan);
+    if (memo == NULL || made == NULL)
+        return err_set(e, &err_memory, "writing the plan of %s: out of memory", policy->name);
+    struct plan_sight_view view = {policy, census, plan, memo};
+    OWN(json)
+    json_t *rest = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "stages", stages_json(&view), "strata",
+        strata_json(policy, census, plan), "pooled", pooled_json(census, plan), "variants",
+        variants_json(policy, census), "nothing", nothings_json(census), "gates",
+        plan_sight_gates(policy), "exposure", plan_pace_exposure(policy, plan), "installs",
+        plan_pace_installs(policy, &census->past), "calls", calls_json(&census->ages));
+    if (rest == NULL || json_object_update(made, rest) < 0)
+        return err_set(e, &err_memory, "writing the plan of %s: out of memory", policy->name);
+    *ret = json_incref(made);
+    return 0;
+}

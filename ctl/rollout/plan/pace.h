@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How long the stages of a plan take, and how many devices a release that fails is expected to
+// reach. Within ctl/rollout/plan*.
+#pragma once
+
+#include "ctl/rollout/plan.h"
+
+struct plan_pace_stage {
+    uint64_t batches;
+    uint64_t calls_s; // until the devices of a batch called, for all batches
+    uint64_t waits_s; // soak, horizon and grace
+};
+
+// size: of the last batch of the stage before, 0 before the first; set to the last one of this.
+void plan_pace_find(const struct rollout_policy *policy, const struct rollout_plan_ages *ages,
+                    const struct rollout_plan *plan, size_t stage, uint64_t *io_size,
+                    struct plan_pace_stage *ret) __attribute__((nonnull));
+// "exposure" of the document. NULL when memory ran out.
+json_t *plan_pace_exposure(const struct rollout_policy *policy, const struct rollout_plan *plan)
+    __attribute__((nonnull));
+// "installs": what past rollouts came to, and the baseline that follows. NULL when memory ran out.
+json_t *plan_pace_installs(const struct rollout_policy *policy,
+                           const struct rollout_plan_past *past) __attribute__((nonnull));

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mandates at the controller.
+#include "ctl/serve/mandate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/own.h"
+#include "bundle/kind.h"
+#include "bundle/mandate.h"
+#include "ctl/kind.h"
+#include "ctl/serve/download.h"
+#include "ctl/store/mandate.h"
+#include "keys/canon.h"
+
+static const struct keys_role *role_of(const struct serve_server *server) {
+    return keys_root_role(server->root, KEYS_ROOT_ROLE_MANDATE);
+}
+
+bool serve_mandate_is_called_for(const struct serve_server *server) {
+    return role_of(server)->n_keys > 0;
+}
+
+// ── Taking in ───────────────────────────────────────────────────────────────────────────────────
+
+static bool is_given(const json_t *envelope) {
+    return envelope != NULL && !json_is_null(envelope);
+}
+
+// The envelope's bytes, as devices get them: canonical, whatever form it came in.
+static int read_envelope(const struct serve_server *server, const json_t *envelope, int64_t now_s,
+                         struct buf *ret_raw, struct bundle_mandate **ret, struct err *e) {
+    buf_init(ret_raw, BUNDLE_MANDATE_MAX_BYTES);
+    if (keys_canon_format(envelope, ret_raw, e) < 0 ||
+        bundle_mandate_verify(buf_slice(ret_raw), role_of(server), ret, e) < 0)
+        return -1;
+    const struct keys_header *header = &bundle_mandate_content(*ret)->header;
+    if (keys_envelope_check_expiry(header, "the mandate", now_s, e) == 0)
+        return 0;
+    struct err cause = *e;
+    err_clear(e);
+    bundle_mandate_free(*ret);
+    *ret = NULL;
+    return err_set(e, &err_mandate_expired, "%s", cause.text);
+}
+
+// The file first, then the row.
+static int keep(struct store_db *db, struct serve_call *call, const struct buf *raw,
+                const struct bundle_mandate *mandate, const char *device, struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    struct keys_digest id;
+    char name[STORE_MANDATE_FILE_BYTES];
+    struct store_mandate row = {.version = c->header.version,
+                                .signed_stages = c->signed_stages,
+                                .baseline = c->baseline,
+                                .size = raw->len,
+                                .expires_s = c->header.expires_s,
+                                .created_s = serve_call_now_s(call)};
+    keys_digest_of(raw->data, raw->len, &id);
+    keys_digest_hex(&id, row.id);
+    memcpy(row.rollout, c->rollout, sizeof row.rollout);
+    memcpy(row.name, c->name, sizeof row.name);
+    memcpy(row.release, c->release, sizeof row.release);
+    (void)snprintf(row.device, sizeof row.device, "%s", device);
+    (void)snprintf(row.actor, sizeof row.actor, "%s", call->who.name);
+    if (fs_replace(call->server->bundles, store_mandate_file(row.id, name), raw->data, raw->len,
+                   0644, e) < 0)
+        return -1;
+    return store_mandate_add(db, &row, e);
+}
+
+// How many stages have to be signed: up to the first one from `from` on that has to be approved.
+static size_t needed(const struct rollout_policy *policy, size_t from) {
+    size_t n = from;
+    while (n < policy->n_stages && !policy->stages[n].approve)
+        n++;
+    return n;
+}
+
+static int none(const char *what, struct err *e) {
+    return err_set(e, &err_no_mandate,
+                   "%s: devices of this root install nothing that people did not sign for: edgectl "
+                   "rollout plan makes a plan, edgectl rollout sign signs it",
+                   what);
+}
+
+static int outside(const struct rollout_policy *policy, const char *what, struct err *e) {
+    return err_set(e, &err_outside_mandate, "rollout %s: the mandate is for %s", policy->name,
+                   what);
+}
+
+static int check_bounds(const struct bundle_mandate *mandate, const struct serve_engine_rollout *r,
+                        struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    struct bundle_mandate_stratum stratum;
+    for (size_t s = 0; s < r->n_strata; s++) {
+        memcpy(stratum.bounds, c->newcomer_bounds, sizeof stratum.bounds);
+        for (size_t i = 0; i < c->n_strata; i++) {
+            struct bundle_mandate_stratum one;
+            bundle_mandate_stratum(mandate, i, &one);
+            if (strcmp(one.key, r->strata[s].key) == 0)
+                stratum = one;
+        }
+        for (size_t i = 0; i < c->signed_stages; i++)
+            if (c->stages[i].devices == NULL && r->strata[s].plan.bound[i] > stratum.bounds[i])
+                return outside(&r->row.policy, "fewer devices than the plan", e);
+    }
+    return 0;
+}
+
+// That it is of this rollout, and lets through what the rollout would do.
+static int check(const struct bundle_mandate *mandate, const struct serve_engine_rollout *r,
+                 struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    const struct rollout_policy *policy = &r->row.policy;
+    if (strcmp(c->rollout, policy->name) != 0)
+        return outside(policy, "another rollout", e);
+    if (strcmp(c->name, policy->release_name) != 0 ||
+        strcmp(c->release, policy->release_version) != 0)
+        return outside(policy, "another release", e);
+    if (memcmp(c->seed, r->row.seed, sizeof c->seed) != 0 || c->n_stages != policy->n_stages)
+        return outside(policy, "another plan of it", e);
+    return check_bounds(mandate, r, e);
+}
+
+static int check_signed(const struct rollout_policy *policy, size_t is, size_t wanted,
+                        struct err *e) {
+    return is >= wanted ? 0
+                        : err_set(e, &err_no_mandate,
+                                  "rollout %s: its mandate is signed for %zu stages, and stage %s "
+                                  "is next: sign it through that one (edgectl rollout sign "
+                                  "--through) and give it along (--mandate)",
+                                  policy->name, is, policy->stages[is].name);
+}
+
+int serve_mandate_apply(struct store_db *db, struct serve_call *call, const json_t *envelope,
+                        const struct serve_engine_rollout *r, struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    OWN(mandate) struct bundle_mandate *mandate = NULL;
+    OWN(buf) struct buf raw = {.data = NULL};
+    char what[BUNDLE_NAME_MAX + 16];
+    (void)snprintf(what, sizeof what, "applying %s", policy->name);
+    if (!serve_mandate_is_called_for(call->server))
+        return 0;
+    if (!is_given(envelope))
+        return none(what, e);
+    if (read_envelope(call->server, envelope, serve_call_now_s(call), &raw, &mandate, e) < 0 ||
+        check(mandate, r, e) < 0 ||
+        check_signed(policy, bundle_mandate_content(mandate)->signed_stages, needed(policy, 1), e) <
+            0)
+        return err_prefix(e, "%s", what);
+    return keep(db, call, &raw, mandate, "", e);
+}
+
+int serve_mandate_approve(struct store_db *db, struct serve_call *call, const json_t *envelope,
+                          const struct serve_engine_rollout *r, struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    OWN(mandate) struct bundle_mandate *mandate = NULL;
+    OWN(buf) struct buf raw = {.data = NULL};
+    struct store_mandate before = {.version = 0};
+    if (!serve_mandate_is_called_for(call->server))
+        return 0;
+    int found = store_mandate_of_rollout(db, policy->name, &before, e);
+    if (found < 0)
+        return -1;
+    size_t is = found == 0 ? (size_t)before.signed_stages : 0;
+    if (is_given(envelope)) {
+        if (read_envelope(call->server, envelope, serve_call_now_s(call), &raw, &mandate, e) < 0 ||
+            check(mandate, r, e) < 0)
+            return err_prefix(e, "approving %s", policy->name);
+        const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+        if (found == 0 && c->header.version < before.version)
+            return err_set(e, &err_outside_mandate,
+                           "rollout %s: the mandate has version %" PRIu64 ", and %" PRIu64
+                           " was given before",
+                           policy->name, c->header.version, before.version);
+        is = c->signed_stages;
+    }
+    if (check_signed(policy, is, needed(policy, (size_t)r->row.progress.stage + 1), e) < 0)
+        return -1;
+    return mandate == NULL ? 0 : keep(db, call, &raw, mandate, "", e);
+}
+
+int serve_mandate_pin(struct store_db *db, struct serve_call *call, const json_t *envelope,
+                      const struct serve_mandate_pin *pin, struct err *e) {
+    OWN(mandate) struct bundle_mandate *mandate = NULL;
+    OWN(buf) struct buf raw = {.data = NULL};
+    bool named = false;
+    if (!serve_mandate_is_called_for(call->server))
+        return 0;
+    if (!is_given(envelope))
+        return err_set(e, &err_no_mandate,
+                       "pinning %s: devices of this root install nothing that people did not sign "
+                       "for; edgectl device pin signs with the keys of --workspace, or with --key",
+                       pin->device);
+    if (read_envelope(call->server, envelope, serve_call_now_s(call), &raw, &mandate, e) < 0)
+        return err_prefix(e, "pinning %s", pin->device);
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    for (size_t i = 0; i < json_array_size(c->stages[0].devices); i++)
+        named = named || strcmp(json_string_value(json_array_get(c->stages[0].devices, i)),
+                                pin->device) == 0;
+    if (c->rollout[0] != '\0' || !named || strcmp(c->name, pin->name) != 0 ||
+        strcmp(c->release, pin->release) != 0)
+        return err_set(e, &err_outside_mandate,
+                       "pinning %s to %s %s: the mandate is for something else", pin->device,
+                       pin->name, pin->release);
+    return keep(db, call, &raw, mandate, pin->device, e);
+}
+
+// ── Handing out ─────────────────────────────────────────────────────────────────────────────────
+
+static int find(struct store_db *db, const struct store_device *device,
+                const struct bundle_instruction *in, struct store_mandate *ret, struct err *e) {
+    if (in->rollout[0] != '\0')
+        return store_mandate_of_rollout(db, in->rollout, ret, e);
+    bool pinned = strcmp(device->pin_name, in->bundle_name) == 0 &&
+                  strcmp(device->pin_version, in->release) == 0;
+    return pinned ? store_mandate_of_pin(db, device->id, in->bundle_name, in->release, ret, e)
+                  : store_mandate_of_baseline(db, in->bundle_name, in->release, ret, e);
+}
+
+int serve_mandate_fill(struct store_db *db, const struct serve_server *server,
+                       const struct store_device *device, struct bundle_instruction *io,
+                       struct err *e) {
+    struct store_mandate row;
+    const char *base = server->options->public_url;
+    if (!serve_mandate_is_called_for(server) ||
+        (io->action != BUNDLE_ACTION_INSTALL && io->action != BUNDLE_ACTION_ACTIVATE))
+        return 0;
+    int found = find(db, device, io, &row, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (keys_digest_parse(row.id, "a mandate's id", &io->mandate.id, e) < 0)
+        return -1;
+    io->mandate.size = row.size;
+    io->stage = io->rollout[0] == '\0' ? 0 : device->task.stage;
+    (void)snprintf(io->mandate.url, sizeof io->mandate.url, "%s/mandates/%s.json",
+                   base == NULL ? "" : base, row.id);
+    return 0;
+}

@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: serial release
+"""Rollouts decided by evidence, with real agents: each kind of gate stops a release once, the fleet goes back without a download, and a
+healthy release passes to the end, also when the controller is killed on the way.
+
+What devices measure is written by this test, as an application would: it reads which version runs on a device, and says how that does.
+"""
+
+import collections
+import http.client
+import http.server
+import json
+import os
+import signal
+import socketserver
+import threading
+import time
+
+import fleet
+from fleet import check, wait_for
+
+DEVICES = 36
+RHYTHM_S = 10  # between two check-ins, as the policy expects it; devices ask oftener, but a busy machine takes its time
+RUNNER = """#!/bin/sh
+grep -q broken "$1/version" && { echo "this version does not start" >&2; exit 7; }
+exit 0
+"""
+PROBES = [{"component": "app", "kind": "exec", "name": "selftest", "phase": "after", "runner": "selftest", "args": ["{component}"],
+           "timeout_s": 20, "start_delay_s": 0, "interval_s": 1, "failures": 1}]
+
+
+class Counting(http.server.BaseHTTPRequestHandler):
+    """In front of the controller's bundles: what each path sent."""
+    protocol_version = "HTTP/1.1"
+    sent, port = collections.Counter(), 0
+
+    def do_GET(self):
+        to = http.client.HTTPConnection("127.0.0.1", self.port, timeout=fleet.PATIENCE_S)
+        to.request("GET", self.path, headers={k: v for k, v in self.headers.items() if k.lower() in ("range", "if-range")})
+        answer = to.getresponse()
+        body = answer.read()
+        Counting.sent[self.path] += len(body)
+        self.send_response(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in ("connection", "transfer-encoding", "date", "server", "content-length"):
+                self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        to.close()
+
+    def log_message(self, *_):
+        pass
+
+
+class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+
+class World(threading.Thread):
+    """The applications on the devices: what each says of itself, by the version that it runs."""
+
+    def __init__(self, f):
+        super().__init__(daemon=True)
+        self.fleet, self.over = f, False
+        self.worse = {}  # version: how much its latency is more
+        self.crashing = set()  # versions that crash again and again
+        self.crashes = collections.Counter()
+
+    def version(self, device):
+        try:
+            return device.read("app", "version").strip()
+        except OSError:
+            return ""
+
+    def say(self, i, device, beat):
+        version = self.version(device)
+        if version in self.crashing:
+            self.crashes[i] += 1
+        latency = 100 + 3 * (i % 7) + (beat * (i + 3)) % 5 + self.worse.get(version, 0)
+        path = os.path.join(device.dir, "metrics.prom")
+        with open(path + ".new", "w", encoding="ascii") as out:
+            out.write(f"latency_ms {latency}\ncrashes_total {self.crashes[i]}\n")
+        os.rename(path + ".new", path)
+
+    def run(self):
+        beat = 0
+        while not self.over:
+            beat += 1
+            for i, device in enumerate(self.fleet.devices):
+                self.say(i, device, beat)
+            time.sleep(0.5)
+
+
+def publish(f, version):
+    app = f.component(f"app-{version}", {"version": version, "bulk": "".join(f"{version} {i}\n" for i in range(2000))})
+    bundle = f.bundle("app", version, {"app": app}, "--probes", f.path("probes.json"))
+    f.publish(bundle)
+    return os.path.getsize(bundle)
+
+
+def evidence(**more):
+    return {"newcomer_s": 0, "rhythm_s": RHYTHM_S, "settle_s": 1, "compared": 4, "horizon_s": 12, "window_s": 8, "grace_s": 4,
+            "max_soak_s": "1h", **more}
+
+
+def apply(f, version, gates, canary=8, **more):
+    """A canary whose gates decide, and the others after it."""
+    name = f"app-{version}"
+    policy = {"release": f"app {version}", "gates": gates, "evidence": evidence(**more.pop("evidence", {})),
+              "stages": [{"name": "canary", "count": canary}, {"name": "all", "percent": 100}],
+              "timeout_s": 60, "on_failure": "revert", "batch": {"start": canary, "factor": 4}, **more}
+    f.edgectl("rollout", "apply", "-f", f.policy(name, **policy))
+    return name
+
+
+def becomes(f, name, *states):
+    def reached():
+        return f.rollout(name)["state"] in states
+    try:
+        wait_for(f"{name} to be {' or '.join(states)}", reached)
+    except fleet.Failed as error:
+        raise fleet.Failed(f"{error}: {json.dumps(f.json('rollout', 'why', name))}") from None
+    return f.rollout(name)
+
+
+def holds(f, name):
+    return {row["code"] for row in f.json("rollout", "why", name)["holds"]}
+
+
+def exposed(status):
+    return sum(stage["offered"] for stage in status["stages"])
+
+
+def downloaded(f, since):
+    return sum(n for path, n in (Counting.sent - since).items() if "/bundles/" in path)
+
+
+def all_run(f, version):
+    return all(d.process is None or f.world.version(d) == version for d in f.devices)
+
+
+def goes_back(f, name, code, canary=8):
+    """Stopped by evidence, and every device runs what it had, of which nothing was fetched again."""
+    becomes(f, name, "reverting", "reverted")
+    before = Counting.sent.copy()
+    status = becomes(f, name, "reverted")
+    verdicts = f.json("rollout", "why", name)["verdicts"]
+    check(any(v["why"]["code"] == code and not v["doubt"] for v in verdicts), f"a verdict of {code}: {verdicts}")
+    check(exposed(status) <= canary, f"no more than the canary may have seen it: {status}")
+    wait_for("the fleet to run 1.0 again", lambda: all_run(f, "1.0"))
+    check(downloaded(f, before) == 0, f"going back fetched something: {Counting.sent - before}")
+    return status
+
+
+INSTALL = {"name": "install", "kind": "install", "baseline_pct": 2, "intolerable_pct": 50}
+CRASHES = {"name": "crashes", "kind": "counter", "metric": "crashes"}
+LATENCY = {"name": "latency", "kind": "metric", "metric": "latency", "worse": "higher", "tolerable": 5, "intolerable": 40,
+           "baseline_pct": 1}
+
+
+def a_release_that_does_not_start_is_stopped_by_its_installs(f):
+    publish(f, "1.1-broken")
+    goes_back(f, apply(f, "1.1-broken", [INSTALL]), "evidence_failed")
+
+
+def a_release_that_crashes_is_stopped_by_its_counter(f):
+    publish(f, "1.2")
+    f.world.crashing.add("1.2")
+    goes_back(f, apply(f, "1.2", [CRASHES]), "evidence_failed")
+
+
+def a_release_that_is_slower_is_stopped_by_its_metric_though_the_controller_was_killed(f):
+    publish(f, "1.3")
+    f.world.worse["1.3"] = 60
+    # Seven sets are as many as so few devices allow; a verdict that needs two devices would need eleven.
+    name = apply(f, "1.3", [LATENCY], canary=7, evidence={"min_fragility": 1})
+    wait_for("the first sets", lambda: f.rollout(name)["evidence"]["sets"]["begun"] > 1)
+    before = f.rollout(name)
+    f.stop_server(signal.SIGKILL)
+    f.serve()
+    after = f.rollout(name)
+    check(exposed(after) >= exposed(before) and after["evidence"]["sets"]["begun"] >= before["evidence"]["sets"]["begun"],
+          f"what was counted is counted: {before} {after}")
+    goes_back(f, name, "evidence_failed", canary=7)
+
+
+def a_release_beyond_a_guard_is_stopped_at_once(f):
+    publish(f, "1.4")
+    f.world.worse["1.4"] = 500
+    goes_back(f, apply(f, "1.4", [{**LATENCY, "tolerable": 1000, "intolerable": 2000, "guard": 400}]), "guard_exceeded")
+
+
+def a_release_that_silences_its_devices_is_stopped_by_its_losses(f):
+    publish(f, "1.5")
+    name = apply(f, "1.5", [{"name": "lost", "kind": "lost"}], timeout_s=20, canary=8)
+    wait_for("the canary to be at risk", lambda: f.rollout(name)["evidence"]["gates"][0]["at_risk"]["treated"] >= 7)
+    silent = [d for d in f.devices if f.world.version(d) == "1.5"]
+    for device in silent:
+        device.kill()
+    becomes(f, name, "reverting", "reverted")
+    for device in silent:
+        device.start()
+    wait_for("the silent ones to be back", lambda: all_run(f, "1.0"))
+    verdicts = f.json("rollout", "why", name)["verdicts"]
+    check(any(v["why"]["code"] == "evidence_failed" and v["gate"] == "lost" for v in verdicts), f"by its losses: {verdicts}")
+    becomes(f, name, "reverted")
+
+
+def a_release_of_which_nothing_is_known_waits_for_a_person(f):
+    publish(f, "1.6")
+    name = apply(f, "1.6", [CRASHES], evidence={"max_soak_s": 5})
+    status = becomes(f, name, "paused")
+    check(status["why"]["code"] == "inconclusive", str(status["why"]))
+    check(exposed(status) <= 8 and status["stages"][1]["state"] == "pending", f"it went no further: {status}")
+    check("inconclusive" in holds(f, name), "why names the gate")
+    f.edgectl("rollout", "abort", name, "--revert")
+    becomes(f, name, "reverted")
+    wait_for("the fleet to run 1.0 again", lambda: all_run(f, "1.0"))
+
+
+def a_healthy_release_passes_to_the_end(f):
+    publish(f, "1.7")
+    name = apply(f, "1.7", [INSTALL, LATENCY], canary=7)
+    wait_for("the canary to commit", lambda: f.rollout(name)["stages"][0]["committed"] >= 3)
+    f.stop_server(signal.SIGKILL)
+    f.serve()
+    status = becomes(f, name, "finished")
+    check([g["verdict"] for g in status["evidence"]["gates"]] == ["pass", "pass"], f"both gates passed: {status['evidence']}")
+    check(not status["evidence"]["without"], "no stage went on without evidence")
+    wait_for("the fleet to run 1.7", lambda: all_run(f, "1.7"))
+
+
+def test(f):
+    with open(f.path("selftest"), "w", encoding="utf-8") as s:
+        s.write(RUNNER)
+    os.chmod(f.path("selftest"), 0o755)
+    with open(f.path("probes.json"), "w", encoding="utf-8") as p:
+        json.dump(PROBES, p)
+    Counting.port = f.port
+    proxy = Proxy(("127.0.0.1", 0), Counting)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    f.serve = lambda: f.start_server("--public-url", f"http://127.0.0.1:{proxy.server_port}")
+    f.serve()
+    f.world = World(f)
+    metrics = {name: {"file": "metrics.prom", "metric": metric}
+               for name, metric in (("latency", "latency_ms"), ("crashes", "crashes_total"))}
+    f.add_fleet(DEVICES, runners={"selftest": {"argv": [f.path("selftest")]}}, metrics=metrics, poll_s=2)
+    f.world.start()
+    publish(f, "1.0")
+    f.edgectl("rollout", "apply", "-f", f.policy("app-1.0", release="app 1.0"))
+    becomes(f, "app-1.0", "finished")
+    wait_for("the fleet to run 1.0", lambda: all_run(f, "1.0"))
+    fleet.each(f, a_release_that_does_not_start_is_stopped_by_its_installs, a_release_that_crashes_is_stopped_by_its_counter,
+               a_release_that_is_slower_is_stopped_by_its_metric_though_the_controller_was_killed,
+               a_release_beyond_a_guard_is_stopped_at_once, a_release_that_silences_its_devices_is_stopped_by_its_losses,
+               a_release_of_which_nothing_is_known_waits_for_a_person, a_healthy_release_passes_to_the_end)
+    f.world.over = True
+    proxy.shutdown()
+
+
+fleet.main(test)

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plan of a rollout: bounds, numbers, what gates can see, and what apply takes of it.
+#include "ctl/rollout/plan.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/own.h"
+
+static const uint8_t seed[BUNDLE_RANK_SEED_BYTES] = {9};
+
+static void read_policy(const char *text, struct rollout_policy *ret) {
+    OWN(json) json_t *document = json_loads(text, 0, NULL);
+    struct err e = ERR_NONE;
+    cr_assert_not_null(document, "%s", text);
+    cr_assert_eq(rollout_policy_parse(document, "policy", ret, &e), 0, "%s", e.text);
+}
+
+// n devices in strata by turns; all of them can be counted.
+struct fleet {
+    struct rollout_policy policy;
+    struct rollout_plan plan;
+    struct rollout_plan_census census;
+    uint64_t counted[BUNDLE_STRATA_MAX];
+    struct rollout_plan_variant variant;
+    struct rollout_plan_nothing nothing;
+};
+
+static struct fleet *make(const char *policy, size_t n, size_t n_strata) {
+    static const char *const keys[] = {"{\"a\":1}", "{\"a\":2}", "{\"a\":3}"};
+    struct fleet *f = calloc(1, sizeof *f);
+    cr_assert_not_null(f);
+    read_policy(policy, &f->policy);
+    f->census = (struct rollout_plan_census){.accepted = n + 1,
+                                             .n_strata = n_strata,
+                                             .keys = keys,
+                                             .counted = f->counted,
+                                             .n_members = n,
+                                             .n_variants = 1,
+                                             .variants = &f->variant,
+                                             .n_nothings = 1,
+                                             .nothings = &f->nothing};
+    f->census.members = calloc(n + 1, sizeof *f->census.members);
+    for (size_t i = 0; i < n; i++) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "device-%zu", i);
+        f->census.members[i] = (struct rollout_member){.stratum = (uint32_t)(i % n_strata),
+                                                       .rank = bundle_rank(id, seed)};
+        f->counted[i % n_strata]++;
+        rollout_plan_age_add(&f->census.ages, i * 1800 / n);
+    }
+    f->variant = (struct rollout_plan_variant){.bytes = 1000, .devices = n, .had = n / 10};
+    f->nothing = (struct rollout_plan_nothing){
+        .code = "up_to_date", .text = "it runs the release", .devices = n / 10};
+    memcpy(f->plan.seed, seed, sizeof seed);
+    f->plan.made_s = 1800000000;
+    rollout_plan_make(&f->policy, &f->census, &f->plan);
+    return f;
+}
+
+static void drop(struct fleet *f) {
+    free(f->census.members);
+    free(f);
+}
+
+static json_t *format(const struct fleet *f) {
+    json_t *document = NULL;
+    struct err e = ERR_NONE;
+    cr_assert_eq(rollout_plan_format(&f->policy, &f->census, &f->plan, &document, &e), 0, "%s",
+                 e.text);
+    return document;
+}
+
+static const json_t *row(const json_t *document, const char *key, size_t i) {
+    const json_t *found = json_array_get(json_object_get(document, key), i);
+    cr_assert_not_null(found, "%s[%zu]", key, i);
+    return found;
+}
+
+static json_int_t number(const json_t *object, const char *key) {
+    cr_assert(json_is_integer(json_object_get(object, key)), "%s", key);
+    return json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key) {
+    const char *found = json_string_value(json_object_get(object, key));
+    cr_assert_not_null(found, "%s", key);
+    return found;
+}
+
+#define STAGES                                                                                     \
+    "\"stages\":[{\"name\":\"few\",\"percent\":1,\"soak_s\":600},{\"name\":\"half\",\"percent\":"  \
+    "50},{\"name\":\"all\",\"percent\":100}]"
+#define HEAD "{\"name\":\"r\",\"release\":\"app 1.0\","
+
+// ── Ages ──
+
+Test(rollout_plan, ages_are_kept_to_a_twentieth) {
+    static const uint64_t ages[] = {0,  1,   5,    15,   16,    17,     31,      32,
+                                    33, 100, 1799, 1800, 86400, 999999, 20000000};
+    for (size_t i = 0; i < sizeof ages / sizeof *ages; i++) {
+        struct rollout_plan_ages one = {0};
+        rollout_plan_age_add(&one, ages[i]);
+        uint64_t at = rollout_plan_age_at(&one, 500000);
+        cr_expect(at >= ages[i] && at <= ages[i] + ages[i] / 16, "%llu: %llu",
+                  (unsigned long long)ages[i], (unsigned long long)at);
+    }
+}
+
+Test(rollout_plan, a_share_of_the_ages_is_not_exceeded) {
+    struct rollout_plan_ages ages = {0};
+    cr_assert_eq(rollout_plan_age_at(&ages, 500000), 0, "of none");
+    for (uint64_t i = 1; i <= 1000; i++)
+        rollout_plan_age_add(&ages, i);
+    uint64_t half = rollout_plan_age_at(&ages, 500000), most = rollout_plan_age_at(&ages, 950000);
+    cr_assert(half >= 500 && half <= 535, "%llu", (unsigned long long)half);
+    cr_assert(most >= 950 && most <= 1010, "%llu", (unsigned long long)most);
+    rollout_plan_age_add(&ages, UINT64_MAX);
+    cr_assert_gt(rollout_plan_age_at(&ages, ROLLOUT_PPM), 1000000,
+                 "the last bucket takes the rest");
+}
+
+// ── Numbers ──
+
+Test(rollout_plan, says_whom_each_stage_admits_and_when_at_the_earliest) {
+    struct fleet *f = make(HEAD STAGES "}", 1000, 2);
+    OWN(json) json_t *document = format(f);
+    cr_assert_eq(number(document, "devices"), 1000);
+    cr_assert_eq(number(document, "accepted"), 1001);
+    static const json_int_t adds[] = {10, 490, 500}, totals[] = {10, 500, 1000};
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *stage = row(document, "stages", i);
+        cr_assert_eq(number(stage, "adds"), adds[i]);
+        cr_assert_eq(number(stage, "total"), totals[i]);
+        cr_assert_eq(number(stage, "bytes"), adds[i] * 900, "what one in ten has is not fetched");
+    }
+    cr_assert(json_is_null(json_object_get(row(document, "stages", 0), "not_before")));
+    cr_assert_str_eq(text(row(document, "stages", 1), "not_before"), "2027-01-15T08:10:00Z");
+    cr_assert_eq(json_array_size(json_object_get(document, "strata")), 2);
+    const json_t *stratum = row(document, "strata", 0);
+    cr_assert_eq(number(stratum, "devices"), 500);
+    cr_assert_eq(strlen(text(stratum, "bounds")), 48);
+    cr_assert_str_eq(text(stratum, "bounds") + 32, "ffffffffffffffff");
+    cr_assert_eq(json_array_size(json_object_get(document, "pooled")), 0);
+    cr_assert_str_eq(text(row(document, "nothing", 0), "code"), "up_to_date");
+    drop(f);
+}
+
+Test(rollout_plan, batches_double_and_go_on_over_stages) {
+    struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
+    OWN(json) json_t *document = format(f);
+    // 10; 20 40 80 160 and 190 of 320; 500 of 640
+    static const json_int_t batches[] = {1, 5, 1};
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *stage = row(document, "stages", i);
+        cr_expect_eq(number(stage, "batches"), batches[i], "stage %zu: %lld", i,
+                     (long long)number(stage, "batches"));
+        json_int_t calls = number(stage, "calls_s");
+        // 95 % of the devices called within 95 % of half an hour
+        cr_expect(calls >= batches[i] * 1710 && calls <= batches[i] * 1830, "%lld",
+                  (long long)calls);
+    }
+    cr_assert_eq(number(row(document, "stages", 0), "waits_s"), 600);
+    drop(f);
+}
+
+Test(rollout_plan, a_batch_that_does_not_grow_is_counted_at_once) {
+    struct fleet *f = make(HEAD "\"batch\":{\"start\":1,\"factor\":1}," STAGES "}", 1000, 1);
+    OWN(json) json_t *document = format(f);
+    cr_assert_eq(number(row(document, "stages", 2), "batches"), 500);
+    drop(f);
+}
+
+// ── Gates ──
+
+#define GATES                                                                                      \
+    "\"gates\":[{\"name\":\"i\",\"kind\":\"install\"},{\"name\":\"l\",\"kind\":\"lost\"},{"        \
+    "\"name\":\"c\",\"kind\":\"counter\",\"metric\":\"n\"},{\"name\":\"m\",\"kind\":\"metric\","   \
+    "\"metric\":\"t\",\"intolerable\":5}],"
+
+Test(rollout_plan, a_stage_that_is_too_small_is_said_to_be) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 100, 1);
+    OWN(json) json_t *document = format(f);
+    const json_t *gates = json_object_get(row(document, "stages", 0), "gates");
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *gate = json_array_get(gates, i);
+        cr_expect(json_is_null(json_object_get(gate, "sees")), "%s", text(gate, "name"));
+        cr_expect_str_eq(text(gate, "weight_pct"), "25");
+        if (i != 2)
+            cr_expect_not_null(strstr(text(gate, "text"), "too small to see anything"), "%s",
+                               text(gate, "text"));
+    }
+    cr_assert_not_null(strstr(text(json_array_get(gates, 2), "text"), "not known"));
+    drop(f);
+}
+
+Test(rollout_plan, a_larger_stage_sees_smaller_effects) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 10000, 1);
+    OWN(json) json_t *document = format(f);
+    const json_t *few = json_object_get(row(document, "stages", 0), "gates");
+    const json_t *half = json_object_get(row(document, "stages", 1), "gates");
+    cr_assert_eq(number(json_array_get(few, 0), "n"), 100);
+    cr_assert_eq(number(json_array_get(half, 0), "n"), 5000);
+    double at_few = atof(text(json_array_get(few, 0), "sees"));
+    double at_half = atof(text(json_array_get(half, 0), "sees"));
+    cr_assert(at_few > 8 && at_few < 20 && at_half > 2 && at_half < at_few, "%g, %g", at_few,
+              at_half);
+    // A set is a treated device and four others.
+    cr_assert_eq(number(json_array_get(few, 3), "n"), 100);
+    cr_assert_eq(number(json_array_get(half, 3), "n"), 2000);
+    cr_assert(json_is_string(json_object_get(json_array_get(half, 3), "sees")));
+    const json_t *gate = row(document, "gates", 3);
+    cr_assert(json_is_integer(json_object_get(json_object_get(gate, "needs"), "n")), "%s",
+              text(gate, "text"));
+    cr_assert_str_eq(text(row(document, "gates", 0), "level"), "1 : 160");
+    drop(f);
+}
+
+Test(rollout_plan, silence_of_the_past_week_is_what_is_to_be_expected) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 10000, 1);
+    f->census.ages.lost_week = 1000;
+    OWN(json) json_t *document = format(f);
+    const json_t *stage = row(document, "stages", 1);
+    const json_t *lost = json_array_get(json_object_get(stage, "gates"), 1);
+    json_int_t open_s =
+        number(stage, "calls_s") + ROLLOUT_GATES_HORIZON_DEFAULT_S + ROLLOUT_GATES_GRACE_DEFAULT_S;
+    json_int_t expected = 1000 * open_s / (7 * 86400);
+    cr_assert(llabs(number(lost, "n") - expected) <= 1, "%lld of %lld",
+              (long long)number(lost, "n"), (long long)expected);
+    cr_assert(json_is_string(json_object_get(lost, "sees")), "%s", text(lost, "text"));
+    drop(f);
+}
+
+static bool passes(const json_t *document, size_t stage, size_t gate) {
+    return json_is_true(json_object_get(
+        json_array_get(json_object_get(row(document, "stages", stage), "gates"), gate), "passes"));
+}
+
+Test(rollout_plan, a_stage_whose_gates_cannot_pass_waits_for_as_long_as_it_may) {
+    struct fleet *f =
+        make(HEAD "\"gates\":[{\"name\":\"i\",\"kind\":\"install\"}],\"evidence\":{\"max_soak\":"
+                  "\"2d\"}," STAGES "}",
+             1000, 1);
+    OWN(json) json_t *document = format(f);
+    const json_t *few = row(document, "stages", 0), *half = row(document, "stages", 1);
+    cr_assert(!passes(document, 0, 0), "ten devices do not show that fewer than a tenth fail");
+    cr_assert(json_is_true(json_object_get(few, "inconclusive")));
+    cr_assert_eq(number(few, "waits_s"), 2 * 86400);
+    cr_assert(passes(document, 1, 0), "500 do");
+    cr_assert(json_is_false(json_object_get(half, "inconclusive")));
+    cr_assert_eq(number(half, "waits_s"), 0);
+    cr_assert_eq(number(half, "expected_s"), number(half, "calls_s"));
+    drop(f);
+}
+
+Test(rollout_plan, what_falls_silent_too_seldom_cannot_pass) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 100000, 1);
+    OWN(json) json_t *none = format(f);
+    cr_assert(!passes(none, 1, 1));
+    f->census.ages.lost_week = 20000;
+    OWN(json) json_t *many = format(f);
+    cr_assert(passes(many, 1, 1));
+    cr_assert(json_is_null(json_object_get(
+        json_array_get(json_object_get(row(many, "stages", 1), "gates"), 2), "passes")));
+    drop(f);
+}
+
+// ── Exposure ──
+
+Test(rollout_plan, what_fails_more_reaches_fewer) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 10000, 1);
+    OWN(json) json_t *document = format(f);
+    const json_t *one = row(document, "exposure", 0), *twenty = row(document, "exposure", 2);
+    cr_assert_str_eq(text(one, "failing_pct"), "1");
+    cr_assert(json_is_false(json_object_get(one, "stopped")), "less than the stated 2 %%");
+    cr_assert_eq(number(one, "median"), 10000);
+    cr_assert(json_is_true(json_object_get(twenty, "stopped")));
+    cr_assert(number(twenty, "median") == 30 && number(twenty, "p95") <= 150,
+              "batches of 10 and 20 hold the median of 19: %lld, %lld",
+              (long long)number(twenty, "median"), (long long)number(twenty, "p95"));
+    drop(f);
+}
+
+Test(rollout_plan, without_gates_the_thresholds_are_what_stops) {
+    struct fleet *f = make(HEAD "\"gate\":{\"failure_pct\":10}," STAGES "}", 10000, 1);
+    OWN(json) json_t *document = format(f);
+    cr_assert(json_is_false(json_object_get(row(document, "exposure", 1), "stopped")));
+    cr_assert_eq(number(row(document, "exposure", 1), "median"), 10000);
+    cr_assert(json_is_true(json_object_get(row(document, "exposure", 2), "stopped")));
+    cr_assert_eq(number(row(document, "exposure", 2), "median"), 100);
+    drop(f);
+}
+
+Test(rollout_plan, the_baseline_that_is_proposed_is_what_past_installs_allow) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 100, 1);
+    f->census.past = (struct rollout_plan_past){.rollouts = 3, .good = 9990, .bad = 10};
+    OWN(json) json_t *document = format(f);
+    const json_t *installs = json_object_get(document, "installs");
+    double proposed = atof(text(installs, "proposed_pct"));
+    cr_assert(proposed > 0.1 && proposed < 0.4, "%g", proposed);
+    cr_assert_not_null(strstr(text(installs, "text"), "more than what failed"));
+    f->census.past.bad = 2000;
+    OWN(json) json_t *worse = format(f);
+    cr_assert_not_null(strstr(text(json_object_get(worse, "installs"), "text"), "would stop"));
+    drop(f);
+}
+
+// ── What apply takes ──
+
+Test(rollout_plan, what_was_written_is_read_back) {
+    struct fleet *f = make(HEAD GATES STAGES "}", 1000, 3);
+    struct rollout_plan_read read;
+    struct err e = ERR_NONE;
+    OWN(json) json_t *document = format(f);
+    cr_assert_eq(rollout_plan_read(&f->policy, document, &read, &e), 0, "%s", e.text);
+    cr_assert_eq(read.devices, 1000);
+    cr_assert_eq(read.n_strata, 3);
+    cr_assert_arr_eq(read.seed, seed, sizeof seed);
+    for (size_t s = 0; s < 3; s++) {
+        struct rollout_stratum_plan plan;
+        const char *key = NULL;
+        uint64_t devices = 0;
+        bool pooled = true;
+        cr_assert_eq(
+            rollout_plan_read_stratum(&f->policy, &read, s, &key, &devices, &pooled, &plan, &e), 0,
+            "%s", e.text);
+        cr_assert_str_eq(key, f->census.keys[s]);
+        cr_assert_eq(devices, f->plan.sizes[s]);
+        cr_assert(!pooled);
+        for (size_t i = 0; i < 3; i++)
+            cr_assert_eq(plan.bound[i], f->plan.strata[s].bound[i]);
+    }
+    drop(f);
+}
+
+Test(rollout_plan, another_format_is_newer_and_other_mistakes_name_their_place) {
+    struct fleet *f = make(HEAD STAGES "}", 100, 1);
+    static const struct {
+        const char *key, *value, *kind, *says;
+    } rows[] = {{"format", "2", "newer_format", "plan.format"},
+                {"format", "0", "config", "format"},
+                {"rollout", "\"other\"", "config", "plan.rollout"},
+                {"seed", "\"00\"", "config", "plan.seed"},
+                {"devices", "-1", "config", "devices"},
+                {"strata", "{}", "config", "strata"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rollout_plan_read read;
+        struct err e = ERR_NONE;
+        OWN(json) json_t *document = format(f);
+        json_t *value = json_loads(rows[i].value, JSON_DECODE_ANY, NULL);
+        cr_assert_eq(json_object_set_new(document, rows[i].key, value), 0);
+        cr_assert_lt(rollout_plan_read(&f->policy, document, &read, &e), 0, "%s", rows[i].key);
+        cr_expect_str_eq(e.kind->name, rows[i].kind, "%s", e.text);
+        cr_expect_not_null(strstr(e.text, rows[i].says), "%s", e.text);
+    }
+    drop(f);
+}
+
+Test(rollout_plan, bounds_have_sixteen_digits_a_stage_and_do_not_fall) {
+    struct fleet *f = make(HEAD STAGES "}", 100, 1);
+    static const char *const bounds[] = {"0000000000000001000000000000000200000000000000", "", "x",
+                                         "00000000000000010000000000000002000000000000000g",
+                                         "000000000000000200000000000000010000000000000003"};
+    OWN(json) json_t *document = format(f);
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        struct rollout_plan_read read;
+        struct rollout_stratum_plan plan;
+        struct err e = ERR_NONE;
+        const char *key = NULL;
+        uint64_t devices = 0;
+        bool pooled = false;
+        json_t *stratum = json_array_get(json_object_get(document, "strata"), 0);
+        cr_assert_eq(json_object_set_new(stratum, "bounds", json_string(bounds[i])), 0);
+        cr_assert_eq(rollout_plan_read(&f->policy, document, &read, &e), 0);
+        cr_expect_lt(
+            rollout_plan_read_stratum(&f->policy, &read, 0, &key, &devices, &pooled, &plan, &e), 0,
+            "%s", bounds[i]);
+        cr_expect_not_null(strstr(e.text, "strata[0].bounds"), "%s", e.text);
+    }
+    drop(f);
+}

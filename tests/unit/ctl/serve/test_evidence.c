@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Gates of evidence in the controller: what is stored is what is counted, a restart at any instant
+// changes nothing, silence, going back, and what is left in the end.
+#include "ctl/rollout/score_state.h"
+#include "ctl/serve/evidence.h"
+#include "ctl/serve/show_evidence.h"
+#include "ctl/store/cohort.h"
+#include "ctl/store/score.h"
+#include "ctl/store/undone.h"
+#include "ctl/store/unit.h"
+#include "ctl/store/verdict.h"
+#include "tests/unit/ctl/serve/small_fleet.h"
+
+TestSuite(serve_evidence, .timeout = 1200);
+
+static struct err e = ERR_NONE;
+
+static json_t *gate_metric(void) {
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "name", "latency", "kind", "metric",
+                     "metric", "latency", "tolerable", 5, "intolerable", 40, "baseline_pct", 1);
+}
+
+static json_t *gates_all(void) {
+    return json_pack("[{s:s, s:s, s:i, s:i}, {s:s, s:s}, {s:s, s:s, s:s}, o]", "name", "install",
+                     "kind", "install", "baseline_pct", 2, "intolerable_pct", 50, "name", "lost",
+                     "kind", "lost", "name", "crashes", "kind", "counter", "metric", "crashes",
+                     gate_metric());
+}
+
+static json_t *evidence(void) {
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:i}", "newcomer_s", 0, "rhythm_s",
+                     10, "settle_s", 2, "compared", 4, "horizon_s", 12, "window_s", 8, "grace_s", 4,
+                     "max_soak_s", "1h", "min_fragility", 1);
+}
+
+// A canary of so many devices, then all.
+static json_t *policy_of(json_t *gates, int canary) {
+    return json_pack("{s:s, s:s, s:o, s:o, s:[{s:s, s:i}, {s:s, s:i}], s:i, s:s, s:{s:i}}", "name",
+                     "r", "release", "app 1.0", "gates", gates, "evidence", evidence(), "stages",
+                     "name", "canary", "count", canary, "name", "all", "percent", 100, "timeout_s",
+                     30, "on_failure", "revert", "batch", "start", canary);
+}
+
+// ── Lines ──
+
+struct lines {
+    size_t len;
+    char text[64 * 1024];
+};
+
+static int add_line(void *context, int gate, const char *state, struct err *error) {
+    struct lines *lines = context;
+    (void)error;
+    lines->len += (size_t)snprintf(lines->text + lines->len, sizeof lines->text - lines->len,
+                                   "%d %s\n", gate, state);
+    cr_assert_lt(lines->len, sizeof lines->text);
+    return 0;
+}
+
+static void read_lines(struct small_fleet *w, struct lines *ret) {
+    ret->len = 0;
+    ret->text[0] = '\0';
+    must(store_score_list(w->fleet.db, "r", small_fleet_rollout(w)->score->run, add_line, ret, &e));
+}
+
+static void format_lines(const struct rollout_gates *gates, const struct rollout_score *score,
+                         struct lines *ret) {
+    ret->len = 0;
+    for (int g = STORE_SCORE_SHARED; g < (int)gates->n; g++) {
+        OWN(buf) struct buf line;
+        buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
+        if (g < 0)
+            must(rollout_score_state_format_shared(score, gates, &line, &e));
+        else
+            must(rollout_score_state_format_gate(score, gates, (size_t)g, &line, &e));
+        (void)add_line(ret, g, buf_text(&line), &e);
+    }
+}
+
+// ── A restart ──
+
+Test(serve_evidence, a_restart_before_anything_changes_no_decision_and_no_number) {
+    struct small_fleet *steady = small_fleet_open(36), *shaken = small_fleet_open(36);
+    struct lines *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
+    shaken->restarts = true;
+    steady->worse = shaken->worse = 4;
+    steady->crashes_each = shaken->crashes_each = 2;
+    steady->fails_each = shaken->fails_each = 11;
+    small_fleet_apply(steady, policy_of(gates_all(), 8));
+    small_fleet_apply(shaken, policy_of(gates_all(), 8));
+    for (int s = 0; s < 60; s++) {
+        steady->devices[3].quiet = shaken->devices[3].quiet = s > 15;
+        small_fleet_second(steady);
+        small_fleet_second(shaken);
+        cr_assert_str_eq(shaken->log, steady->log, "second %d", s);
+    }
+    read_lines(steady, a);
+    read_lines(shaken, b);
+    cr_expect_str_eq(b->text, a->text);
+    const struct rollout_score *score = small_fleet_rollout(steady)->score;
+    cr_expect_gt(score->sets_scored, 2, "sets were scored, or nothing was tried");
+    cr_expect_gt(score->gate[1].events.scored, 0, "a device was lost");
+    cr_expect_gt(score->gate[2].events.scored, 0, "a device crashed");
+    cr_expect_gt(score->gate[0].install.scored, 4, "installs were counted");
+    small_fleet_close(steady);
+    small_fleet_close(shaken);
+    free(a);
+    free(b);
+}
+
+// ── A recount ──
+
+struct recount {
+    struct rollout_score *score;
+    const struct rollout_gates *gates;
+    size_t gate;
+    uint64_t tie;
+    struct evidence_risk risk;
+    uint64_t comparison, treated;
+};
+
+static void end_tie(struct recount *r) {
+    if (r->tie != 0)
+        evidence_events_add(&r->score->gate[r->gate].events, &r->risk, r->comparison, r->treated);
+    r->tie = r->comparison = r->treated = 0;
+}
+
+static int recount_unit(void *context, const struct store_unit *unit, struct err *error) {
+    struct recount *r = context;
+    const struct rollout_gate_policy *gate = &r->gates->gate[r->gate];
+    (void)error;
+    if (gate->kind == ROLLOUT_GATE_METRIC) {
+        const struct evidence_rank_design design = {.tolerable = gate->tolerable,
+                                                    .intolerable = gate->intolerable,
+                                                    .baseline_ppm = gate->baseline_ppm};
+        evidence_rank_add(&r->score->gate[r->gate].rank, &design, &unit->values[0],
+                          unit->values + 1, unit->n_values - 1);
+        return 0;
+    }
+    if (unit->tie != r->tie)
+        end_tie(r);
+    r->tie = unit->tie;
+    r->risk = (struct evidence_risk){.comparison = unit->a, .treated = unit->b};
+    r->comparison += unit->c == 0;
+    r->treated += unit->c == 1;
+    return 0;
+}
+
+// The numbers at risk, and outcomes by number.
+struct census {
+    struct rollout_score *score;
+    enum rollout_outcome outcomes[SMALL_FLEET_MAX + 1];
+};
+
+static int recount_row(void *context, const char *device, const struct rollout_score_device *row,
+                       struct err *error) {
+    struct census *census = context;
+    (void)device;
+    (void)error;
+    if (row->number > 0)
+        census->outcomes[row->number] = row->outcome;
+    for (size_t g = 0; g < ROLLOUT_GATES_MAX; g++) {
+        struct evidence_risk *risk = &census->score->risk[g][row->stratum];
+        if (row->epoch != census->score->epoch || !(row->at_risk & 1U << g))
+            continue;
+        if (row->arm == ROLLOUT_ARM_TREATED)
+            risk->treated++;
+        else
+            risk->comparison++;
+    }
+    return 0;
+}
+
+static void recount(struct small_fleet *w, struct rollout_score *io) {
+    struct serve_engine_rollout *r = small_fleet_rollout(w);
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    const struct store_cohort of = {w->fleet.db, "r", gates};
+    struct census census = {.score = io};
+    memset(io->gate, 0, sizeof io->gate);
+    memset(io->risk, 0, sizeof io->risk);
+    for (size_t g = 0; g < gates->n; g++) {
+        struct recount one = {.score = io, .gates = gates, .gate = g};
+        must(store_unit_list(w->fleet.db, "r", io->run, (int)g, recount_unit, &one, &e));
+        end_tie(&one);
+    }
+    must(store_cohort_list(&of, recount_row, &census, &e));
+    for (uint64_t n = io->first_number; n < io->prefix; n++)
+        if (census.outcomes[n] != ROLLOUT_OUTCOME_LEFT)
+            evidence_install_add(&io->gate[0].install, census.outcomes[n] == ROLLOUT_OUTCOME_BAD);
+}
+
+Test(serve_evidence, lines_are_what_a_recount_of_the_stored_rows_gives) {
+    struct small_fleet *w = small_fleet_open(36);
+    struct lines *stored = calloc(1, sizeof *stored), *counted = calloc(1, sizeof *counted);
+    struct rollout_score *score = calloc(1, sizeof *score);
+    w->crashes_each = 4;
+    w->fails_each = 13;
+    w->worse = 7;
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    for (int s = 0; s < 70; s++) {
+        for (size_t i = 0; i < w->n; i++) // some of both arms fall silent together
+            w->devices[i].quiet = s > 20 && (i == 1 || i == 2 || i == 20 || i == 21);
+        small_fleet_second(w);
+        *score = *small_fleet_rollout(w)->score;
+        recount(w, score);
+        read_lines(w, stored);
+        format_lines(&small_fleet_rollout(w)->row.policy.gates, score, counted);
+        cr_assert_str_eq(counted->text, stored->text, "second %d", s);
+    }
+    cr_expect_gt(score->sets_scored, 2);
+    cr_expect_gt(score->gate[1].events.scored, 1);
+    cr_expect_gt(score->gate[2].events.scored, 0);
+    small_fleet_close(w);
+    free(stored);
+    free(counted);
+    free(score);
+}
+
+// ── Verdicts ──
+
+Test(serve_evidence, installs_that_fail_stop_it_and_what_that_rests_on_stays) {
+    struct small_fleet *w = small_fleet_open(40);
+    OWN(json) json_t *verdicts = NULL;
+    w->fails_each = 1;
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    small_fleet_until(w, ROLLOUT_STATE_REVERTED, 120);
+    struct rollout_tally all = serve_engine_sum(small_fleet_rollout(w), 2);
+    cr_expect_leq(rollout_tally_offered(&all), 8);
+    must(store_verdict_list(w->fleet.db, "r", &verdicts, &e));
+    cr_assert_gt(json_array_size(verdicts), 0);
+    const json_t *last = json_array_get(verdicts, json_array_size(verdicts) - 1);
+    cr_expect_str_eq(json_string_value(json_object_get(last, "gate")), "install");
+    cr_expect_str_eq(json_string_value(json_object_get(json_object_get(last, "why"), "code")),
+                     "evidence_failed");
+    cr_expect(json_is_false(json_object_get(last, "doubt")));
+    small_fleet_close(w);
+}
+
+Test(serve_evidence, devices_of_one_site_alone_pause_it_and_the_site_is_named) {
+    struct small_fleet *w = small_fleet_open(60);
+    OWN(json) json_t *verdicts = NULL;
+    w->fails_each = 3; // those of site a
+    small_fleet_apply(w, policy_of(gates_all(), 20));
+    small_fleet_until(w, ROLLOUT_STATE_PAUSED, 120);
+    cr_expect_eq(small_fleet_rollout(w)->row.progress.why.code, ROLLOUT_WHY_one_cluster);
+    must(store_verdict_list(w->fleet.db, "r", &verdicts, &e));
+    const json_t *last = json_array_get(verdicts, json_array_size(verdicts) - 1);
+    const json_t *cluster = json_object_get(last, "cluster");
+    cr_expect_str_eq(json_string_value(json_object_get(cluster, "kind")), "site");
+    cr_expect_str_eq(json_string_value(json_object_get(cluster, "name")), "a");
+    cr_expect(json_is_true(json_object_get(last, "doubt")));
+    small_fleet_close(w);
+}
+
+// ── Silence ──
+
+Test(serve_evidence, a_fleet_that_is_silent_pauses_it_and_goes_on_when_it_is_heard_of) {
+    struct small_fleet *w = small_fleet_open(36);
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    small_fleet_pass(w, 15);
+    uint64_t lost = small_fleet_rollout(w)->score->gate[1].events.scored;
+    for (size_t i = 0; i < w->n; i++)
+        w->devices[i].quiet = true;
+    small_fleet_until(w, ROLLOUT_STATE_PAUSED, 60);
+    cr_expect_eq(small_fleet_rollout(w)->row.progress.why.code, ROLLOUT_WHY_fleet_silent);
+    cr_expect_eq(small_fleet_rollout(w)->score->gate[1].events.scored, lost, "nobody was lost");
+    for (size_t i = 0; i < w->n; i++)
+        w->devices[i].quiet = false;
+    small_fleet_until(w, ROLLOUT_STATE_RUNNING, 30);
+    small_fleet_close(w);
+}
+
+Test(serve_evidence, downtime_of_the_controller_is_nobody_s_silence) {
+    struct small_fleet *w = small_fleet_open(36);
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    small_fleet_pass(w, 15);
+    w->fleet.now_ms += 300 * 1000;
+    w->started_s = w->fleet.now_ms / 1000;
+    small_fleet_restart(w);
+    small_fleet_pass(w, 5);
+    cr_expect_eq(small_fleet_state(w), ROLLOUT_STATE_RUNNING);
+    cr_expect_eq(small_fleet_rollout(w)->score->gate[1].events.scored, 0);
+    small_fleet_close(w);
+}
+
+// ── Going back ──
+
+static json_t *policy_paced(int a_minute) {
+    json_t *policy = json_pack("{s:s, s:s, s:{s:i}}", "name", "r", "release", "app 1.0", "gate",
+                               "min_sample", 1);
+    (void)json_object_set_new(policy, "revert_rate", json_integer(a_minute));
+    return policy;
+}
+
+static void revert(struct small_fleet *w) {
+    struct serve_engine_rollout *r = small_fleet_rollout(w);
+    struct rollout_progress before = r->row.progress;
+    struct rollout_why reason;
+    cr_assert_eq(rollout_advance_by_hand(&r->row.policy, ROLLOUT_VERB_REVERT,
+                                         w->fleet.now_ms / 1000, &r->row.progress, &reason),
+                 0);
+    must(serve_fleet_keep(&w->fleet, r, &before, &e));
+}
+
+Test(serve_evidence, devices_go_back_so_many_a_minute) {
+    struct small_fleet *w = small_fleet_open(30);
+    small_fleet_apply(w, policy_paced(60));
+    small_fleet_until(w, ROLLOUT_STATE_FINISHED, 60);
+    revert(w);
+    unsigned told = 0;
+    for (int s = 0; s < 10; s++) {
+        small_fleet_second(w);
+        unsigned now = 0;
+        for (size_t i = 0; i < w->n; i++)
+            now += w->devices[i].phase == 3 || !w->devices[i].runs;
+        cr_expect_leq(now, told + 1, "one in a second");
+        told = now;
+    }
+    cr_expect_geq(told, 8);
+    cr_expect_not_null(strstr(w->log, "revert_rate"));
+    small_fleet_until(w, ROLLOUT_STATE_REVERTED, 60);
+    for (size_t i = 0; i < w->n; i++) {
+        struct store_undone undone;
+        char id[24];
+        cr_expect_eq(
+            store_undone_get(w->fleet.db, small_fleet_id(i, id), "app", "1.0", &undone, &e), 0);
+        cr_expect(!w->devices[i].runs);
+    }
+    small_fleet_close(w);
+}
+
+// ── The end ──
+
+static int count_row(void *context, const char *device, const struct rollout_score_device *row,
+                     struct err *error) {
+    (void)device;
+    (void)row;
+    (void)error;
+    ++*(size_t *)context;
+    return 0;
+}
+
+Test(serve_evidence, what_a_rollout_leaves_is_its_lines_and_verdicts) {
+    struct small_fleet *w = small_fleet_open(40);
+    struct lines *lines = calloc(1, sizeof *lines);
+    w->fails_each = 1;
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    small_fleet_until(w, ROLLOUT_STATE_REVERTED, 120);
+    const struct rollout_gates *gates = &small_fleet_rollout(w)->row.policy.gates;
+    const struct store_cohort of = {w->fleet.db, "r", gates};
+    size_t rows = 0;
+    small_fleet_pass(w, 2);
+    must(store_cohort_list(&of, count_row, &rows, &e));
+    cr_expect_eq(rows, 0);
+    small_fleet_restart(w);
+    read_lines(w, lines);
+    cr_expect_neq(lines->len, 0);
+    OWN(json) json_t *shown = serve_show_evidence(small_fleet_rollout(w));
+    cr_expect_eq(json_array_size(json_object_get(shown, "gates")), 4);
+    small_fleet_close(w);
+    free(lines);
+}
+
+Test(serve_evidence, a_device_that_another_rollout_takes_leaves_the_comparison) {
+    struct small_fleet *w = small_fleet_open(36);
+    struct rollout_score_device *row = calloc(1, sizeof *row);
+    small_fleet_apply(w, policy_of(gates_all(), 8));
+    small_fleet_pass(w, 20);
+    struct serve_engine_rollout *r = small_fleet_rollout(w);
+    const struct store_cohort of = {w->fleet.db, "r", &r->row.policy.gates};
+    char id[24];
+    size_t i = 0;
+    do {
+        cr_assert_lt(i, w->n);
+        must(store_cohort_get(&of, small_fleet_id(i++, id), row, &e));
+    } while (row->arm != ROLLOUT_ARM_COMPARISON || row->at_risk == 0);
+    struct evidence_risk before = rollout_score_at_risk(r->score, 1);
+    must(serve_evidence_offered(&w->fleet, NULL, id, &e)); // a pin, or a baseline
+    struct evidence_risk after = rollout_score_at_risk(r->score, 1);
+    cr_expect_eq(after.comparison + 1, before.comparison);
+    must(store_cohort_get(&of, id, row, &e));
+    cr_expect(row->gone && row->at_risk == 0);
+    small_fleet_close(w);
+    free(row);
+}
