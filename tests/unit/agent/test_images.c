@@ -91,7 +91,7 @@ static void say(int fd, uint32_t what, uint64_t offset, const uint8_t *bytes, si
     cr_assert(n == 0 || write(fd, bytes, n) == (ssize_t)n);
 }
 
-// As a worker does that has no descriptor to write by; d->lie: when all that it wrote was read back, it
+// As a worker does that has no descriptor to write by; with d->lie, when all that it wrote was read back, it
 // writes something else.
 static int stage_by_scribe(struct device *d, struct err *e) {
     OWN(images) struct bundle_image_places to = {.n = 0};
@@ -99,6 +99,7 @@ static int stage_by_scribe(struct device *d, struct err *e) {
     struct bundle_seal_reads reads = {.n = 0};
     uint8_t bytes[IMAGE_BYTES];
     struct slice raw = {d->manifest.data, d->manifest.len};
+    const char *lie = own_take(&d->lie); // the files are what they should be
     int pipes[2];
     if (update_engine_keep_manifest(d->update, raw, e) < 0 ||
         update_engine_manifest(d->update, e) < 0 ||
@@ -110,11 +111,12 @@ static int stage_by_scribe(struct device *d, struct err *e) {
     fill(d->release, bytes);
     say(pipes[0], AGENT_JOB_WRITE, 0, bytes, sizeof bytes);
     say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
-    // Until the agent heard that, and read it.
-    for (int turn = 0; turn < 50; turn++)
+    // Until the agent heard that, and read it: one slice is all of it.
+    for (int turn = 0; turn < 6000 && d->update->read_back_ms < 0; turn++)
         cr_assert_eq(agent_loop_turn(&d->loop, 10, e), 0, "%s", e->text);
-    if (d->lie) {
-        fill(d->lie, bytes);
+    cr_assert_geq(d->update->read_back_ms, 0);
+    if (lie) {
+        fill(lie, bytes);
         say(pipes[0], AGENT_JOB_WRITE, 0, bytes, 100);
         say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
     }
