@@ -125,13 +125,13 @@ static int run(struct refresh *r, struct err *e) {
 static int fetch_mandate(struct refresh *r, struct err *e) {
     const struct agent_job *job = r->voice->job;
     struct net_request_answer answer = {0};
-    int64_t left_ms = r->deadline_ms - chrono_boot_ms(r->voice->clock);
+    int64_t now_ms = chrono_boot_ms(r->voice->clock);
+    uint64_t left_ms = r->deadline_ms > now_ms ? (uint64_t)(r->deadline_ms - now_ms) : 1;
     OWN(fd) int fd = -1;
     if (!job->mandate_url[0])
         return 0;
     buf_init(&answer.body, (size_t)job->mandate_bytes);
-    int done = net_request_get(&job->net, job->mandate_url, left_ms > 0 ? (uint64_t)left_ms : 1,
-                               &answer, e);
+    int done = net_request_get(&job->net, job->mandate_url, left_ms, &answer, e);
     r->voice->source_bytes += answer.body.len;
     if (done == 0 && answer.status != 200) {
         r->voice->retry_after_s = answer.retry_after_s;

@@ -7,8 +7,11 @@
 
 #include "base/num.h"
 #include "base/own.h"
+#include "ctl/cmd/mandate.h"
+#include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/cmd/signers.h"
 
 #define EXPIRES_MAX_S (366ULL * 86400)
 
@@ -18,7 +21,15 @@ static const struct opt hold_options[] = {{.name = "off", .help = "Let it take u
                                           CMD_OPTION_JSON,
                                           CMD_OPTION_END};
 static const struct opt pin_options[] = {
-    {.name = "off", .help = "Unpin it"}, CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
+    {.name = "off", .help = "Unpin it"},
+    CMD_SIGNERS_OPTIONS,
+    CMD_PASSPHRASE_OPTION,
+    {.name = "expires",
+     .value = "TIME",
+     .help = "Until when what is signed for it holds: a time, or a duration (default 365d)"},
+    CMD_REMOTE_OPTIONS,
+    CMD_OPTION_JSON,
+    CMD_OPTION_END};
 static const struct opt label_options[] = {
     {.name = "remove", .repeat = true, .value = "KEY", .help = "Take this label away"},
     CMD_REMOTE_OPTIONS,
@@ -103,8 +114,20 @@ static int post_one(const struct opt_args *args, const char *pattern, const json
     return post(client, pattern, opt_operand(args, 0), body, ret, e);
 }
 
+// Where devices install nothing that people did not sign for, the pin is signed for.
+static int add_mandate(void *context, const struct opt_args *args, json_t *body, struct err *e) {
+    json_t *mandate = NULL;
+    const struct cmd_mandate_pin pin = {.context = context,
+                                        .args = args,
+                                        .device = opt_operand(args, 0),
+                                        .name = opt_operand(args, 1),
+                                        .version = opt_operand(args, 2)};
+    if (cmd_mandate_pin(&pin, &mandate, e) < 0)
+        return err_prefix(e, "pinning %s", pin.device);
+    return mandate && json_object_set_new(body, "mandate", mandate) < 0 ? no_memory(e) : 0;
+}
+
 static int run_pin(void *context, const struct opt_args *args, struct err *e) {
-    (void)context;
     bool off = opt_given(args, "off");
     OWN(json) json_t *answer = NULL;
     if (opt_operands(args) != (off ? 1 : 3))
@@ -115,7 +138,8 @@ static int run_pin(void *context, const struct opt_args *args, struct err *e) {
                                    "version", opt_operand(args, 2));
     if (!body)
         return no_memory(e);
-    if (post_one(args, "devices/%/pin", body, &answer, e) < 0)
+    if ((!off && add_mandate(context, args, body, e) < 0) ||
+        post_one(args, "devices/%/pin", body, &answer, e) < 0)
         return -1;
     print_device(args, answer, off ? "unpinned" : "pinned");
     return 0;

@@ -16,17 +16,22 @@
 static const struct doc_limits limits = {
     .bytes = CMD_DOCUMENT_MAX_BYTES, .depth = 16, .values = 400000, .floats = false};
 
+static const char mandate_type[] = "mandate";
+
 void cmd_document_clear(struct cmd_document *document) {
     buf_clear(&document->raw);
     json_decref(document->content);
     document->content = NULL;
 }
 
-static int read_header(const struct doc_at *top, const char **ret_type, struct keys_header *ret,
-                       struct err *e) {
+static int read_header(const struct doc_at *top, const char *only, const char **ret_type,
+                       struct keys_header *ret, struct err *e) {
     static const char *const types[] = {"root", "targets"};
     const char *found = NULL;
     char shown[64];
+    *ret_type = only;
+    if (only)
+        return keys_envelope_header(top, only, ret, e);
     if (doc_string(top, "_type", 64, &found, e) < 0)
         return -1;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -40,26 +45,37 @@ static int read_header(const struct doc_at *top, const char **ret_type, struct k
                    text_safe(found, shown, sizeof shown));
 }
 
-// Takes apart what raw holds.
-static int open_raw(struct cmd_document *document, const char *what, struct err *e) {
+// Takes apart what raw holds: of the type `only`, or (NULL) of any that a repository has.
+static int open_raw(struct cmd_document *document, const char *only, const char *what,
+                    struct err *e) {
     struct doc_at top;
     if (keys_envelope_split(buf_slice(&document->raw), what, &document->envelope, e) < 0 ||
         keys_canon_parse(document->envelope.signed_part, what, &limits, &document->content, e) <
             0 ||
         doc_root(document->content, what, &top, e) < 0)
         return -1;
-    return read_header(&top, &document->type, &document->header, e);
+    return read_header(&top, only, &document->type, &document->header, e);
 }
 
-int cmd_document_parse(struct slice raw, const char *what, struct cmd_document *ret,
-                       struct err *e) {
+static int parse(struct slice raw, const char *only, const char *what, struct cmd_document *ret,
+                 struct err *e) {
     OWN(document) struct cmd_document document = CMD_DOCUMENT_NONE;
     buf_init(&document.raw, CMD_DOCUMENT_MAX_BYTES);
-    if (buf_add(&document.raw, raw.data, raw.len, e) < 0 || open_raw(&document, what, e) < 0)
+    if (buf_add(&document.raw, raw.data, raw.len, e) < 0 || open_raw(&document, only, what, e) < 0)
         return -1;
     *ret = document;
     document = (struct cmd_document)CMD_DOCUMENT_NONE;
     return 0;
+}
+
+int cmd_document_parse(struct slice raw, const char *what, struct cmd_document *ret,
+                       struct err *e) {
+    return parse(raw, NULL, what, ret, e);
+}
+
+int cmd_document_parse_mandate(struct slice raw, const char *what, struct cmd_document *ret,
+                               struct err *e) {
+    return parse(raw, mandate_type, what, ret, e);
 }
 
 int cmd_document_read(int dir, const char *path, struct cmd_document *ret, struct err *e) {
@@ -71,7 +87,7 @@ int cmd_document_read(int dir, const char *path, struct cmd_document *ret, struc
     buf_init(&document.raw, CMD_DOCUMENT_MAX_BYTES);
     if (fs_read_file(dir, path, CMD_DOCUMENT_MAX_BYTES, &document.raw, e) < 0)
         return err_prefix(e, "reading %s", path);
-    if (open_raw(&document, path, e) < 0)
+    if (open_raw(&document, NULL, path, e) < 0)
         return -1;
     *ret = document;
     document = (struct cmd_document)CMD_DOCUMENT_NONE;
@@ -80,12 +96,13 @@ int cmd_document_read(int dir, const char *path, struct cmd_document *ret, struc
 
 // The envelope of a signed part with these signatures, opened.
 static int assemble(struct slice signed_part, const struct keys_envelope_signature *signatures,
-                    size_t n, const char *what, struct cmd_document *ret, struct err *e) {
+                    size_t n, const char *only, const char *what, struct cmd_document *ret,
+                    struct err *e) {
     OWN(document) struct cmd_document document = CMD_DOCUMENT_NONE;
     buf_init(&document.raw, CMD_DOCUMENT_MAX_BYTES);
     if (keys_envelope_format(signed_part, signatures, n, &document.raw, e) < 0)
         return err_prefix(e, "%s", what);
-    if (open_raw(&document, what, e) < 0)
+    if (open_raw(&document, only, what, e) < 0)
         return -1;
     *ret = document;
     document = (struct cmd_document)CMD_DOCUMENT_NONE;
@@ -108,7 +125,7 @@ int cmd_document_make(json_t *content, const struct keys_header *header, const c
     if (keys_canon_format(content, &signed_part, e) < 0)
         return err_prefix(e, "making %s", what);
     const struct keys_envelope_signature none = {.keyid = ""};
-    return assemble(buf_slice(&signed_part), &none, 0, what, ret, e);
+    return assemble(buf_slice(&signed_part), &none, 0, NULL, what, ret, e);
 }
 
 static const struct keys_envelope_signature *find(const struct cmd_document *document,
@@ -154,7 +171,8 @@ static int add(struct cmd_document *document, const struct keys_envelope_signatu
         if (strcmp(document->envelope.signatures[i].keyid, signature->keyid) != 0)
             all[n++] = document->envelope.signatures[i];
     all[n++] = *signature;
-    if (assemble(document->envelope.signed_part, all, n, "adding a signature", &next, e) < 0)
+    const char *only = document->type == mandate_type ? mandate_type : NULL;
+    if (assemble(document->envelope.signed_part, all, n, only, "adding a signature", &next, e) < 0)
         return -1;
     cmd_document_clear(document);
     *document = next;

@@ -23,7 +23,7 @@ struct cmd_document {
     struct keys_envelope_candidate envelope; // borrows from raw
     json_t *content;                         // the signed part
     struct keys_header header;
-    const char *type; // "root" or "targets"; static
+    const char *type; // "root", "targets" or "mandate"; static
 };
 #define CMD_DOCUMENT_NONE                                                                          \
     { .content = NULL }
@@ -38,6 +38,10 @@ int cmd_document_read(int dir, const char *path, struct cmd_document *ret, struc
 // The same from bytes, which are copied.
 int cmd_document_parse(struct slice raw, const char *what, struct cmd_document *ret, struct err *e)
     __attribute__((nonnull));
+// The same from a mandate (bundle/mandate.h), which is no metadata of a repository: nothing else takes
+// one for a document.
+int cmd_document_parse_mandate(struct slice raw, const char *what, struct cmd_document *ret,
+                               struct err *e) __attribute__((nonnull));
 // A document without signatures from content, whose version and dates are set to those of the
 // header. Content is borrowed. Kinds: those of keys_canon_format.
 int cmd_document_make(json_t *content, const struct keys_header *header, const char *what,

@@ -82,6 +82,9 @@ static int check_given(const struct cmd_quorum *quorum, const struct cmd_signers
 static int collect(const struct cmd_quorum *quorum, const char *what,
                    const struct cmd_quorum_hand *hand, struct cmd_signers *signers, struct err *e) {
     const struct keys_role *roles[2] = {&quorum->parts[0].role, &quorum->parts[1].role};
+    if (hand->keys_folder)
+        return cmd_signers_add_folder(signers, hand->passphrase, hand->workspace, hand->keys_folder,
+                                      roles, quorum->n, e);
     if (cmd_signers_collect_given(signers, hand->passphrase, hand->args,
                                   hand->key_option ? hand->key_option : "key", hand->context->clock,
                                   e) < 0)

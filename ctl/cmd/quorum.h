@@ -44,6 +44,9 @@ struct cmd_quorum_hand {
     struct cmd_passphrase *passphrase; // asked for once, whatever else the command opens
     const char *workspace;             // or NULL
     const char *key_option; // what --key is called where that means something else; or NULL
+    // A folder of keys of the workspace (CMD_WORKSPACE_SERVER_KEYS) that sign, and nothing else
+    // does; or NULL.
+    const char *keys_folder;
 };
 int cmd_quorum_sign(struct cmd_quorum *quorum, struct cmd_document *document, const char *what,
                     const struct cmd_quorum_hand *hand, size_t *ret_added, struct err *e)

@@ -33,7 +33,7 @@ struct cmd_release_edit {
     const struct opt_args *args;
     const char *workspace;
     const char *role;       // "targets", or a delegated role
-    const char *key_option; // as of cmd_quorum_hand
+    const char *key_option, *keys_folder; // as of cmd_quorum_hand
     struct cmd_source *source;
     json_t *said;    // members that --json shows beside the others, or NULL
     json_t **answer; // where the document of --json goes in place of standard output, or NULL

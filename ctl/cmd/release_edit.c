@@ -179,7 +179,8 @@ static struct cmd_quorum_hand hand_of(const struct cmd_release_edit *edit) {
                                     .args = edit->args,
                                     .passphrase = cmd_source_passphrase(edit->source),
                                     .workspace = edit->workspace,
-                                    .key_option = edit->key_option};
+                                    .key_option = edit->key_option,
+                                    .keys_folder = edit->keys_folder};
 }
 
 static int sign(const struct cmd_release_edit *edit, struct cmd_release_attempt *a, struct err *e) {

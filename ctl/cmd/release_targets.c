@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/chrono.h"
 #include "base/num.h"
 #include "base/own.h"
 #include "base/text.h"
 #include "bundle/limits.h"
+#include "ctl/cmd/print.h"
 #include "ctl/cmd/release.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/workspace.h"
@@ -256,9 +258,56 @@ static int renew(struct cmd_release_edit *edit, struct err *e) {
     return r;
 }
 
-int cmd_release_renew(void *context, const struct opt_args *args, struct err *e) {
-    OWN(release_edit) struct cmd_release_edit edit = {.said = NULL};
-    if (cmd_release_open(&edit, context, args, e) < 0 || renew(&edit, e) < 0)
-        return err_prefix(e, "renewing targets");
+// The controller's own role. In a folder nobody else signs it anew; its key lies where a controller
+// would have it, and when it does not, that is said.
+static int renew_deltas(const struct cmd_release_edit *of, json_t **ret_said, struct err *e) {
+    OWN(release_edit)
+    struct cmd_release_edit edit = {.answer = ret_said, .keys_folder = CMD_WORKSPACE_SERVER_KEYS};
+    OWN(document) struct cmd_document current = CMD_DOCUMENT_NONE;
+    struct err nobody = ERR_NONE;
+    char until[CHRONO_TEXT_BYTES];
+    if (cmd_release_open(&edit, of->context, of->args, e) < 0)
+        return -1;
+    edit.role = REPO_TARGETS_DELTAS_ROLE;
+    int can = cmd_release_check(&edit, &nobody);
+    int found = cmd_source_current(edit.source, edit.role, &current, e);
+    if (found != 0) {
+        if (found < 0 && !err_is(e, &err_not_found))
+            return -1;
+        err_clear(e); // there is no such role, or it says nothing that could grow old
+        return 0;
+    }
+    if (can == 0)
+        return renew(&edit, e);
+    (void)fprintf(
+        stderr,
+        "edgectl: the deltas that the role %s names are good until %s, and its key is not "
+        "in %s/" CMD_WORKSPACE_SERVER_KEYS
+        ": edgectl release renew --role %s --key FILE, where that is\n",
+        edit.role, chrono_format(current.header.expires_s, until), edit.workspace, edit.role);
     return 0;
+}
+
+static int renew_all(struct cmd_release_edit *edit, json_t **ret_deltas, struct err *e) {
+    if (renew(edit, e) < 0)
+        return -1;
+    if (strcmp(edit->role, "targets") != 0 || !cmd_source_is_folder(edit->source))
+        return 0;
+    return renew_deltas(edit, ret_deltas, e) < 0
+               ? err_prefix(e,
+                            "the targets are renewed, the role " REPO_TARGETS_DELTAS_ROLE " is not")
+               : 0;
+}
+
+int cmd_release_renew(void *context, const struct opt_args *args, struct err *e) {
+    OWN(json) json_t *said = NULL;
+    OWN(json) json_t *deltas = NULL;
+    OWN(release_edit) struct cmd_release_edit edit = {.answer = &said};
+    int r =
+        cmd_release_open(&edit, context, args, e) < 0 || renew_all(&edit, &deltas, e) < 0 ? -1 : 0;
+    if (said && deltas && json_object_set(said, "deltas", deltas) < 0)
+        r = err_set(e, &err_memory, "printing: no memory");
+    if (said)
+        cmd_print_json(said);
+    return r < 0 ? err_prefix(e, "renewing targets") : 0;
 }

@@ -3,12 +3,14 @@
 // `edgectl rollout`: its verbs. Each can be repeated: the same policy again is the same rollout,
 // and pausing what is paused changes nothing.
 #include "ctl/cmd/rollout.h"
+#include "ctl/cmd/mandate.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "base/own.h"
+#include "ctl/cmd/mandate.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
@@ -41,6 +43,9 @@ static const struct opt plain_options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, 
 static const struct opt no_options[] = {CMD_OPTION_END};
 static const struct opt approve_options[] = {
     {.name = "stage", .value = "NAME", .help = "Only if this stage is the one that waits"},
+    {.name = "mandate",
+     .value = "PLAN",
+     .help = "With what people signed for the stages that follow (rollout sign --through)"},
     CMD_REMOTE_OPTIONS,
     CMD_OPTION_JSON,
     CMD_OPTION_END};
@@ -264,9 +269,14 @@ static int act(const struct opt_args *args, const char *pattern, json_t *consume
 
 static int run_approve(void *context, const struct opt_args *args, struct err *e) {
     (void)context;
-    const char *stage = opt_get(args, "stage");
-    return act(args, "rollouts/%/approve",
-               stage ? json_pack("{s:s}", "stage", stage) : json_object(), e);
+    const char *stage = opt_get(args, "stage"), *plan = opt_get(args, "mandate");
+    OWN(json) json_t *mandate = NULL;
+    OWN(json) json_t *body = stage ? json_pack("{s:s}", "stage", stage) : json_object();
+    if (plan && cmd_mandate_read(plan, &mandate, e) < 0)
+        return -1;
+    if (mandate && json_object_set(body, "mandate", mandate) < 0)
+        return err_set(e, &err_memory, "approving: no memory");
+    return act(args, "rollouts/%/approve", json_incref(body), e);
 }
 
 static int run_pause(void *context, const struct opt_args *args, struct err *e) {
@@ -305,6 +315,8 @@ static int run_schema(void *context, const struct opt_args *args, struct err *e)
 const struct opt_command cmd_rollout[] = {
     ROW("rollout plan", "", 0, "Say what a policy would do; nothing changes",
         cmd_rollout_plan_options, cmd_rollout_plan),
+    ROW("rollout sign", "PLAN", 1, "Sign how far a plan's rollout may go, after showing it",
+        cmd_mandate_sign_options, cmd_mandate_sign),
     {.name = "rollout apply",
      .operands = "[PLAN]",
      .operands_max = 1,

@@ -13,6 +13,7 @@
 #include "base/own.h"
 #include "ctl/cmd/nouns.h"
 #include "ctl/cmd/print.h"
+#include "ctl/cmd/simulate_store.h"
 #include "ctl/sim/draw.h"
 #include "ctl/sim/sum.h"
 #include "ctl/term.h"
@@ -23,6 +24,9 @@
 
 static const struct opt options[] = {
     {.name = "fleet", .value = "FILE", .help = "The fleet, JSON or YAML: see edgectl-fleet(5)"},
+    {.name = "store",
+     .value = "FILE",
+     .help = "Take the devices from a controller's store that nobody uses, or a copy of one"},
     {.name = "policy", .value = "FILE", .help = "The rollout's policy: see edgectl-policy(5)"},
     {.name = "runs", .value = "N", .help = "How often; 100 if not given"},
     {.name = "seed",
@@ -36,6 +40,7 @@ struct simulation {
     struct sim_fleet fleet;
     struct rollout_policy policy;
     uint64_t runs, seed;
+    struct cmd_simulate_store store;
 };
 
 static int no_memory(struct err *e) {
@@ -83,7 +88,11 @@ static int read_all(const struct opt_args *args, struct simulation *s, struct er
         rollout_policy_parse(policy, opt_get(args, "policy"), &s->policy, e) < 0 ||
         read_number(args, "runs", 1, SIM_SUM_RUNS_MAX, &s->runs, e) < 0)
         return -1;
-    return read_number(args, "seed", 0, INT64_MAX - SIM_SUM_RUNS_MAX, &s->seed, e);
+    if (read_number(args, "seed", 0, INT64_MAX - SIM_SUM_RUNS_MAX, &s->seed, e) < 0)
+        return -1;
+    return opt_given(args, "store")
+               ? cmd_simulate_store_read(opt_get(args, "store"), &s->fleet, &s->store, e)
+               : 0;
 }
 
 // ── What is shown ──
@@ -172,12 +181,22 @@ static int complain(const struct opt_args *args, const struct sim_sum *sum, stru
                    opt_get(args, "policy"), sum->list[0].seed);
 }
 
+static int make_world(const struct opt_args *args, const struct simulation *s,
+                      struct sim_world *ret, struct err *e) {
+    const struct sim_world_given given = {.facts = s->store.facts, .sites = s->store.sites};
+    int done = opt_given(args, "store") ? sim_world_take(&s->fleet, &s->policy, &given, ret, e)
+                                        : sim_world_make(&s->fleet, &s->policy, 0, ret, e);
+    return done < 0
+               ? err_prefix(e, "%s", opt_get(args, opt_given(args, "store") ? "store" : "fleet"))
+               : 0;
+}
+
 static int simulate(const struct opt_args *args, const struct simulation *s, struct err *e) {
     OWN(world) struct sim_world world = {.n = 0};
     OWN(sum) struct sim_sum sum = {.runs = 0};
     OWN(json) json_t *object = NULL;
-    if (sim_world_make(&s->fleet, &s->policy, 0, &world, e) < 0)
-        return err_prefix(e, "%s", opt_get(args, "fleet"));
+    if (make_world(args, s, &world, e) < 0)
+        return -1;
     if (run_each(args, s, &world, &sum, e) < 0 || sim_sum_json(&sum, &object, e) < 0)
         return -1;
     if (opt_given(args, "json"))
@@ -192,7 +211,9 @@ static int run_simulate(void *context, const struct opt_args *args, struct err *
     OWN(mem) struct simulation *s = calloc(1, sizeof *s);
     if (s == NULL)
         return no_memory(e);
-    return read_all(args, s, e) < 0 ? -1 : simulate(args, s, e);
+    int done = read_all(args, s, e) < 0 ? -1 : simulate(args, s, e);
+    cmd_simulate_store_clear(&s->store);
+    return done;
 }
 
 const struct opt_command cmd_simulate[] = {

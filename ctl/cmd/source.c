@@ -38,6 +38,10 @@ const char *cmd_source_name(const struct cmd_source *source) {
     return source->name;
 }
 
+bool cmd_source_is_folder(const struct cmd_source *source) {
+    return source->client == NULL;
+}
+
 struct cmd_passphrase *cmd_source_passphrase(struct cmd_source *source) {
     return &source->passphrase;
 }

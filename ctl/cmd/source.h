@@ -48,6 +48,9 @@ static inline void own_drop_source(struct cmd_source **source) {
 // "https://…" or a folder: for messages. Borrowed.
 const char *cmd_source_name(const struct cmd_source *source) __attribute__((nonnull));
 
+// Whether it is a folder: what a controller renews there nobody does.
+bool cmd_source_is_folder(const struct cmd_source *source) __attribute__((nonnull));
+
 // The passphrase of the command's keys, asked for once. Borrowed.
 struct cmd_passphrase;
 struct cmd_passphrase *cmd_source_passphrase(struct cmd_source *source) __attribute__((nonnull));

@@ -51,8 +51,8 @@
 // its first check-in that comes later than the settling time after its first check-in of the epoch
 // (events.h). A counter's event is that it reads more at a check-in than at the one before, both
 // while at risk; one that reads less was restarted, and goes on from there. A set's values are
-// means over the slots (a twelfth of window and grace each) of the window before base_s, frozen
-// then, and of the window up to the horizon, with the grace for what is heard late. A device of
+// means of the first readings in the slots (a twelfth of window and grace each) of the window before
+// base_s, frozen then, and of the window up to the horizon, with the grace for what is heard late. A device of
 // which nothing was heard in the later one is worst, in either arm; so is a treated one with a bad
 // outcome. Devices of which nothing was heard in the first window are left out of that gate's set,
 // in either arm.

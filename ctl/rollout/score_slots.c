@@ -7,7 +7,10 @@
 
 #include "base/num.h"
 
-#define READINGS_MAX (1U << 20) // of one slot: what comes more often adds nothing
+// Of one slot the first reading counts. A device that takes an update calls several times within
+// minutes, right before its set begins, and those compared with it do not: with all of its readings
+// its mean would lie later in the window than theirs, and every day and night be a change.
+#define READINGS_MAX 1U
 
 int64_t rollout_score_slots_of(const struct rollout_gates *gates, int64_t at_s) {
     uint64_t length = (gates->window_s + gates->grace_s) / ROLLOUT_SCORE_SPAN_SLOTS;

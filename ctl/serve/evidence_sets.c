@@ -8,7 +8,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/evidence_parts.h"
 
-#define DUE_PER_TICK 32
+#define DUE_PER_TICK 16
 
 // The treated device first, then those compared with it.
 struct members {

@@ -12,12 +12,12 @@
 #include "ctl/store/unit.h"
 
 // Longest silent first, whichever arm: the rest are the next tick's.
-#define LOST_PER_TICK 256
+#define LOST_PER_TICK 64
 // While the fleet is silent it is counted once in so many seconds: that is as much work as it is
 // silent.
 #define SILENT_PAUSE_S 10
 // Rows of a rollout that has ended, in a tick.
-#define FORGOTTEN_PER_TICK 256
+#define FORGOTTEN_PER_TICK 128
 
 struct lost_device {
     char id[BUNDLE_DEVICE_ID_MAX + 1];

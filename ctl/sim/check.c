@@ -120,9 +120,33 @@ static uint64_t check_bounds(const struct sim_control *c, char text[static SIM_C
     return n;
 }
 
+// Of the devices that were known when the rollout was applied no stratum had more offered to than the
+// stages that began were planned for.
+static uint64_t check_planned(const struct sim_control *c, char text[static SIM_CHECK_TEXT_BYTES]) {
+    uint64_t offered[BUNDLE_STRATA_MAX] = {0};
+    for (size_t i = 0; i < c->n; i++)
+        if (c->devices[i].offered_s > 0 && c->devices[i].enrolled_s <= c->applied_s)
+            offered[c->devices[i].stratum]++;
+    for (size_t s = 0; s < c->world->n_strata && c->applied; s++) {
+        uint64_t planned = c->plans[s].held_back;
+        for (size_t i = 0; i < c->policy->n_stages; i++)
+            planned += i < c->reached ? c->plans[s].planned[i] : 0;
+        if (offered[s] <= planned)
+            continue;
+        (void)snprintf(
+            text, SIM_CHECK_TEXT_BYTES,
+            "stratum %zu: %llu devices were offered the release, and %llu were planned for", s,
+            (unsigned long long)offered[s], (unsigned long long)planned);
+        return 1;
+    }
+    return 0;
+}
+
 uint64_t sim_check_end(const struct sim_control *c, const struct sim_device *devices,
                        char text[static SIM_CHECK_TEXT_BYTES]) {
     uint64_t n = check_bounds(c, text);
+    if (n == 0)
+        n = check_planned(c, text);
     if (n == 0)
         n = check_devices(c, devices, text);
     return n > 0 ? n : sim_check_tallies(c, text);

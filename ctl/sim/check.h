@@ -13,7 +13,7 @@
 //   tallies   the counts equal a recount of all notes from the beginning
 //   ends      every device that was offered the release is committed, reverted, refused, given up or
 //             lost, and the device itself says the same, unless it is not heard of any more
-//   bounds    no stage has more known devices than were planned, and no offer was beyond the bounds,
+//   bounds    no stratum had more known devices offered to than were planned, and no offer was beyond the bounds,
 //             the limits, or given while the rollout did not run
 uint64_t sim_check_end(const struct sim_control *control, const struct sim_device *devices,
                        char text[static SIM_CHECK_TEXT_BYTES]) __attribute__((nonnull));

@@ -172,6 +172,8 @@ static int advance(struct sim_control *c, int64_t now_s, enum rollout_silence si
             return -1;
     }
     (void)rollout_advance(c->policy, &rollout_gate_threshold, &counts, &c->progress);
+    while (c->reached < c->policy->n_stages && c->progress.started_s[c->reached] != 0)
+        c->reached++;
     if (c->score != NULL)
         sim_score_follow(c->score, &c->progress);
     return 0;

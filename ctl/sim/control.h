@@ -75,6 +75,7 @@ struct sim_control {
     uint64_t revert_room;    // devices that may be told to go back in this minute
     struct sim_score *score; // NULL: the policy has no gates of evidence
     uint64_t offered;        // devices, ever
+    uint64_t reached;        // stages that began, ever
     uint64_t digest;         // of all decisions, in order
     size_t n_notes, notes_capacity;
     struct sim_control_note *notes;

@@ -110,7 +110,10 @@ static void check_decision(struct sim_control *c, size_t device,
         d->rank > UINT64_MAX / ROLLOUT_PPM * (ROLLOUT_PPM - c->policy->gates.holdback_ppm) +
                       ROLLOUT_PPM &&
         c->policy->gates.holdback_ppm > 0 && !p->batch.held_back_open;
-    bool outside = d->admits > open || held_back;
+    // By the bounds themselves; a device that a stage names is admitted by its name.
+    bool outside =
+        held_back ||
+        (c->policy->n_devices == 0 ? d->rank > c->plans[d->stratum].bound[open] : d->admits > open);
     if (!again && d->offered_s == 0 && (outside || p->started_s[d->admits] == 0))
         breach(c, &c->breaches.beyond_bound, device, now_s);
     uint64_t most = c->policy->max_unresolved > 0 ? c->policy->max_unresolved : UINT64_MAX;

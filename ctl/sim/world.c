@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "bundle/facts.h"
 #include "bundle/predicate.h"
 
 #define LABEL "label."
@@ -156,14 +155,17 @@ static uint16_t choose_kind(const struct sim_fleet *fleet, struct sim_dice *dice
     return kind;
 }
 
-static int make_device(struct sim_world *world, const struct predicates *predicates, size_t index,
-                       struct err *e) {
+static int make_device(struct sim_world *world, const struct predicates *predicates,
+                       const struct sim_world_given *given, size_t index, struct err *e) {
     struct sim_dice kind = sim_dice_make(world->seed, index, SIM_WORLD_KIND);
     struct sim_dice site = sim_dice_make(world->seed, index, SIM_WORLD_SITE);
     struct sim_world_device *device = &world->devices[index];
     struct bundle_facts *facts = NULL;
     device->kind = choose_kind(world->fleet, &kind);
-    device->site = (uint32_t)sim_dice_below(&site, world->fleet->sites);
+    device->site =
+        given == NULL ? (uint32_t)sim_dice_below(&site, world->fleet->sites) : given->sites[index];
+    if (given != NULL)
+        return judge_facts(world, predicates, index, given->facts[index], e);
     if (make_facts(world, index, &facts, e) < 0)
         return -1;
     int done = judge_facts(world, predicates, index, facts, e);
@@ -171,22 +173,35 @@ static int make_device(struct sim_world *world, const struct predicates *predica
     return done;
 }
 
-int sim_world_make(const struct sim_fleet *fleet, const struct rollout_policy *policy,
-                   uint64_t seed, struct sim_world *ret, struct err *e) {
+static int make(const struct sim_world *from, const struct sim_world_given *given,
+                struct sim_world *ret, struct err *e) {
     struct predicates predicates = {.selector = NULL};
-    struct sim_world world = {.fleet = fleet, .policy = policy, .seed = seed, .n = fleet->devices};
+    struct sim_world world = *from;
+    world.n = world.fleet->devices;
     world.devices = calloc(world.n, sizeof *world.devices);
     int done = world.devices == NULL ? no_memory(e) : 0;
     if (done == 0)
-        done = read_predicates(fleet, policy, &predicates, e);
+        done = read_predicates(world.fleet, world.policy, &predicates, e);
     for (size_t i = 0; done == 0 && i < world.n; i++)
-        done = make_device(&world, &predicates, i, e);
+        done = make_device(&world, &predicates, given, i, e);
     free_predicates(&predicates);
     if (done < 0)
         sim_world_clear(&world);
     else
         *ret = world;
     return done;
+}
+
+int sim_world_make(const struct sim_fleet *fleet, const struct rollout_policy *policy,
+                   uint64_t seed, struct sim_world *ret, struct err *e) {
+    const struct sim_world from = {.fleet = fleet, .policy = policy, .seed = seed};
+    return make(&from, NULL, ret, e);
+}
+
+int sim_world_take(const struct sim_fleet *fleet, const struct rollout_policy *policy,
+                   const struct sim_world_given *given, struct sim_world *ret, struct err *e) {
+    const struct sim_world from = {.fleet = fleet, .policy = policy};
+    return make(&from, given, ret, e);
 }
 
 void sim_world_clear(struct sim_world *world) {

@@ -7,6 +7,7 @@
 // Pure: time is an argument. All numbers are integers (dice.h).
 #pragma once
 
+#include "bundle/facts.h"
 #include "bundle/stratum.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/sim/dice.h"
@@ -54,6 +55,16 @@ struct sim_world {
 // Kinds: config (more than BUNDLE_STRATA_MAX strata), limit, memory.
 int sim_world_make(const struct sim_fleet *fleet, const struct rollout_policy *policy,
                    uint64_t seed, struct sim_world *ret, struct err *e) __attribute__((nonnull));
+// Devices that are there, in place of those that a fleet file deals out: their facts and where each
+// is. The fleet's devices and sites say how many there are.
+struct sim_world_given {
+    struct bundle_facts *const *facts; // [devices], borrowed
+    const uint32_t *sites;             // [devices], below the fleet's sites
+};
+// The same of such devices.
+int sim_world_take(const struct sim_fleet *fleet, const struct rollout_policy *policy,
+                   const struct sim_world_given *given, struct sim_world *ret, struct err *e)
+    __attribute__((nonnull));
 void sim_world_clear(struct sim_world *world) __attribute__((nonnull));
 #define own_drop_world sim_world_clear
 // "d-00000042". Returns ret.

@@ -235,32 +235,6 @@ int store_cohort_list(const struct store_cohort *of, store_cohort_visit visit, v
     return walk(of, row, visit, context, e);
 }
 
-// ── Of all rollouts ──
-
-struct rollouts {
-    int (*fn)(void *context, const char *rollout, struct err *e);
-    void *context;
-};
-
-static int visit_rollout(void *context, sqlite3_stmt *row, struct err *e) {
-    const struct rollouts *rollouts = context;
-    char name[BUNDLE_NAME_MAX + 1];
-    if (store_sql_text(row, 0, name, sizeof name, e) < 0)
-        return -1;
-    return rollouts->fn(rollouts->context, name, e);
-}
-
-int store_cohort_rollouts(struct store_db *db, const char *device,
-                          int (*visit)(void *context, const char *rollout, struct err *e),
-                          void *context, struct err *e) {
-    struct rollouts rollouts = {visit, context};
-    sqlite3_stmt *row = NULL;
-    if (store_sql_query(db, &row, e, "SELECT rollout FROM cohort WHERE device=? ORDER BY rollout",
-                        "t", device) < 0)
-        return -1;
-    return store_sql_each(db, row, visit_rollout, &rollouts, e);
-}
-
 int store_cohort_forget(struct store_db *db, const char *rollout, uint64_t max, uint64_t *ret,
                         struct err *e) {
     int64_t n = 0;

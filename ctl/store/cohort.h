@@ -97,11 +97,6 @@ int store_cohort_treated(const struct store_cohort *of, uint64_t first,
 int store_cohort_list(const struct store_cohort *of, store_cohort_visit visit, void *context,
                       struct err *e) __attribute__((nonnull(1, 2, 4)));
 
-// The rollouts in whose cohort a device is: visit as of store_rollout_list.
-int store_cohort_rollouts(struct store_db *db, const char *device,
-                          int (*visit)(void *context, const char *rollout, struct err *e),
-                          void *context, struct err *e) __attribute__((nonnull(1, 2, 3, 5)));
-
 // Forgets up to max rows of a rollout; *ret how many.
 int store_cohort_forget(struct store_db *db, const char *rollout, uint64_t max, uint64_t *ret,
                         struct err *e) __attribute__((nonnull));

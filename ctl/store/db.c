@@ -62,7 +62,6 @@ static const char schema_5[] =
     " set_no INTEGER NOT NULL, place INTEGER NOT NULL, due_s INTEGER NOT NULL,"
     " body TEXT NOT NULL, site TEXT NOT NULL, token TEXT NOT NULL, enrolled_s INTEGER NOT NULL,"
     " PRIMARY KEY(rollout, device)) WITHOUT ROWID;"
-    "CREATE INDEX cohort_device ON cohort(device);"
     // Those that may be drawn for a set; those with a place in one; the prefix; who is silent.
     "CREATE INDEX cohort_draw ON cohort(rollout, stratum, rank)"
     " WHERE arm=1 AND counted=1 AND set_no=0;"

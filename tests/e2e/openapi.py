@@ -241,6 +241,12 @@ def repository(f, client, release):
             client.expect(304, method, path, token=None, If_None_Match=etag)
 
 
+def mandates(client):
+    for method in ("GET", "HEAD"):
+        client.expect(404, method, f"/mandates/{'0' * 64}.json", token=None)
+        client.expect(400, method, "/mandates/none.json?a=b", token=None)
+
+
 def plans(client):
     policy = {"name": "planned", "release": "app 1.0", "stratify": ["arch"], "gates": [{"name": "i", "kind": "install"}],
               "stages": [{"name": "none", "devices": ["nobody"]}]}
@@ -375,7 +381,9 @@ RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
 ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/deltas: 413", "POST /api/v1/rollouts/{name}/revert: 409",
              # tests/unit/ctl/serve/test_repository.c
-             "PUT /api/v1/repository/metadata/{role}: 413"}
+             "PUT /api/v1/repository/metadata/{role}: 413",
+             # tests/e2e/mandate.py: one is there where the root has the role; the way is that of bundles
+             *(f"{method} /mandates/{{id}}.json: {status}" for method in ("GET", "HEAD") for status in (200, 206, 304, 416))}
 
 
 def never_seen(*seen):
@@ -443,6 +451,7 @@ def test(f):
     check(token, "no token")
     fleet.wait_for("the real device", lambda: f.accepted() >= 2)
     devices(client)
+    mandates(client)
     plans(client)
     rollouts(client)
     tokens(client)

@@ -7,6 +7,7 @@ they are none, and withdrawn with their release."""
 import json
 import os
 import random
+import shutil
 
 import fleet
 from fleet import check, wait_for
@@ -327,6 +328,37 @@ def the_online_key_can_name_no_bundle(f, s):
     f.edgectl(*delegate)
 
 
+def in_a_folder_they_are_renewed_with_the_targets(f, _):
+    ws = f.path("renewed")
+    shutil.copytree(f.ws, ws)
+    folder = os.path.join(ws, "server/repository")
+    renew = ("release", "renew", "--workspace", ws, "--repository", folder)
+
+    def current():
+        snapshot = signed(folder, "timestamp.json")["meta"]["snapshot.json"]["version"]
+        meta = signed(folder, f"{snapshot}.snapshot.json")["meta"]
+        return {role: signed(folder, f"{meta[role + '.json']['version']}.{role}.json") for role in ("targets", "deltas")}
+    before = current()
+    said = f.json(*renew, "--expires", "400d")
+    check(said["role"] == "targets" and said["outcome"] == "published" and said["deltas"]["role"] == "deltas", f"{said}")
+    after = current()
+    for role, was in before.items():
+        check(after[role]["version"] > was["version"] and after[role]["expires"] > was["expires"] and after[role]["targets"] == was["targets"],
+              f"{role}: {was} {after[role]}")
+    # Only that role, or another one: nothing else.
+    check("deltas" not in f.json(*renew, "--role", "deltas", "--key", os.path.join(ws, "server/keys/deltas.key")), "that is it already")
+    version = current()["deltas"]["version"]
+    os.remove(os.path.join(ws, "server/keys/deltas.key"))
+    done = f.run(*renew, "--json")
+    check("release renew --role deltas --key FILE" in done.stderr and current()["deltas"]["expires"] in done.stderr, done.stderr)
+    check(current()["deltas"]["version"] == version and "deltas" not in json.loads(done.stdout), done.stdout)
+
+
+def signed(folder, name):
+    with open(os.path.join(folder, "metadata", name), "rb") as file:
+        return json.load(file)["signed"]
+
+
 def somebody_else_may_be_let_name_deltas(f, s):
     """With a key of their own, and only of the paths that are theirs; an older workspace gets the controller's role likewise."""
     def named():
@@ -388,7 +420,7 @@ def test(f):
                  a_device_that_runs_the_base_is_offered_the_delta, a_delta_is_offered_below_another_address,
                  what_an_update_cost_is_shown_and_summed, a_real_device_takes_the_delta_and_says_what_it_cost,
                  what_is_no_delta_is_refused_and_leaves_nothing, what_is_sent_again_is_offered_with_the_size_that_it_has_now, who_may_not_publish_may_not_send_one,
-                 the_online_key_can_name_no_bundle, somebody_else_may_be_let_name_deltas,
+                 the_online_key_can_name_no_bundle, in_a_folder_they_are_renewed_with_the_targets, somebody_else_may_be_let_name_deltas,
                  a_delta_is_withdrawn_with_its_release, what_was_published_outlives_a_restart)
     for scenario in scenarios:
         if os.environ.get("ONLY", "") in scenario.__name__:

@@ -134,6 +134,28 @@ Test(deltas_named, above_the_ceiling_the_oldest_goes_first) {
     }
 }
 
+Test(deltas_named, what_was_named_and_is_above_the_ceiling_now_goes) {
+    struct err e = ERR_NONE;
+    struct store_delta first, last, other;
+    unsigned n = 1;
+    shop_targets(&s, true, 1, &s.online);
+    shop_made(&s, 0, 1, true, &first);
+    for (; n < SERVE_REPOSITORY_DELTAS_MAX; n++)
+        shop_made(&s, n, 1 + n, false, &other);
+    must(keep(&role, &e));
+    cr_assert_eq(shop_named(&s), 1);
+    cr_assert_eq(role.n_gone, SERVE_REPOSITORY_DELTAS_GONE, "so many of the others are forgotten");
+    for (unsigned end = n + SERVE_REPOSITORY_DELTAS_GONE; n < end; n++)
+        shop_made(&s, n, 1 + n, false, &other);
+    shop_made(&s, 5000, 10000, true, &last);
+    role.changed = true;
+    must(keep(&role, &e));
+    cr_expect_eq(shop_named(&s), 1, "the last in place of the first");
+    const struct serve_engine_bundle *b = serve_engine_bundle(s.server.engine, &s.scene.id);
+    cr_expect(serve_repository_names_delta(&s.server, &b->row, &last));
+    cr_expect(shop_has_row(&s, &first), "its file has no room among those that go");
+}
+
 Test(deltas_named, so_many_are_forgotten_at_a_time_until_their_files_have_gone) {
     enum { LOST = 2 * SERVE_REPOSITORY_DELTAS_GONE + 3 };
     struct err e = ERR_NONE;
@@ -145,7 +167,7 @@ Test(deltas_named, so_many_are_forgotten_at_a_time_until_their_files_have_gone) 
     for (unsigned round = 0; round < 3; round++) {
         must(keep(&role, &e));
         must(keep(&role, &e));
-        cr_assert_leq(role.n_gone, SERVE_REPOSITORY_DELTAS_GONE);
+        cr_assert_eq(role.n_gone, round < 2 ? SERVE_REPOSITORY_DELTAS_GONE : 3, "round %u", round);
         n += (unsigned)role.n_gone;
         cr_expect_eq(role.changed, round < 2 || role.n_gone == 0, "round %u", round);
         role.n_gone = 0;

@@ -110,6 +110,12 @@ Test(sim_check, an_offer_that_no_rule_allows) {
     expect(s, "while the rollout did not run");
 }
 
+Test(sim_check, more_devices_than_were_planned_for) {
+    struct scene *s = make();
+    s->control.reached = 0;
+    expect(s, "were planned for");
+}
+
 Test(sim_check, a_report_that_comes_twice_counts_once) {
     struct scene *s = make();
     const struct sim_device_report again = {

@@ -1,0 +1,345 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# ctest: serial
+"""What people signed for holds against the controller: real devices whose root has the role mandate, under a thief who has the director's
+key, the online keys of the repository and every honest file; and under an honest controller, where a signed plan goes through.
+
+The thief and the mandates of the first half are made from bundle/FORMAT.md §20 alone (forge.py, repository.py)."""
+
+import hashlib
+import json
+import os
+
+import fleet
+import forge
+from fleet import check, wait_for
+from repository import DAY, Repository, World, comes_to, refuses, stamp, started
+
+SEED = bytes([7] * 32)
+NO_MANDATE, BAD_SIGNATURE, PERMISSION = 64, 22, 12
+ALL = (1 << 64) - 1
+
+
+# ── Under a thief ───────────────────────────────────────────────────────────────────────────────────
+
+
+def rank(device):
+    return int.from_bytes(hashlib.blake2b(device.encode(), digest_size=32, key=SEED).digest()[:8], "big")
+
+
+def bounds(*values):
+    return "".join(f"{value:016x}" for value in values)
+
+
+class Signed(Repository):
+    """With the role mandate, whose key the thief does not have."""
+
+    def __init__(self, role=True):
+        self.mandate_keys = [forge.Key("mandate")] if role else []
+        super().__init__()
+
+    def publish_root(self, old=(), **more):
+        sign = self.sign
+
+        def with_role(kind, content, keys, **how):
+            if kind == "root" and self.mandate_keys:
+                content["keys"].update({key.id: key.object for key in self.mandate_keys})
+                content["edge_roles"]["mandate"] = self.describe(self.mandate_keys)
+            return sign(kind, content, keys, **how)
+
+        self.sign = with_role
+        try:
+            super().publish_root(old, **more)
+        finally:
+            self.sign = sign
+
+
+class Thief(World):
+    """Says what it likes of mandates and stages, and serves whatever bytes it has."""
+
+    def __init__(self, repository):
+        super().__init__(repository)
+        self.said, self.rollout = {}, "r"
+
+    def serve(self, raw):
+        name = f"m-{forge.digest(raw)}.json"  # any server can hold one: this one has it among other files
+        self.repository.files[name] = raw
+        return {"id": forge.digest(raw), "size": len(raw), "url": f"/repository/metadata/{name}"}
+
+    def mandate(self, bundle, keys=None, **change):
+        now = self.repository.now
+        part = {"_type": "mandate", "attempt_max": 99, "baseline": False, "expires": stamp(now + DAY), "issued": stamp(now - DAY),
+                "newcomer_bounds": bounds(0, ALL), "release": {"bundles": [forge.digest(bundle.signed_bytes())], "name": "thing", "version": bundle.signed["release"]},
+                "rollout": "r", "seed": SEED.hex(), "selector": "", "signed_stages": 1, "spec_version": "1.0",
+                "stages": [{"name": "canary"}, {"name": "rest"}], "strata": [{"bounds": bounds(ALL, ALL), "key": "{}"}], "stratify": [], "version": 1}
+        part.update(change)
+        return forge.envelope(forge.canon(part), self.repository.mandate_keys if keys is None else keys)
+
+    def instruct(self, device, action, bundle, attempt=1, issued=None):
+        envelope = json.loads(super().instruct(device, action, bundle, attempt, issued))
+        signed = envelope["signed"]
+        signed["rollout"] = self.rollout
+        signed.update(self.said if action in ("install", "activate") else {})
+        return forge.envelope(forge.canon(signed), self.director).decode()
+
+
+def ask(world, device, bundle, attempt, raw, **said):
+    with world.lock:
+        world.said = {**({"mandate": world.serve(raw)} if raw else {}), **said}
+        world.rollout = said.pop("rollout", "r")
+        world.said.pop("rollout", None)
+        world.orders[device.name] = (bundle, attempt)
+
+
+def stays(world, device, code, attempt, release):
+    told = refuses(world, device, code, attempt)
+    wait_for("the device to be idle", lambda: device.status()["state"] == "idle")
+    check(device.version() == release, f"{code}: it runs {device.version()}, not {release}: {told}")
+    return told
+
+
+def what_lies_within_the_mandate_is_installed():
+    repo = Signed()
+    with Thief(repo) as world:
+        first = world.bundle("1.0")
+        repo.add(first)
+        device = started(world, "d1")
+        ask(world, device, first, 1, world.mandate(first, strata=[{"bounds": bounds(rank("d1"), ALL), "key": "{}"}]), stage=0)
+        comes_to(device, "1.0")
+        check(os.path.exists(os.path.join(device.state, "private/mandate")), "it is kept")
+        # Once for a rollout, however often the repository is asked: before the download, before the swap, and for the next attempt.
+        with world.lock:
+            fetched = [name for name in world.asked if name.startswith("m-")]
+        check(len(fetched) == 1, f"fetched: {fetched}")
+
+
+def beyond_the_mandate_nothing_is_installed():
+    repo = Signed()
+    with Thief(repo) as world:
+        first, second, other = (world.bundle(release) for release in ("1.0", "2.0", "2.1"))
+        for bundle in (first, second, other):
+            repo.add(bundle)
+        device = started(world, "d1")
+        ask(world, device, first, 1, world.mandate(first))
+        comes_to(device, "1.0")
+        low = [{"bounds": bounds(rank("d1") - 1, ALL), "key": "{}"}]
+        now = repo.now
+        thief = [forge.Key("thief")]
+        rows = [("no_mandate", {}, None), ("rank_beyond", {}, world.mandate(second, strata=low)),
+                ("rank_beyond", {}, world.mandate(second, strata=[])),
+                ("outside_mandate", {"stage": 1}, world.mandate(second, strata=low)),
+                ("outside_mandate", {"stage": 9}, world.mandate(second, signed_stages=2)),
+                ("outside_mandate", {}, world.mandate(other)), ("outside_mandate", {"rollout": "elsewhere"}, world.mandate(second)),
+                ("outside_mandate", {"rollout": ""}, world.mandate(second)),
+                ("outside_mandate", {}, world.mandate(second, selector='arch == "of another world"')),
+                ("outside_mandate", {}, world.mandate(second, attempt_max=1)),
+                ("outside_mandate", {}, world.mandate(second, stages=[{"devices": ["d2"], "name": "pin"}], newcomer_bounds=bounds(ALL), strata=[])),
+                ("too_early", {}, world.mandate(second, stages=[{"name": "canary", "not_before": stamp(now + DAY // 2)}, {"name": "rest"}])),
+                ("mandate_expired", {}, world.mandate(second, issued=stamp(now - 2 * DAY), expires=stamp(now - DAY))),
+                ("below_threshold", {}, world.mandate(second, keys=thief)), ("below_threshold", {}, world.mandate(second, keys=world.director))]
+        for attempt, (code, said, raw) in enumerate(rows, start=2):
+            ask(world, device, second, attempt, raw, **said)
+            stays(world, device, code, attempt, "1.0")
+        # None of it is held against the bundle, nor against the device.
+        ask(world, device, second, 50, world.mandate(second, version=9))
+        with world.lock:
+            world.reports[device.name].clear()
+        comes_to(device, "2.0")
+
+
+def time_that_is_made_to_run_ahead_brings_no_stage_sooner():
+    """The director dates its instructions, and the repository's online roles theirs, half a year ahead: signed time follows, the wall clock
+    does not."""
+    repo = Signed()
+    with Thief(repo) as world:
+        first = world.bundle("1.0")
+        repo.add(first)
+        device = started(world, "d1")
+        repo.lives.update(snapshot=300 * DAY, timestamp=300 * DAY)
+        raw = world.mandate(first, expires=stamp(repo.now + 365 * DAY), stages=[{"name": "canary", "not_before": stamp(repo.now + 30 * DAY)}, {"name": "rest"}])
+        repo.now += 60 * DAY
+        repo.publish_snapshot()
+        ask(world, device, first, 1, raw)
+        stays(world, device, "too_early", 1, None)
+        check(device.status()["trust"]["trusted_time"] > stamp(repo.now - DAY), "signed time did run ahead")
+
+
+def the_last_look_goes_by_the_last_word():
+    """Taken, fetched and staged within one mandate; before the swap there is another."""
+    repo = Signed()
+    with Thief(repo) as world:
+        first = world.bundle("1.0")
+        repo.add(first)
+        device = started(world, "d1")
+        wide = world.mandate(first)
+        narrow = world.mandate(first, version=2, strata=[{"bounds": bounds(rank("d1") - 1, ALL), "key": "{}"}])
+        instruct = world.instruct
+
+        def change(to, action, bundle, attempt=1, issued=None):
+            world.said = {"mandate": world.serve(narrow if action == "activate" else wide)}
+            return instruct(to, action, bundle, attempt, issued)
+
+        world.instruct = change
+        world.order(device, first)
+        stays(world, device, "rank_beyond", 1, None)
+        # Nor is an older one believed after it.
+        world.instruct = instruct
+        ask(world, device, first, 2, wide)
+        stays(world, device, "outside_mandate", 2, None)
+
+
+def a_mandate_that_cannot_be_had_is_asked_for_again():
+    repo = Signed()
+    with Thief(repo) as world:
+        first = world.bundle("1.0")
+        repo.add(first)
+        device = started(world, "d1", fetch_tries=100)
+        raw = world.mandate(first)
+        name = world.serve(raw)["url"].rsplit("/", 1)[1]
+        seen = []
+        world.spoil[name] = lambda handler, data: (seen.append(1), handler.answer(200, data[:-1] + b" "))
+        ask(world, device, first, 1, raw)
+        wait_for("it to be asked for more than once", lambda: len(seen) > 1)
+        check(device.version() is None, "other bytes than were named are none")
+        del world.spoil[name]
+        comes_to(device, "1.0")
+
+
+def a_root_without_the_role_asks_for_none():
+    repo = Signed(role=False)
+    with Thief(repo) as world:
+        first, second = (world.bundle(release) for release in ("1.0", "1.1"))
+        repo.add(first)
+        repo.add(second)
+        device = started(world, "d1")
+        ask(world, device, first, 1, None)
+        comes_to(device, "1.0")
+        # Until a root has it: from then on, also in the midst of all.
+        repo.mandate_keys = [forge.Key("mandate")]
+        repo.now += 1
+        with world.lock:
+            repo.publish_root()
+            repo.publish()
+        wait_for("the device to have the new root", lambda: device.status()["trust"]["root"]["version"] == 2)
+        ask(world, device, second, 2, None)
+        stays(world, device, "no_mandate", 2, "1.0")
+        ask(world, device, second, 3, world.mandate(second))
+        comes_to(device, "1.1")
+
+
+# ── Under an honest controller ──────────────────────────────────────────────────────────────────────
+
+
+class People(fleet.Fleet):
+    """A fleet whose root has the role mandate."""
+
+    def __init__(self, options=("--mandate",)):
+        self.options = options
+        super().__init__()
+
+    def edgectl(self, *argv, **options):
+        more = self.options if argv[:1] == ("init",) else ()
+        return super().edgectl(*argv, *more, **options)
+
+    def plan(self, name, stages, **more):
+        policy = self.policy(name, stages=stages, timeout_s=120, **more)
+        out = self.path(f"plan-{name}.json")
+        self.edgectl("rollout", "plan", "-f", policy, "-o", out)
+        return out
+
+    def versions(self):
+        return {device.name: device.version() for device in self.devices}
+
+
+def run_all(f, release):
+    wait_for(f"all to run {release}", lambda: set(f.versions().values()) == {release})
+
+
+def a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed(f):
+    told = f.run("rollout", "apply", "-f", f.policy("bare", release="pair 1.0"), status=NO_MANDATE)
+    check("rollout sign" in told.stderr, told.stderr)
+    path = f.plan("naked", [{"name": "all", "percent": 100}], release="pair 1.0")
+    f.run("rollout", "apply", path, status=NO_MANDATE)
+    check(not f.json("rollout", "list")["rollouts"], "nothing was begun")
+
+
+def a_signed_plan_goes_through(f):
+    path = f.plan("first", [{"name": "canary", "count": 1, "soak_s": 1}, {"name": "all", "percent": 100}], release="pair 1.0")
+    said = f.json("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    check(said["complete"] and said["added"] == 1 and said["signed_stages"] == 2, f"{said}")
+    f.run("rollout", "apply", path, "--wait", "--timeout", "240s")
+    run_all(f, "1.0")
+    check(f.rollout("first")["state"] == "finished", f"{f.rollout('first')}")
+
+
+def somebody_else_cannot_sign(f):
+    path = f.plan("forged", [{"name": "all", "percent": 100}], release="pair 1.1")
+    told = f.run("rollout", "sign", path, "--root", f.root, "--key", os.path.join(f.ws, "offline/keys/bundle.key"), "--yes", status=PERMISSION)
+    check("no key of the role mandate" in told.stderr, told.stderr)
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    f.edgectl("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    document["mandate"]["signed"]["signed_stages"] = 1
+    document["mandate"]["signed"]["newcomer_bounds"] = "0" * 16
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    f.run("rollout", "apply", path, status=BAD_SIGNATURE)
+    f.run("rollout", "sign", path, "--workspace", f.ws, "--yes", status=BAD_SIGNATURE)
+
+
+def behind_an_approval_a_further_signature_is_needed(f):
+    stages = [{"name": "canary", "count": 1}, {"name": "rest", "percent": 100, "approve": True}]
+    path = f.plan("staged", stages, release="pair 1.1")
+    said = f.json("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    check(said["signed_stages"] == 1, f"{said}")
+    f.run("rollout", "apply", path)
+    wait_for("the canary", lambda: list(f.versions().values()).count("1.1") == 1)
+    wait_for("the stage to wait", lambda: f.rollout("staged")["stages"][1]["why"]["code"] == "approval")
+    f.approve("staged", status=NO_MANDATE)
+    wider = f.path("plan-wider.json")
+    with open(path, "rb") as source, open(wider, "wb") as target:
+        target.write(source.read())
+    shown = f.edgectl("rollout", "sign", wider, "--workspace", f.ws, "--through", "rest", "--yes")
+    check("version 2" in shown and "NOT signed" not in shown, shown)
+    f.approve("staged", "--mandate", path, status=NO_MANDATE)
+    check(list(f.versions().values()).count("1.1") == 1, "until then nobody else has it")
+    f.approve("staged", "--mandate", wider)
+    run_all(f, "1.1")
+
+
+def a_late_device_is_brought_to_what_was_signed_for(f):
+    wait_for("the rollout to finish", lambda: f.rollout("staged")["state"] == "finished")
+    token = f.edgectl("token", "create", "--enroll", "--uses", "1", "--expires", "1h").strip()
+    late = f.add_device("late", controller=f.controller(), enroll_token=token)
+    late.start()
+    wait_for("it to have the baseline", lambda: late.agent("status", "--config", late.config, status=None).returncode == 0 and late.version() == "1.1")
+
+
+def a_pin_is_signed_for(f):
+    device = f.devices[0]
+    f.run("device", "pin", device.name, "pair", "1.0", status=NO_MANDATE)
+    f.edgectl("device", "pin", device.name, "pair", "1.0", "--workspace", f.ws)
+    wait_for("the pinned release", lambda: device.version() == "1.0")
+    f.edgectl("device", "pin", device.name, "--off")
+
+
+def honest():
+    with People() as f:
+        f.start_server()
+        for version in ("1.0", "1.1"):
+            f.publish(f.pair(version))
+        f.add_fleet(3)
+        fleet.each(f, a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed, a_signed_plan_goes_through, somebody_else_cannot_sign,
+                   behind_an_approval_a_further_signature_is_needed, a_late_device_is_brought_to_what_was_signed_for, a_pin_is_signed_for)
+
+
+def the_honest_controller():
+    honest()
+
+
+if __name__ == "__main__":
+    fleet.alone(what_lies_within_the_mandate_is_installed, beyond_the_mandate_nothing_is_installed,
+                time_that_is_made_to_run_ahead_brings_no_stage_sooner, the_last_look_goes_by_the_last_word,
+                a_mandate_that_cannot_be_had_is_asked_for_again, a_root_without_the_role_asks_for_none, the_honest_controller)
