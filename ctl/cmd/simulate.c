@@ -123,6 +123,9 @@ static void print_sum(const struct simulation *s, const json_t *sum) {
     print_count(sum, "reverted", "stopped, and devices went back");
     print_count(sum, "inconclusive", "paused for a person");
     print_count(sum, "unended", "not over when the fleet file's duration was");
+    if (json_is_integer(json_object_get(sum, "false_stops")))
+        (void)printf("%-18s %" JSON_INTEGER_FORMAT ": the fleet file says of no harm\n",
+                     "false stops:", cmd_print_integer(sum, "false_stops"));
     print_range("exposed devices:", json_object_get(sum, "exposed"), "");
     print_range("of them ran it:", json_object_get(sum, "activated"), "");
     print_range("time to verdict:", json_object_get(sum, "time_to_verdict_s"), " s");
@@ -199,6 +202,11 @@ static int simulate(const struct opt_args *args, const struct simulation *s, str
         return -1;
     if (run_each(args, s, &world, &sum, e) < 0 || sim_sum_json(&sum, &object, e) < 0)
         return -1;
+    // What is stopped although nothing is wrong with it.
+    json_t *false_stops =
+        s->fleet.n_faults == 0 ? json_integer((json_int_t)sum.stopped) : json_null();
+    if (json_object_set_new(object, "false_stops", false_stops) < 0)
+        return no_memory(e);
     if (opt_given(args, "json"))
         cmd_print_json(object);
     else

@@ -41,6 +41,7 @@ def a_bad_release_is_stopped_and_a_healthy_one_is_not(folder):
     assert bad["runs"] == RUNS and good["runs"] == RUNS
     assert bad["stopped"] >= RUNS * 3 // 4, bad
     assert bad["exposed"]["median"] < 200, bad["exposed"]
+    assert bad["false_stops"] is None and good["false_stops"] == good["stopped"], (bad, good)
     assert good["stopped"] <= RUNS // 4 and good["finished"] >= RUNS * 3 // 4, good
     for sums in (bad, good):
         assert sums["broken"] == 0 and sums["unended"] == 0, sums
