@@ -50,7 +50,8 @@ static void count_nothing(struct serve_plan_count *c, const char *code, const ch
     same->devices++;
 }
 
-// Whether it can be brought the release: a bundle fits, and it does not run it.
+// Whether it can be brought the release: a bundle fits, and it does not run it. Of a release that is
+// yet to be published every device is taken to be one.
 static bool count_fit(struct serve_plan_count *c, const struct serve_plan_class *class,
                       const struct store_census_row *row) {
     bool fits = class->variant < c->census.n_variants;
@@ -71,7 +72,7 @@ static bool count_fit(struct serve_plan_count *c, const struct serve_plan_class 
         count_nothing(c, "requirement_unmet", class->reason);
     else if (runs)
         count_nothing(c, "up_to_date", "it runs the release");
-    return fits && !runs;
+    return c->census.n_variants == 0 || (fits && !runs);
 }
 
 // How long it was silent; and whether it is one that fell silent in the past week.

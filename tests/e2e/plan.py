@@ -75,6 +75,10 @@ def a_plan_says_what_would_happen_and_changes_nothing(f):
     said = f.edgectl("rollout", "plan", "-f", f.path("policy-look.json"))
     for words in ("look: pair 1.0 to 6 of 6 devices", "stage canary: 2 devices", "too small to see anything", "pooled", "a release that fails on 20 %"):
         check(words in said, f"people are told {words!r}: {said}")
+    _, early = plan(f, "early", release="pair 9.9", gates=GATES, evidence=QUICK)
+    check(early["mandate"] is None and "not published" in early["mandate_why"], f"what is signed names bundles: {early['mandate_why']}")
+    check(early["plan"]["nothing"][0]["code"] == "release_missing" and early["plan"]["stages"][1]["gates"][0]["n"] == 6,
+          f"a release that is yet to come can be planned: {early['plan']['nothing']}")
     again = f.json("rollout", "plan", "-f", f.path("policy-look.json"))
     check(again["plan"]["seed"] != p["seed"], "each plan draws anew")
     check(path == f.path("plan-look.json"), "where it was asked for")
