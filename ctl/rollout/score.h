@@ -37,7 +37,8 @@
 //       the highest ranks of its stratum for which rollout_score_may_compare holds, up to
 //       gates->compared of them
 //   the tick: devices at risk that were not heard of for rollout_score_silence_s
-//       C: rollout_score_silent; if so tells advance.h and scores none of them. Else for each
+//       C: rollout_pulse_tick (pulse.h) and rollout_score_silent; if either says so tells advance.h
+//       and scores none of them, nor declares anybody at work on an offer lost. Else for each
 //       stratum with such devices rollout_score_lose once, and rollout_score_lost for each device
 //   the tick: a treated device's due_s is over
 //       C: rollout_score_set_score with the members of its set

@@ -243,6 +243,7 @@ static int score(struct sim_control *c, size_t device, const struct sim_device_c
         rollout_policy_named(c->policy, sim_world_id(device, id)) < c->policy->n_stages;
     seen.checkin.admitted = sim_control_admission(c, device) == ROLLOUT_ADMISSION_OPEN;
     memcpy(seen.checkin.nano, m->nano, sizeof seen.checkin.nano);
+    rollout_pulse_heard(&c->policy->gates, seen_s, now_s, &c->pulse);
     sim_score_heard(c->score, device, &seen);
     return c->score->is_dirty ? advance(c, now_s, ROLLOUT_SILENCE_UNKNOWN, e) : 0;
 }
@@ -300,6 +301,13 @@ int sim_control_overdue(struct sim_control *c, size_t device, struct err *e) {
     return 0;
 }
 
+// Whether the deadline has come, counted from when the fleet was heard of again.
+static bool is_over(const struct sim_control *c, int64_t deadline_s, uint64_t timeout_s,
+                    int64_t now_s) {
+    int64_t since_s = rollout_pulse_since_s(&c->pulse);
+    return deadline_s <= now_s && (since_s == INT64_MIN || now_s - since_s >= (int64_t)timeout_s);
+}
+
 // Those at risk of being lost to the gates, all at once: they tie.
 static int score_silent(struct sim_control *c, int64_t now_s, enum rollout_silence *ret,
                         struct err *e) {
@@ -308,7 +316,8 @@ static int score_silent(struct sim_control *c, int64_t now_s, enum rollout_silen
     if (lost == NULL)
         return no_memory(e);
     for (size_t i = 0; i < c->n_overdue; i++)
-        if (score_deadline_s(c, c->overdue[i]) <= now_s)
+        if (is_over(c, score_deadline_s(c, c->overdue[i]),
+                    (uint64_t)rollout_score_silence_s(c->policy), now_s))
             lost[n++] = c->overdue[i];
     *ret = sim_score_silence(c->score, lost, n);
     return 0;
@@ -319,8 +328,13 @@ static int lose_overdue(struct sim_control *c, int64_t now_s, struct err *e) {
     c->n_overdue = 0;
     for (size_t i = 0; i < n; i++) {
         size_t device = c->overdue[i];
-        c->devices[device].overdue = false;
-        if (task_deadline_s(c, device) > now_s)
+        uint64_t timeout_s = rollout_retry_silence_s(c->policy, c->devices[device].task);
+        // Overdue, but the fleet was silent: looked at again.
+        bool later = sim_control_deadline_s(c, device) <= now_s;
+        c->devices[device].overdue = later;
+        if (later)
+            c->overdue[c->n_overdue++] = (uint32_t)device;
+        if (!is_over(c, task_deadline_s(c, device), timeout_s, now_s))
             continue;
         if (sim_control_note(c, device, SIM_CONTROL_LOSE, 0, e) < 0 ||
             sim_control_move(c, device, ROLLOUT_TASK_LOST, now_s, e) < 0)
@@ -349,7 +363,9 @@ int sim_control_tick(struct sim_control *c, int64_t now_s, struct err *e) {
     c->revert_room = (uint64_t)c->policy->revert_rate * SIM_CONTROL_TICK_S / 60;
     forget_heard(c, now_s);
     if (live && c->score != NULL) {
-        if (score_silent(c, now_s, &silence, e) < 0)
+        if (rollout_pulse_tick(&c->policy->gates, now_s, &c->pulse))
+            silence = ROLLOUT_SILENCE_SILENT;
+        else if (score_silent(c, now_s, &silence, e) < 0)
             return -1;
         sim_score_due(c->score, now_s);
     }

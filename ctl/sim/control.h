@@ -12,6 +12,7 @@
 #include "bundle/rank.h"
 #include "ctl/rollout/advance.h"
 #include "ctl/rollout/decide.h"
+#include "ctl/rollout/pulse.h"
 #include "ctl/rollout/strata.h"
 #include "ctl/sim/device.h"
 #include "ctl/sim/score.h"
@@ -69,6 +70,7 @@ struct sim_control {
     struct rollout_tally all;      // their sum
     uint64_t held_back;            // known devices that the hold-back keeps
     struct rollout_progress progress;
+    struct rollout_pulse pulse; // with gates of evidence
     size_t n_overdue, overdue_capacity;
     uint32_t *overdue;
     uint64_t baseline_room;  // offers of the baseline left in this minute

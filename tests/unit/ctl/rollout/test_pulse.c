@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether a fleet is silent, or single devices are.
+#include "ctl/rollout/pulse.h"
+
+#include <criterion/criterion.h>
+
+#define SLOT 1800
+#define T0   (1000 * SLOT)
+
+static const struct rollout_gates gates = {.rhythm_s = SLOT};
+
+// n devices call once in each slot from first on, for as many slots.
+static void live(struct rollout_pulse *p, int64_t first, int64_t slots, uint64_t n) {
+    for (int64_t slot = first; slot < first + slots; slot++)
+        for (uint64_t i = 0; i < n; i++)
+            rollout_pulse_heard(&gates, T0 + (slot - 1) * SLOT, T0 + slot * SLOT + (int64_t)i, p);
+}
+
+static bool silent(struct rollout_pulse *p, int64_t slots) {
+    return rollout_pulse_tick(&gates, T0 + slots * SLOT, p);
+}
+
+Test(rollout_pulse, a_fleet_of_which_less_than_half_is_heard_is_silent) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 0, 3, 20);
+    cr_assert_not(silent(&p, 3));
+    cr_assert_eq(rollout_pulse_since_s(&p), INT64_MIN);
+    live(&p, 3, 1, 10); // half of them
+    cr_assert_not(silent(&p, 4));
+    live(&p, 4, 1, 4);
+    cr_assert(silent(&p, 5));
+    live(&p, 5, 1, 4); // as few as before: it stays silent
+    cr_assert(silent(&p, 6));
+    cr_assert_eq(rollout_pulse_since_s(&p), T0 + 6 * SLOT);
+    live(&p, 6, 1, 5);
+    cr_assert_not(silent(&p, 7));
+    cr_assert_eq(rollout_pulse_since_s(&p), T0 + 7 * SLOT); // what was before does not count
+    live(&p, 7, 2, 5);
+    cr_assert_not(silent(&p, 9));
+    cr_assert_eq(rollout_pulse_since_s(&p), T0 + 7 * SLOT);
+}
+
+Test(rollout_pulse, slots_in_which_nobody_calls_are_silent_whoever_calls_then) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 0, 3, 20);
+    cr_assert(silent(&p, 5));
+    p = (struct rollout_pulse){.slot = 0};
+    live(&p, 0, 3, 20);
+    rollout_pulse_heard(&gates, T0, T0 + 9 * SLOT, &p); // no tick came before it
+    cr_assert(p.silent);
+}
+
+Test(rollout_pulse, a_device_counts_once_in_a_slot) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 0, 3, 20);
+    for (int64_t i = 0; i < 40; i++)
+        rollout_pulse_heard(&gates, T0 + 3 * SLOT, T0 + 3 * SLOT + i, &p);
+    cr_assert(silent(&p, 4));
+}
+
+Test(rollout_pulse, a_few_are_never_silent_and_a_smaller_fleet_is_one_in_the_end) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 0, 3, 3);
+    cr_assert_not(silent(&p, 9));
+    p = (struct rollout_pulse){.slot = 0};
+    live(&p, 0, 3, 20);
+    live(&p, 3, 48, 5);
+    cr_assert(silent(&p, 51));
+    live(&p, 51, 2, 5);
+    cr_assert_not(silent(&p, 53)); // a day: it is as small as that
+    live(&p, 53, 1, 5);
+    cr_assert_not(silent(&p, 54));
+}
