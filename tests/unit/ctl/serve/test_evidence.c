@@ -6,6 +6,7 @@
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/show_evidence.h"
 #include "ctl/store/cohort.h"
+#include "ctl/store/ran.h"
 #include "ctl/store/score.h"
 #include "ctl/store/undone.h"
 #include "ctl/store/unit.h"
@@ -383,4 +384,88 @@ Test(serve_evidence, a_device_that_another_rollout_takes_leaves_the_comparison) 
     cr_expect(row->gone && row->at_risk == 0);
     small_fleet_close(w);
     free(row);
+}
+
+// ── Why ──
+
+struct whys {
+    size_t n;
+    struct rollout_why why[4];
+};
+
+static int note_why(void *context, const char *rollout, const struct rollout_why *why,
+                    struct err *error) {
+    struct whys *whys = context;
+    (void)error;
+    cr_assert_str_eq(rollout, "r");
+    whys->why[whys->n++] = *why;
+    return 0;
+}
+
+static struct rollout_why why_of(struct small_fleet *w, size_t i) {
+    struct store_device device;
+    struct whys whys = {.n = 0};
+    char id[24];
+    must(store_device_get(w->fleet.db, small_fleet_id(i, id), &device, &e));
+    must(serve_fleet_foresee_each(&w->fleet, &device, note_why, &whys, &e));
+    store_device_clear(&device);
+    cr_assert_eq(whys.n, 1);
+    return whys.why[0];
+}
+
+Test(serve_evidence, each_rollout_says_what_it_means_for_a_device) {
+    struct small_fleet *w = small_fleet_open(36);
+    bool seen[ROLLOUT_WHY_CODES] = {false};
+    json_t *policy = policy_of(gates_all(), 8);
+    (void)json_object_set_new(policy, "selector", json_string("label.site != \"c\""));
+    small_fleet_apply(w, policy);
+    small_fleet_pass(w, 12);
+    for (size_t i = 0; i < w->n; i++) {
+        struct rollout_why why = why_of(w, i);
+        seen[why.code] = true;
+        cr_expect_eq(why.code == ROLLOUT_WHY_not_selected, i % 3 == 2, "%zu: %s", i, why.text);
+    }
+    cr_expect_not_null(strstr(why_of(w, 2).text, "label.site"), "%s", why_of(w, 2).text);
+    cr_expect(seen[ROLLOUT_WHY_stage_closed] || seen[ROLLOUT_WHY_rank_beyond]);
+    small_fleet_close(w);
+}
+
+Test(serve_evidence, what_holds_a_rollout_names_its_gates_and_its_hold_back) {
+    struct small_fleet *w = small_fleet_open(36);
+    OWN(json) json_t *policy = policy_of(gates_all(), 8);
+    (void)json_object_set_new(json_object_get(policy, "evidence"), "holdback_pct",
+                              json_integer(20));
+    small_fleet_apply(w, json_incref(policy));
+    small_fleet_pass(w, 6);
+    OWN(json) json_t *holds = serve_show_holds(small_fleet_rollout(w), 2);
+    char codes[256] = "";
+    size_t i = 0;
+    json_t *one = NULL;
+    json_array_foreach (holds, i, one) {
+        const char *code = json_string_value(json_object_get(one, "code"));
+        cr_expect_neq(json_string_value(json_object_get(one, "text"))[0], '\0', "%s", code);
+        if (strstr(codes, code) == NULL)
+            (void)snprintf(codes + strlen(codes), 40, "%.32s ", code);
+    }
+    cr_expect_not_null(strstr(codes, "inconclusive"), "%s", codes);
+    cr_expect_not_null(strstr(codes, "holdback"), "%s", codes);
+    cr_expect_not_null(strstr(codes, "held"), "%s", codes);
+    small_fleet_close(w);
+}
+
+// ── Stepping stones ──
+
+Test(serve_evidence, a_device_that_ran_the_stone_once_may_take_the_release) {
+    struct small_fleet *w = small_fleet_open(4);
+    char id[24];
+    json_t *policy = json_pack("{s:s, s:s, s:[s]}", "name", "r", "release", "app 1.0",
+                               "stepping_stones", "app 0.9");
+    small_fleet_apply(w, policy);
+    must(store_ran_add(w->fleet.db, small_fleet_id(1, id), "app", "0.9", &e));
+    for (int s = 0; s < 6; s++)
+        small_fleet_second(w);
+    cr_expect_not_null(strstr(w->log, "stepping_stone"));
+    for (size_t i = 0; i < w->n; i++)
+        cr_expect_eq(w->devices[i].attempt > 0, i == 1, "only the one that ran it: %zu", i);
+    small_fleet_close(w);
 }
