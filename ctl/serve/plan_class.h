@@ -26,8 +26,8 @@ struct serve_plan_class_for {
 
 // The judgement of a class.
 struct serve_plan_class {
-    bool in_scope; // of whoever asks
-    bool selected; // and of the selector
+    bool in_scope;  // of whoever asks
+    bool selected;  // and of the selector
     size_t stratum; // selected: of the strata found so far
     size_t variant; // selected: of the variants; the number of them: none fits
     char reason[BUNDLE_PREDICATE_REASON_BYTES]; // why none does

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How values stand in a policy: names, choices, durations, percents and ratios. Within ctl/rollout/
-// policy*. Every mistake is of kind config and says the place and what was expected.
+// How values stand in a policy: names, choices, durations, percents and ratios; and in what comes
+// beside one (plans, requests). Every mistake is of kind config and says the place and what was
+// expected.
 //
 // A number with a fraction may be an integer, a decimal in text ("0.5") or, in JSON by hand, a real
 // number; it is kept as an integer of parts per million, or as a decimal.
