@@ -251,6 +251,7 @@ def plans(client):
     policy = {"name": "planned", "release": "app 1.0", "stratify": ["arch"], "gates": [{"name": "i", "kind": "install"}],
               "stages": [{"name": "none", "devices": ["nobody"]}]}
     made = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": policy})
+    check(made["mandate"]["signed"]["stages"][0]["devices"] == ["nobody"], f"a stage of named devices is signed as one: {made['mandate']}")
     missing = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "release": "app 7"}, "expires": None})
     check(missing["mandate"] is None and "not published" in missing["mandate_why"], f"{missing}")
     client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "stages": []}})
