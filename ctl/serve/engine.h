@@ -8,6 +8,7 @@
 #include "bundle/facts.h"
 #include "bundle/predicate.h"
 #include "ctl/rollout/decide.h"
+#include "ctl/rollout/pulse.h"
 #include "ctl/serve/pace.h"
 #include "ctl/store/device.h"
 #include "ctl/store/event.h"
@@ -41,6 +42,7 @@ struct serve_engine_rollout {
     struct rollout_verdict verdict;
     char cluster[BUNDLE_FACT_NAME_MAX + 1]; // name of the verdict's; "" none
     enum rollout_silence silence;           // as it was found last
+    struct rollout_pulse pulse;             // with gates of evidence
     int64_t silent_until_s;                 // it is not looked for before
     bool forgotten;                         // it has ended, and its cohort is gone
 };

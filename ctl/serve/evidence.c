@@ -90,6 +90,7 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     if (found < 0 || (found == STORE_ABSENT && enlist(fleet, r, device, place, row, e) < 0))
         return -1;
     read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
+    rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
     rollout_score_heard(r->score, of.gates, &checkin, row, &news);
     if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
         return -1;

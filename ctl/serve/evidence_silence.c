@@ -132,6 +132,16 @@ int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rol
         .gates = rollout_score_lost_gates(&r->row.policy.gates),
         .before_s = now_s - rollout_score_silence_s(&r->row.policy)};
     bool any = false;
+    if (rollout_pulse_tick(&r->row.policy.gates, now_s, &r->pulse)) {
+        r->silence = ROLLOUT_SILENCE_SILENT;
+        return 0;
+    }
+    int64_t since_s = rollout_pulse_since_s(&r->pulse);
+    if (since_s > started_s) { // it is heard of again, and what it was silent for does not count
+        started_s = since_s;
+        if (started_s >= silence.before_s)
+            r->silence = ROLLOUT_SILENCE_HEARD;
+    }
     // While the controller was down nobody could call.
     if (silence.gates == 0 || started_s >= silence.before_s || now_s < r->silent_until_s)
         return 0;

@@ -235,15 +235,19 @@ static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, s
     if (lose_held(fleet, "", ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
         return -1;
     for (size_t i = 0; i < engine->n_rollouts; i++) {
-        const struct serve_engine_rollout *r = engine->rollouts[i];
+        struct serve_engine_rollout *r = engine->rollouts[i];
         struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
         const struct rollout_policy *policy = &r->row.policy;
-        if (rollout_tally_unresolved(&all) == 0)
+        // While the fleet is silent nobody is lost, and what it was silent for does not count.
+        if (rollout_tally_unresolved(&all) == 0 ||
+            (r->score != NULL && rollout_pulse_tick(&policy->gates, now_s(fleet), &r->pulse)))
             continue;
+        int64_t since_s = rollout_pulse_since_s(&r->pulse);
+        since_s = since_s > started_s ? since_s : started_s;
         for (size_t p = 0; p < sizeof phases / sizeof *phases; p++)
             if (all.now[phases[p]] > 0 &&
                 lose_silent(fleet, policy->name, phases[p],
-                            rollout_retry_silence_s(policy, phases[p]), started_s, e) < 0)
+                            rollout_retry_silence_s(policy, phases[p]), since_s, e) < 0)
                 return -1;
         if (lose_held(fleet, policy->name, policy->timeout_s, started_s, e) < 0)
             return -1;
