@@ -68,6 +68,12 @@ static int room(void **list, size_t *capacity, size_t at, size_t each, struct er
 
 // ── The beginning ──
 
+// The stratum that evidence of the device counts for: small ones are compared as one.
+static uint32_t pool_of(const struct sim_score *s, size_t device) {
+    size_t stratum = s->world->devices[device].stratum;
+    return (uint32_t)rollout_strata_pool(&s->plans[stratum], stratum);
+}
+
 struct ranked {
     uint32_t device;
     uint16_t stratum;
@@ -90,7 +96,7 @@ int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t
     if (ranked == NULL || s->order == NULL)
         return no_memory(e);
     for (size_t i = 0; i < n; i++)
-        ranked[i] = (struct ranked){members[i], s->world->devices[members[i]].stratum, ranks[i]};
+        ranked[i] = (struct ranked){members[i], (uint16_t)pool_of(s, members[i]), ranks[i]};
     qsort(ranked, n, sizeof *ranked, by_rank);
     size_t at = 0;
     for (size_t stratum = 0; stratum <= s->world->n_strata; stratum++) {
@@ -131,8 +137,8 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
     struct rollout_score_news news;
     if (!s->made[device]) {
         bool counts = rollout_score_counts(gates, &seen->seen, seen->checkin.now_s);
-        rollout_score_device_init(&s->score, s->world->devices[device].stratum, seen->stage,
-                                  seen->rank, counts, row);
+        rollout_score_device_init(&s->score, pool_of(s, device), seen->stage, seen->rank, counts,
+                                  row);
         s->made[device] = true;
     }
     rollout_score_heard(&s->score, gates, &seen->checkin, row, &news);
