@@ -15,6 +15,8 @@
 #include "base/text.h"
 #include "bundle/kind.h"
 #include "bundle/seal.h"
+#include "bundle/unpack/delta/note.h"
+#include "bundle/unpack/place.h"
 #include "keys/kind.h"
 
 static void own_drop_candidate(struct unpack_candidate **candidate) {
@@ -96,7 +98,8 @@ struct leftovers {
 static int drop_leftover(void *context, const char *name, mode_t type, struct err *e) {
     const struct leftovers *l = context;
     (void)type;
-    if (strncmp(name, "scratch-", 8) != 0 && !(l->notes && text_ends_with(name, ".done")))
+    if (strncmp(name, UNPACK_PLACE_SCRATCH, strlen(UNPACK_PLACE_SCRATCH)) != 0 &&
+        !(l->notes && text_ends_with(name, DELTA_NOTE_SUFFIX)))
         return 0;
     return fs_remove(l->edge, name, e);
 }

@@ -21,6 +21,8 @@ int unpack_place_link(int dir, const struct bundle_tree_entry *entry, bool resum
 // written nor left out (bundle/unpack/stage.h).
 int unpack_place_admits(const struct bundle_manifest_view *view, const struct bundle_image_places *images,
                         const struct bundle_image_places *old_images, struct err *e) __attribute__((nonnull(1, 4)));
+// How the names of scratch files begin, in .edge.
+#define UNPACK_PLACE_SCRATCH "scratch-"
 // Opens .edge of the target and makes empty scratch files of these names in it. What was opened before a failure is
 // in *ret_edge and ret_fds, the caller's.
 int unpack_place_begin(int target_dir, const char *const *names, size_t n, int *ret_edge,

@@ -20,8 +20,9 @@
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define HASH_BYTES 65536
 
-static const char *const scratch_names[] = {"scratch-index",  "scratch-places", "scratch-held",
-                                            "scratch-chunks", "scratch-known",  "scratch-fresh"};
+static const char *const scratch_names[] = {
+    UNPACK_PLACE_SCRATCH "index",  UNPACK_PLACE_SCRATCH "places", UNPACK_PLACE_SCRATCH "held",
+    UNPACK_PLACE_SCRATCH "chunks", UNPACK_PLACE_SCRATCH "known",  UNPACK_PLACE_SCRATCH "fresh"};
 enum { SCRATCH_INDEX, SCRATCH_PLACES, SCRATCH_PLAN, SCRATCHES = SCRATCH_PLAN + UNPACK_PLAN_FILES };
 
 struct stage {

@@ -18,7 +18,7 @@ struct text {
 };
 
 static void name_of(const struct delta_note *note, char ret[static NAME_BYTES]) {
-    (void)snprintf(ret, NAME_BYTES, "%s.done", note->component);
+    (void)snprintf(ret, NAME_BYTES, "%s" DELTA_NOTE_SUFFIX, note->component);
 }
 
 int delta_note_read(const struct delta_note *note, uint64_t *ret_bytes, struct err *e) {

@@ -11,6 +11,9 @@
 #include "base/err.h"
 #include "keys/digest.h"
 
+// How its name ends, behind that of the component.
+#define DELTA_NOTE_SUFFIX ".done"
+
 // So much can a power cut cost.
 #define DELTA_NOTE_STEP_BYTES (64ULL * 1024 * 1024)
 

@@ -22,7 +22,8 @@
 #define NAME_BYTES (BUNDLE_NAME_MAX + 8)
 #define COPY_BYTES 65536
 
-static const char *const scratch_names[] = {"scratch-base", "scratch-map", "scratch-contents"};
+static const char *const scratch_names[] = {UNPACK_PLACE_SCRATCH "base", UNPACK_PLACE_SCRATCH "map",
+                                            UNPACK_PLACE_SCRATCH "contents"};
 enum { SCRATCH_BASE, SCRATCH_MAP, SCRATCH_CONTENTS, SCRATCHES };
 
 struct stage {
