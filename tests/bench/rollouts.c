@@ -90,7 +90,7 @@ static double share(uint64_t part, uint64_t whole) {
 
 // What the fleets of the null cases have in common, and what differs.
 #define NULL_FLEET(failures, rest, metric)                                                         \
-    "{\"name\": \"null\", \"devices\": 200, \"sites\": 12, \"duration\": \"10d\", "                \
+    "{\"name\": \"null\", \"devices\": 200, \"sites\": 12, \"duration\": \"20d\", "                \
     "\"installs\": {" failures "}, " rest "\"metrics\": {"                                         \
     "\"m1\": {" metric "}, \"m2\": {" metric "}, \"m3\": {" metric "}, \"m4\": {" metric "}, "     \
     "\"m5\": {" metric "}, \"m6\": {" metric "}, \"c1\": {\"per_day\": \"0.3\"}, "                 \
@@ -106,11 +106,14 @@ static double share(uint64_t part, uint64_t whole) {
 #define METRIC(name)                                                                               \
     "{\"name\": \"" name "\", \"kind\": \"metric\", \"metric\": \"" name                           \
     "\", \"worse\": \"higher\", \"tolerable\": 0, \"intolerable\": 10}"
+// An outage is longer than timeout_s, so that the gate on silence sees both arms fall silent, and shorter
+// than what an install may take: it would fail for a reason that the stated baseline knows nothing of.
 #define NULL_POLICY(baseline)                                                                      \
     "{\"name\": \"null\", \"release\": \"app 2\", \"stages\": ["                                   \
     "{\"name\": \"a\", \"percent\": 3}, {\"name\": \"b\", \"percent\": 8}, "                       \
     "{\"name\": \"c\", \"percent\": 16}, {\"name\": \"d\", \"percent\": 40}, "                     \
-    "{\"name\": \"e\", \"percent\": 100}], \"timeout_s\": \"3h\", \"on_failure\": "                \
+    "{\"name\": \"e\", \"percent\": 100}], \"timeout_s\": \"3h\", \"timeouts\": {\"offered_s\": "  \
+    "\"1d\", \"staged_s\": \"1d\", \"activated_s\": \"1d\"}, \"on_failure\": "                     \
     "\"revert\", " TEN_GATES(                                                                      \
         baseline) ", \"evidence\": {\"horizon_s\": \"4h\", \"window_s\": \"3h\", "                 \
                   "\"grace_s\": \"1h\", \"max_soak_s\": \"6h\", \"on_max_soak\": \"advance\"}}"
