@@ -72,7 +72,11 @@ void rollout_score_judge(const struct rollout_score *score, const struct rollout
     bool passed = true;
     assert(gates->n > 0 && gates->n <= ROLLOUT_GATES_MAX);
     *ret = (struct rollout_judgement){.n_gates = gates->n};
-    ret->drift = evidence_robust_drift(score->drift_worse, score->drift_better, gates->drift_ppm);
+    // Policies were taken that ask for more than there can be.
+    uint32_t drift_ppm = gates->drift_ppm > ROLLOUT_GATES_DRIFT_MAX_PPM
+                             ? ROLLOUT_GATES_DRIFT_MAX_PPM
+                             : gates->drift_ppm;
+    ret->drift = evidence_robust_drift(score->drift_worse, score->drift_better, drift_ppm);
     ret->control = ret->drift >= evidence_num_level(alpha_ppm);
     for (size_t g = 0; g < gates->n; g++) {
         const struct rollout_gate_policy *gate = &gates->gate[g];

@@ -51,7 +51,7 @@ static int read_alpha(const struct doc_at *at, const char *key, uint32_t *io, st
 
 static int read_shares(const struct doc_at *at, struct rollout_gates *io, struct err *e) {
     static const struct policy_read_range
-        drift = {1, ROLLOUT_PPM, "a percentage of 0.0001 at least and 100 at most"},
+        drift = {1, ROLLOUT_GATES_DRIFT_MAX_PPM, "a percentage of 0.0001 at least and below 50"},
         reach = {1, ROLLOUT_PPM, "a percentage of 0.0001 at least and 100 at most"},
         holdback = {0, ROLLOUT_GATES_HOLDBACK_MAX_PPM, "a percentage from 0 to 50"};
     uint64_t compared = io->compared, fragility = io->min_fragility;

@@ -121,7 +121,7 @@ static const struct row rows[] = {
      ROLLOUT_POLICY_TIME_MAX_S, NULL},
     {"evidence.min_fragility", ASKED("\"min_fragility\":#"), NUMBER, 0, ROLLOUT_GATES_FRAGILITY_MAX,
      NULL},
-    {"evidence.drift_pct", ASKED("\"drift_pct\":#"), PPM, 1, ROLLOUT_PPM, NULL},
+    {"evidence.drift_pct", ASKED("\"drift_pct\":#"), PPM, 1, 499999, NULL},
     {"evidence.reach_pct", ASKED("\"reach_pct\":#"), PPM, 1, ROLLOUT_PPM, NULL},
     {"evidence.holdback_pct", ASKED("\"holdback_pct\":#"), PPM, 0, ROLLOUT_GATES_HOLDBACK_MAX_PPM,
      NULL},

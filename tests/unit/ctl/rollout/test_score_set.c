@@ -2,6 +2,7 @@
 //
 // Sets: who is drawn, what is frozen, what is scored, and when a set is void.
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/rollout/score.h"
@@ -335,4 +336,21 @@ Test(rollout_score_set, gates_stop_with_their_weights_and_pass_together) {
     rollout_score_judge(&b->score, &b->gates, 25000, &j);
     cr_assert_eq(j.gate[1].verdict, EVIDENCE_VERDICT_PASS);
     cr_assert_eq(j.overall, ROLLOUT_VERDICT_WAIT);
+}
+
+Test(rollout_score_set, a_drift_that_cannot_be_is_judged_as_the_largest_that_can) {
+    static struct rollout_judgement j;
+    struct rollout_gates most = {
+        .n = 1, .alpha_pass_ppm = 50000, .drift_ppm = ROLLOUT_GATES_DRIFT_MAX_PPM};
+    struct rollout_score *score = calloc(1, sizeof *score);
+    cr_assert_not_null(score);
+    most.gate[0] = (struct rollout_gate_policy){
+        .kind = ROLLOUT_GATE_METRIC, .weight_ppm = 1000000, .baseline_ppm = 20000};
+    score->drift_worse = 50;
+    rollout_score_judge(score, &most, 25000, &j);
+    int64_t drift = j.drift;
+    most.drift_ppm = 600000; // of a policy that was taken before there was a ceiling
+    rollout_score_judge(score, &most, 25000, &j);
+    cr_assert_eq(j.drift, drift);
+    free(score);
 }
