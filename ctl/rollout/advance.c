@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/chrono.h"
 #include "ctl/rollout/advance_gates.h"
 
 static const char *const state_names[ROLLOUT_STATES] = {
@@ -82,6 +83,18 @@ static int find_failure(const struct rollout_policy *policy, const struct rollou
     return 0;
 }
 
+// Sooner than people signed for: devices would refuse it.
+static bool is_too_early(const struct rollout_counts *counts, const char *does, const char *stage,
+                         struct rollout_progress *io) {
+    char at[CHRONO_TEXT_BYTES];
+    if (counts->now_s >= io->not_before_s[io->stage])
+        return false;
+    rollout_why_set(&io->why, ROLLOUT_WHY_too_early,
+                    "stage %s %s at %s at the earliest: people signed for no sooner", stage, does,
+                    chrono_format(io->not_before_s[io->stage], at));
+    return true;
+}
+
 // Begins the open stage, unless it has to wait. 1 when it (now) offers.
 static bool begin(const struct rollout_policy *policy, const struct rollout_counts *counts,
                   struct rollout_progress *io) {
@@ -98,6 +111,8 @@ static bool begin(const struct rollout_policy *policy, const struct rollout_coun
                         stage->name);
         return false;
     }
+    if (is_too_early(counts, "begins", stage->name, io))
+        return false;
     struct rollout_tally tally = sum(counts, io->stage, 1);
     if (policy->gates.n > 0 && io->spend.runs == 0)
         (void)evidence_combine_begin(&io->spend, policy->gates.alpha_ppm); // the first always fits
@@ -238,6 +253,8 @@ static void advance_running(const struct rollout_policy *policy,
                 say_too_late(policy, counts, io);
             return;
         }
+    if (is_too_early(counts, "is over", policy->stages[policy->n_stages - 1].name, io))
+        return;
     io->state = ROLLOUT_STATE_FINISHED;
     io->ended_s = counts->now_s;
     struct rollout_tally all = sum(counts, 0, policy->n_stages);

@@ -68,6 +68,9 @@ struct rollout_progress {
     uint32_t waived;             // bit per stage: a person lets it advance without evidence
     uint32_t without;            // bit per stage: it advanced without evidence
     int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
+    // No stage begins before its time, and [n_stages]: the rollout does not finish before; 0 none.
+    // People signed for that, and devices hold to it.
+    int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];
 };
 
 // Whether the fleet is silent (rollout_score_silent): only who looked for silent devices knows.

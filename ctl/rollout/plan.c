@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/rollout/plan/pace.h"
+
 // ── Ages ──
 
 // Sixteen buckets to each doubling: the highest bit, and the four behind it.
@@ -45,14 +47,15 @@ uint64_t rollout_plan_age_at(const struct rollout_plan_ages *ages, uint32_t ppm)
 
 // ── Bounds ──
 
-// A stage cannot begin before those before it were watched for as long as the policy says.
+// A stage cannot begin before those before it took what they take at least.
 static void find_times(const struct rollout_policy *policy, struct rollout_plan *io) {
     int64_t start = policy->not_before_s > io->made_s ? policy->not_before_s : io->made_s;
-    int64_t watched = 0;
+    int64_t took = 0;
+    uint64_t size = 0;
     io->not_before_s[0] = policy->not_before_s;
-    for (size_t i = 1; i < policy->n_stages; i++) {
-        watched += (int64_t)policy->stages[i - 1].soak_s;
-        io->not_before_s[i] = watched == 0 ? policy->not_before_s : start + watched;
+    for (size_t i = 0; i < policy->n_stages; i++) {
+        took += (int64_t)plan_pace_least(policy, io, i, &size);
+        io->not_before_s[i + 1] = took == 0 ? policy->not_before_s : start + took;
     }
 }
 

@@ -114,7 +114,8 @@ struct rollout_plan {
     struct rollout_stratum_plan newcomers;
     uint64_t adds[ROLLOUT_POLICY_STAGES_MAX]; // devices that a stage admits first
     uint64_t held_back;
-    int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX]; // earliest; 0: at once
+    // Earliest, 0: at once; and [n_stages]: when all stages can be over.
+    int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];
 };
 
 // Finds the bounds. seed and made_s of *io are the caller's.

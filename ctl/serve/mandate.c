@@ -16,6 +16,8 @@
 #include "ctl/store/mandate.h"
 #include "keys/canon.h"
 
+#define BEHIND_MAX_S 60
+
 static const struct keys_role *role_of(const struct serve_server *server) {
     return keys_root_role(server->root, KEYS_ROOT_ROLE_MANDATE);
 }
@@ -136,8 +138,21 @@ static int check_signed(const struct rollout_policy *policy, size_t is, size_t w
                                   policy->name, is, policy->stages[is].name);
 }
 
+// Devices refuse what comes sooner than people signed for, and their clocks may be a little behind:
+// less than a minute, or a sixteenth of the time that it takes.
+static int take_times(struct store_db *db, const struct bundle_mandate *mandate,
+                      struct serve_engine_rollout *r, struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    for (size_t i = 0; i < c->n_stages; i++) {
+        int64_t ahead = (c->stages[i].not_before_s - c->header.issued_s) / 16;
+        ahead = ahead < 0 ? 0 : ahead < BEHIND_MAX_S ? ahead : BEHIND_MAX_S;
+        r->row.progress.not_before_s[i] = c->stages[i].not_before_s + ahead;
+    }
+    return store_rollout_put(db, &r->row, e);
+}
+
 int serve_mandate_apply(struct store_db *db, struct serve_call *call, const json_t *envelope,
-                        const struct serve_engine_rollout *r, struct err *e) {
+                        struct serve_engine_rollout *r, struct err *e) {
     const struct rollout_policy *policy = &r->row.policy;
     OWN(mandate) struct bundle_mandate *mandate = NULL;
     OWN(buf) struct buf raw = {.data = NULL};
@@ -152,11 +167,11 @@ int serve_mandate_apply(struct store_db *db, struct serve_call *call, const json
         check_signed(policy, bundle_mandate_content(mandate)->signed_stages, needed(policy, 1), e) <
             0)
         return err_prefix(e, "%s", what);
-    return keep(db, call, &raw, mandate, "", e);
+    return take_times(db, mandate, r, e) < 0 ? -1 : keep(db, call, &raw, mandate, "", e);
 }
 
 int serve_mandate_approve(struct store_db *db, struct serve_call *call, const json_t *envelope,
-                          const struct serve_engine_rollout *r, struct err *e) {
+                          struct serve_engine_rollout *r, struct err *e) {
     const struct rollout_policy *policy = &r->row.policy;
     OWN(mandate) struct bundle_mandate *mandate = NULL;
     OWN(buf) struct buf raw = {.data = NULL};
@@ -181,7 +196,9 @@ int serve_mandate_approve(struct store_db *db, struct serve_call *call, const js
     }
     if (check_signed(policy, is, needed(policy, (size_t)r->row.progress.stage + 1), e) < 0)
         return -1;
-    return mandate == NULL ? 0 : keep(db, call, &raw, mandate, "", e);
+    if (mandate == NULL)
+        return 0;
+    return take_times(db, mandate, r, e) < 0 ? -1 : keep(db, call, &raw, mandate, "", e);
 }
 
 int serve_mandate_pin(struct store_db *db, struct serve_call *call, const json_t *envelope,

@@ -17,15 +17,15 @@ bool serve_mandate_is_called_for(const struct serve_server *server) __attribute_
 // Takes in what came with a rollout that is being applied, whose bounds are found: `envelope` is the
 // member of the request, NULL or null when there is none. It has to be of this rollout, its seed and
 // release, to allow no less than the rollout's bounds, and to be signed through the stages before
-// the first approval at least. Kinds: no_mandate, outside_mandate, mandate_expired, those of
+// the first approval at least. No stage of the rollout begins sooner than it says. Kinds: no_mandate, outside_mandate, mandate_expired, those of
 // bundle_mandate_verify.
 int serve_mandate_apply(struct store_db *db, struct serve_call *call, const json_t *envelope,
-                        const struct serve_engine_rollout *rollout, struct err *e)
+                        struct serve_engine_rollout *rollout, struct err *e)
     __attribute__((nonnull(1, 2, 4, 5)));
 // Before a stage is approved: takes in a further mandate, when one comes along, and sees to it that the
 // stage that waits, and those up to the next approval, are signed for. Kinds as above.
 int serve_mandate_approve(struct store_db *db, struct serve_call *call, const json_t *envelope,
-                          const struct serve_engine_rollout *rollout, struct err *e)
+                          struct serve_engine_rollout *rollout, struct err *e)
     __attribute__((nonnull(1, 2, 4, 5)));
 // With a device that is pinned to a release. Kinds as above.
 struct serve_mandate_pin {

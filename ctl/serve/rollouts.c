@@ -254,7 +254,7 @@ static int carry_out(struct store_db *db, struct serve_call *call, struct serve_
 
 // Whoever approves may bring what was signed for the stages that follow.
 static int check_mandate(struct store_db *db, struct serve_call *call,
-                         const struct serve_engine_rollout *r, struct err *e) {
+                         struct serve_engine_rollout *r, struct err *e) {
     const struct rollout_progress *p = &r->row.progress;
     const json_t *mandate = json_object_get(call->document, "mandate");
     if (p->stage >= r->row.policy.n_stages || rollout_advance_ended(p->state))

@@ -62,19 +62,32 @@ static bool has_metric(const struct rollout_gates *gates) {
     return false;
 }
 
+static uint64_t rhythm_of(const struct rollout_policy *policy) {
+    return policy->gates.n == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
+}
+
+static uint64_t waits(const struct rollout_policy *policy, size_t stage) {
+    uint64_t measured =
+        has_metric(&policy->gates) ? policy->gates.horizon_s + policy->gates.grace_s : 0;
+    return policy->stages[stage].soak_s + measured;
+}
+
 void plan_pace_find(const struct rollout_policy *policy, const struct rollout_plan_ages *ages,
                     const struct rollout_plan *plan, size_t stage, uint64_t *io_size,
                     struct plan_pace_stage *ret) {
-    uint64_t rhythm =
-        policy->gates.n == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
+    uint64_t rhythm = rhythm_of(policy);
     uint64_t most = policy->batch.start == 0 ? policy->timeout_s : ROLLOUT_BATCH_RHYTHMS * rhythm;
     uint64_t one = rollout_plan_age_at(ages, NEARLY_ALL_PPM);
     one = one < most ? one : most;
     ret->batches = count_batches(&policy->batch, plan->adds[stage], io_size);
     ret->calls_s = ret->batches * one;
-    ret->waits_s = policy->stages[stage].soak_s;
-    if (has_metric(&policy->gates))
-        ret->waits_s += policy->gates.horizon_s + policy->gates.grace_s;
+    ret->waits_s = waits(policy, stage);
+}
+
+uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollout_plan *plan,
+                         size_t stage, uint64_t *io_size) {
+    uint64_t batches = count_batches(&policy->batch, plan->adds[stage], io_size);
+    return waits(policy, stage) + (policy->batch.start == 0 ? 0 : batches * rhythm_of(policy));
 }
 
 // ── Exposure ──

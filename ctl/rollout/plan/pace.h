@@ -16,6 +16,10 @@ struct plan_pace_stage {
 void plan_pace_find(const struct rollout_policy *policy, const struct rollout_plan_ages *ages,
                     const struct rollout_plan *plan, size_t stage, uint64_t *io_size,
                     struct plan_pace_stage *ret) __attribute__((nonnull));
+// What a stage takes at least: a rhythm for each of its batches, soak, and with a metric horizon and
+// grace. size as above.
+uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollout_plan *plan,
+                         size_t stage, uint64_t *io_size) __attribute__((nonnull));
 // "exposure" of the document. NULL when memory ran out.
 json_t *plan_pace_exposure(const struct rollout_policy *policy, const struct rollout_plan *plan)
     __attribute__((nonnull));

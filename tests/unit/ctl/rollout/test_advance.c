@@ -314,3 +314,26 @@ Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
     cr_assert_eq(rollout_tally_offered(&t), 1);
     cr_assert_eq(rollout_tally_took(&t), 1);
 }
+
+Test(rollout_advance, no_stage_begins_and_nothing_finishes_sooner_than_people_signed_for) {
+    struct world w = world();
+    w.progress.not_before_s[1] = NOW + 10;
+    w.progress.not_before_s[2] = NOW + 20;
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
+    set(&w, 1, ROLLOUT_TASK_COMMITTED, 10);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+    cr_assert_eq(w.progress.started_s[1], 0);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_early);
+    cr_assert_not_null(strstr(w.progress.why.text, "people signed"), "%s", w.progress.why.text);
+    w.now_s = NOW + 10;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.started_s[1], NOW + 10);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_early);
+    w.now_s = NOW + 19;
+    cr_assert_eq(advance(&w), 0);
+    w.now_s = NOW + 20;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FINISHED);
+}

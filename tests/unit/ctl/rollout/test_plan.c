@@ -149,6 +149,28 @@ Test(rollout_plan, says_whom_each_stage_admits_and_when_at_the_earliest) {
     drop(f);
 }
 
+Test(rollout_plan, a_stage_begins_when_those_before_it_took_what_they_take_at_least) {
+    struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
+    // Batches of 10; 20 40 80 160 190; 500, half an hour each, and ten minutes of soak.
+    static const int64_t after[] = {1800 + 600, 6 * 1800 + 600, 7 * 1800 + 600};
+    cr_assert_eq(f->plan.not_before_s[0], 0);
+    for (size_t i = 0; i < 3; i++)
+        cr_expect_eq(f->plan.not_before_s[i + 1], f->plan.made_s + after[i], "stage %zu: %lld", i,
+                     (long long)(f->plan.not_before_s[i + 1] - f->plan.made_s));
+    drop(f);
+    f = make(HEAD "\"gates\":[{\"name\":\"m\",\"kind\":\"metric\",\"metric\":\"t\","
+                  "\"intolerable\":5}],\"evidence\":{\"rhythm_s\":60,\"horizon_s\":\"2h\","
+                  "\"window_s\":\"1h\",\"grace_s\":60}," STAGES "}",
+             1000, 1);
+    cr_assert_eq(f->plan.not_before_s[1], f->plan.made_s + 60 + 600 + 7200 + 60);
+    cr_assert_eq(f->plan.not_before_s[2], f->plan.not_before_s[1] + 5 * 60 + 7200 + 60);
+    drop(f);
+    f = make(HEAD "\"stages\":[{\"name\":\"few\",\"count\":2},{\"name\":\"all\",\"percent\":100}]}",
+             10, 1);
+    cr_assert_eq(f->plan.not_before_s[1], 0, "nothing is to be waited for");
+    drop(f);
+}
+
 Test(rollout_plan, batches_double_and_go_on_over_stages) {
     struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
     OWN(json) json_t *document = format(f);

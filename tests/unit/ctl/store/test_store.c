@@ -171,6 +171,29 @@ Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
     free(r);
 }
 
+Test(store, when_people_signed_for_stages_is_known_after_a_restart) {
+    struct store_db *db = open_store();
+    struct store_rollout *r = calloc(1, sizeof *r);
+    struct err e = ERR_NONE;
+    OWN(json)
+    json_t *policy = json_pack("{s:s, s:s}", "name", "r", "release", "app 1.0");
+    must(rollout_policy_parse(policy, "policy", &r->policy, &e));
+    r->progress.attempt = 1;
+    must(store_rollout_add(db, r, &e));
+    r->progress.not_before_s[1] = 1800000000;
+    r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX] = 1800000001;
+    must(store_rollout_put(db, r, &e));
+    store_db_close(db);
+    *r = (struct store_rollout){.created_s = 0};
+    db = open_store();
+    must(store_rollout_list(db, copy_rollout, r, &e));
+    cr_expect_eq(r->progress.not_before_s[0], 0);
+    cr_expect_eq(r->progress.not_before_s[1], 1800000000);
+    cr_expect_eq(r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX], 1800000001);
+    store_db_close(db);
+    free(r);
+}
+
 Test(store, a_device_comes_back_as_it_was_put) {
     struct store_db *db = open_store();
     struct err e = ERR_NONE;
