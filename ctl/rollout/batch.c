@@ -36,12 +36,35 @@ static uint64_t since(uint64_t now, uint64_t before) {
     return now > before ? now - before : 0; // a retry takes a failure back
 }
 
+static uint64_t reached(const struct rollout_tally *stage) {
+    return rollout_tally_offered(stage) + rollout_tally_moot(stage);
+}
+
+// As many as were expected of the batch, or with gates the share to be reached of them, were offered
+// the release: time alone says nothing about it.
+static bool is_full(const struct rollout_policy *policy, const struct rollout_tally *stage,
+                    const struct rollout_batch *batch) {
+    uint32_t share = policy->gates.n == 0 ? ROLLOUT_PPM : policy->gates.reach_ppm;
+    uint64_t wanted = batch->expected < batch->size ? batch->expected : batch->size;
+    uint64_t some = rollout_tally_good(stage) + rollout_tally_bad(stage) +
+                    rollout_tally_unresolved(stage); // and not only needed nothing
+    uint64_t own = since(reached(stage), batch->offered_before);
+    own = own < some ? own : some;
+    return own > 0 && (unsigned __int128)own * ROLLOUT_PPM >= (unsigned __int128)wanted * share;
+}
+
 static bool is_clean(const struct rollout_policy *policy, const struct rollout_tally *stage,
                      const struct rollout_batch *batch) {
-    uint64_t offered = since(rollout_tally_offered(stage), batch->offered_before);
+    uint64_t own = since(reached(stage), batch->offered_before);
     uint64_t bad = since(rollout_tally_bad(stage), batch->bad_before);
     return rollout_tally_unresolved(stage) == 0 &&
-           bad <= (uint64_t)((unsigned __int128)offered * baseline_ppm(policy) / ROLLOUT_PPM);
+           bad <= (uint64_t)((unsigned __int128)own * baseline_ppm(policy) / ROLLOUT_PPM);
+}
+
+static bool grows(const struct rollout_policy *policy, const struct rollout_tally *stage,
+                  const struct rollout_batch *batch) {
+    return is_full(policy, stage, batch) &&
+           (policy->batch.on_notified || is_clean(policy, stage, batch));
 }
 
 // Opens a share for `add` devices more.
@@ -57,7 +80,7 @@ static void open_batch(const struct rollout_tally *stage, uint64_t planned, uint
         more < left ? add : (uint64_t)((unsigned __int128)planned * left / ROLLOUT_BATCH_WHOLE);
     io->share = more < left ? io->share + more : ROLLOUT_BATCH_WHOLE;
     io->opened_s = now_s;
-    io->offered_before = rollout_tally_offered(stage) + rollout_tally_moot(stage);
+    io->offered_before = reached(stage);
     io->bad_before = rollout_tally_bad(stage);
 }
 
@@ -78,14 +101,19 @@ int rollout_batch_step(const struct rollout_policy *policy, const struct rollout
         policy->gates.rhythm_s == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
     if (io->size == 0 || io->share >= ROLLOUT_BATCH_WHOLE)
         return 0;
-    uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
     uint64_t working = rollout_tally_unresolved(stage);
     bool waited = now_s - io->opened_s >= (int64_t)(ROLLOUT_BATCH_RHYTHMS * rhythm);
-    bool all = waited || since(reached, io->offered_before) >= io->expected;
+    bool all = waited || since(reached(stage), io->offered_before) >= io->expected;
     if (all && (policy->batch.on_notified || working == 0)) {
-        if (policy->batch.on_notified || is_clean(policy, stage, io))
+        struct rollout_batch last = *io;
+        if (grows(policy, stage, io))
             io->size = next_size(policy, io->size);
         open_batch(stage, planned, io->size, now_s, io);
+        if (!is_full(policy, stage, &last)) { // it goes on, with a larger share
+            io->expected += last.expected;
+            io->offered_before = last.offered_before;
+            io->bad_before = last.bad_before;
+        }
         return ROLLOUT_BATCH_OPENED;
     }
     if (!waited || working > io->size / 2)
@@ -105,7 +133,7 @@ void rollout_batch_again(const struct rollout_policy *policy, int64_t now_s,
 
 void rollout_batch_end(const struct rollout_policy *policy, const struct rollout_tally *stage,
                        struct rollout_batch *io) {
-    if (io->size > 0 && is_clean(policy, stage, io))
+    if (io->size > 0 && is_full(policy, stage, io) && is_clean(policy, stage, io))
         io->size = next_size(policy, io->size);
 }
 

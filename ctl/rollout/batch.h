@@ -20,9 +20,12 @@
 //     (gates.h): some devices are off;
 //   * or it has been open for two rhythms and at most half of `size` are without an outcome: a few
 //     that fell silent do not hold up everybody. The batch then only fills up what is free.
-// It is larger by the policy's factor when the one before was clean: every device has an outcome,
-// and no more of them are bad than the install gate's baseline share of it, rounded down (without
-// such a gate: none). Else it is of the same size. A new stage goes on with the size reached.
+// It is larger by the policy's factor when the one before was full and clean. Full: as many as were
+// expected of it (with gates: reach_ppm of them) were really offered the release; one that opened
+// only because some are off goes on under the same size until it is. Clean (on_notified: no
+// condition): every device has an outcome, and no more of them are bad than the install gate's
+// baseline share of it, rounded down (without such a gate: none). Else it is of the same size: a
+// fleet that is off makes no batch larger. A new stage goes on with the size reached.
 //
 // Rollouts with gates of evidence always have batches (10 devices at first, doubling, when the
 // policy does not say); others when the policy gives them. Without batches each stage is admitted
@@ -54,7 +57,7 @@ struct rollout_batch {
     uint64_t number;   // of openings so far, from 1
     uint64_t size;     // devices without an outcome at most; 0: no batches, no limit
     uint64_t share;    // of the open stage that is admitted, of ROLLOUT_BATCH_WHOLE
-    uint64_t expected; // devices that this batch adds on average
+    uint64_t expected; // devices that this batch adds on average, those it went on from included
     int64_t opened_s;
     uint64_t offered_before, bad_before; // of the stage, when it opened
     bool held_back_open;                 // the hold-back is released

@@ -97,7 +97,43 @@ Test(rollout_batch, after_two_rhythms_those_who_are_off_are_not_waited_for) {
     struct rollout_batch b = begun(&p);
     cr_assert_eq(step(&p, tally(0, 4, 0), 199, &b), 0);
     cr_assert_eq(step(&p, tally(0, 4, 0), 200, &b), ROLLOUT_BATCH_OPENED);
+    cr_assert_eq(b.share, ROLLOUT_BATCH_WHOLE / 10 + ROLLOUT_BATCH_WHOLE / 10);
+}
+
+Test(rollout_batch, a_batch_grows_with_the_devices_that_were_offered_it_never_with_time) {
+    struct rollout_policy p = policy();
+    for (int notified = 0; notified < 2; notified++) {
+        p.batch.on_notified = notified == 1;
+        struct rollout_batch b = begun(&p);
+        cr_assert_eq(step(&p, tally(0, 0, 0), 200, &b), ROLLOUT_BATCH_OPENED); // all are off
+        cr_assert_eq(b.size, 10);
+        cr_assert_eq(step(&p, tally(0, 4, 0), 400, &b), ROLLOUT_BATCH_OPENED);
+        cr_assert_eq(b.size, 10);
+        cr_assert_eq(b.expected, 30);
+        cr_assert_eq(step(&p, tally(0, 7, 0), 600, &b), ROLLOUT_BATCH_OPENED);
+        cr_assert_eq(b.size, 10);
+        cr_assert_eq(step(&p, tally(0, 10, 0), 800, &b),
+                     ROLLOUT_BATCH_OPENED); // as many as planned
+        cr_assert_eq(b.size, 20);
+        cr_assert_eq(b.expected, 20);
+        cr_assert_eq(step(&p, tally(0, 29, 0), 1000, &b), ROLLOUT_BATCH_OPENED); // but one
+        cr_assert_eq(b.size, 20);
+    }
+}
+
+Test(rollout_batch, with_gates_the_share_to_be_reached_is_enough_to_grow) {
+    struct rollout_policy p = policy();
+    p.gates.n = 1;
+    p.gates.reach_ppm = 800000;
+    struct rollout_batch b = begun(&p), few = b;
+    cr_assert_eq(step(&p, tally(0, 7, 0), 200, &few), ROLLOUT_BATCH_OPENED);
+    cr_assert_eq(few.size, 10);
+    cr_assert_eq(step(&p, tally(0, 8, 0), 200, &b), ROLLOUT_BATCH_OPENED);
     cr_assert_eq(b.size, 20);
+    struct rollout_tally none = tally(0, 0, 0);
+    b = begun(&p);
+    rollout_batch_end(&p, &none, &b); // a stage that nobody was offered
+    cr_assert_eq(b.size, 10);
 }
 
 Test(rollout_batch, a_few_without_an_outcome_hold_up_their_places_only) {
@@ -232,7 +268,7 @@ Test(rollout_batch, every_stage_is_open_in_the_end) {
             cr_assert_eq(rollout_batch_step(&p, &none, planned, NOW + t * 200, &b), 1);
             cr_assert_gt(b.share, before);
             cr_assert_eq(b.number, ++number);
-            expected += b.expected;
+            expected = b.expected; // nobody was offered it: it is one batch that goes on
         }
         cr_assert_leq(expected, planned + number);
         cr_assert_geq(expected + number, planned);
