@@ -68,6 +68,7 @@ struct rollout_progress {
     uint32_t waived;             // bit per stage: a person lets it advance without evidence
     uint32_t without;            // bit per stage: it advanced without evidence
     int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
+    bool planned; // it was applied with a plan: its bounds are never found anew
     // No stage begins before its time, and [n_stages]: the rollout does not finish before; 0 none.
     // People signed for that, and devices hold to it.
     int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];

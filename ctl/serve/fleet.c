@@ -255,11 +255,12 @@ static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, s
     return 0;
 }
 
-// A rollout for which nobody was there when it was applied finds its devices when they come.
+// A rollout for which nobody was there when it was applied finds its devices when they come. One
+// with a plan keeps what it says, of newcomers: others were not signed for.
 static bool wants_plan(const struct serve_engine_rollout *r) {
     struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
     return all.planned == 0 && rollout_tally_offered(&all) + rollout_tally_moot(&all) == 0 &&
-           r->row.progress.state == ROLLOUT_STATE_RUNNING;
+           r->row.progress.state == ROLLOUT_STATE_RUNNING && !r->row.progress.planned;
 }
 
 int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {

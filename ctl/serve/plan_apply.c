@@ -87,6 +87,7 @@ static int keep(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
     if (serve_engine_set_strata(r, t->n, e) < 0)
         return -1;
     r->row.members = given->read.devices;
+    r->row.progress.planned = true;
     for (size_t s = 0; s < t->n; s++) {
         char *key = strdup(t->keys[s]);
         if (key == NULL)

@@ -47,18 +47,20 @@ static int read_evidence(const json_t *from, struct rollout_progress *io, struct
     return rollout_score_state_parse_progress(line, io, e) < 0 ? bad("evidence", e) : 0;
 }
 
-// Since version 5: when people signed for, for a rollout that has a mandate.
-static int add_times(const struct rollout_progress *p, json_t *io, struct err *e) {
+// Since version 5: whether it has a plan, and when people signed for its stages.
+static int add_plan(const struct rollout_progress *p, json_t *io, struct err *e) {
     json_t *times = json_array();
     for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++)
         (void)json_array_append_new(times, json_integer(p->not_before_s[i]));
-    return json_object_set_new(io, "not_before", times) == 0
+    return json_object_set_new(io, "not_before", times) == 0 &&
+                   json_object_set_new(io, "planned", json_boolean(p->planned)) == 0
                ? 0
                : err_set(e, &err_memory, "keeping a rollout: out of memory");
 }
 
-static void read_times(const json_t *from, struct rollout_progress *io) {
+static void read_plan(const json_t *from, struct rollout_progress *io) {
     const json_t *times = json_object_get(from, "not_before");
+    io->planned = json_is_true(json_object_get(from, "planned"));
     for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++)
         io->not_before_s[i] = json_integer_value(json_array_get(times, i));
 }
@@ -90,7 +92,7 @@ static int read_progress(json_t *from, struct rollout_progress *ret, struct err 
                                      .back = back != 0};
     for (size_t i = 0; i < ROLLOUT_POLICY_STAGES_MAX; i++)
         ret->started_s[i] = json_integer_value(json_array_get(started, i));
-    read_times(from, ret);
+    read_plan(from, ret);
     rollout_why_set(&ret->why, rollout_why_find(code), "%s", text);
     rollout_why_set(&ret->back_why, rollout_why_find(back_code), "%s", back_text);
     return read_evidence(from, ret, e);
@@ -100,7 +102,7 @@ int store_rollout_add(struct store_db *db, const struct store_rollout *r, struct
     OWN(json) json_t *progress = progress_json(&r->progress);
     OWN(json) json_t *policy = NULL;
     if (rollout_policy_format(&r->policy, &policy, e) < 0 ||
-        add_evidence(&r->progress, progress, e) < 0 || add_times(&r->progress, progress, e) < 0)
+        add_evidence(&r->progress, progress, e) < 0 || add_plan(&r->progress, progress, e) < 0)
         return -1;
     return store_sql_run(db, NULL, e, "INSERT INTO rollout VALUES(?,?,?,?,?,?,?,?)", "tttibijj",
                          r->policy.name, r->scope, r->actor, r->created_s, r->seed, sizeof r->seed,
@@ -111,7 +113,7 @@ int store_rollout_put(struct store_db *db, const struct store_rollout *r, struct
     OWN(json) json_t *progress = progress_json(&r->progress);
     if (progress == NULL)
         return err_set(e, &err_memory, "keeping rollout %s: out of memory", r->policy.name);
-    if (add_evidence(&r->progress, progress, e) < 0 || add_times(&r->progress, progress, e) < 0)
+    if (add_evidence(&r->progress, progress, e) < 0 || add_plan(&r->progress, progress, e) < 0)
         return -1;
     return store_sql_run(db, NULL, e, "UPDATE rollout SET members=?,progress=? WHERE name=?", "ijt",
                          (int64_t)r->members, progress, r->policy.name);

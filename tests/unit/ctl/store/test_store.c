@@ -171,7 +171,7 @@ Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
     free(r);
 }
 
-Test(store, when_people_signed_for_stages_is_known_after_a_restart) {
+Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_restart) {
     struct store_db *db = open_store();
     struct store_rollout *r = calloc(1, sizeof *r);
     struct err e = ERR_NONE;
@@ -180,6 +180,7 @@ Test(store, when_people_signed_for_stages_is_known_after_a_restart) {
     must(rollout_policy_parse(policy, "policy", &r->policy, &e));
     r->progress.attempt = 1;
     must(store_rollout_add(db, r, &e));
+    r->progress.planned = true;
     r->progress.not_before_s[1] = 1800000000;
     r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX] = 1800000001;
     must(store_rollout_put(db, r, &e));
@@ -187,6 +188,7 @@ Test(store, when_people_signed_for_stages_is_known_after_a_restart) {
     *r = (struct store_rollout){.created_s = 0};
     db = open_store();
     must(store_rollout_list(db, copy_rollout, r, &e));
+    cr_expect(r->progress.planned);
     cr_expect_eq(r->progress.not_before_s[0], 0);
     cr_expect_eq(r->progress.not_before_s[1], 1800000000);
     cr_expect_eq(r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX], 1800000001);
