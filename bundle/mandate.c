@@ -187,7 +187,8 @@ int bundle_mandate_read(struct bundle_mandate *io, struct err *e) {
         read_selector(content->selector, &cause) < 0 ||
         read_seed(&top, content->seed, &cause) < 0 || read_release(&top, content, &cause) < 0 ||
         read_stratify(&top, content, &cause) < 0 || read_stages(&top, content, &cause) < 0 ||
-        read_strata(&top, io, &cause) < 0)
+        read_strata(&top, io, &cause) < 0 ||
+        read_time_opt(&top, "baseline_not_before", &content->baseline_not_before_s, &cause) < 0)
         return bundle_message_fail(&cause, &err_bad_message, e);
     return 0;
 }

@@ -6,7 +6,8 @@
 // taken over can hand out what lies within, and nothing else, to nobody else, and not sooner.
 // Signed part:
 //
-//   {"_type":"mandate","attempt_max":N,"baseline":bool,"expires":TIME,"issued":TIME,
+//   {"_type":"mandate","attempt_max":N,"baseline":bool,"baseline_not_before":TIME,"expires":TIME,
+//    "issued":TIME,
 //    "newcomer_bounds":BOUNDS,
 //    "release":{"bundles":[MANIFEST_ID,…],"name":NAME,"version":LINE},
 //    "rollout":NAME or "","seed":"<64 hex>","selector":PREDICATE,"signed_stages":N,
@@ -21,8 +22,9 @@
 // Of the stages the first signed_stages may be entered: a rollout that stops for approval gets a
 // further mandate of a higher version for what comes behind. `rollout` is "" for a release that
 // single devices are pinned to, which a stage lists. `baseline` (all stages signed, none of them a
-// list of devices) says that once the last stage's time has come the release may be brought to
-// whatever device the selector holds for, outside of the rollout. What is installed is never more
+// list of devices) says that once the last stage's time and baseline_not_before (which may be absent)
+// have come the release may be brought to whatever device the selector holds for, outside of the
+// rollout. What is installed is never more
 // than the bundles named. Going back needs no mandate.
 //
 // Labels ("label.…") are what people at the controller say of a device, and a device does not know its
@@ -77,6 +79,7 @@ struct bundle_mandate_content {
     uint64_t newcomer_bounds[BUNDLE_MANDATE_STAGES_MAX];
     size_t n_strata; // 0 to BUNDLE_STRATA_MAX, each once
     bool baseline;
+    int64_t baseline_not_before_s; // 0: with the last stage
 };
 
 struct bundle_mandate;            // its signatures held, and it was read; immutable

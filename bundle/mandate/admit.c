@@ -151,16 +151,21 @@ static int check_place(const struct bundle_mandate *m, const struct bundle_manda
 }
 
 static int check_time(const struct bundle_mandate_content *c, const struct bundle_mandate_ask *ask,
-                      size_t at, struct err *e) {
-    const struct bundle_mandate_stage *stage = &c->stages[at];
+                      bool baseline, struct err *e) {
+    const struct bundle_mandate_stage *stage =
+        &c->stages[baseline ? c->n_stages - 1 : (size_t)ask->stage];
+    int64_t from_s = stage->not_before_s;
+    if (baseline && from_s < c->baseline_not_before_s)
+        from_s = c->baseline_not_before_s;
     char from[CHRONO_TEXT_BYTES], now[CHRONO_TEXT_BYTES];
     int64_t now_s = ask->trusted_s;
     if (ask->wall_s >= c->header.issued_s && ask->wall_s < now_s)
         now_s = ask->wall_s;
-    if (now_s >= stage->not_before_s)
+    if (now_s >= from_s)
         return 0;
-    return err_set(e, &err_too_early, "stage %s begins at %s; it is %s", stage->name,
-                   chrono_format(stage->not_before_s, from), chrono_format(now_s, now));
+    return err_set(e, &err_too_early, "%s %s begins at %s; it is %s",
+                   baseline ? "the baseline behind stage" : "stage", stage->name,
+                   chrono_format(from_s, from), chrono_format(now_s, now));
 }
 
 int bundle_mandate_admits(const struct bundle_mandate *mandate,
@@ -174,5 +179,5 @@ int bundle_mandate_admits(const struct bundle_mandate *mandate,
     if (check_rollout(c, ask, e) < 0 || check_bundle(c, ask, e) < 0 ||
         check_selector(c, ask, e) < 0 || (!baseline && check_place(mandate, ask, e) < 0))
         return -1;
-    return check_time(c, ask, baseline ? c->n_stages - 1 : (size_t)ask->stage, e);
+    return check_time(c, ask, baseline, e);
 }

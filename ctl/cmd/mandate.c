@@ -291,6 +291,8 @@ static void show(const struct signing *s) {
         show_stage(c, i);
     (void)printf("  at most %" PRIu64 " attempts%s\n", c->attempt_max,
                  c->baseline ? "; afterwards for whoever is selected (baseline)" : "");
+    if (c->baseline && c->baseline_not_before_s)
+        (void)printf("  the baseline not before %s\n", chrono_format(c->baseline_not_before_s, at));
 }
 
 static int confirm(const struct signing *s, struct err *e) {

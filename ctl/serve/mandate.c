@@ -138,16 +138,20 @@ static int check_signed(const struct rollout_policy *policy, size_t is, size_t w
                                   policy->name, is, policy->stages[is].name);
 }
 
-// Devices refuse what comes sooner than people signed for, and their clocks may be a little behind:
-// less than a minute, or a sixteenth of the time that it takes.
+// Clocks of devices may be a little behind: by a minute, or a sixteenth of the time that it takes.
+static int64_t with_slack(const struct bundle_mandate_content *c, int64_t not_before_s) {
+    int64_t ahead = (not_before_s - c->header.issued_s) / 16;
+    return not_before_s + (ahead < 0 ? 0 : ahead < BEHIND_MAX_S ? ahead : BEHIND_MAX_S);
+}
+
+// Devices refuse what comes sooner than people signed for.
 static int take_times(struct store_db *db, const struct bundle_mandate *mandate,
                       struct serve_engine_rollout *r, struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
-    for (size_t i = 0; i < c->n_stages; i++) {
-        int64_t ahead = (c->stages[i].not_before_s - c->header.issued_s) / 16;
-        ahead = ahead < 0 ? 0 : ahead < BEHIND_MAX_S ? ahead : BEHIND_MAX_S;
-        r->row.progress.not_before_s[i] = c->stages[i].not_before_s + ahead;
-    }
+    for (size_t i = 0; i < c->n_stages; i++)
+        r->row.progress.not_before_s[i] = with_slack(c, c->stages[i].not_before_s);
+    r->row.progress.not_before_s[c->n_stages] =
+        c->baseline ? with_slack(c, c->baseline_not_before_s) : 0;
     return store_rollout_put(db, &r->row, e);
 }
 

@@ -81,6 +81,7 @@ static void fill_stages(const struct rollout_policy *policy, const struct rollou
     }
     // As a mandate has it: all of it signed, and open to whoever the selector holds for.
     ret->baseline = policy->baseline && !listed && ret->signed_stages == ret->n_stages;
+    ret->baseline_not_before_s = policy->baseline ? plan->not_before_s[policy->n_stages] : 0;
 }
 
 static int fill(const struct serve_plan_ask *ask, const struct rollout_plan *plan, json_t *lists,

@@ -201,6 +201,17 @@ Test(mandate_admit, a_baseline_begins_with_the_last_stage_and_looks_at_no_rank) 
     judge(&err_too_early, "rest begins");
     good();
     content.baseline = true;
+    content.baseline_not_before_s = NOW_S + 1;
+    ask.stage = 1;
+    admitted(); // as part of the rollout
+    set_facts("{\"arch\":\"arm64\"}");
+    ask.rollout = "";
+    judge(&err_too_early, "the baseline behind stage rest begins");
+    set_facts("{\"arch\":\"arm64\"}");
+    content.baseline_not_before_s = NOW_S;
+    admitted();
+    good();
+    content.baseline = true;
     ask.rollout = "";
     set_facts("{\"arch\":\"mips\"}");
     judge(&err_outside_mandate, "arch");
