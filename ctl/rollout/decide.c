@@ -44,6 +44,14 @@ bool rollout_decide_stands_still(const struct rollout_candidate *c, int64_t now_
         rollout_why_set(why, ROLLOUT_WHY_too_early, "rollout %s has not begun", name);
     else if (c->policy->until_s != 0 && now_s >= c->policy->until_s)
         rollout_why_set(why, ROLLOUT_WHY_too_late, "the time of rollout %s is over", name);
+    else if (c->mandate_ends_s != 0 && now_s >= c->mandate_ends_s)
+        rollout_why_set(why, ROLLOUT_WHY_mandate_expired,
+                        "what people signed for rollout %s has expired: sign its plan again and "
+                        "give it along (edgectl rollout approve --mandate)",
+                        name);
+    else if (now_s < c->mandate_begins_s)
+        rollout_why_set(why, ROLLOUT_WHY_too_early,
+                        "people signed this stage of rollout %s for a later time", name);
     else
         return false;
     return true;

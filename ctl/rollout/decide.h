@@ -56,7 +56,10 @@ struct rollout_candidate {
     bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
     const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
     bool went_back;    // another rollout told it to go back from this release before
-    bool revert_full;  // as many as revert_rate allows were told to go back
+    // What people signed for (bundle/mandate.h): until when, and not before when at its stage; 0: no
+    // bound. Devices refuse what is beyond, so nothing is offered then.
+    int64_t mandate_ends_s, mandate_begins_s;
+    bool revert_full; // as many as revert_rate allows were told to go back
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.

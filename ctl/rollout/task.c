@@ -4,6 +4,9 @@
 #include "ctl/rollout/task.h"
 
 #include <assert.h>
+#include <string.h>
+
+#include "bundle/kind.h"
 
 static const char *const names[ROLLOUT_TASKS] = {
     "none",     "offered", "staged",    "activated", "committed", "failed",
@@ -46,4 +49,13 @@ enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event e
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
     return after[event];
+}
+
+bool rollout_task_unsigned(const char *code) {
+    const struct err_kind *const kinds[] = {&err_no_mandate, &err_outside_mandate,
+                                            &err_mandate_expired, &err_rank_beyond, &err_too_early};
+    for (size_t i = 0; i < sizeof kinds / sizeof(const struct err_kind *); i++)
+        if (strcmp(code, kinds[i]->name) == 0)
+            return true;
+    return false;
 }

@@ -31,3 +31,6 @@ bool rollout_task_took(enum rollout_task task);
 // What a report makes of it. Only who was offered it can say what became of it: where nothing was
 // (none, already, skipped) a report changes nothing.
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event);
+// Whether a report with this code says that the device refused what people did not sign for
+// (bundle/mandate.h). That is the controller's fault, and no outcome of the release.
+bool rollout_task_unsigned(const char *code) __attribute__((nonnull));

@@ -6,6 +6,7 @@
 
 #include "base/own.h"
 #include "ctl/serve/fleet_view.h"
+#include "ctl/store/mandate.h"
 #include "ctl/store/part.h"
 #include "ctl/store/ran.h"
 #include "ctl/store/undone.h"
@@ -136,6 +137,19 @@ static int find_aside(const struct serve_fleet *fleet, const struct store_device
     return 0;
 }
 
+// What people signed for.
+static int find_mandate(const struct serve_fleet *fleet, struct rollout_candidate *io,
+                        struct err *e) {
+    struct store_mandate mandate;
+    int found = store_mandate_of_rollout(fleet->db, io->policy->name, &mandate, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    io->mandate_ends_s = mandate.expires_s;
+    if (io->stage < BUNDLE_MANDATE_STAGES_MAX)
+        io->mandate_begins_s = mandate.starts_s[io->stage];
+    return 0;
+}
+
 int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_device *device,
                           struct serve_engine_rollout *r, bool selected,
                           struct serve_fleet_view *view, struct err *e) {
@@ -169,5 +183,5 @@ int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_de
                                           strcmp(device->task.rollout, policy->name) == 0);
     while (!inside && c->stage < policy->n_stages && is_full(r, c->stage))
         c->stage++;
-    return 0;
+    return find_mandate(fleet, c, e);
 }

@@ -68,6 +68,34 @@ Test(rollout_decide_gates, ranks_beyond_the_open_bound_wait_for_their_batch) {
     cr_assert_eq(decide(&w), ROLLOUT_WHY_holdback);
 }
 
+Test(rollout_decide_gates, beyond_what_people_signed_nothing_is_offered_or_activated) {
+    static struct world w;
+    make(&w);
+    w.candidates[0].mandate_ends_s = NOW + 1;
+    w.candidates[0].mandate_begins_s = NOW;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_offered);
+    w.candidates[0].mandate_begins_s = NOW + 1;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_too_early);
+    cr_assert_eq(w.out.mark, ROLLOUT_TASK_NONE);
+    w.candidates[0].mandate_ends_s = NOW;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_mandate_expired);
+    become(&w, ROLLOUT_TASK_STAGED, 1);
+    w.in.device.updating = w.in.device.look = true;
+    w.in.device.update_rollout = "r0";
+    w.in.device.update_attempt = 1;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_mandate_expired);
+    cr_assert_eq(w.out.action, ROLLOUT_ACTION_NONE); // what it fetched is kept
+}
+
+Test(rollout_decide_gates, what_people_did_not_sign_for_is_no_outcome) {
+    static const char *const codes[] = {"no_mandate", "outside_mandate", "mandate_expired",
+                                        "rank_beyond", "too_early"};
+    for (size_t i = 0; i < 5; i++)
+        cr_expect(rollout_task_unsigned(codes[i]), "%s", codes[i]);
+    cr_expect(!rollout_task_unsigned("digest_mismatch"));
+    cr_expect(!rollout_task_unsigned(""));
+}
+
 Test(rollout_decide_gates, who_is_compared_waits_until_the_set_is_scored) {
     static struct world w;
     make(&w);
