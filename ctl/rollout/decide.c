@@ -49,9 +49,6 @@ bool rollout_decide_stands_still(const struct rollout_candidate *c, int64_t now_
                         "what people signed for rollout %s has expired: sign its plan again and "
                         "give it along (edgectl rollout approve --mandate)",
                         name);
-    else if (now_s < c->mandate_begins_s)
-        rollout_why_set(why, ROLLOUT_WHY_too_early,
-                        "people signed this stage of rollout %s for a later time", name);
     else
         return false;
     return true;

@@ -56,9 +56,9 @@ struct rollout_candidate {
     bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
     const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
     bool went_back;    // another rollout told it to go back from this release before
-    // What people signed for (bundle/mandate.h): until when, and not before when at its stage; 0: no
-    // bound. Devices refuse what is beyond, so nothing is offered then.
-    int64_t mandate_ends_s, mandate_begins_s;
+    // Until when what people signed for holds (bundle/mandate.h); 0: nothing has to be signed. Devices
+    // refuse what comes later, so nothing is offered then.
+    int64_t mandate_ends_s;
     bool revert_full; // as many as revert_rate allows were told to go back
 };
 

@@ -145,8 +145,6 @@ static int find_mandate(const struct serve_fleet *fleet, struct rollout_candidat
     if (found != 0)
         return found < 0 ? -1 : 0;
     io->mandate_ends_s = mandate.expires_s;
-    if (io->stage < BUNDLE_MANDATE_STAGES_MAX)
-        io->mandate_begins_s = mandate.starts_s[io->stage];
     return 0;
 }
 

@@ -66,8 +66,6 @@ static int keep(struct store_db *db, struct serve_call *call, const struct buf *
     memcpy(row.rollout, c->rollout, sizeof row.rollout);
     memcpy(row.name, c->name, sizeof row.name);
     memcpy(row.release, c->release, sizeof row.release);
-    for (size_t i = 0; i < c->n_stages; i++)
-        row.starts_s[i] = c->stages[i].not_before_s;
     (void)snprintf(row.device, sizeof row.device, "%s", device);
     (void)snprintf(row.actor, sizeof row.actor, "%s", call->who.name);
     if (fs_replace(call->server->bundles, store_mandate_file(row.id, name), raw->data, raw->len,

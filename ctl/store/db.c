@@ -48,7 +48,7 @@ static const char schema_5[] =
     " name TEXT NOT NULL, release TEXT NOT NULL, version INTEGER NOT NULL,"
     " signed_stages INTEGER NOT NULL, baseline INTEGER NOT NULL, size INTEGER NOT NULL,"
     " expires_s INTEGER NOT NULL, created_s INTEGER NOT NULL, actor TEXT NOT NULL,"
-    " starts TEXT NOT NULL, PRIMARY KEY(id, device)) WITHOUT ROWID;"
+    " PRIMARY KEY(id, device)) WITHOUT ROWID;"
     "CREATE INDEX mandate_by_rollout ON mandate(rollout, version) WHERE rollout<>'';"
     "CREATE INDEX mandate_by_device ON mandate(device, version) WHERE device<>'';"
     "CREATE INDEX mandate_by_release ON mandate(name, release, created_s) WHERE baseline=1;"

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "bundle/limits.h"
-#include "bundle/mandate.h"
 #include "ctl/store/db.h"
 #include "keys/digest.h"
 
@@ -23,8 +22,6 @@ struct store_mandate {
     bool baseline;
     uint64_t size; // bytes of the file
     int64_t expires_s, created_s;
-    int64_t starts_s
-        [BUNDLE_MANDATE_STAGES_MAX]; // not before which each stage may be entered; 0: at once
     char actor[BUNDLE_NAME_MAX + 1];
 };
 
