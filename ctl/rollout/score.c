@@ -71,6 +71,7 @@ void rollout_score_device_init(const struct rollout_score *score, uint32_t strat
     memset(ret, 0, sizeof *ret);
     ret->run = score->run;
     ret->counted = counted;
+    ret->epoch = counted ? 0 : score->epoch; // it was asked in this one
     ret->stratum = stratum;
     ret->stage = stage;
     ret->rank = rank;
@@ -91,6 +92,18 @@ static void follow_run(const struct rollout_score *score, struct rollout_score_d
     device->place = 0;
     for (size_t g = 0; g < ROLLOUT_GATES_MAX; g++)
         device->history[g].has_mark = device->history[g].has_guard = false;
+}
+
+bool rollout_score_count_again(const struct rollout_score *score, const struct rollout_gates *gates,
+                               const struct rollout_score_seen *seen, int64_t now_s,
+                               struct rollout_score_device *io) {
+    bool asked = io->run == score->run && io->epoch == score->epoch;
+    if (io->counted || io->gone || io->arm == ROLLOUT_ARM_TREATED || asked)
+        return false;
+    follow_run(score, io);
+    io->counted = rollout_score_counts(gates, seen, now_s);
+    io->epoch = io->counted ? 0 : score->epoch;
+    return true;
 }
 
 static void enter(struct rollout_score *score, const struct rollout_gates *gates,

@@ -16,8 +16,10 @@
 //   treated     from its first offer in this rollout, whatever becomes of the offer
 //   comparison  selected, and beyond the open bound
 //   neither     admitted but not offered: it has not called, or something else is in the way
-//   counted     decided when the device's row is made, before it is in an arm: see
-//               rollout_score_counts. Only counted devices have numbers, are at risk, are in sets.
+//   counted     decided when the device's row is made, and for one that was not counted anew at its
+//               first check-in of each epoch, always before it is in an arm and by what is known of
+//               it then: see rollout_score_counts. It stays counted. Only counted devices have
+//               numbers, are at risk, are in sets.
 //
 // The play. C is the caller.
 //
@@ -25,8 +27,8 @@
 //       C: rollout_score_follow. A new number of the batch is a new epoch: nobody is at risk. A new
 //       run is a new score: what was known before is spent.
 //   a device checks in, after its reports were taken
-//       C: makes its row when there is none (rollout_score_counts, rollout_score_device_init), then
-//       rollout_score_heard, then decides what to tell it
+//       C: makes its row when there is none (rollout_score_counts, rollout_score_device_init), else
+//       asks rollout_score_count_again, then rollout_score_heard, then decides what to tell it
 //   it is offered the release
 //       C: rollout_score_offered, in the transaction of the offer
 //   it activated, committed, failed, reverted, or is declared lost
@@ -209,6 +211,13 @@ bool rollout_score_counts(const struct rollout_gates *gates, const struct rollou
 void rollout_score_device_init(const struct rollout_score *score, uint32_t stratum, uint32_t stage,
                                uint64_t rank, bool counted, struct rollout_score_device *ret)
     __attribute__((nonnull));
+
+// Whether a device that is not counted is from now on: asked once an epoch, while it is not treated.
+// A fleet that was off when the rollout began would be counted by nobody else. true when the row
+// changed, which is then to be written.
+bool rollout_score_count_again(const struct rollout_score *score, const struct rollout_gates *gates,
+                               const struct rollout_score_seen *seen, int64_t now_s,
+                               struct rollout_score_device *io) __attribute__((nonnull));
 
 struct rollout_score_checkin {
     int64_t now_s;

@@ -35,17 +35,23 @@ static void read_site(const struct rollout_gates *gates, const struct bundle_fac
                    text == NULL ? "" : text);
 }
 
-// Its first check-in since the rollout began: who it is, and whether it counts, is settled now.
+static struct rollout_score_seen what_is_known(const struct serve_fleet *fleet,
+                                               const struct store_device *device,
+                                               const struct serve_evidence_place *place) {
+    return (struct rollout_score_seen){.enrolled_s = device->created_s,
+                                       .seen_s = fleet->before_s,
+                                       .fits = place->fits,
+                                       .named = place->named,
+                                       .apart = device->held || device->pin_name[0] != '\0' ||
+                                                device->clone_s != 0};
+}
+
+// Its first check-in since the rollout began: who it is is settled now.
 static int enlist(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
                   const struct store_device *device, const struct serve_evidence_place *place,
                   struct rollout_score_device *ret, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    const struct rollout_score_seen seen = {.enrolled_s = device->created_s,
-                                            .seen_s = fleet->before_s,
-                                            .fits = place->fits,
-                                            .named = place->named,
-                                            .apart = device->held || device->pin_name[0] != '\0' ||
-                                                     device->clone_s != 0};
+    const struct rollout_score_seen seen = what_is_known(fleet, device, place);
     struct store_cohort_origin origin = {.enrolled_s = device->created_s};
     read_site(of.gates, place->facts, origin.site);
     (void)snprintf(origin.token, sizeof origin.token, "%s", device->token);
@@ -89,9 +95,12 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     int found = store_cohort_get(&of, device->id, row, e);
     if (found < 0 || (found == STORE_ABSENT && enlist(fleet, r, device, place, row, e) < 0))
         return -1;
+    const struct rollout_score_seen seen = what_is_known(fleet, device, place);
+    bool again = rollout_score_count_again(r->score, of.gates, &seen, checkin.now_s, row);
     read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
     rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
     rollout_score_heard(r->score, of.gates, &checkin, row, &news);
+    news.device = news.device || again;
     if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
         return -1;
     *ret_compared = is_compared(row);

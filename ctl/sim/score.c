@@ -140,7 +140,8 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
         rollout_score_device_init(&s->score, pool_of(s, device), seen->stage, seen->rank, counts,
                                   row);
         s->made[device] = true;
-    }
+    } else
+        (void)rollout_score_count_again(&s->score, gates, &seen->seen, seen->checkin.now_s, row);
     rollout_score_heard(&s->score, gates, &seen->checkin, row, &news);
     take_news(s, &news);
 }

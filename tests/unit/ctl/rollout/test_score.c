@@ -131,6 +131,41 @@ Test(rollout_score, who_is_not_counted_is_treated_and_no_more) {
     cr_assert_eq(b->d[0].at_risk, 0);
 }
 
+Test(rollout_score, who_was_not_counted_is_asked_again_at_each_opening_before_it_has_an_arm) {
+    struct bench *b = bench();
+    struct rollout_score_device *d = &b->d[0];
+    struct rollout_score_seen seen = {.enrolled_s = T0 - 86401, .seen_s = T0 - 3601, .fits = true};
+    rollout_score_device_init(&b->score, 0, 0, 0, false, d); // the fleet was off
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, d));
+    seen.seen_s = T0;
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, d),
+                  "once an epoch, as the others");
+    cr_assert(rollout_score_follow(1, 2, &b->score));
+    struct rollout_score_device off = *d, treated = *d, gone = *d;
+    seen.seen_s = T0 - 3601;
+    cr_assert(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, &off));
+    cr_assert_not(off.counted);
+    seen.seen_s = T0;
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, &off));
+    treated.arm = ROLLOUT_ARM_TREATED;
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, &treated));
+    gone.gone = true;
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, &gone));
+    cr_assert(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 60, d));
+    cr_assert(d->counted);
+    b->now_s = T0 + 60;
+    hear(b, 0, admitted);
+    offer(b, 0);
+    cr_assert_eq(d->number, 1);
+    b->now_s += 901;
+    hear(b, 0, admitted);
+    cr_assert_neq(d->at_risk, 0);
+    cr_assert(rollout_score_follow(1, 3, &b->score));
+    seen.seen_s = 0; // who is counted stays so
+    cr_assert_not(rollout_score_count_again(&b->score, gates_of(b), &seen, T0 + 9999, d));
+    cr_assert(d->counted);
+}
+
 // ── At risk ──
 
 Test(rollout_score, both_arms_enter_at_the_second_check_in_after_the_settling_time) {
