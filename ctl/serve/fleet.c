@@ -152,7 +152,10 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
     if (task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, report->rollout) == 0 &&
         task->attempt == report->attempt) {
         (void)snprintf(task->code, sizeof task->code, "%s", report->code);
-        if (serve_fleet_move(fleet, device, rollout_task_after(task->state, report->event), e) < 0)
+        enum rollout_task to = rollout_task_after(task->state, report->event);
+        if (to == ROLLOUT_TASK_FAILED && rollout_task_unsigned(report->code))
+            to = ROLLOUT_TASK_CANCELLED;
+        if (serve_fleet_move(fleet, device, to, e) < 0)
             return -1;
     }
     (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
