@@ -71,6 +71,29 @@ static void show_head(FILE *out, const json_t *plan) {
     (void)fprintf(out, "\n");
 }
 
+// What is signed of the plan, against a controller that was taken over.
+static void show_reach(FILE *out, const json_t *stages, size_t i) {
+    const json_t *stage = json_array_get(stages, i), *next = json_array_get(stages, i + 1);
+    char name[TEXT_BYTES], at[TEXT_BYTES];
+    if (number(stage, "reach") > number(stage, "total"))
+        (void)fprintf(out,
+                      "  WARNING: %lld devices would let it through, not %lld: a device does not "
+                      "know its labels, and stratify names some\n",
+                      number(stage, "reach"), number(stage, "total"));
+    if (next == NULL)
+        return;
+    if (strcmp(cmd_print_string(stage, "not_before"), cmd_print_string(next, "not_before")) == 0)
+        (void)fprintf(out,
+                      "  WARNING: stage %s may begin at the same time: whoever steals the "
+                      "controller need not wait (give stage %s a soak_s)\n",
+                      safe(next, "name", at), safe(stage, "name", name));
+    else
+        (void)fprintf(out,
+                      "  once signed: whoever steals the controller reaches at most %lld devices "
+                      "before %s\n",
+                      number(stage, "reach"), safe(next, "not_before", at));
+}
+
 static void show_stages(FILE *out, const json_t *plan, bool advances) {
     size_t i, k;
     json_t *stage, *gate;
@@ -88,6 +111,7 @@ static void show_stages(FILE *out, const json_t *plan, bool advances) {
             (void)fprintf(out, "  without a verdict: it waits for %s, and then %s\n",
                           duration(cmd_print_integer(stage, "waits_s"), took),
                           advances ? "goes on without evidence" : "pauses");
+        show_reach(out, json_object_get(plan, "stages"), i);
         json_array_foreach (json_object_get(stage, "gates"), k, gate)
             (void)fprintf(out, "  gate %s: %s\n", safe(gate, "name", name),
                           safe(gate, "text", text));

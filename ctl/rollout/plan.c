@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/rollout/plan/pace.h"
+#include "ctl/rollout/plan/reach.h"
 
 // ── Ages ──
 
@@ -76,6 +77,7 @@ void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_
         io->held_back += io->strata[s].held_back;
     }
     find_times(policy, io);
+    plan_reach_find(policy, census, io);
 }
 
 void rollout_plan_bounds(const struct rollout_policy *policy,

@@ -7,8 +7,8 @@
 //
 //   {"format":1, "made":TIME, "rollout":NAME, "release":{"name","version"}, "selector":TEXT,
 //    "seed":"<64 hex>", "devices":N,                      of the selector; "accepted":N of the fleet
-//    "stages":[{"name","approve","not_before":TIME|null,"adds":N,"total":N,"bytes":N,
-//               "calls_s":N,"waits_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
+//    "stages":[{"name","approve","not_before":TIME|null,"adds":N,"total":N,"reach":N,
+//               "bytes":N,"calls_s":N,"waits_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
 //               "gates":[{"name","kind","weight_pct","n":N,"of":"devices"|"events"|"sets",
 //                         "sees":TEXT|null,"passes":bool|null,"text":TEXT}]}],
 //    "strata":[{"key":TEXT,"devices":N,"counted":N,"pooled":bool,"bounds":BOUNDS,"adds":[N per stage],
@@ -30,6 +30,10 @@
 // devices, are what a batch waits for: calls_s is when 95 % have called, but no longer than two
 // rhythms. waits_s is soak, and with a metric the horizon and the grace. Downloads, probation and
 // windows come on top, and are not known here.
+//
+// `reach` is how many devices a controller that was taken over could bring the release to before the
+// next stage's time, by what people sign of the plan: devices that do not know their labels are let
+// through by the highest bound of the strata that they could be in.
 //
 // What a gate sees is power.h's answer at 80 %: of installs by how many devices the stage ends with;
 // of events by how many are to be expected at the rate at which devices fell silent in the past
@@ -114,6 +118,7 @@ struct rollout_plan {
     struct rollout_stratum_plan newcomers;
     uint64_t adds[ROLLOUT_POLICY_STAGES_MAX]; // devices that a stage admits first
     uint64_t held_back;
+    uint64_t reach[ROLLOUT_POLICY_STAGES_MAX]; // that what is signed lets through up to a stage
     // Earliest, 0: at once; and [n_stages]: when all stages can be over.
     int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];
 };

@@ -73,7 +73,7 @@ def a_plan_says_what_would_happen_and_changes_nothing(f):
     check(names(f) == [], "no rollout was started")
     check(before == f.edgectl("audit", "--json"), "and nothing else happened")
     said = f.edgectl("rollout", "plan", "-f", f.path("policy-look.json"))
-    for words in ("look: pair 1.0 to 6 of 6 devices", "stage canary: 2 devices", "too small to see anything", "pooled", "a release that fails on 20 %"):
+    for words in ("look: pair 1.0 to 6 of 6 devices", "stage canary: 2 devices", "too small to see anything", "pooled", "once signed: whoever steals the controller", "a release that fails on 20 %"):
         check(words in said, f"people are told {words!r}: {said}")
     _, early = plan(f, "early", release="pair 9.9", gates=GATES, evidence=QUICK)
     check(early["mandate"] is None and "not published" in early["mandate_why"], f"what is signed names bundles: {early['mandate_why']}")

@@ -171,6 +171,39 @@ Test(rollout_plan, a_stage_begins_when_those_before_it_took_what_they_take_at_le
     drop(f);
 }
 
+Test(rollout_plan, labels_let_through_whom_the_widest_bound_does) {
+    static const char *const keys[] = {"{\"arch\":\"arm64\",\"label.site\":\"a\"}",
+                                       "{\"arch\":\"arm64\",\"label.site\":\"b\"}",
+                                       "{\"arch\":\"mips\",\"label.site\":\"a\"}"};
+    struct fleet *f = make(HEAD STAGES "}", 300, 3);
+    const struct rollout_plan *plan = &f->plan;
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t total = plan->adds[0];
+        for (size_t k = 1; k <= i; k++)
+            total += plan->adds[k];
+        cr_expect_eq(plan->reach[i], total, "without labels: whom the stages admit, %llu",
+                     (unsigned long long)plan->reach[i]);
+    }
+    f->policy.n_stratify = 2;
+    (void)snprintf(f->policy.stratify[0], sizeof f->policy.stratify[0], "arch");
+    (void)snprintf(f->policy.stratify[1], sizeof f->policy.stratify[1], "label.site");
+    f->census.keys = keys;
+    rollout_plan_make(&f->policy, &f->census, &f->plan);
+    uint64_t widest = plan->newcomers.bound[0], reach = 0;
+    for (size_t s = 0; s < 2; s++)
+        widest = plan->strata[s].bound[0] > widest ? plan->strata[s].bound[0] : widest;
+    uint64_t mips = plan->newcomers.bound[0] > plan->strata[2].bound[0] ? plan->newcomers.bound[0]
+                                                                        : plan->strata[2].bound[0];
+    for (size_t i = 0; i < f->census.n_members; i++)
+        reach += f->census.members[i].rank <= (f->census.members[i].stratum < 2 ? widest : mips);
+    cr_assert_eq(plan->reach[0], reach, "%llu", (unsigned long long)plan->reach[0]);
+    cr_assert_gt(plan->reach[0], plan->adds[0]);
+    cr_assert_eq(plan->reach[2], 300);
+    OWN(json) json_t *document = format(f);
+    cr_assert_eq(number(row(document, "stages", 0), "reach"), (json_int_t)reach);
+    drop(f);
+}
+
 Test(rollout_plan, batches_double_and_go_on_over_stages) {
     struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
     OWN(json) json_t *document = format(f);
