@@ -97,12 +97,13 @@ int serve_fleet_advance(const struct serve_fleet *fleet, struct serve_engine_rol
 
 // ── Tasks ──
 
-// What the tally counts the device as: bad outcomes of an earlier attempt were forgotten.
-static enum rollout_task counted(const struct serve_engine_rollout *r,
-                                 const struct store_device_task *task) {
-    bool bad = task->state == ROLLOUT_TASK_FAILED || task->state == ROLLOUT_TASK_REVERTED ||
-               task->state == ROLLOUT_TASK_LOST;
-    return bad && task->attempt < r->row.progress.attempt ? ROLLOUT_TASK_NONE : task->state;
+// What the tally counts a device as: bad outcomes of an earlier attempt were forgotten, and those
+// that come after the new one began are as well.
+static enum rollout_task counted(const struct serve_engine_rollout *r, enum rollout_task state,
+                                 uint64_t attempt) {
+    bool bad = state == ROLLOUT_TASK_FAILED || state == ROLLOUT_TASK_REVERTED ||
+               state == ROLLOUT_TASK_LOST;
+    return bad && attempt < r->row.progress.attempt ? ROLLOUT_TASK_NONE : state;
 }
 
 int serve_fleet_count(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
@@ -110,7 +111,8 @@ int serve_fleet_count(const struct serve_fleet *fleet, struct serve_engine_rollo
                       enum rollout_task to, struct err *e) {
     if (task->stage >= r->row.policy.n_stages || task->stratum >= r->n_strata)
         return 0;
-    enum rollout_task from = counted(r, task);
+    enum rollout_task from = counted(r, task->state, task->attempt);
+    to = counted(r, to, task->attempt);
     struct store_rollout_move move = {.bucket = store_db_bucket(device),
                                       .rollout = r->row.policy.name,
                                       .stage = task->stage,

@@ -174,6 +174,27 @@ Test(serve_rollouts, a_failure_that_pauses_is_tried_again_with_a_higher_attempt,
     fleet_free(&f);
 }
 
+// It was at work on the first attempt when people resumed: that it failed then says nothing of the
+// second, and it is counted once.
+Test(serve_rollouts, a_failure_of_an_attempt_that_was_given_up_is_not_counted, .timeout = 1200) {
+    struct fleet f;
+    fleet_make(&f);
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\",\"on_failure\":\"pause\"}");
+    cr_assert_eq(check_in_all(&f, BUNDLE_ACTION_INSTALL), FLEET);
+    device_report(&f.d[0], BUNDLE_EVENT_REFUSED, "no_space");
+    cr_assert_eq(device_check_in(&f.c, &f.d[0]), 200);
+    json_decref(rollout_wait(&f.c, "r", "failed"));
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/rollouts/r/resume", "{}"));
+    device_report(&f.d[1], BUNDLE_EVENT_REFUSED, "no_space");
+    cr_assert_eq(device_check_in(&f.c, &f.d[1]), 200);
+    cr_assert(is_told(&f.d[1], BUNDLE_ACTION_INSTALL));
+    cr_assert_eq(f.d[1].told.attempt, 2);
+    OWN(json) json_t *now = admin(&f.c, 200, "GET", "/api/v1/rollouts/r", "");
+    cr_assert_str_eq(json_string_value(json_object_get(now, "state")), "running");
+    cr_assert_eq(count_of(now, 0, "failed"), 0);
+    fleet_free(&f);
+}
+
 // on_failure pause: what is staged elsewhere waits, and says for what.
 Test(serve_rollouts, a_failure_elsewhere_is_why_a_staged_device_waits, .timeout = 1200) {
     struct fleet f;
