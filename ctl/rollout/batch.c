@@ -36,10 +36,6 @@ static uint64_t since(uint64_t now, uint64_t before) {
     return now > before ? now - before : 0; // a retry takes a failure back
 }
 
-static uint64_t reached(const struct rollout_tally *stage) {
-    return rollout_tally_offered(stage) + rollout_tally_moot(stage);
-}
-
 // As many as were expected of the batch, or with gates the share to be reached of them, were offered
 // the release: time alone says nothing about it.
 static bool is_full(const struct rollout_policy *policy, const struct rollout_tally *stage,
@@ -48,14 +44,14 @@ static bool is_full(const struct rollout_policy *policy, const struct rollout_ta
     uint64_t wanted = batch->expected < batch->size ? batch->expected : batch->size;
     uint64_t some = rollout_tally_good(stage) + rollout_tally_bad(stage) +
                     rollout_tally_unresolved(stage); // and not only needed nothing
-    uint64_t own = since(reached(stage), batch->offered_before);
+    uint64_t own = since(rollout_tally_reached(stage), batch->offered_before);
     own = own < some ? own : some;
     return own > 0 && (unsigned __int128)own * ROLLOUT_PPM >= (unsigned __int128)wanted * share;
 }
 
 static bool is_clean(const struct rollout_policy *policy, const struct rollout_tally *stage,
                      const struct rollout_batch *batch) {
-    uint64_t own = since(reached(stage), batch->offered_before);
+    uint64_t own = since(rollout_tally_reached(stage), batch->offered_before);
     uint64_t bad = since(rollout_tally_bad(stage), batch->bad_before);
     return rollout_tally_unresolved(stage) == 0 &&
            bad <= (uint64_t)((unsigned __int128)own * baseline_ppm(policy) / ROLLOUT_PPM);
@@ -80,7 +76,7 @@ static void open_batch(const struct rollout_tally *stage, uint64_t planned, uint
         more < left ? add : (uint64_t)((unsigned __int128)planned * left / ROLLOUT_BATCH_WHOLE);
     io->share = more < left ? io->share + more : ROLLOUT_BATCH_WHOLE;
     io->opened_s = now_s;
-    io->offered_before = reached(stage);
+    io->offered_before = rollout_tally_reached(stage);
     io->bad_before = rollout_tally_bad(stage);
 }
 
@@ -103,7 +99,7 @@ int rollout_batch_step(const struct rollout_policy *policy, const struct rollout
         return 0;
     uint64_t working = rollout_tally_unresolved(stage);
     bool waited = now_s - io->opened_s >= (int64_t)(ROLLOUT_BATCH_RHYTHMS * rhythm);
-    bool all = waited || since(reached(stage), io->offered_before) >= io->expected;
+    bool all = waited || since(rollout_tally_reached(stage), io->offered_before) >= io->expected;
     if (all && (policy->batch.on_notified || working == 0)) {
         struct rollout_batch last = *io;
         if (grows(policy, stage, io))

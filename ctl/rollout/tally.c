@@ -46,6 +46,11 @@ uint64_t rollout_tally_bad(const struct rollout_tally *tally) {
            tally->now[ROLLOUT_TASK_LOST];
 }
 
+uint64_t rollout_tally_reached(const struct rollout_tally *tally) {
+    return rollout_tally_offered(tally) + rollout_tally_moot(tally) -
+           tally->now[ROLLOUT_TASK_CANCELLED];
+}
+
 uint64_t rollout_tally_moot(const struct rollout_tally *tally) {
     return tally->now[ROLLOUT_TASK_CANCELLED] + tally->now[ROLLOUT_TASK_ALREADY] +
            tally->now[ROLLOUT_TASK_SKIPPED];

@@ -26,5 +26,7 @@ uint64_t rollout_tally_offered(const struct rollout_tally *tally) __attribute__(
 // Outcomes that count for a gate: committed; and failed, reverted, lost.
 uint64_t rollout_tally_good(const struct rollout_tally *tally) __attribute__((nonnull));
 uint64_t rollout_tally_bad(const struct rollout_tally *tally) __attribute__((nonnull));
+// Were offered it, or need not be; who was cancelled is both, and counts once.
+uint64_t rollout_tally_reached(const struct rollout_tally *tally) __attribute__((nonnull));
 // Devices of the plan from which no outcome is to be expected: cancelled, already there, skipped.
 uint64_t rollout_tally_moot(const struct rollout_tally *tally) __attribute__((nonnull));

@@ -121,6 +121,18 @@ Test(rollout_batch, a_batch_grows_with_the_devices_that_were_offered_it_never_wi
     }
 }
 
+Test(rollout_batch, who_was_cancelled_counts_once) {
+    struct rollout_policy p = policy();
+    struct rollout_batch b = begun(&p);
+    struct rollout_tally t = tally(0, 4, 0);
+    t.now[ROLLOUT_TASK_CANCELLED] = 3;
+    cr_assert_eq(rollout_tally_reached(&t), 7);
+    cr_assert_eq(rollout_batch_step(&p, &t, 100, NOW + 1, &b), 0);
+    t.now[ROLLOUT_TASK_COMMITTED] = 7;
+    cr_assert_eq(rollout_batch_step(&p, &t, 100, NOW + 1, &b), ROLLOUT_BATCH_OPENED);
+    cr_assert_eq(b.number, 2);
+}
+
 Test(rollout_batch, with_gates_the_share_to_be_reached_is_enough_to_grow) {
     struct rollout_policy p = policy();
     p.gates.n = 1;
