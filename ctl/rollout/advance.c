@@ -149,7 +149,7 @@ static bool is_reached(const struct rollout_policy *policy, uint64_t done, uint6
 // needed nothing, before their turn.
 static bool last_is_reached(const struct rollout_policy *policy, const struct rollout_tally *stage,
                             uint64_t of, const struct rollout_batch *batch) {
-    uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
+    uint64_t reached = rollout_tally_reached(stage);
     uint64_t own = reached > batch->offered_before ? reached - batch->offered_before : 0;
     uint64_t room = of > batch->offered_before ? of - batch->offered_before : 0;
     return batch->size == 0 ||
@@ -164,7 +164,7 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
     uint64_t done =
         rollout_tally_good(&stage) + rollout_tally_bad(&stage) + rollout_tally_moot(&stage);
     uint64_t working = rollout_tally_unresolved(&stage), of = planned(counts, io);
-    if (all.planned == 0 && rollout_tally_offered(&all) + rollout_tally_moot(&all) == 0) {
+    if (all.planned == 0 && rollout_tally_reached(&all) == 0) {
         rollout_why_set(&io->why, ROLLOUT_WHY_no_devices,
                         "stage %s: no device matches the selector yet", name);
         return false;
@@ -296,12 +296,19 @@ static bool is_moved(const struct rollout_progress *a, const struct rollout_prog
            a->without != b->without || memcmp(a->started_s, b->started_s, sizeof a->started_s) != 0;
 }
 
+// Paused by a doubt, by silence, or because its gates said nothing: devices that have the release are
+// heard of all the same.
+bool rollout_advance_judged(const struct rollout_progress *progress) {
+    return progress->state == ROLLOUT_STATE_RUNNING ||
+           (progress->state == ROLLOUT_STATE_PAUSED &&
+            (progress->doubt || progress->silent ||
+             progress->why.code == ROLLOUT_WHY_inconclusive));
+}
+
 int rollout_advance(const struct rollout_policy *policy, const struct rollout_gate_ops *gate,
                     const struct rollout_counts *counts, struct rollout_progress *io) {
     struct rollout_progress before = *io;
-    // Paused by a doubt, or by silence: devices that have the release are heard of all the same.
-    bool judged = io->state == ROLLOUT_STATE_PAUSED && (io->doubt || io->silent);
-    if (io->state == ROLLOUT_STATE_RUNNING || judged)
+    if (rollout_advance_judged(io))
         advance_running(policy, gate, counts, io);
     else if (io->state == ROLLOUT_STATE_REVERTING)
         advance_reverting(policy, counts, io);
@@ -309,7 +316,7 @@ int rollout_advance(const struct rollout_policy *policy, const struct rollout_ga
 }
 
 uint32_t rollout_advance_unreached_ppm(const struct rollout_tally *stage) {
-    uint64_t reached = rollout_tally_offered(stage) + rollout_tally_moot(stage);
+    uint64_t reached = rollout_tally_reached(stage);
     if (reached >= stage->planned)
         return 0;
     return (uint32_t)((unsigned __int128)(stage->planned - reached) * ROLLOUT_PPM / stage->planned);

@@ -90,6 +90,9 @@ struct rollout_counts {
     enum rollout_silence silence;
 };
 
+// Whether the gates may stop it as it is: it runs, or stands still in a way that evidence may end.
+bool rollout_advance_judged(const struct rollout_progress *progress) __attribute__((nonnull));
+
 // Judges and moves as far as it goes. 1 when anything but the sentence in why changed.
 enum { ROLLOUT_MOVED = 1 };
 int rollout_advance(const struct rollout_policy *policy, const struct rollout_gate_ops *gate,

@@ -87,16 +87,19 @@ static int resume(const struct rollout_policy *policy, int64_t now_s, struct rol
 }
 
 static int pause_it(struct rollout_progress *io, struct rollout_why *reason) {
-    if (io->state == ROLLOUT_STATE_PAUSED && !io->silent)
+    if (io->state == ROLLOUT_STATE_PAUSED && !rollout_advance_judged(io))
         return ROLLOUT_UNCHANGED;
     if (io->state != ROLLOUT_STATE_RUNNING && io->state != ROLLOUT_STATE_PAUSED &&
         io->state != ROLLOUT_STATE_REVERTING)
         return refuse(reason, io, "paused");
-    io->silent = false; // it does not go on by itself any more
+    struct rollout_why cause = io->why;
+    bool paused = io->state == ROLLOUT_STATE_PAUSED && !io->silent;
+    io->silent = io->doubt = false; // it neither goes on nor back by itself any more
     io->back = io->state == ROLLOUT_STATE_REVERTING;
     io->state = ROLLOUT_STATE_PAUSED;
     if (!io->back) {
-        rollout_why_set(&io->why, ROLLOUT_WHY_paused, "an operator paused it");
+        rollout_why_set(&io->why, ROLLOUT_WHY_paused, "an operator paused it%s%.400s",
+                        paused ? "; " : "", paused ? cause.text : "");
         return 0;
     }
     io->back_why = io->why;

@@ -147,11 +147,6 @@ int serve_evidence_drain(const struct serve_fleet *fleet, struct serve_engine_ro
 
 // ── Judging ──
 
-static bool is_judged(const struct rollout_progress *p) {
-    return p->state == ROLLOUT_STATE_RUNNING ||
-           (p->state == ROLLOUT_STATE_PAUSED && (p->doubt || p->silent));
-}
-
 int serve_evidence_judge(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          struct rollout_counts *io, struct err *e) {
     const struct rollout_progress *p = &r->row.progress;
@@ -166,7 +161,7 @@ int serve_evidence_judge(const struct serve_fleet *fleet, struct serve_engine_ro
     r->stale = false;
     io->evidence = &r->judged;
     io->silence = r->silence;
-    if (r->judged.overall != ROLLOUT_VERDICT_FAIL || !is_judged(p)) {
+    if (r->judged.overall != ROLLOUT_VERDICT_FAIL || !rollout_advance_judged(p)) {
         r->verdict_s = 0;
         return 0;
     }
