@@ -156,6 +156,22 @@ static bool last_is_reached(const struct rollout_policy *policy, const struct ro
            is_reached(policy, own, batch->expected < room ? batch->expected : room);
 }
 
+// With a gate of losses: whoever dies of what opened last is lost to it only when the rule's time is
+// over; before that a stage that is complete says nothing about it.
+static bool would_see_losses(const struct rollout_policy *policy, int64_t since_s, int64_t now_s,
+                             const char *stage, struct rollout_why *why) {
+    uint64_t rhythm_s =
+        policy->gates.rhythm_s == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
+    int64_t left = since_s + rollout_score_silence_s(policy) + (int64_t)rhythm_s - now_s;
+    if (left <= 0 || rollout_score_lost_gates(&policy->gates) == 0)
+        return true;
+    rollout_why_set(why, ROLLOUT_WHY_waiting_devices,
+                    "stage %s: its devices have an outcome; whether they fall silent can be seen "
+                    "in %" PRId64 " s",
+                    stage, left);
+    return false;
+}
+
 // Whether every device of the stage that can be expected to has an outcome.
 static bool is_complete(const struct rollout_policy *policy, const struct rollout_counts *counts,
                         struct rollout_progress *io) {
@@ -180,7 +196,7 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
         say_waiting(counts, name, done, working, silent, &io->why);
         return false;
     }
-    return true;
+    return would_see_losses(policy, since_s, counts->now_s, name, &io->why);
 }
 
 static bool soaks(const struct rollout_policy *policy, const struct rollout_counts *counts,

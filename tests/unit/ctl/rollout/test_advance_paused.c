@@ -117,3 +117,21 @@ Test(rollout_advance_paused, paused_by_gates_that_say_nothing_it_is_judged_on) {
     cr_assert_eq(advance(&w), ROLLOUT_MOVED);
     cr_assert_eq(w.progress.state, ROLLOUT_STATE_REVERTING);
 }
+
+// Whoever dies falls silent, and is lost to the gate only after the rule's time.
+Test(rollout_advance_paused, a_stage_with_a_gate_of_losses_lasts_until_one_could_be_seen) {
+    struct world w = world();
+    w.policy.gates.gate[0].kind = ROLLOUT_GATE_LOST;
+    w.evidence.overall = ROLLOUT_VERDICT_PASS;
+    (void)advance(&w);
+    commit_all(&w, 0);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    w.now_s += 1099; // the timeout, and a rhythm
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 0);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+    w.now_s++;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+}
