@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/chrono.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
@@ -36,6 +37,7 @@ const struct opt cmd_mandate_sign_options[] = {
     {.name = "through",
      .value = "STAGE",
      .help = "Sign also for the stages behind an approval, up to this one"},
+    {.name = "expires", .value = "TIME", .help = "Sign anew, with this end: a time, or a duration"},
     {.name = "merge",
      .repeat = true,
      .value = "PLAN",
@@ -159,20 +161,35 @@ static bool leaves_baseline(const struct signing *s, const struct bundle_mandate
     return may;
 }
 
-// The same mandate for more stages is another one, of a higher version, that nobody has signed.
+static int set_expires(const struct signing *s, json_t *io, struct err *e) {
+    char at[CHRONO_TEXT_BYTES];
+    int64_t expires_s = 0;
+    if (!opt_given(s->args, "expires"))
+        return 0;
+    if (cmd_workspace_expires(s->args, chrono_wall_ms(s->context->clock) / 1000, 0, &expires_s, e) <
+        0)
+        return -1;
+    return json_object_set_new(io, "expires", json_string(chrono_format(expires_s, at))) < 0
+               ? no_memory(e)
+               : 0;
+}
+
+// The same mandate for more stages, or with another end, is another one, of a higher version, that
+// nobody has signed.
 static int widen(struct signing *s, struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_peek_content(s->shown);
     const char *through = opt_get(s->args, "through");
     const struct keys_envelope_signature none = {.keyid = ""};
-    size_t stage = 0;
+    bool anew = opt_given(s->args, "expires");
+    size_t stage = c->signed_stages - 1;
     OWN(buf) struct buf part, raw;
     buf_init(&part, BUNDLE_MANDATE_MAX_BYTES);
     buf_init(&raw, BUNDLE_MANDATE_MAX_BYTES);
-    if (!through)
-        return 0;
-    if (find_stage(c, through, &stage, e) < 0)
+    if (through && find_stage(c, through, &stage, e) < 0)
         return -1;
     if (stage < c->signed_stages)
+        stage = c->signed_stages - 1;
+    if (stage < c->signed_stages && !anew)
         return 0;
     json_t *content = s->document.content;
     bool baseline = leaves_baseline(s, c, stage + 1);
@@ -181,6 +198,8 @@ static int widen(struct signing *s, struct err *e) {
         json_object_set_new(content, "version",
                             json_integer((json_int_t)s->document.header.version + 1)) < 0)
         return no_memory(e);
+    if (set_expires(s, content, e) < 0)
+        return -1;
     struct cmd_document wider = CMD_DOCUMENT_NONE;
     if (keys_canon_format(content, &part, e) < 0 ||
         keys_envelope_format(buf_slice(&part), &none, 0, &raw, e) < 0 ||

@@ -258,6 +258,12 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
         rollout_why_set(&ret->why, ROLLOUT_WHY_failed_here,
                         "%s, %s %s, failed here before: pin it to try again", what, t->release_name,
                         t->release_version);
+    else if (t->mandate_ends_s != 0 && in->now_s >= t->mandate_ends_s)
+        rollout_why_set(&ret->why, ROLLOUT_WHY_mandate_expired,
+                        "%s is %s %s, and what people signed for it has expired: sign its plan "
+                        "again (edgectl rollout sign --expires) and give it along (edgectl rollout "
+                        "approve --mandate)",
+                        what, t->release_name, t->release_version);
     else if (!pinned && !in->baseline_allowed)
         rollout_why_set(&ret->why, ROLLOUT_WHY_baseline_rate,
                         "%s is %s %s: it will be offered when its turn comes", what,

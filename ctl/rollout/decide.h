@@ -67,6 +67,7 @@ struct rollout_target {
     const char *release_name;
     const char *release_version;
     struct rollout_fit fit;
+    int64_t mandate_ends_s; // what people signed for it; 0: no bound. A pin: 0
 };
 
 // What the controller remembers of the device's last update, and what the device says now.

@@ -9,6 +9,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet_view.h"
+#include "ctl/store/mandate.h"
 #include "ctl/store/undone.h"
 
 static void clear(struct serve_fleet_view *view) {
@@ -35,16 +36,24 @@ static int prepare(const struct serve_fleet *fleet, const struct store_device *d
 
 // The newest finished rollout of each name of release counts: the one applied last, whichever of
 // them took longer.
-static void add_baseline(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
-                         struct serve_fleet_view *view) {
+static int add_baseline(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                        struct serve_fleet_view *view, struct err *e) {
     const struct rollout_policy *policy = &r->row.policy;
     for (size_t i = 0; i < view->n_baselines; i++)
         if (strcmp(view->baselines[i].release_name, policy->release_name) == 0)
-            return;
+            return 0;
     struct rollout_target *t = &view->baselines[view->n_baselines++];
     t->release_name = policy->release_name;
     t->release_version = policy->release_version;
     serve_fleet_fit(fleet, view, t->release_name, t->release_version, &t->fit);
+    if (t->fit.runs || !t->fit.fits)
+        return 0;
+    struct store_mandate mandate;
+    int found =
+        store_mandate_of_baseline(fleet->db, t->release_name, t->release_version, &mandate, e);
+    if (found == 0)
+        t->mandate_ends_s = mandate.expires_s;
+    return found < 0 ? -1 : 0;
 }
 
 // Where the oldest rollout is that has not ended: what finished after it was applied may supersede
@@ -71,8 +80,8 @@ static int collect(const struct serve_fleet *fleet, const struct store_device *d
         bool counts = selected && (live || i > oldest);
         if ((counts || part) && serve_fleet_candidate(fleet, device, r, selected, view, e) < 0)
             return -1;
-        if (finish && selected && r->row.policy.baseline)
-            add_baseline(fleet, r, view);
+        if (finish && selected && r->row.policy.baseline && add_baseline(fleet, r, view, e) < 0)
+            return -1;
     }
     return 0;
 }

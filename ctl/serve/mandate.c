@@ -205,6 +205,28 @@ int serve_mandate_approve(struct store_db *db, struct serve_call *call, const js
     return take_times(db, mandate, r, e) < 0 ? -1 : keep(db, call, &raw, mandate, "", e);
 }
 
+int serve_mandate_renew(struct store_db *db, struct serve_call *call, const json_t *envelope,
+                        struct serve_engine_rollout *r, struct err *e) {
+    OWN(mandate) struct bundle_mandate *mandate = NULL;
+    OWN(buf) struct buf raw = {.data = NULL};
+    struct store_mandate before = {.version = 0};
+    const char *name = r->row.policy.name;
+    if (!serve_mandate_is_called_for(call->server) || !is_given(envelope))
+        return 0;
+    if (store_mandate_of_rollout(db, name, &before, e) < 0 ||
+        read_envelope(call->server, envelope, serve_call_now_s(call), &raw, &mandate, e) < 0 ||
+        check(mandate, r, e) < 0)
+        return err_prefix(e, "renewing the mandate of %s", name);
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    if (!c->baseline || c->header.version <= before.version)
+        return err_set(e, &err_outside_mandate,
+                       "rollout %s has finished: a further mandate has to be signed for its "
+                       "baseline, and to have a higher version than %" PRIu64
+                       " (edgectl rollout sign --expires)",
+                       name, before.version);
+    return keep(db, call, &raw, mandate, "", e);
+}
+
 int serve_mandate_pin(struct store_db *db, struct serve_call *call, const json_t *envelope,
                       const struct serve_mandate_pin *pin, struct err *e) {
     OWN(mandate) struct bundle_mandate *mandate = NULL;

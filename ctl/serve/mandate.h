@@ -27,6 +27,10 @@ int serve_mandate_apply(struct store_db *db, struct serve_call *call, const json
 int serve_mandate_approve(struct store_db *db, struct serve_call *call, const json_t *envelope,
                           struct serve_engine_rollout *rollout, struct err *e)
     __attribute__((nonnull(1, 2, 4, 5)));
+// For what a finished rollout leaves behind, its baseline: takes in a further mandate. Kinds as above.
+int serve_mandate_renew(struct store_db *db, struct serve_call *call, const json_t *envelope,
+                        struct serve_engine_rollout *rollout, struct err *e)
+    __attribute__((nonnull(1, 2, 4, 5)));
 // With a device that is pinned to a release. Kinds as above.
 struct serve_mandate_pin {
     const char *device, *name, *release;

@@ -257,9 +257,10 @@ static int check_mandate(struct store_db *db, struct serve_call *call,
                          struct serve_engine_rollout *r, struct err *e) {
     const struct rollout_progress *p = &r->row.progress;
     const json_t *mandate = json_object_get(call->document, "mandate");
-    if (p->stage >= r->row.policy.n_stages || rollout_advance_ended(p->state))
+    bool over = p->state == ROLLOUT_STATE_FINISHED;
+    if (!over && (p->stage >= r->row.policy.n_stages || rollout_advance_ended(p->state)))
         return 0;
-    if (serve_mandate_approve(db, call, mandate, r, e) < 0)
+    if ((over ? serve_mandate_renew : serve_mandate_approve)(db, call, mandate, r, e) < 0)
         return -1;
     // The audit says that there was one; the store has it.
     return mandate == NULL || json_object_set_new(call->document, "mandate", json_true()) == 0
@@ -274,8 +275,12 @@ static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_ve
     struct serve_engine_rollout *r = NULL;
     struct doc_at at;
     if (serve_call_members(call, known, &at, e) < 0 || serve_admin_rollout(call, &r, e) < 0 ||
-        check_stage(call, r, e) < 0 || (approves && check_mandate(db, call, r, e) < 0) ||
-        carry_out(db, call, r, verb, action, e) < 0)
+        check_stage(call, r, e) < 0 || (approves && check_mandate(db, call, r, e) < 0))
+        return -1;
+    bool renewed = approves && r->row.progress.state == ROLLOUT_STATE_FINISHED &&
+                   json_is_true(json_object_get(call->document, "mandate"));
+    if ((renewed ? serve_admin_audit(db, call, action, r->row.policy.name, call->document, e)
+                 : carry_out(db, call, r, verb, action, e)) < 0)
         return -1;
     return serve_call_answer(call, 200, serve_show_rollout(r), e);
 }

@@ -16,7 +16,7 @@ from fleet import check, wait_for
 from repository import DAY, Repository, World, comes_to, refuses, stamp, started
 
 SEED = bytes([7] * 32)
-NO_MANDATE, BAD_SIGNATURE, PERMISSION = 64, 22, 12
+NO_MANDATE, OUTSIDE, BAD_SIGNATURE, PERMISSION = 64, 65, 22, 12
 ALL = (1 << 64) - 1
 
 
@@ -311,6 +311,11 @@ def behind_an_approval_a_further_signature_is_needed(f):
 
 def a_late_device_is_brought_to_what_was_signed_for(f):
     wait_for("the rollout to finish", lambda: f.rollout("staged")["state"] == "finished")
+    wider = f.path("plan-wider.json")
+    f.approve("staged", "--mandate", wider, status=OUTSIDE)
+    shown = f.edgectl("rollout", "sign", wider, "--workspace", f.ws, "--expires", "90d", "--yes")
+    check("version 3" in shown, shown)
+    f.approve("staged", "--mandate", wider)  # its baseline goes on being signed for
     token = f.edgectl("token", "create", "--enroll", "--uses", "1", "--expires", "1h").strip()
     late = f.add_device("late", controller=f.controller(), enroll_token=token)
     late.start()

@@ -165,6 +165,11 @@ Test(rollout_decide, a_baseline_fills_what_no_rollout_claims) {
     cr_assert_eq(d.action, ROLLOUT_ACTION_INSTALL);
     cr_assert_eq(d.candidate, ROLLOUT_DECIDE_NO_CANDIDATE);
     cr_assert(keys_digest_equal(&d.bundle, &other));
+    w.baseline.mandate_ends_s = w.in.now_s + 1;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_INSTALL);
+    w.baseline.mandate_ends_s = w.in.now_s;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE, "what devices would refuse");
+    w.baseline.mandate_ends_s = 0;
     w.in.baseline_allowed = false;
     cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
     // A canary keeps the newer release while its rollout is paused.
