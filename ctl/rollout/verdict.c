@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "ctl/rollout/verdict_guard.h"
 
 #define TERMS_MAX (ROLLOUT_GATES_MAX * EVIDENCE_EVENTS_NODES)
 
@@ -41,6 +42,8 @@ bool rollout_verdict_unit(const struct rollout_score *score, const struct rollou
     ret->outcome = device->outcome;
     for (size_t g = 0; g < gates->n; g++) {
         const struct rollout_score_history *history = &device->history[g];
+        ret->guarded |= history->has_guard ? 1U << g : 0;
+        ret->guard_nano[g] = history->has_guard ? history->guard_nano : 0;
         if (!history->has_mark)
             continue;
         ret->marked |= 1U << g;
@@ -274,18 +277,6 @@ static void say(const struct rollout_verdict_case *of, struct rollout_verdict *i
                         io->fragility == 1 ? "" : "s");
 }
 
-static void say_guard(const struct rollout_verdict_case *of, struct rollout_verdict *ret) {
-    char mean[NUM_DECIMAL_TEXT], bound[NUM_DECIMAL_TEXT];
-    const struct rollout_gate_policy *gate = &of->gates->gate[of->judgement->guard_gate];
-    ret->guard = true;
-    ret->gate = of->judgement->guard_gate;
-    ret->line = EVIDENCE_LINE_METRICS;
-    rollout_why_set(&ret->why, ROLLOUT_WHY_guard_exceeded,
-                    "gate %s: the mean of the treated devices is %s, beyond its guard of %s",
-                    gate->name, num_format_decimal(of->judgement->guard_mean, mean),
-                    num_format_decimal(gate->guard, bound));
-}
-
 // The line that stopped it: the one that says most of those that reached the level.
 static enum evidence_line stopping_line(const struct evidence_sum *sum) {
     enum evidence_line most = EVIDENCE_LINE_EVENTS;
@@ -328,11 +319,8 @@ int rollout_verdict_find(const struct rollout_verdict_case *of, struct rollout_v
     const struct rollout_judgement *judgement = of->judgement;
     struct rollout_verdict found = {.level = judgement->sum.level, .drift = judgement->drift};
     assert(judgement->overall == ROLLOUT_VERDICT_FAIL);
-    if (!judgement->sum.stop) {
-        say_guard(of, &found);
-        *ret = found;
-        return 0;
-    }
+    if (!judgement->sum.stop)
+        return rollout_verdict_guard(of, ret, e);
     found.line = stopping_line(&judgement->sum);
     found.gate = judgement->sum.gate;
     found.log = judgement->sum.line[found.line];
@@ -355,12 +343,12 @@ int rollout_verdict_find(const struct rollout_verdict_case *of, struct rollout_v
         found.why.code = ROLLOUT_WHY_fragile;
     else
         found.why.code = ROLLOUT_WHY_evidence_failed;
-    found.doubt = found.why.code != ROLLOUT_WHY_evidence_failed && !judgement->guard;
-    // A guard needs no statistics: where one is exceeded as well no doubt is left.
-    if (judgement->guard && found.why.code != ROLLOUT_WHY_evidence_failed)
-        say_guard(of, &found);
-    else
-        say(of, &found);
-    *ret = found;
+    found.doubt = found.why.code != ROLLOUT_WHY_evidence_failed;
+    say(of, &found);
+    // A guard needs no statistics: where one is exceeded beyond doubt as well, none is left.
+    struct rollout_verdict guard = {.doubt = true};
+    if (judgement->guard && found.doubt && rollout_verdict_guard(of, &guard, e) < 0)
+        return -1;
+    *ret = found.doubt && !guard.doubt ? guard : found;
     return 0;
 }

@@ -13,7 +13,7 @@
 //   evidence_failed  none of these: what the policy says on failure
 //
 // and guard_exceeded when no gate stopped it, but a guard: a bound that people set needs no
-// statistics.
+// statistics. Fragility and clusters are asked of it all the same (verdict_guard.h).
 //
 // The first three are doubts: the rollout pauses at once and people are asked. It goes on being
 // judged while it is paused, since devices that have the release go on reporting: when the doubt is
@@ -43,7 +43,9 @@ struct rollout_unit {
     enum rollout_outcome outcome;
     uint32_t marked;                     // bit per gate
     uint32_t mark[ROLLOUT_GATES_MAX][3]; // score.h
-    uint32_t cluster[ROLLOUT_CLUSTERS];  // below n_clusters
+    uint32_t guarded;                    // bit per gate: it is in the guard's mean, with
+    int64_t guard_nano[ROLLOUT_GATES_MAX];
+    uint32_t cluster[ROLLOUT_CLUSTERS]; // below n_clusters
 };
 
 // All of a unit but its clusters; false when the device is none (not treated, not counted, gone, or
@@ -71,7 +73,7 @@ struct rollout_verdict {
     size_t gate;             // of it that says most, or whose guard it is
     int64_t log, level;      // ln of the line's weighted sum, and what it has to reach
     int64_t drift;
-    size_t fragility; // devices; 0 for a guard
+    size_t fragility; // devices
     bool alone;       // one cluster alone:
     enum rollout_cluster kind;
     uint32_t cluster;

@@ -242,13 +242,51 @@ Test(rollout_verdict, a_drifting_comparison_is_asked_about_first) {
 
 // ── Guards ──
 
+static void reads(struct world *w, size_t unit, int64_t mean) {
+    w->units[unit].guarded = 1;
+    w->units[unit].guard_nano[0] = mean * NUM_DECIMAL_SCALE;
+}
+
+Test(rollout_verdict, a_guard_that_one_device_or_one_site_exceeds_is_a_doubt) {
+    struct world *w = world(ROLLOUT_GATE_METRIC);
+    w->gates.gate[0].has_guard = true;
+    w->gates.gate[0].guard = (struct decimal){5 * NUM_DECIMAL_SCALE};
+    w->score.guard[0] = (struct rollout_score_mean){.n = 10, .whole = 1009};
+    for (size_t i = 0; i < 10; i++)
+        reads(w, 4 * i, 1);
+    reads(w, 0, 1000); // it lies
+    w->of.n_clusters[ROLLOUT_CLUSTER_SITE] = 0;
+    cr_assert_eq(find(w), ROLLOUT_WHY_fragile);
+    cr_assert(w->verdict.guard && w->verdict.doubt);
+    cr_assert_eq(w->verdict.fragility, 1);
+    w->gates.min_fragility = 1;
+    cr_assert_eq(find(w), ROLLOUT_WHY_guard_exceeded);
+    w->gates.min_fragility = 2;
+    reads(w, 1, 1000);
+    cr_assert_eq(find(w), ROLLOUT_WHY_guard_exceeded);
+    cr_assert_eq(w->verdict.fragility, 2);
+    w->of.n_clusters[ROLLOUT_CLUSTER_SITE] = 10; // both are of one site
+    cr_assert_eq(find(w), ROLLOUT_WHY_one_cluster);
+    cr_assert_eq(w->verdict.cluster, 0);
+    cr_assert_eq(w->verdict.cluster_units, 2);
+    reads(w, 5, 1000);
+    cr_assert_eq(find(w), ROLLOUT_WHY_guard_exceeded);
+    w->gates.gate[0].lower_worse = true; // as bad downwards
+    w->gates.gate[0].guard = (struct decimal){600 * NUM_DECIMAL_SCALE};
+    cr_assert_eq(find(w), ROLLOUT_WHY_guard_exceeded);
+    cr_assert_eq(w->verdict.fragility, 7);
+}
+
 Test(rollout_verdict, a_guard_leaves_no_doubt) {
     struct world *w = world(ROLLOUT_GATE_METRIC);
     w->gates.gate[0].has_guard = true;
     w->gates.gate[0].guard = (struct decimal){5 * NUM_DECIMAL_SCALE};
     w->score.guard[0] = (struct rollout_score_mean){.n = 3, .whole = 18};
+    for (size_t i = 0; i < 3; i++)
+        reads(w, 4 * i, 6);
     cr_assert_eq(find(w), ROLLOUT_WHY_guard_exceeded);
     cr_assert(w->verdict.guard);
+    cr_assert_eq(w->verdict.fragility, 3);
     cr_assert_not_null(strstr(w->verdict.why.text, "is 6, beyond its guard of 5"), "%s",
                        w->verdict.why.text);
     for (size_t i = 0; i < 9; i++)
