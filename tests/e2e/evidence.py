@@ -19,6 +19,7 @@ import time
 
 import fleet
 from fleet import check, wait_for
+from impostor import admin
 
 DEVICES = 36
 RUNNER = """#!/bin/sh
@@ -141,8 +142,11 @@ def exposed(status):
     return sum(stage["offered"] for stage in status["stages"])
 
 
-def downloaded(f, since):
-    return sum(n for path, n in (Counting.sent - since).items() if "/bundles/" in path)
+def fetched(f, version, since):
+    """What was fetched of a release, by deltas too: {path: bytes}."""
+    bundles = admin(f, 200, "GET", f"/releases/app/{version}")["bundles"]
+    of = {shown["url"] for bundle in bundles for shown in (bundle, *bundle["deltas"])}
+    return {path: n for path, n in (Counting.sent - since).items() if path in of}
 
 
 def all_run(f, version):
@@ -150,15 +154,15 @@ def all_run(f, version):
 
 
 def goes_back(f, name, code, canary=8):
-    """Stopped by evidence, and every device runs what it had, of which nothing was fetched again."""
-    becomes(f, name, "reverting", "reverted")
-    before = Counting.sent.copy()
+    """Stopped by evidence, and every device runs what it had, of which nothing was fetched again. Of the release itself a device that
+    was offered it before the verdict may still fetch something; no other is offered it."""
+    halted = becomes(f, name, "reverting", "reverted")
     status = becomes(f, name, "reverted")
     verdicts = f.json("rollout", "why", name)["verdicts"]
     check(any(v["why"]["code"] == code and not v["doubt"] for v in verdicts), f"a verdict of {code}: {verdicts}")
-    check(exposed(status) <= canary, f"no more than the canary may have seen it: {status}")
+    check(exposed(status) == exposed(halted) <= canary, f"no more than the canary may have seen it, and nobody after the verdict: {halted} {status}")
     wait_for("the fleet to run 1.0 again", lambda: all_run(f, "1.0"))
-    check(downloaded(f, before) == 0, f"going back fetched something: {Counting.sent - before}")
+    check(not fetched(f, "1.0", f.had), f"going back fetched something: {fetched(f, '1.0', f.had)}")
     return status
 
 
@@ -262,6 +266,8 @@ def test(f):
     f.edgectl("rollout", "apply", "-f", f.policy("app-1.0", release="app 1.0"))
     becomes(f, "app-1.0", "finished")
     wait_for("the fleet to run 1.0", lambda: all_run(f, "1.0"))
+    f.had = Counting.sent.copy()
+    check(fetched(f, "1.0", collections.Counter()), f"1.0 itself was fetched: {f.had}")
     f.rhythm_s = rhythm(f)
     fleet.each(f, a_release_that_does_not_start_is_stopped_by_its_installs, a_release_that_crashes_is_stopped_by_its_counter,
                a_release_that_is_slower_is_stopped_by_its_metric_though_the_controller_was_killed,
