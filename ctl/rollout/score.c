@@ -31,7 +31,11 @@ static void leave_risk(struct rollout_score *score, struct rollout_score_device 
         *n -= 1;
         ret->shared = ret->device = true;
     }
+    if (device->sited)
+        ret->sites |= rollout_score_sites_leave(&score->sites, device->stratum, device->site,
+                                                device->arm == ROLLOUT_ARM_TREATED);
     device->at_risk = 0;
+    device->sited = false;
 }
 
 // ── Openings ──
@@ -53,6 +57,7 @@ bool rollout_score_follow(uint32_t run, uint64_t number, struct rollout_score *i
         return false;
     io->epoch = number;
     memset(io->risk, 0, sizeof io->risk);
+    rollout_score_sites_open(number, &io->sites);
     return true;
 }
 
@@ -85,7 +90,7 @@ static void follow_run(const struct rollout_score *score, struct rollout_score_d
     device->number = 0;
     device->outcome = ROLLOUT_OUTCOME_NONE;
     device->epoch = 0;
-    device->entered = false;
+    device->entered = device->sited = false;
     device->at_risk = device->had = 0;
     device->base_s = device->due_s = 0;
     device->set_no = 0;
@@ -121,6 +126,13 @@ static void enter(struct rollout_score *score, const struct rollout_gates *gates
             score->n_strata = device->stratum + 1;
         ret->shared = true;
     }
+    if ((device->at_risk & rollout_score_lost_gates(gates)) == 0)
+        return;
+    uint64_t changed =
+        rollout_score_sites_enter(&score->sites, device->stratum, device->site,
+                                  device->arm == ROLLOUT_ARM_TREATED, checkin->now_s);
+    device->sited = changed != 0;
+    ret->sites |= changed;
 }
 
 static void note_unit(struct rollout_score_news *ret, size_t gate,
@@ -197,11 +209,14 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     if (device->epoch != score->epoch) {
         device->epoch = score->epoch;
         device->first_s = checkin->now_s;
-        device->entered = false;
+        device->entered = device->sited = false;
         device->at_risk = 0;
     } else if (!device->entered && device->arm != ROLLOUT_ARM_NONE &&
                checkin->now_s - device->first_s > (int64_t)gates->settle_s)
         enter(score, gates, checkin, device, ret);
+    if (device->sited)
+        ret->sites |= rollout_score_sites_hear(&score->sites, device->stratum, device->site,
+                                               rhythms_s(gates, 1), checkin->now_s);
     count(score, gates, checkin, before, device, ret);
     rollout_score_slots_hear(score, gates, checkin, device, ret);
 }
@@ -299,6 +314,32 @@ bool rollout_score_silent(const struct rollout_score *score, const struct rollou
     return silent > (all.comparison + all.treated) / 2;
 }
 
+uint64_t rollout_score_tie_site(const struct rollout_score *score,
+                                const struct rollout_score_device *device) {
+    return device->sited ? rollout_score_sites_group(&score->sites, device->stratum, device->site)
+                         : 0;
+}
+
+// At risk in the tie's cell, or in what has none of its own.
+static struct evidence_risk risk_of(const struct rollout_score *score, size_t gate,
+                                    const struct rollout_score_tie *tie) {
+    if (tie->site != 0)
+        return rollout_score_sites_find(&score->sites, tie->stratum, tie->site)->risk;
+    struct evidence_risk apart = rollout_score_sites_apart(&score->sites, tie->stratum);
+    struct evidence_risk risk = score->risk[gate][tie->stratum];
+    assert(apart.comparison <= risk.comparison && apart.treated <= risk.treated);
+    risk.comparison -= apart.comparison;
+    risk.treated -= apart.treated;
+    return risk;
+}
+
+static bool is_dark(const struct rollout_score *score, const struct rollout_gates *gates,
+                    const struct rollout_score_tie *tie) {
+    return tie->site != 0 &&
+           rollout_score_sites_find(&score->sites, tie->stratum, tie->site)->heard_s <=
+               tie->before_s + (int64_t)rhythms_s(gates, 1);
+}
+
 void rollout_score_lose(struct rollout_score *score, const struct rollout_gates *gates,
                         struct rollout_score_tie *io, struct rollout_score_news *ret) {
     uint32_t lost = rollout_score_lost_gates(gates);
@@ -306,25 +347,22 @@ void rollout_score_lose(struct rollout_score *score, const struct rollout_gates 
     assert(io->stratum < BUNDLE_STRATA_MAX);
     io->marked = 0;
     io->before = (struct evidence_risk){0};
+    io->dark = is_dark(score, gates, io);
+    if (io->dark)
+        return;
     for (size_t g = 0; g < gates->n; g++) {
-        struct evidence_risk *risk = &score->risk[g][io->stratum];
         if (!(lost & 1U << g))
             continue;
-        io->before = *risk;
-        evidence_events_add(&score->gate[g].events, risk, io->comparison, io->treated);
+        struct evidence_risk risk = io->before = risk_of(score, g, io);
+        evidence_events_add(&score->gate[g].events, &risk, io->comparison, io->treated);
     }
-    ret->shared = lost != 0;
     ret->gates = lost;
 }
 
-void rollout_score_lost(struct rollout_score *score, const struct rollout_gates *gates,
-                        struct rollout_score_tie *tie, struct rollout_score_device *device,
-                        struct rollout_score_news *ret) {
+static void note_loss(const struct rollout_gates *gates, uint32_t lost,
+                      struct rollout_score_tie *tie, struct rollout_score_device *device,
+                      struct rollout_score_news *ret) {
     bool treated = device->arm == ROLLOUT_ARM_TREATED;
-    uint32_t lost = rollout_score_lost_gates(gates);
-    memset(ret, 0, sizeof *ret);
-    assert(device->stratum == tie->stratum && device->epoch == score->epoch);
-    assert((device->at_risk & lost) == lost);
     for (size_t g = 0; g < gates->n; g++) {
         if (!(lost & 1U << g))
             continue;
@@ -334,8 +372,20 @@ void rollout_score_lost(struct rollout_score *score, const struct rollout_gates 
                  tie->before.treated - tie->marked);
     }
     tie->marked += treated;
-    device->at_risk &= ~lost; // counted out of these already
     device->had |= lost;
+}
+
+void rollout_score_lost(struct rollout_score *score, const struct rollout_gates *gates,
+                        struct rollout_score_tie *tie, struct rollout_score_device *device,
+                        struct rollout_score_news *ret) {
+    uint32_t lost = rollout_score_lost_gates(gates);
+    memset(ret, 0, sizeof *ret);
+    assert(device->stratum == tie->stratum && device->epoch == score->epoch);
+    assert((device->at_risk & lost) == lost);
+    if (tie->dark)
+        device->entered = false;
+    else
+        note_loss(gates, lost, tie, device, ret);
     leave_risk(score, device, ret);
     ret->device = true;
 }

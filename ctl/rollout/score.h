@@ -41,7 +41,8 @@
 //   the tick: devices at risk that were not heard of for rollout_score_silence_s
 //       C: rollout_pulse_tick (pulse.h) and rollout_score_silent; if either says so tells advance.h
 //       and scores none of them, nor declares anybody at work on an offer lost. Else for each
-//       stratum with such devices rollout_score_lose once, and rollout_score_lost for each device
+//       stratum, and in it each rollout_score_tie_site, with such devices rollout_score_lose once,
+//       and rollout_score_lost for each device
 //   the tick: a treated device's due_s is over
 //       C: rollout_score_set_score with the members of its set
 //   it is retired, replaced, taken by another rollout, or its task here ends without outcome
@@ -59,6 +60,9 @@
 // which nothing was heard in the later one is worst, in either arm; so is a treated one with a bad
 // outcome. Devices of which nothing was heard in the first window are left out of that gate's set,
 // in either arm.
+//
+// Silence is compared within the site (score_sites.h): a site that goes dark with the devices of
+// both arms says nothing.
 //
 // Sets and admission. A member of an open set is not offered the release before the set is scored
 // (decide.h, compared): which sets survive would otherwise depend on how the rollout goes. When a
@@ -81,6 +85,7 @@
 #include "ctl/rollout/evidence/rank.h"
 #include "ctl/rollout/gate.h"
 #include "ctl/rollout/policy.h"
+#include "ctl/rollout/score_sites.h"
 #include "ctl/rollout/strata.h"
 
 #define ROLLOUT_SCORE_SLOTS      16 // kept of each metric
@@ -125,6 +130,7 @@ struct rollout_score {
     union rollout_score_gate gate[ROLLOUT_GATES_MAX];
     size_t n_strata; // of those ever at risk; risk beyond is zero
     struct evidence_risk risk[ROLLOUT_GATES_MAX][BUNDLE_STRATA_MAX];
+    struct rollout_score_sites sites; // of those at risk of being lost, which are in risk as well
 };
 
 struct rollout_score_slot {
@@ -154,6 +160,7 @@ struct rollout_score_device {
     bool gone;
     uint32_t stratum, stage;
     uint64_t rank;
+    uint64_t site;   // a hash of its name, 0 none; set by the caller when the row is made
     uint64_t number; // 0 none
     enum rollout_outcome outcome;
     int64_t heard_s;  // last check-in
@@ -161,6 +168,7 @@ struct rollout_score_device {
     int64_t first_s;  // first check-in of the epoch
     bool entered;     // it was counted in
     uint32_t at_risk; // bit per gate
+    bool sited;       // in the numbers of its site
     uint32_t had;     // bit per gate: its event of this run
     int64_t base_s;   // treated: when its activation, or its failing before, was known
     uint64_t set_no;  // 0 none
@@ -182,6 +190,7 @@ struct rollout_score_news {
     bool shared;    // the score beside the gates' evidence: its line is to be written
     bool device;    // the device's row
     uint32_t gates; // bit per gate whose evidence changed: its line, and time to judge
+    uint64_t sites; // bit per block of score->sites that changed: its line
     size_t n_units; // to be kept for recounts and verdicts
     struct rollout_score_unit units[ROLLOUT_GATES_MAX];
 };
@@ -207,7 +216,7 @@ struct rollout_score_seen {
 // newcomer_s ago, and was heard of within two rhythms before.
 bool rollout_score_counts(const struct rollout_gates *gates, const struct rollout_score_seen *seen,
                           int64_t now_s) __attribute__((nonnull));
-// A new row. stage: the first that admits it.
+// A new row, of no site. stage: the first that admits it.
 void rollout_score_device_init(const struct rollout_score *score, uint32_t stratum, uint32_t stage,
                                uint64_t rank, bool counted, struct rollout_score_device *ret)
     __attribute__((nonnull));
@@ -258,18 +267,27 @@ bool rollout_score_silent(const struct rollout_score *score, const struct rollou
 // Bits of the gates whose event is a loss: devices at risk of one are at risk of all.
 uint32_t rollout_score_lost_gates(const struct rollout_gates *gates) __attribute__((nonnull));
 
-// Devices of one stratum, at risk of being lost, that are declared lost in one instant: they tie.
+// The site that the device's loss would be compared within; 0: its stratum, but for the sites that
+// are compared by themselves.
+uint64_t rollout_score_tie_site(const struct rollout_score *score,
+                                const struct rollout_score_device *device) __attribute__((nonnull));
+// Devices of one stratum and rollout_score_tie_site, at risk of being lost, that are declared lost
+// in one instant: they tie.
 struct rollout_score_tie {
     uint32_t stratum;
+    uint64_t site;
+    int64_t before_s; // nothing was heard of them since
     uint64_t comparison, treated;
+    bool dark; // the whole site is silent: they are not lost, and at risk no more
     struct evidence_risk before;
     uint64_t marked; // treated devices that rollout_score_lost was called for
 };
-// Scores stratum, comparison and treated of *io, and sets the rest of it.
+// Scores stratum, site, before_s, comparison and treated of *io, and sets the rest of it.
 void rollout_score_lose(struct rollout_score *score, const struct rollout_gates *gates,
                         struct rollout_score_tie *io, struct rollout_score_news *ret)
     __attribute__((nonnull));
-// One of them. It is at risk of nothing any more until the next epoch.
+// One of them. It is at risk of nothing any more until the next epoch, or, of a dark site, until it
+// is heard of again.
 void rollout_score_lost(struct rollout_score *score, const struct rollout_gates *gates,
                         struct rollout_score_tie *tie, struct rollout_score_device *device,
                         struct rollout_score_news *ret) __attribute__((nonnull));

@@ -11,7 +11,8 @@
 #include "base/own.h"
 #include "ctl/rollout/evidence/state.h"
 
-#define VERSION 1
+#define VERSION        1
+#define VERSION_DEVICE 2 // 1 is without a site
 
 // ── Writing ──
 
@@ -22,10 +23,14 @@ struct writer {
     bool failed;
 };
 
-static void begin(struct writer *w, const char *kind, struct err *e) {
+static void begin_version(struct writer *w, const char *kind, int version, struct err *e) {
     w->e = e;
     buf_init(&w->line, ROLLOUT_SCORE_LINE_MAX_BYTES);
-    w->failed = buf_add_format(&w->line, e, "%s %d", kind, VERSION) < 0;
+    w->failed = buf_add_format(&w->line, e, "%s %d", kind, version) < 0;
+}
+
+static void begin(struct writer *w, const char *kind, struct err *e) {
+    begin_version(w, kind, VERSION, e);
 }
 
 static void put(struct writer *w, uint64_t number) {
@@ -111,7 +116,8 @@ static int refuse(const char *kind, struct err *e) {
                    kind);
 }
 
-static int open_line(const char *text, const char *kind, struct reader *ret, struct err *e) {
+static int open_versions(const char *text, const char *kind, uint64_t newest, struct reader *ret,
+                         uint64_t *ret_version, struct err *e) {
     size_t name = strlen(kind);
     *ret = (struct reader){.wrong = strncmp(text, kind, name) != 0};
     if (ret->wrong)
@@ -120,12 +126,18 @@ static int open_line(const char *text, const char *kind, struct reader *ret, str
     uint64_t version = take(ret, UINT64_MAX);
     if (ret->wrong || version < 1)
         return refuse(kind, e);
-    if (version > VERSION)
+    if (version > newest)
         return err_set(e, &err_newer_format,
                        "reading what is known of a rollout (%s): version %" PRIu64
                        " is newer than this program",
                        kind, version);
+    *ret_version = version;
     return 0;
+}
+
+static int open_line(const char *text, const char *kind, struct reader *ret, struct err *e) {
+    uint64_t version = 0;
+    return open_versions(text, kind, VERSION, ret, &version, e);
 }
 
 static bool is_over(const struct reader *r) {
@@ -207,6 +219,8 @@ static void take_shared(struct reader *r, const struct rollout_gates *gates,
     io->n_strata = take(r, BUNDLE_STRATA_MAX);
     memset(io->guard, 0, sizeof io->guard);
     memset(io->risk, 0, sizeof io->risk);
+    if (io->sites.epoch != io->epoch)
+        rollout_score_sites_open(io->epoch, &io->sites);
     for (size_t g = 0; g < gates->n; g++)
         if (gates->gate[g].kind == ROLLOUT_GATE_METRIC)
             io->guard[g] = take_mean(r);
@@ -233,6 +247,63 @@ int rollout_score_state_parse_shared(const char *text, const struct rollout_gate
     if (!is_over(&r))
         return refuse("score", e);
     *io = *read;
+    return 0;
+}
+
+// ── Sites ──
+
+int rollout_score_state_format_sites(const struct rollout_score *score, size_t block,
+                                     struct buf *ret, struct err *e) {
+    size_t first = block * ROLLOUT_SCORE_SITE_BLOCK;
+    struct writer w;
+    assert(block < ROLLOUT_SCORE_SITE_BLOCKS);
+    begin(&w, "sites", e);
+    put(&w, score->sites.epoch);
+    for (size_t at = first; at < first + ROLLOUT_SCORE_SITE_BLOCK; at++) {
+        const struct rollout_score_site *cell = &score->sites.cells[at];
+        const uint64_t numbers[] = {at,
+                                    cell->site,
+                                    cell->stratum,
+                                    cell->entered,
+                                    cell->risk.comparison,
+                                    cell->risk.treated};
+        for (size_t i = 0; cell->site != 0 && i < sizeof numbers / sizeof *numbers; i++)
+            put(&w, numbers[i]);
+        if (cell->site != 0)
+            put_signed(&w, cell->heard_s);
+    }
+    return finish(&w, ret);
+}
+
+static void take_site(struct reader *r, struct rollout_score_sites *io) {
+    size_t at = (size_t)take(r, ROLLOUT_SCORE_SITE_CELLS - 1);
+    struct rollout_score_site cell = {.site = take(r, UINT64_MAX)};
+    cell.stratum = take_small(r, BUNDLE_STRATA_MAX - 1);
+    cell.entered = take_small(r, UINT32_MAX);
+    cell.risk.comparison = take(r, INT64_MAX);
+    cell.risk.treated = take(r, INT64_MAX);
+    cell.heard_s = take_signed(r);
+    r->wrong = r->wrong || !rollout_score_sites_put(io, at, &cell);
+}
+
+int rollout_score_state_parse_sites(const char *text, struct rollout_score *io, struct err *e) {
+    struct reader r;
+    if (open_line(text, "sites", &r, e) < 0)
+        return -1;
+    uint64_t epoch = take(&r, INT64_MAX);
+    if (!r.wrong && epoch < io->sites.epoch) // of an epoch before
+        return 0;
+    OWN(mem) struct rollout_score_sites *read = malloc(sizeof *read);
+    if (read == NULL)
+        return err_set(e, &err_memory, "reading what is known of a rollout: out of memory");
+    *read = io->sites;
+    if (epoch > read->epoch)
+        rollout_score_sites_open(epoch, read);
+    while (!r.wrong && *r.text != '\0')
+        take_site(&r, read);
+    if (!is_over(&r))
+        return refuse("sites", e);
+    io->sites = *read;
     return 0;
 }
 
@@ -268,7 +339,7 @@ int rollout_score_state_format_device(const struct rollout_score_device *d,
                                       const struct rollout_gates *gates, struct buf *ret,
                                       struct err *e) {
     struct writer w;
-    begin(&w, "device", e);
+    begin_version(&w, "device", VERSION_DEVICE, e);
     const uint64_t first[] = {
         d->run,    (uint64_t)d->arm,     d->counted, d->gone,    d->stratum, d->stage, d->rank,
         d->number, (uint64_t)d->outcome, d->epoch,   d->entered, d->at_risk, d->had,   d->set_no,
@@ -278,6 +349,8 @@ int rollout_score_state_format_device(const struct rollout_score_device *d,
         put(&w, first[i]);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         put_signed(&w, times[i]);
+    put(&w, d->site);
+    put(&w, d->sited);
     for (size_t g = 0; g < gates->n; g++)
         put_history(&w, &d->history[g], gates->gate[g].kind);
     return finish(&w, ret);
@@ -313,7 +386,7 @@ static void take_history(struct reader *r, enum rollout_gate_kind kind,
         h->mark[i] = take_small(r, UINT32_MAX);
 }
 
-static void take_device(struct reader *r, const struct rollout_gates *gates,
+static void take_device(struct reader *r, const struct rollout_gates *gates, uint64_t version,
                         struct rollout_score_device *d) {
     uint32_t bits = (uint32_t)((UINT64_C(1) << gates->n) - 1);
     memset(d, 0, sizeof *d);
@@ -336,6 +409,9 @@ static void take_device(struct reader *r, const struct rollout_gates *gates,
     d->first_s = take_signed(r);
     d->base_s = take_signed(r);
     d->due_s = take_signed(r);
+    d->site = version < VERSION_DEVICE ? 0 : take(r, UINT64_MAX);
+    d->sited = version >= VERSION_DEVICE && take_flag(r);
+    r->wrong = r->wrong || (d->sited && d->site == 0);
     for (size_t g = 0; g < gates->n && !r->wrong; g++)
         take_history(r, gates->gate[g].kind, &d->history[g]);
 }
@@ -343,12 +419,13 @@ static void take_device(struct reader *r, const struct rollout_gates *gates,
 int rollout_score_state_parse_device(const char *text, const struct rollout_gates *gates,
                                      struct rollout_score_device *ret, struct err *e) {
     struct reader r;
-    if (open_line(text, "device", &r, e) < 0)
+    uint64_t version = 0;
+    if (open_versions(text, "device", VERSION_DEVICE, &r, &version, e) < 0)
         return -1;
     OWN(mem) struct rollout_score_device *read = malloc(sizeof *read);
     if (read == NULL)
         return err_set(e, &err_memory, "reading what is known of a device: out of memory");
-    take_device(&r, gates, read);
+    take_device(&r, gates, version, read);
     if (!is_over(&r))
         return refuse("device", e);
     *ret = *read;

@@ -6,7 +6,8 @@
 //
 //   gate        the line of its evidence (evidence/state.h)
 //   shared      "score 1 RUN EPOCH …": all else of the score, the numbers at risk included
-//   device      "device 1 RUN ARM …": one device's row
+//   sites       "sites 1 EPOCH (AT SITE STRATUM …)*": cells of one block that are in use
+//   device      "device 2 RUN ARM …": one device's row; 1 is without a site
 //   progress    "progress 1 …": what advance.h keeps for evidence beside the stages
 #pragma once
 
@@ -23,6 +24,9 @@ int rollout_score_state_format_gate(const struct rollout_score *score,
 int rollout_score_state_format_shared(const struct rollout_score *score,
                                       const struct rollout_gates *gates, struct buf *ret,
                                       struct err *e) __attribute__((nonnull));
+// block: below ROLLOUT_SCORE_SITE_BLOCKS.
+int rollout_score_state_format_sites(const struct rollout_score *score, size_t block,
+                                     struct buf *ret, struct err *e) __attribute__((nonnull));
 int rollout_score_state_format_device(const struct rollout_score_device *device,
                                       const struct rollout_gates *gates, struct buf *ret,
                                       struct err *e) __attribute__((nonnull));
@@ -30,12 +34,15 @@ int rollout_score_state_format_progress(const struct rollout_progress *progress,
                                         struct err *e) __attribute__((nonnull));
 
 // Each reads one whole line into the part of *io that it is about; on failure *io is untouched. The
-// shared line and the gates' may be read in any order. Kinds: syntax, newer_format.
+// lines may be read in any order: those of sites are taken in an epoch that is not before what was
+// read, and dropped when another one is. Kinds: syntax, newer_format.
 int rollout_score_state_parse_gate(const char *text, const struct rollout_gates *gates, size_t gate,
                                    struct rollout_score *io, struct err *e)
     __attribute__((nonnull));
 int rollout_score_state_parse_shared(const char *text, const struct rollout_gates *gates,
                                      struct rollout_score *io, struct err *e)
+    __attribute__((nonnull));
+int rollout_score_state_parse_sites(const char *text, struct rollout_score *io, struct err *e)
     __attribute__((nonnull));
 int rollout_score_state_parse_device(const char *text, const struct rollout_gates *gates,
                                      struct rollout_score_device *ret, struct err *e)

@@ -9,6 +9,7 @@
 
 #include "base/num.h"
 #include "base/own.h"
+#include "bundle/rank.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/retry.h"
 #include "ctl/serve/evidence_parts.h"
@@ -58,6 +59,8 @@ static int enlist(const struct serve_fleet *fleet, const struct serve_engine_rol
     size_t stratum = rollout_strata_pool(&r->strata[place->stratum].plan, place->stratum);
     rollout_score_device_init(r->score, (uint32_t)stratum, (uint32_t)place->stage, place->rank,
                               rollout_score_counts(of.gates, &seen, fleet->now_ms / 1000), ret);
+    if (origin.site[0] != '\0')
+        ret->site = bundle_rank(origin.site, r->row.seed);
     return store_cohort_add(&of, device->id, &origin, ret, e);
 }
 

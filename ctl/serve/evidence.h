@@ -12,7 +12,7 @@
 //     before a rollout is judged     serve_evidence_judge (from serve_fleet_advance)
 //     the tick                       serve_evidence_tick
 //
-// In memory is only what the gates share (struct rollout_score, some 100 KB a rollout); rows of
+// In memory is only what the gates share (struct rollout_score, some 300 KB a rollout); rows of
 // devices stay in the store and are read one by one, and nothing here walks a fleet. A row or a
 // line is written when it changed. Rollouts without gates of evidence (score NULL) are passed over.
 // The store's thread only.

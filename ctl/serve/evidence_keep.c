@@ -47,6 +47,8 @@ static int read_line(void *context, int gate, const char *state, struct err *e) 
     const struct rollout_gates *gates = &r->row.policy.gates;
     if (gate == STORE_SCORE_SHARED)
         return rollout_score_state_parse_shared(state, gates, r->score, e);
+    if (gate <= STORE_SCORE_SITES && gate > STORE_SCORE_SITES - ROLLOUT_SCORE_SITE_BLOCKS)
+        return rollout_score_state_parse_sites(state, r->score, e);
     if (gate < 0 || (size_t)gate >= gates->n)
         return err_set(e, &err_bad_store, "reading the store: the score of rollout %s is damaged",
                        r->row.policy.name);
@@ -67,17 +69,24 @@ int serve_evidence_load(struct store_db *db, struct serve_engine_rollout *r, str
 
 // ── Writing ──
 
+static int format_line(const struct serve_engine_rollout *r, int gate, struct buf *ret,
+                       struct err *e) {
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    if (gate <= STORE_SCORE_SITES)
+        return rollout_score_state_format_sites(r->score, (size_t)(STORE_SCORE_SITES - gate), ret,
+                                                e);
+    return gate == STORE_SCORE_SHARED
+               ? rollout_score_state_format_shared(r->score, gates, ret, e)
+               : rollout_score_state_format_gate(r->score, gates, (size_t)gate, ret, e);
+}
+
 static int put_line(const struct serve_fleet *fleet, struct serve_engine_rollout *r, int gate,
                     struct err *e) {
-    const struct rollout_gates *gates = &r->row.policy.gates;
     OWN(buf) struct buf line;
     buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
-    int done = gate == STORE_SCORE_SHARED
-                   ? rollout_score_state_format_shared(r->score, gates, &line, e)
-                   : rollout_score_state_format_gate(r->score, gates, (size_t)gate, &line, e);
-    if (done < 0)
+    if (format_line(r, gate, &line, e) < 0)
         return -1;
-    r->stale = true;
+    r->stale = r->stale || gate > STORE_SCORE_SITES;
     return store_score_put(fleet->db, r->row.policy.name, r->score->run, gate, buf_text(&line), e);
 }
 
@@ -107,6 +116,9 @@ int serve_evidence_keep(const struct serve_fleet *fleet, struct serve_engine_rol
             return -1;
     for (size_t g = 0; g < r->row.policy.gates.n; g++)
         if ((news->gates & 1U << g) != 0 && put_line(fleet, r, (int)g, e) < 0)
+            return -1;
+    for (uint64_t left = news->sites; left != 0; left &= left - 1)
+        if (put_line(fleet, r, STORE_SCORE_SITES - __builtin_ctzll(left), e) < 0)
             return -1;
     return news->shared ? put_line(fleet, r, STORE_SCORE_SHARED, e) : 0;
 }

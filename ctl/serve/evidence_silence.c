@@ -22,10 +22,12 @@
 struct lost_device {
     char id[BUNDLE_DEVICE_ID_MAX + 1];
     uint32_t stratum;
+    uint64_t site; // rollout_score_tie_site
     bool treated;
 };
 
 struct lost {
+    const struct rollout_score *score;
     size_t n;
     struct lost_device devices[LOST_PER_TICK];
 };
@@ -37,20 +39,27 @@ static int note_lost(void *context, const char *device, const struct rollout_sco
     (void)e;
     (void)snprintf(one->id, sizeof one->id, "%s", device);
     one->stratum = row->stratum;
+    one->site = rollout_score_tie_site(lost->score, row);
     one->treated = row->arm == ROLLOUT_ARM_TREATED;
     return 0;
 }
 
-static int by_stratum(const void *left, const void *right) {
+static bool ties(const struct lost_device *a, const struct lost_device *b) {
+    return a->stratum == b->stratum && a->site == b->site;
+}
+
+static int by_tie(const void *left, const void *right) {
     const struct lost_device *a = left, *b = right;
     if (a->stratum != b->stratum)
         return a->stratum < b->stratum ? -1 : 1;
+    if (a->site != b->site)
+        return a->site < b->site ? -1 : 1;
     return strcmp(a->id, b->id);
 }
 
 static int lose_one(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                     const char *device, struct rollout_score_tie *tie,
-                    struct serve_evidence_ties *ties, struct err *e) {
+                    struct serve_evidence_ties *units, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct rollout_score_news news;
     OWN(mem) struct rollout_score_device *row = calloc(1, sizeof *row);
@@ -59,14 +68,15 @@ static int lose_one(const struct serve_fleet *fleet, struct serve_engine_rollout
     if (store_cohort_get(&of, device, row, e) < 0)
         return -1;
     rollout_score_lost(r->score, of.gates, tie, row, &news);
-    return serve_evidence_keep(fleet, r, device, row, &news, ties, e);
+    return serve_evidence_keep(fleet, r, device, row, &news, units, e);
 }
 
-// n devices of one stratum.
-static int lose_stratum(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
-                        const struct lost_device *devices, size_t n, struct err *e) {
-    struct rollout_score_tie tie = {.stratum = devices[0].stratum};
-    struct serve_evidence_ties ties = {.unit = {0}};
+// n devices that tie.
+static int lose_tie(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                    int64_t before_s, const struct lost_device *devices, size_t n, struct err *e) {
+    struct rollout_score_tie tie = {
+        .stratum = devices[0].stratum, .site = devices[0].site, .before_s = before_s};
+    struct serve_evidence_ties units = {.unit = {0}};
     struct rollout_score_news news;
     for (size_t i = 0; i < n; i++) {
         tie.treated += devices[i].treated;
@@ -76,7 +86,7 @@ static int lose_stratum(const struct serve_fleet *fleet, struct serve_engine_rol
     if (serve_evidence_keep(fleet, r, "", NULL, &news, NULL, e) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (lose_one(fleet, r, devices[i].id, &tie, &ties, e) < 0)
+        if (lose_one(fleet, r, devices[i].id, &tie, &units, e) < 0)
             return -1;
     return 0;
 }
@@ -87,14 +97,15 @@ static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollou
     OWN(mem) struct lost *lost = calloc(1, sizeof *lost);
     if (lost == NULL)
         return err_set(e, &err_memory, "counting silent devices: out of memory");
+    lost->score = r->score;
     if (store_cohort_silent(&of, silence, LOST_PER_TICK, note_lost, lost, e) < 0)
         return -1;
     if (lost->n > 0)
-        qsort(lost->devices, lost->n, sizeof *lost->devices, by_stratum);
+        qsort(lost->devices, lost->n, sizeof *lost->devices, by_tie);
     for (size_t first = 0, end = 0; first < lost->n; first = end) {
-        while (end < lost->n && lost->devices[end].stratum == lost->devices[first].stratum)
+        while (end < lost->n && ties(&lost->devices[end], &lost->devices[first]))
             end++;
-        if (lose_stratum(fleet, r, &lost->devices[first], end - first, e) < 0)
+        if (lose_tie(fleet, r, silence->before_s, &lost->devices[first], end - first, e) < 0)
             return -1;
     }
     return 0;

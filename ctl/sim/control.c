@@ -319,7 +319,7 @@ static int score_silent(struct sim_control *c, int64_t now_s, enum rollout_silen
         if (is_over(c, score_deadline_s(c, c->overdue[i]),
                     (uint64_t)rollout_score_silence_s(c->policy), now_s))
             lost[n++] = c->overdue[i];
-    *ret = sim_score_silence(c->score, lost, n);
+    *ret = sim_score_silence(c->score, lost, n, now_s);
     return 0;
 }
 

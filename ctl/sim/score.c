@@ -139,6 +139,8 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
         bool counts = rollout_score_counts(gates, &seen->seen, seen->checkin.now_s);
         rollout_score_device_init(&s->score, pool_of(s, device), seen->stage, seen->rank, counts,
                                   row);
+        if (s->world->fleet->sites > 1)
+            row->site = (uint64_t)s->world->devices[device].site + 1;
         s->made[device] = true;
     } else
         (void)rollout_score_count_again(&s->score, gates, &seen->seen, seen->checkin.now_s, row);
@@ -290,28 +292,47 @@ int64_t sim_score_deadline_s(const struct sim_score *s, size_t device) {
     return row->heard_s + rollout_score_silence_s(s->policy) + 1;
 }
 
-enum rollout_silence sim_score_silence(struct sim_score *s, const uint32_t *devices, size_t n) {
-    struct rollout_score_tie ties[BUNDLE_STRATA_MAX] = {{.stratum = 0}};
-    const struct rollout_gates *gates = &s->policy->gates;
+static int by_tie(const void *left, const void *right, void *context) {
+    const struct sim_score *s = context;
+    const struct rollout_score_device *a = &s->devices[*(const uint32_t *)left];
+    const struct rollout_score_device *b = &s->devices[*(const uint32_t *)right];
+    uint64_t x = rollout_score_tie_site(&s->score, a), y = rollout_score_tie_site(&s->score, b);
+    if (a->stratum != b->stratum)
+        return a->stratum < b->stratum ? -1 : 1;
+    return (x > y) - (x < y);
+}
+
+// Devices that tie.
+static void lose(struct sim_score *s, int64_t before_s, const uint32_t *devices, size_t n) {
+    const struct rollout_score_device *first = &s->devices[devices[0]];
+    struct rollout_score_tie tie = {.stratum = first->stratum,
+                                    .site = rollout_score_tie_site(&s->score, first),
+                                    .before_s = before_s};
     struct rollout_score_news news;
-    if (rollout_score_silent(&s->score, gates, n))
+    for (size_t i = 0; i < n; i++) {
+        bool treated = s->devices[devices[i]].arm == ROLLOUT_ARM_TREATED;
+        tie.comparison += !treated;
+        tie.treated += treated;
+    }
+    rollout_score_lose(&s->score, &s->policy->gates, &tie, &news);
+    take_news(s, &news);
+    for (size_t i = 0; i < n; i++) {
+        rollout_score_lost(&s->score, &s->policy->gates, &tie, &s->devices[devices[i]], &news);
+        take_news(s, &news);
+    }
+}
+
+enum rollout_silence sim_score_silence(struct sim_score *s, uint32_t *devices, size_t n,
+                                       int64_t now_s) {
+    int64_t before_s = now_s - rollout_score_silence_s(s->policy);
+    if (rollout_score_silent(&s->score, &s->policy->gates, n))
         return ROLLOUT_SILENCE_SILENT;
-    for (size_t i = 0; i < n; i++) {
-        const struct rollout_score_device *row = &s->devices[devices[i]];
-        ties[row->stratum].comparison += row->arm != ROLLOUT_ARM_TREATED;
-        ties[row->stratum].treated += row->arm == ROLLOUT_ARM_TREATED;
-    }
-    for (uint32_t i = 0; i < s->world->n_strata && n > 0; i++) {
-        ties[i].stratum = i;
-        if (ties[i].comparison + ties[i].treated == 0)
-            continue;
-        rollout_score_lose(&s->score, gates, &ties[i], &news);
-        take_news(s, &news);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct rollout_score_device *row = &s->devices[devices[i]];
-        rollout_score_lost(&s->score, gates, &ties[row->stratum], row, &news);
-        take_news(s, &news);
+    if (n > 0)
+        qsort_r(devices, n, sizeof *devices, by_tie, s);
+    for (size_t first = 0, end = 0; first < n; first = end) {
+        while (end < n && by_tie(&devices[end], &devices[first], s) == 0)
+            end++;
+        lose(s, before_s, &devices[first], end - first);
     }
     return ROLLOUT_SILENCE_HEARD;
 }

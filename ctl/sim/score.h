@@ -76,9 +76,9 @@ void sim_score_due(struct sim_score *score, int64_t now_s) __attribute__((nonnul
 // means nothing to them.
 int64_t sim_score_deadline_s(const struct sim_score *score, size_t device) __attribute__((nonnull));
 // Devices that were silent for too long, n of them: scored as lost, or none of them is because the
-// fleet is silent (ROLLOUT_SILENCE_SILENT).
-enum rollout_silence sim_score_silence(struct sim_score *score, const uint32_t *devices, size_t n)
-    __attribute__((nonnull(1)));
+// fleet is silent (ROLLOUT_SILENCE_SILENT). Sorts them.
+enum rollout_silence sim_score_silence(struct sim_score *score, uint32_t *devices, size_t n,
+                                       int64_t now_s) __attribute__((nonnull(1)));
 // The judgement, made anew when evidence changed; and what a stop rests on, NULL when there is none.
 const struct rollout_judgement *sim_score_judge(struct sim_score *score,
                                                 const struct rollout_progress *progress)

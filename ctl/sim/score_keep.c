@@ -22,6 +22,9 @@ int sim_score_save(const struct sim_score *s, struct buf *ret, struct err *e) {
             return -1;
     if (rollout_score_state_format_shared(&s->score, gates, ret, e) < 0 || end_line(ret, e) < 0)
         return -1;
+    for (size_t b = 0; b < ROLLOUT_SCORE_SITE_BLOCKS; b++)
+        if (rollout_score_state_format_sites(&s->score, b, ret, e) < 0 || end_line(ret, e) < 0)
+            return -1;
     for (size_t i = 0; i < s->world->n; i++) {
         if (s->made[i] && rollout_score_state_format_device(&s->devices[i], gates, ret, e) < 0)
             return -1;
@@ -50,6 +53,10 @@ static int read_lines(struct sim_score *s, const char *text, struct buf *line, s
     if (next_line(&text, line, e) < 0 ||
         rollout_score_state_parse_shared(buf_text(line), gates, &s->score, e) < 0)
         return -1;
+    for (size_t b = 0; b < ROLLOUT_SCORE_SITE_BLOCKS; b++)
+        if (next_line(&text, line, e) < 0 ||
+            rollout_score_state_parse_sites(buf_text(line), &s->score, e) < 0)
+            return -1;
     for (size_t i = 0; i < s->world->n; i++) {
         if (next_line(&text, line, e) < 0)
             return -1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the gates of a rollout know: one line of text for each gate and run (ctl/rollout/score.h has
-// the form), and one for what they share, under the gate STORE_SCORE_SHARED. A line is written in
+// the form), one for what they share, under the gate STORE_SCORE_SHARED, and one for each block of
+// cells of sites, from STORE_SCORE_SITES down. A line is written in
 // the transaction of what changed it. Lines stay when the rollout has ended: they are what its
 // status shows.
 #pragma once
@@ -9,6 +10,7 @@
 #include "ctl/store/db.h"
 
 #define STORE_SCORE_SHARED (-1)
+#define STORE_SCORE_SITES  (-2)
 
 // Adds or replaces.
 int store_score_put(struct store_db *db, const char *rollout, uint64_t run, int gate,

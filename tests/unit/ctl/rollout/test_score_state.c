@@ -36,7 +36,9 @@ static struct rollout_score_device device(void) {
                                      .had = 2,
                                      .base_s = 1763880000,
                                      .set_no = 4,
-                                     .due_s = 1763990000};
+                                     .due_s = 1763990000,
+                                     .site = UINT64_MAX,
+                                     .sited = true};
     d.history[2].has_last = true;
     d.history[2].last_nano = -999999999000000000;
     for (int64_t slot = 980000; slot < 980014; slot++)
@@ -94,6 +96,7 @@ Test(rollout_score_state, a_score_comes_back_from_its_lines) {
     score.risk[1][0] = (struct evidence_risk){.comparison = 40, .treated = 10};
     score.risk[2][1] = (struct evidence_risk){.comparison = 4, .treated = 1};
     evidence_install_add(&score.gate[0].install, 1);
+    score.sites.epoch = 5;
     struct evidence_risk risk = score.risk[1][0];
     evidence_events_add(&score.gate[1].events, &risk, 0, 2);
     OWN(buf) struct buf shared;
@@ -109,6 +112,75 @@ Test(rollout_score_state, a_score_comes_back_from_its_lines) {
                      e.text);
     }
     cr_assert_eq(memcmp(&score, &back, sizeof score), 0);
+}
+
+// ── Sites ──
+
+static void put_sites(const struct rollout_score *score, struct rollout_score *io) {
+    struct err e = ERR_NONE;
+    for (size_t b = 0; b < ROLLOUT_SCORE_SITE_BLOCKS; b++) {
+        OWN(buf) struct buf line;
+        buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
+        cr_assert_eq(rollout_score_state_format_sites(score, b, &line, &e), 0, "%s", e.text);
+        cr_assert_eq(rollout_score_state_parse_sites(buf_text(&line), io, &e), 0, "%s", e.text);
+    }
+}
+
+Test(rollout_score_state, sites_come_back_and_those_of_an_epoch_before_do_not) {
+    static struct rollout_score score, before, back;
+    struct rollout_gates g = gates();
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf shared;
+    before.run = score.run = 1;
+    before.epoch = 4;
+    score.epoch = 5;
+    rollout_score_sites_open(4, &before.sites);
+    rollout_score_sites_open(5, &score.sites);
+    (void)rollout_score_sites_enter(&before.sites, 1, 17, false, 1763900000);
+    for (uint64_t i = 1; i <= ROLLOUT_SCORE_SITES; i++)
+        (void)rollout_score_sites_enter(&score.sites, 255, UINT64_MAX - i, i % 3 == 0, 1763900000);
+    put_sites(&before, &back);
+    cr_expect_eq(back.sites.n, 1);
+    put_sites(&score, &back);
+    put_sites(&before, &back); // whichever is read first
+    cr_expect_eq(memcmp(&score.sites, &back.sites, sizeof score.sites), 0);
+    buf_init(&shared, ROLLOUT_SCORE_LINE_MAX_BYTES);
+    cr_assert_eq(rollout_score_state_format_shared(&score, &g, &shared, &e), 0);
+    cr_assert_eq(rollout_score_state_parse_shared(buf_text(&shared), &g, &back, &e), 0);
+    cr_expect_eq(back.sites.n, ROLLOUT_SCORE_SITES);
+    before.sites.epoch = back.sites.epoch = 4;
+    cr_assert_eq(rollout_score_state_parse_shared(buf_text(&shared), &g, &back, &e), 0);
+    cr_expect(back.sites.n == 0 && back.sites.epoch == 5, "they were of another one");
+}
+
+Test(rollout_score_state, damaged_sites_are_refused) {
+    static struct rollout_score score;
+    struct err e = ERR_NONE;
+    static const char *const wrong[] = {"",
+                                        "sites 1",
+                                        "sites 2 1",
+                                        "sites 1 1 0",
+                                        "sites 1 1 0 0 0 1 1 1 5",
+                                        "sites 1 1 4096 7 0 1 1 1 5",
+                                        "sites 1 1 0 7 256 1 1 1 5",
+                                        "sites 1 1 0 7 0 1 1 1 5 0 8 0 1 1 1 5",
+                                        "sites 1 1 0 7 0 1 1 1 5 "};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        cr_expect_lt(rollout_score_state_parse_sites(wrong[i], &score, &e), 0, "%s", wrong[i]);
+    cr_expect_eq(score.sites.n, 0);
+    cr_expect_eq(rollout_score_state_parse_sites("sites 1 1 0 7 0 1 1 1 5", &score, &e), 0);
+    cr_expect_eq(score.sites.n, 1);
+}
+
+Test(rollout_score_state, a_device_of_before_sites_is_read_as_one_of_none) {
+    struct rollout_gates g = {.n = 0};
+    struct rollout_score_device d;
+    struct err e = ERR_NONE;
+    cr_assert_eq(
+        rollout_score_state_parse_device(
+            "device 1 1 1 1 0 3 2 77 0 0 4 1 0 0 0 0 1763900000 1763900000 0 0", &g, &d, &e),
+        0, "%s", e.text);
+    cr_expect(d.rank == 77 && d.site == 0 && !d.sited);
 }
 
 Test(rollout_score_state, progress_comes_back_as_it_was) {

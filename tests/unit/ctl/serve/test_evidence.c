@@ -46,13 +46,19 @@ static json_t *policy_of(json_t *gates, int canary) {
 // ── Lines ──
 
 struct lines {
+    uint64_t epoch;
     size_t len;
     char text[64 * 1024];
 };
 
 static int add_line(void *context, int gate, const char *state, struct err *error) {
     struct lines *lines = context;
+    char none[40];
+    int len = snprintf(none, sizeof none, "sites 1 %llu", (unsigned long long)lines->epoch);
     (void)error;
+    // Blocks of sites of the epoch now, in which there are any.
+    if (gate <= STORE_SCORE_SITES && (strncmp(state, none, (size_t)len) != 0 || state[len] != ' '))
+        return 0;
     lines->len += (size_t)snprintf(lines->text + lines->len, sizeof lines->text - lines->len,
                                    "%d %s\n", gate, state);
     cr_assert_lt(lines->len, sizeof lines->text);
@@ -62,16 +68,21 @@ static int add_line(void *context, int gate, const char *state, struct err *erro
 static void read_lines(struct small_fleet *w, struct lines *ret) {
     ret->len = 0;
     ret->text[0] = '\0';
+    ret->epoch = small_fleet_rollout(w)->score->epoch;
     must(store_score_list(w->fleet.db, "r", small_fleet_rollout(w)->score->run, add_line, ret, &e));
 }
 
 static void format_lines(const struct rollout_gates *gates, const struct rollout_score *score,
                          struct lines *ret) {
     ret->len = 0;
-    for (int g = STORE_SCORE_SHARED; g < (int)gates->n; g++) {
+    ret->epoch = score->epoch;
+    for (int g = STORE_SCORE_SITES + 1 - ROLLOUT_SCORE_SITE_BLOCKS; g < (int)gates->n; g++) {
         OWN(buf) struct buf line;
         buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
-        if (g < 0)
+        if (g <= STORE_SCORE_SITES)
+            must(rollout_score_state_format_sites(score, (size_t)(STORE_SCORE_SITES - g), &line,
+                                                  &e));
+        else if (g < 0)
             must(rollout_score_state_format_shared(score, gates, &line, &e));
         else
             must(rollout_score_state_format_gate(score, gates, (size_t)g, &line, &e));
@@ -170,6 +181,14 @@ static int recount_row(void *context, const char *device, const struct rollout_s
         else
             risk->comparison++;
     }
+    if (row->epoch != census->score->epoch || !row->sited)
+        return 0;
+    for (size_t i = 0; i < ROLLOUT_SCORE_SITE_CELLS; i++) {
+        struct rollout_score_site *cell = &census->score->sites.cells[i];
+        bool of = cell->site == row->site && cell->stratum == row->stratum;
+        cell->risk.treated += of && row->arm == ROLLOUT_ARM_TREATED;
+        cell->risk.comparison += of && row->arm != ROLLOUT_ARM_TREATED;
+    }
     return 0;
 }
 
@@ -180,6 +199,8 @@ static void recount(struct small_fleet *w, struct rollout_score *io) {
     struct census census = {.score = io};
     memset(io->gate, 0, sizeof io->gate);
     memset(io->risk, 0, sizeof io->risk);
+    for (size_t i = 0; i < ROLLOUT_SCORE_SITE_CELLS; i++)
+        io->sites.cells[i].risk = (struct evidence_risk){0};
     for (size_t g = 0; g < gates->n; g++) {
         struct recount one = {.score = io, .gates = gates, .gate = g};
         must(store_unit_list(w->fleet.db, "r", io->run, (int)g, recount_unit, &one, &e));
@@ -212,6 +233,7 @@ Test(serve_evidence, lines_are_what_a_recount_of_the_stored_rows_gives) {
     cr_expect_gt(score->sets_scored, 2);
     cr_expect_gt(score->gate[1].events.scored, 1);
     cr_expect_gt(score->gate[2].events.scored, 0);
+    cr_expect_eq(score->sites.n, 3);
     small_fleet_close(w);
     free(stored);
     free(counted);
