@@ -14,6 +14,7 @@
 //   wait.c      inhibit, window, last look at the controller and at the targets
 //   activate.c  re-verify, swap, tell the application; and the same on the way back
 //   watch.c     probation
+//   dry.c       probes of a bundle that is not installed
 //
 // Errors of the update itself become events and reasons. What stops the agent (its own state cannot
 // be written) is kept in `fatal`: the daemon closes everything and begins again from disk.
@@ -25,6 +26,7 @@
 #include "agent/job.h"
 #include "agent/loop.h"
 #include "agent/state.h"
+#include "bundle/checkin.h"
 #include "bundle/instruction.h"
 
 struct agent_trust;
@@ -74,6 +76,10 @@ void agent_update_looked(struct agent_update *update) __attribute__((nonnull));
 // Kinds: wrong_state, no_previous, below_floor, busy (hashing), state_restored.
 int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,
                      struct err *e) __attribute__((nonnull));
+// Runs the bundle's probes of phase `after` on what runs now (FORMAT.md 13.3); what comes of it, a
+// refusal too, is agent_update_probed's. Kind memory.
+int agent_update_dry(struct agent_update *update, const struct bundle_instruction *probe,
+                     struct err *e) __attribute__((nonnull));
 // The application delays activation for at most so many seconds; 0 ends it.
 void agent_update_inhibit(struct agent_update *update, uint64_t seconds, const char *reason)
     __attribute__((nonnull));
@@ -85,6 +91,11 @@ void agent_update_set_facts(struct agent_update *update, const json_t *facts)
     __attribute__((nonnull));
 bool agent_update_progress(const struct agent_update *update, uint64_t *ret_done,
                            uint64_t *ret_total) __attribute__((nonnull));
+// What came of dry probes and was not told; NULL nothing. And: it was told, by its sequence.
+const struct bundle_checkin_probed *agent_update_probed(const struct agent_update *update)
+    __attribute__((nonnull));
+void agent_update_told_probed(struct agent_update *update, uint64_t sequence)
+    __attribute__((nonnull));
 // Adds "probation", "probes", "inhibit" and "last" to a status object.
 int agent_update_describe(const struct agent_update *update, json_t *status, struct err *e)
     __attribute__((nonnull));

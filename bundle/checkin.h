@@ -57,9 +57,26 @@ struct bundle_checkin_component {
     uint64_t security_version;
 };
 
+// What came of an instruction `probe` (FORMAT.md 13.3). A probe's code is "" when it passed,
+// BUNDLE_CHECKIN_NOT_RUNNABLE, or what it failed with.
+#define BUNDLE_CHECKIN_NOT_RUNNABLE "not_runnable"
+struct bundle_checkin_probe {
+    char name[BUNDLE_NAME_MAX + 1];
+    char code[ERR_NAME_BYTES];
+};
+struct bundle_checkin_probed {
+    uint64_t sequence; // of the instruction; 0: there was none
+    struct keys_digest bundle;
+    char code[ERR_NAME_BYTES]; // why none was run; "" when they were
+    char text[BUNDLE_REPORT_TEXT_MAX + 1];
+    size_t n;
+    struct bundle_checkin_probe probes[BUNDLE_PROBES_MAX];
+};
+
 // {"agent":…,"components":{NAME:{"manifest":…,"name":…,"security_version":N,"version":…}},"device":…,
 //  "dropped":{"heartbeats":N,"refused":N},"facts":{…}|absent when unchanged,"facts_digest":…,
 //  "generation":N,"metrics":{NAME:"decimal"},"nonce":…,"previous":{"generation":N}|null,
+//  "probed":{"bundle":ID,"code":…,"probes":[{"code":…,"name":…}],"sequence":N,"text":…} when there is one,
 //  "progress":{"done":N,"total":N}|null,"protocol":{"max":1,"min":1},"reports":[…],"sequence":N,
 //  "state":…,"update":{"attempt":N,"bundle":ID,"rollout":…}|null,"why":{"code":…,"text":…}|null}
 //
@@ -85,6 +102,7 @@ struct bundle_checkin {
     struct keys_digest bundle;
     bool has_progress;
     uint64_t done_bytes, total_bytes;
+    struct bundle_checkin_probed probed;
     char why_code[ERR_NAME_BYTES];
     char why_text[BUNDLE_REPORT_TEXT_MAX + 1];
     uint64_t dropped_heartbeats, refused_reports;

@@ -18,10 +18,9 @@
 #define INSTRUCTION_TYPE "instruction"
 
 const char *const bundle_instruction_action_names[BUNDLE_ACTIONS] = {
-    [BUNDLE_ACTION_INSTALL] = "install",
-    [BUNDLE_ACTION_ACTIVATE] = "activate",
-    [BUNDLE_ACTION_CANCEL] = "cancel",
-    [BUNDLE_ACTION_REVERT] = "revert",
+    [BUNDLE_ACTION_INSTALL] = "install", [BUNDLE_ACTION_ACTIVATE] = "activate",
+    [BUNDLE_ACTION_CANCEL] = "cancel",   [BUNDLE_ACTION_REVERT] = "revert",
+    [BUNDLE_ACTION_PROBE] = "probe",
 };
 
 static const struct doc_limits instruction_limits = {
@@ -154,12 +153,15 @@ static int read_members(const struct doc_at *at, struct bundle_instruction *ret,
         return -1;
     if ((installs || ret->action == BUNDLE_ACTION_ACTIVATE) && read_mandate(at, ret, e) < 0)
         return -1;
-    if (!installs)
+    if (!installs && ret->action != BUNDLE_ACTION_PROBE)
         return 0;
     if (ret->size == 0)
         return err_set(e, &err_bad_message, "instruction: bundle.size: expected 1 or more");
-    if (check_url(ret->url, "bundle", e) < 0 ||
-        read_place(at, "delta", delta_members, ret->delta.url, ret, e) < 0)
+    if (check_url(ret->url, "bundle", e) < 0)
+        return -1;
+    if (!installs)
+        return 0;
+    if (read_place(at, "delta", delta_members, ret->delta.url, ret, e) < 0)
         return -1;
     return read_budget(at, &ret->budget, e);
 }
@@ -272,9 +274,11 @@ int bundle_instruction_format(const struct bundle_instruction *instruction, stru
                               struct err *e) {
     assert(instruction->action < BUNDLE_ACTIONS);
     struct bundle_instruction written = *instruction;
-    if (written.action != BUNDLE_ACTION_INSTALL) {
+    if (written.action != BUNDLE_ACTION_INSTALL && written.action != BUNDLE_ACTION_PROBE) {
         written.size = 0;
         written.url[0] = '\0';
+    }
+    if (written.action != BUNDLE_ACTION_INSTALL) {
         written.delta.size = 0;
         written.budget = (struct bundle_instruction_budget){.bytes = 0};
     }

@@ -16,9 +16,12 @@
 //   cancel    give up the bundle of this rollout and attempt if it is not activated yet
 //   revert    go back to the previous committed generation, if what runs came from bundle.id. No
 //             download
+//   probe     run the bundle's probes of phase `after` on what runs now; of the bundle nothing but
+//             the manifest is fetched, and nothing changes
 //
 // `version` rises per device. `rollout` is "" and attempt 1 or higher for a baseline or a pinned
-// release. `size`, `url`, `delta` and `budget` stand in install alone, the last two may be absent.
+// release, and of a probe. `size` and `url` stand in install and probe, `delta` and `budget` in
+// install alone, and may be absent.
 // `delta` is a hint: where another packing of this bundle lies for who holds the contents of bundle
 // `base`; what it is has to stand in the targets (bundle/target.h). `budget` is the most that this
 // update may cost the device's link, over all tries; `metered_bytes` on a metered link, where 0
@@ -37,6 +40,7 @@ enum bundle_action {
     BUNDLE_ACTION_ACTIVATE,
     BUNDLE_ACTION_CANCEL,
     BUNDLE_ACTION_REVERT,
+    BUNDLE_ACTION_PROBE,
     BUNDLE_ACTIONS
 };
 extern const char *const bundle_instruction_action_names[BUNDLE_ACTIONS];
@@ -73,9 +77,9 @@ struct bundle_instruction {
     struct keys_digest bundle; // manifest id
     char bundle_name[BUNDLE_NAME_MAX + 1];
     char release[BUNDLE_RELEASE_MAX + 1];
-    uint64_t size; // bytes of the bundle file (install)
+    uint64_t size; // bytes of the bundle file (install, probe)
     char url[BUNDLE_URL_MAX +
-             1]; // absolute, or a path on the controller beginning with '/' (install)
+             1]; // absolute, or a path on the controller beginning with '/' (install, probe)
     struct bundle_instruction_delta delta;     // (install)
     struct bundle_instruction_budget budget;   // (install)
     struct bundle_instruction_mandate mandate; // (install, activate)

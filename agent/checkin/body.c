@@ -78,6 +78,9 @@ static void add_update(const struct checkin_body *what, struct bundle_checkin *m
     }
     m->look = agent_update_wants_look(what->update);
     m->has_progress = agent_update_progress(what->update, &m->done_bytes, &m->total_bytes);
+    const struct bundle_checkin_probed *probed = agent_update_probed(what->update);
+    if (probed)
+        m->probed = *probed;
     memcpy(m->why_code, r->why.code, sizeof m->why_code);
     memcpy(m->why_text, r->why.text, sizeof m->why_text);
 }

@@ -36,6 +36,7 @@ struct agent_checkin {
     bool enrolling;
     bool enroll_next; // the controller does not know us
     bool soon_again;  // asked for while one was under way
+    uint64_t probed;  // sequence of the dry probes that are told with it; 0 none
     bool anew;        // what waits was numbered anew by the last answer
     char token[BUNDLE_TOKEN_MAX + 1];
     int64_t token_until_ms;
@@ -180,6 +181,7 @@ static void on_answer(struct agent_checkin *c, const struct agent_job_answer *m)
         finish(c, &e);
         return;
     }
+    agent_update_told_probed(c->host.update, c->probed);
     // What got its ids by this answer follows at once. By two in a row, the controller is ahead of
     // whatever it gets, and haste gains nothing.
     bool anew = state->queue.n > 0 && state->queue.next != next;
@@ -287,6 +289,8 @@ static void begin(void *context) {
     c->enrolling = c->enroll_next || strcmp(c->host.state->identity.state, "unknown") == 0;
     c->enroll_next = false;
     c->reports_before = c->host.state->queue.n;
+    const struct bundle_checkin_probed *probed = agent_update_probed(c->host.update);
+    c->probed = probed ? probed->sequence : 0;
     if (!job)
         err_set(&e, &err_memory, "a check-in: out of memory");
     if (job && fill_job(c, job, &e) == 0 && make_body(c, &e) == 0) {

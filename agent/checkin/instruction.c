@@ -143,6 +143,9 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
         case BUNDLE_ACTION_REVERT:
             done = revert(state, update, i, e);
             break;
+        case BUNDLE_ACTION_PROBE:
+            done = agent_update_dry(update, i, e);
+            break;
         case BUNDLE_ACTIONS:
             done = err_set(e, &err_unknown_action, "the instruction has no action");
         }

@@ -39,6 +39,7 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
                        "%s %s failed here at attempt %" PRIu64
                        "; it is tried again only when a higher attempt is offered",
                        offer->name, offer->release, fsm_attempt_last(r, &offer->bundle));
+    update_dry_yield(update);
     bool was_stuck = r->state == FSM_FAILED;
     struct fsm_input in = {.event = FSM_OFFER, .offer = offer};
     struct fsm_outcome out;

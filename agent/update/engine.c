@@ -93,6 +93,7 @@ void update_engine_fire(struct agent_update *u, enum fsm_event event, const stru
     struct err e = ERR_NONE;
     if (u->fatal.kind)
         return;
+    update_dry_yield(u);
     if (why && why->kind) {
         in.why = agent_state_why(why);
         in.final = !why->kind->retry && !u->untried;
@@ -232,6 +233,7 @@ void agent_update_close(struct agent_update *update) {
     if (!update)
         return;
     end_work(update);
+    update_dry_close(update);
     update_engine_forget(update);
     agent_loop_remove_timer(update->host.loop, &update->worker);
     agent_loop_remove_timer(update->host.loop, &update->again);

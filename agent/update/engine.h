@@ -88,6 +88,12 @@ struct agent_update {
     int64_t watch_began_ms;
     uint64_t watch_base_s; // powered-on time of earlier starts
 
+    // dry probes
+    struct update_dry *dry;               // NULL: none are run
+    struct bundle_checkin_probed *probed; // what came of the last ones; NULL when that was told
+    uint64_t dry_runs;                    // within the day that began then
+    int64_t dry_day_ms;
+
     bool ended;
     enum bundle_event ended_event;
     struct fsm_why ended_why;
@@ -127,6 +133,9 @@ void update_trust_stop(struct agent_update *u) __attribute__((nonnull));
 // What the targets allow, for a bundle from the network. Kind not_in_targets.
 int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
                         struct err *e) __attribute__((nonnull));
+// The same by a verdict at hand, on which the bundle was found.
+int update_trust_names(const struct trust_verdict *verdict, const struct bundle_manifest *manifest,
+                       struct err *e) __attribute__((nonnull));
 // What the offer of this update said of a delta; false when it said nothing, when its signature
 // counts no more, or when a delta was tried and found wrong.
 bool update_hint_read(const struct agent_update *u, struct bundle_instruction_delta *ret)
@@ -151,6 +160,16 @@ int update_mandate_take(struct agent_update *u, struct slice raw, struct err *e)
 int update_mandate_admits(const struct agent_update *u, struct err *e) __attribute__((nonnull));
 // Of an update from the network once the repository said yes: asks it first.
 void update_fetch_begin(struct agent_update *u) __attribute__((nonnull));
+// Refused before the first byte of contents: what a probe needs and this device does not have. Kind
+// runner_missing.
+int update_fetch_has_runner(const struct agent_config *config, const struct bundle_probe *probe,
+                            struct err *e) __attribute__((nonnull));
+// The manifest that a worker left in the memfd, unverified.
+int update_fetch_read_announced(int announce, struct buf *raw, struct err *e)
+    __attribute__((nonnull));
+// The address of a packing, which may be a path on the controller. Kind limit.
+int update_fetch_url(const struct agent_update *u, const char *url,
+                     char ret[static BUNDLE_URL_MAX + 1], struct err *e) __attribute__((nonnull));
 // A try that failed: later again when another may succeed, else the update is refused. It counts
 // against the bundle (I4) only when its signed contents are wrong in themselves. judged: by what
 // this device is, not by what came.
@@ -219,3 +238,13 @@ int update_gate_probe(struct agent_update *u, size_t index,
 // Notes a result for the status and its last output for the report.
 void update_gate_note(struct agent_update *u, size_t index, const struct probe_run_result *result)
     __attribute__((nonnull));
+
+// What came with the repository's word for dry probes, and the manifest of their bundle; called by
+// what stands in for the repository and the download in tests, too.
+void update_dry_answered(void *update, struct agent_trust_outcome *outcome)
+    __attribute__((nonnull));
+void update_dry_manifest(struct agent_update *u, struct slice raw) __attribute__((nonnull));
+// Ends dry probes that are run, because an update begins, and says so.
+void update_dry_yield(struct agent_update *u) __attribute__((nonnull));
+// Ends them without a word, and forgets what earlier ones came to.
+void update_dry_close(struct agent_update *u) __attribute__((nonnull));

@@ -22,31 +22,31 @@
 #include "bundle/kind.h"
 #include "keys/kind.h"
 
-// Refused before the first byte of contents: what a probe needs and this device does not have.
+int update_fetch_has_runner(const struct agent_config *config, const struct bundle_probe *p,
+                            struct err *e) {
+    bool program = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
+    const char *endpoint = program ? NULL : bundle_probe_endpoint(p->url);
+    const char *place = endpoint ? agent_config_endpoint(config, endpoint) : NULL;
+    if (program && !agent_config_runner(config, p->runner))
+        return err_set(e, &err_runner_missing,
+                       "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
+                       "configuration",
+                       p->name, p->runner);
+    // A file has no status: an http probe of it would pass whatever is in it.
+    if (endpoint && (!place || (p->kind == BUNDLE_PROBE_HTTP && place[0] != 'h')))
+        return err_set(
+            e, &err_runner_missing,
+            "probe %s wants the endpoint '%s'%s: name it under \"endpoints\" in the agent's "
+            "configuration",
+            p->name, endpoint, place ? " to be an http:// URL" : "");
+    return 0;
+}
+
 static bool has_runners(const struct agent_config *config, const struct bundle_manifest_view *view,
                         struct err *e) {
-    for (size_t i = 0; i < view->n_probes; i++) {
-        const struct bundle_probe *p = &view->probes[i];
-        bool program = p->kind == BUNDLE_PROBE_EXEC || p->kind == BUNDLE_PROBE_GOLDEN;
-        const char *endpoint = program ? NULL : bundle_probe_endpoint(p->url);
-        const char *place = endpoint ? agent_config_endpoint(config, endpoint) : NULL;
-        if (program && !agent_config_runner(config, p->runner)) {
-            err_set(e, &err_runner_missing,
-                    "probe %s wants the runner '%s': allow it under \"runners\" in the agent's "
-                    "configuration",
-                    p->name, p->runner);
+    for (size_t i = 0; i < view->n_probes; i++)
+        if (update_fetch_has_runner(config, &view->probes[i], e) < 0)
             return false;
-        }
-        // A file has no status: an http probe of it would pass whatever is in it.
-        if (endpoint && (!place || (p->kind == BUNDLE_PROBE_HTTP && place[0] != 'h'))) {
-            err_set(
-                e, &err_runner_missing,
-                "probe %s wants the endpoint '%s'%s: name it under \"endpoints\" in the agent's "
-                "configuration",
-                p->name, endpoint, place ? " to be an http:// URL" : "");
-            return false;
-        }
-    }
     return true;
 }
 
@@ -98,16 +98,16 @@ static int admit(struct agent_update *u, const struct bundle_manifest *manifest,
                                    config->reserve_inodes, e);
 }
 
-static int read_announced(struct agent_update *u, struct buf *raw, struct err *e) {
+int update_fetch_read_announced(int announce, struct buf *raw, struct err *e) {
     uint64_t size;
     uint8_t *room;
     size_t got;
-    if (fs_size(u->announce, &size, e) < 0)
+    if (fs_size(announce, &size, e) < 0)
         return -1;
     if (size == 0 || size > BUNDLE_MANIFEST_MAX_BYTES)
         return err_set(e, &err_worker_failed, "the worker left no manifest of a possible size");
     if (buf_reserve(raw, (size_t)size, &room, e) < 0 ||
-        fs_pread(u->announce, room, (size_t)size, 0, &got, e) < 0)
+        fs_pread(announce, room, (size_t)size, 0, &got, e) < 0)
         return -1;
     buf_commit(raw, got);
     return 0;
@@ -118,7 +118,7 @@ static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(manifest) struct bundle_manifest *manifest = NULL;
     OWN(images) struct bundle_image_places images = {.n = 0};
     buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
-    if (read_announced(u, &raw, e) < 0 ||
+    if (update_fetch_read_announced(u->announce, &raw, e) < 0 ||
         bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0 ||
         identify(u, manifest, e) < 0 || update_trust_admits(u, manifest, e) < 0 ||
         admit(u, manifest, e) < 0 || update_images_claim(u, manifest, &images, e) < 0 ||
@@ -272,8 +272,8 @@ static int open_descriptors(struct agent_update *u, struct descriptors *d, struc
 }
 
 // The address of a packing, which may be a path on the controller.
-static int complete_url(const struct agent_update *u, const char *url,
-                        char ret[static BUNDLE_URL_MAX + 1], struct err *e) {
+int update_fetch_url(const struct agent_update *u, const char *url,
+                     char ret[static BUNDLE_URL_MAX + 1], struct err *e) {
     int len = snprintf(ret, BUNDLE_URL_MAX + 1, "%s%s",
                        url[0] == '/' ? u->host.state->config->controller : "", url);
     return len < 0 || len > BUNDLE_URL_MAX ? err_set(e, &err_limit, "the bundle's URL is too long")
@@ -284,7 +284,8 @@ static int complete_url(const struct agent_update *u, const char *url,
 static void fill_delta(struct agent_update *u, struct agent_job *job) {
     struct bundle_instruction_delta offered;
     struct err none = ERR_NONE;
-    if (!update_hint_read(u, &offered) || complete_url(u, offered.url, job->delta_url, &none) < 0) {
+    if (!update_hint_read(u, &offered) ||
+        update_fetch_url(u, offered.url, job->delta_url, &none) < 0) {
         job->delta_url[0] = '\0';
         return;
     }
@@ -312,7 +313,7 @@ static int fill_job(struct agent_update *u, struct agent_job *job, struct err *e
         update_link_fill(u, job);
         fill_delta(u, job);
     }
-    if (complete_url(u, update->url, job->url, e) < 0)
+    if (update_fetch_url(u, update->url, job->url, e) < 0)
         return -1;
     job->bundle_bytes = update->size;
     if (update->has_bundle)

@@ -134,14 +134,12 @@ static bool lists(const json_t *names, const char *name) {
     return false;
 }
 
-int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
-                        struct err *e) {
-    const struct trust_verdict_target *target = &u->verdict.target;
+int update_trust_names(const struct trust_verdict *verdict, const struct bundle_manifest *manifest,
+                       struct err *e) {
+    const struct trust_verdict_target *target = &verdict->target;
     const struct bundle_manifest_view *view = bundle_manifest_view(manifest);
     struct keys_envelope_candidate envelope;
-    if (update_engine_record(u)->update.local)
-        return 0;
-    assert(u->verdict.found && "I9: a download is begun for what the targets name alone");
+    assert(verdict->found && "I9: a download is begun for what the targets name alone");
     if (keys_envelope_split(bundle_manifest_raw(manifest), "manifest", &envelope, e) < 0)
         return -1;
     if (!keys_digest_equal(&target->id, bundle_manifest_id(manifest)) ||
@@ -163,4 +161,9 @@ int update_trust_admits(const struct agent_update *u, const struct bundle_manife
                 view->name, view->release, c->name);
     }
     return 0;
+}
+
+int update_trust_admits(const struct agent_update *u, const struct bundle_manifest *manifest,
+                        struct err *e) {
+    return update_engine_record(u)->update.local ? 0 : update_trust_names(&u->verdict, manifest, e);
 }

@@ -82,6 +82,23 @@ static const struct bundle_message_member component_members[] = {
     {.key = NULL},
 };
 
+#define PROBED(key, type, need, field)                                                             \
+    BUNDLE_MESSAGE_MEMBER(key, type, need, bundle_checkin_probed, field)
+
+static const struct bundle_message_member probed_members[] = {
+    PROBED("bundle", DIGEST, REQUIRED, bundle),
+    PROBED("code", NAME, OR_EMPTY, code),
+    PROBED("sequence", COUNT, REQUIRED, sequence),
+    PROBED("text", TEXT, REQUIRED, text),
+    {.key = NULL},
+};
+
+static const struct bundle_message_member probe_members[] = {
+    BUNDLE_MESSAGE_MEMBER("code", NAME, OR_EMPTY, bundle_checkin_probe, code),
+    BUNDLE_MESSAGE_MEMBER("name", NAME, REQUIRED, bundle_checkin_probe, name),
+    {.key = NULL},
+};
+
 // ── Reading ──
 
 static int read_components(const struct doc_at *at, struct bundle_checkin *ret, struct err *e) {
@@ -147,11 +164,29 @@ static int read_metrics(const struct doc_at *at, struct bundle_checkin *ret, str
             return err_set(e, &err_bad_message, "%s: a metric's name is malformed", metrics.path);
         if (!json_is_string(value) ||
             num_parse_decimal(json_string_value(value), name, &number, &cause) < 0)
-            return err_set(e, &err_bad_message, "%s.%s: expected a decimal in quotes",
-                           metrics.path, name);
+            return err_set(e, &err_bad_message, "%s.%s: expected a decimal in quotes", metrics.path,
+                           name);
     }
     ret->metrics = json_incref(metrics.value);
     return 0;
+}
+
+static int read_probed(const struct doc_at *at, struct bundle_checkin_probed *ret, struct err *e) {
+    struct doc_at probed, list, one;
+    struct err cause = ERR_NONE;
+    int got = doc_object_opt(at, "probed", &probed, &cause);
+    if (got == DOC_ABSENT)
+        return 0;
+    if (got < 0 || doc_array(&probed, "probes", BUNDLE_PROBES_MAX, &list, &cause) < 0)
+        return bundle_message_fail(&cause, &err_bad_message, e);
+    ret->n = json_array_size(list.value);
+    for (size_t i = 0; i < ret->n; i++) {
+        if (doc_element(&list, i, &one, &cause) < 0)
+            return bundle_message_fail(&cause, &err_bad_message, e);
+        if (bundle_message_read(&one, probe_members, &ret->probes[i], e) < 0)
+            return -1;
+    }
+    return bundle_message_read(&probed, probed_members, ret, e);
 }
 
 // Reads one report, or, when it is malformed and has an id, notes that.
@@ -206,7 +241,8 @@ int bundle_checkin_parse(json_t *document, struct bundle_checkin *ret, struct er
     memset(&checkin, 0, sizeof checkin);
     if (bundle_message_read(&at, members, &checkin, e) < 0 ||
         read_components(&at, &checkin, e) < 0 || read_facts(&at, &checkin, e) < 0 ||
-        read_metrics(&at, &checkin, e) < 0 || read_reports(&at, &checkin, e) < 0) {
+        read_metrics(&at, &checkin, e) < 0 || read_probed(&at, &checkin.probed, e) < 0 ||
+        read_reports(&at, &checkin, e) < 0) {
         bundle_checkin_clear(&checkin);
         return -1;
     }
@@ -240,6 +276,21 @@ static json_t *new_reports(const struct bundle_checkin *m) {
     return own_take(&all);
 }
 
+static int add_probed(json_t *object, const struct bundle_checkin_probed *p, struct err *e) {
+    json_t *probed = json_object(), *list = json_array();
+    // Each container takes its part in every case, a NULL too, which makes the call fail.
+    bool failed = json_object_set_new(object, "probed", probed) < 0;
+    failed = json_object_set_new(probed, "probes", list) < 0 || failed;
+    for (size_t i = 0; i < p->n && !failed; i++) {
+        json_t *one = json_object();
+        failed = json_array_append_new(list, one) < 0 ||
+                 bundle_message_write(one, probe_members, &p->probes[i], e) < 0;
+    }
+    if (failed)
+        return e->kind ? -1 : err_set(e, &err_memory, "writing a check-in: out of memory");
+    return bundle_message_write(probed, probed_members, p, e);
+}
+
 int bundle_checkin_format(const struct bundle_checkin *m, struct buf *ret, struct err *e) {
     OWN(json) json_t *object = json_object();
     if (!object || json_object_set_new(object, "components", new_components(m)) < 0 ||
@@ -247,7 +298,8 @@ int bundle_checkin_format(const struct bundle_checkin *m, struct buf *ret, struc
         (m->facts && json_object_set(object, "facts", m->facts) < 0) ||
         (m->metrics && json_object_set(object, "metrics", m->metrics) < 0))
         return err_set(e, &err_memory, "writing a check-in: out of memory");
-    if (bundle_message_write(object, members, m, e) < 0)
+    if ((m->probed.sequence > 0 && add_probed(object, &m->probed, e) < 0) ||
+        bundle_message_write(object, members, m, e) < 0)
         return -1;
     return bundle_message_dump(object, ret, e);
 }

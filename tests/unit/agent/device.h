@@ -84,7 +84,8 @@ static inline void device_answer(struct device *d) {
                                                              (d->other_length ? 1 : 0),
                                                    .components = d->may_component,
                                                    .executable = !d->may_not_execute};
-    update_trust_answered(d->update, &outcome);
+    d->update->dry ? update_dry_answered(d->update, &outcome)
+                   : update_trust_answered(d->update, &outcome);
 }
 
 // Stands in for agent/trust.h.
@@ -186,6 +187,10 @@ static inline void device_fetch(void *context) {
     struct device *d = context;
     struct err e = ERR_NONE;
     struct slice raw = {d->manifest.data, d->manifest.len};
+    if (d->update->dry) {
+        update_dry_manifest(d->update, raw);
+        return;
+    }
     update_engine_fire(d->update, FSM_FETCH_BEGUN, NULL);
     if (agent_update_fatal(d->update))
         return;
