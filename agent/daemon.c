@@ -250,10 +250,13 @@ static int begin_once(struct daemon *d, struct err *e) {
     enum fsm_state state = d->state.journal.record.state;
     struct err why = ERR_NONE;
     if (d->once->ask == FSM_OFFER)
-        return state == FSM_IDLE || state == FSM_FAILED ? begin_install(d, e) : 1;
+        return state == FSM_IDLE || state == FSM_FAILED || state == FSM_SHAM_WAITING
+                   ? begin_install(d, e)
+                   : 1;
     if (d->once->ask == FSM_ASK_REVERT) {
         err_set(&why, &err_rolled_back, "an operator asked to go back");
-        if (state != FSM_IDLE && state != FSM_PROBATION && state != FSM_FAILED)
+        if (state != FSM_IDLE && state != FSM_PROBATION && state != FSM_FAILED &&
+            !fsm_machine_is_sham(state))
             return 1;
     }
     return agent_update_ask(d->update, d->once->ask, &why, e);

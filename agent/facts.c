@@ -69,6 +69,7 @@ int agent_facts_collect(const struct agent_config *config, int state_dir, json_t
     add_free(state_dir, facts);
     add_slots(config, facts);
     (void)json_object_set_new(facts, "agent.version", json_string(EDGE_VERSION));
+    (void)json_object_set_new(facts, "agent.sham", json_true());
     for (size_t i = 0; i < config->n_commands; i++)
         run_command(&config->commands[i], facts);
     // What a person wrote down wins over what was found.

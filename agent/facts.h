@@ -15,6 +15,7 @@
 //   free_mb                             of the state directory's file system
 //   slots (list)                        components whose images have a place here, by the configuration
 //   agent.version
+//   agent.sham                          true: knows the action sham (bundle/instruction.h)
 //
 // and what the configuration adds: `facts` as they are, `fact_commands` by the first line of their
 // output.

@@ -36,6 +36,7 @@ static const struct bundle_message_member link_members[] = {
     LINK("packing", U64, packing),
     LINK("staged", U64, staged_bytes),
     LINK("no_delta", BOOL, no_delta),
+    LINK("until", U64, until_s),
     {.key = NULL},
 };
 
@@ -94,21 +95,51 @@ static json_t *or_null(bool exists, json_t *value) {
     return exists ? value : json_null();
 }
 
+static json_t *taken_format(const struct fsm_record *r) {
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < r->n_shams; i++) {
+        const struct fsm_sham_taken *taken = &r->shams[i];
+        json_t *entry = json_pack("{sI sI ss}", "at", (json_int_t)taken->at_s, "attempt",
+                                  (json_int_t)taken->attempt, "rollout", taken->rollout);
+        if (json_array_append_new(list, entry) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *report_format(const struct agent_journal *j, bool exists) {
+    return or_null(exists, exists ? bundle_report_format(&j->report) : NULL);
+}
+
+static json_t *sham_format(const struct agent_journal *j) {
+    const struct fsm_record *r = &j->record;
+    bool under_way = fsm_machine_is_sham(r->state);
+    return json_pack("{so ss so so}", "report",
+                     report_format(j, j->has_report && BUNDLE_EVENT_IS_SHAM(j->report.event)),
+                     "state", under_way ? fsm_machine_state_names[r->state] : "", "taken",
+                     taken_format(r), "update",
+                     or_null(under_way, under_way ? update_format(&r->update) : NULL));
+}
+
 static json_t *journal_format(const struct agent_journal *j) {
     const struct fsm_record *r = &j->record;
+    bool sham = fsm_machine_is_sham(r->state), update = r->has_update && !sham;
     return json_pack(
-        "{si ss sI so sI so so so sb sI s{ss ss} sI sI so sI so}", "format", AGENT_JOURNAL_FORMAT,
-        "state", fsm_machine_state_names[r->state], "committed", (json_int_t)r->committed,
-        "previous",
+        "{si ss sI so sI so so so sb sI s{ss ss} sI so sI so sI so}", "format",
+        AGENT_JOURNAL_FORMAT, "state", fsm_machine_state_names[sham ? FSM_IDLE : r->state],
+        "committed", (json_int_t)r->committed, "previous",
         or_null(r->has_previous, r->has_previous ? json_integer((json_int_t)r->previous) : NULL),
         "next", (json_int_t)r->next, "update",
-        or_null(r->has_update, r->has_update ? update_format(&r->update) : NULL), "last",
+        or_null(update, update ? update_format(&r->update) : NULL), "last",
         or_null(r->has_last, r->has_last ? update_format(&r->last) : NULL), "failures",
         failures_format(r), "revert_committed", r->revert_committed, "revert_to",
         (json_int_t)r->revert_to, "why", "code", r->why.code, "text", r->why.text, "sequence",
-        (json_int_t)j->sequence, "trusted_s", (json_int_t)fsm_trusted_signed_s(&j->trusted),
-        "dates", dates_format(&j->trusted), "report_next", (json_int_t)j->report_next, "report",
-        or_null(j->has_report, j->has_report ? bundle_report_format(&j->report) : NULL));
+        (json_int_t)j->sequence, "sham", sham_format(j), "trusted_s",
+        (json_int_t)fsm_trusted_signed_s(&j->trusted), "dates", dates_format(&j->trusted),
+        "report_next", (json_int_t)j->report_next, "report",
+        report_format(j, j->has_report && !BUNDLE_EVENT_IS_SHAM(j->report.event)));
 }
 
 int agent_journal_write(int private_dir, struct agent_journal *journal, struct err *e) {
@@ -186,10 +217,25 @@ static int read_failures(const struct doc_at *root, struct fsm_record *r, struct
     return 0;
 }
 
-static int read_state(const struct doc_at *root, enum fsm_state *ret, struct err *e) {
-    const char *name;
-    if (doc_string(root, "state", ERR_NAME_BYTES, &name, e) < 0)
-        return -1;
+static int read_taken(const struct doc_at *sham, struct fsm_record *r, struct err *e) {
+    struct doc_at list, at;
+    int found = doc_array_opt(sham, "taken", FSM_SHAMS_MAX, &list, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    for (size_t i = 0; i < json_array_size(list.value); i++) {
+        struct fsm_sham_taken *taken = &r->shams[i];
+        uint64_t at_s = 0;
+        if (doc_element(&list, i, &at, e) < 0 || number(&at, "at", &at_s, e) < 0 ||
+            number(&at, "attempt", &taken->attempt, e) < 0 ||
+            copy_text(&at, "rollout", taken->rollout, sizeof taken->rollout, e) < 0)
+            return -1;
+        taken->at_s = (int64_t)at_s;
+        r->n_shams = i + 1;
+    }
+    return 0;
+}
+
+static int find_state(const char *name, enum fsm_state *ret, struct err *e) {
     for (unsigned state = 0; state < FSM_STATES; state++) {
         if (strcmp(name, fsm_machine_state_names[state]) == 0) {
             *ret = (enum fsm_state)state;
@@ -200,9 +246,38 @@ static int read_state(const struct doc_at *root, enum fsm_state *ret, struct err
                    name);
 }
 
+static int read_report(const struct doc_at *at, struct agent_journal *ret, struct err *e) {
+    struct doc_at report;
+    int found = doc_object_opt(at, "report", &report, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    ret->has_report = true;
+    return bundle_report_parse(&report, &ret->report, e);
+}
+
+static int read_sham(const struct doc_at *root, struct agent_journal *ret, struct err *e) {
+    struct fsm_record *r = &ret->record;
+    struct doc_at at;
+    char state[ERR_NAME_BYTES] = "";
+    int found = doc_object_opt(root, "sham", &at, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (copy_text(&at, "state", state, sizeof state, e) < 0 || read_taken(&at, r, e) < 0 ||
+        read_report(&at, ret, e) < 0)
+        return -1;
+    if (state[0] == '\0')
+        return 0;
+    return find_state(state, &r->state, e) < 0 ||
+                   read_update(&at, "update", &r->has_update, &r->update, e) < 0
+               ? -1
+               : 0;
+}
+
 static int read_record(const struct doc_at *root, struct fsm_record *r, struct err *e) {
     struct doc_at why;
-    if (read_state(root, &r->state, e) < 0 ||
+    const char *state;
+    if (doc_string(root, "state", ERR_NAME_BYTES, &state, e) < 0 ||
+        find_state(state, &r->state, e) < 0 ||
         doc_u64(root, "committed", 0, INT64_MAX, &r->committed, e) < 0 ||
         doc_u64(root, "next", 1, INT64_MAX, &r->next, e) < 0)
         return -1;
@@ -249,11 +324,12 @@ static bool is_sound(const struct fsm_record *r) {
            (!r->has_previous || (r->previous != r->committed && r->previous < r->next)) &&
            (!r->has_update || r->update.target < r->next) &&
            (!reverting || r->revert_to == (r->revert_committed ? r->previous : r->committed)) &&
-           (r->state != FSM_COMMITTED || (r->has_previous && r->committed == r->update.target));
+           (r->state != FSM_COMMITTED || (r->has_previous && r->committed == r->update.target)) &&
+           (!fsm_machine_is_sham(r->state) || r->committed == r->update.target);
 }
 
 static int journal_parse(json_t *document, struct agent_journal *ret, struct err *e) {
-    struct doc_at root, report;
+    struct doc_at root;
     uint64_t format;
     if (doc_root(document, NAME, &root, e) < 0 ||
         doc_u64(&root, "format", 1, UINT32_MAX, &format, e) < 0)
@@ -268,9 +344,7 @@ static int journal_parse(json_t *document, struct agent_journal *ret, struct err
         read_dates(&root, &ret->trusted, e) < 0 ||
         number(&root, "report_next", &ret->report_next, e) < 0)
         return -1;
-    int found = doc_object_opt(&root, "report", &report, e);
-    ret->has_report = found == 0;
-    if (found < 0 || (found == 0 && bundle_report_parse(&report, &ret->report, e) < 0))
+    if (read_report(&root, ret, e) < 0 || read_sham(&root, ret, e) < 0)
         return -1;
     if (!is_sound(&ret->record))
         return err_set(e, &err_bad_journal, "the journal contradicts itself");

@@ -7,7 +7,9 @@
 //   {"committed":N,"dates":{SOURCE:{"held":N,"signed":N},…},
 //    "failures":[{"attempt":N,"bundle":ID},…],"format":1,"last":UPDATE|null,"next":N,
 //    "previous":N|null,"report":REPORT|null,"report_next":N,"revert_committed":bool,"revert_to":N,
-//    "sequence":N,"state":"idle","trusted_s":N,"update":UPDATE|null,"why":{"code":…,"text":…}}
+//    "sequence":N,
+//    "sham":{"report":REPORT|null,"state":"sham_probation"|"","taken":[{"at":N,"attempt":N,"rollout":…},…],"update":UPDATE|null},
+//    "state":"idle","trusted_s":N,"update":UPDATE|null,"why":{"code":…,"text":…}}
 //
 // `report` is the report of the last change of state. It is queued after the journal is durable; if
 // the power fails between the two, opening finds that the queue ends before its id and queues it
@@ -15,6 +17,10 @@
 //
 // `dates` are those of agent/fsm/trusted.h; `trusted_s` is the largest of them, all that agents
 // knew that had no `dates`, and what such an agent leaves counts as the director's word.
+//
+// During a sham (agent/fsm/machine.h) `state` is idle, for agents that do not know of shams: what runs is
+// committed. Which of its states it is, and its report, which has an event that they do not know, are in `sham`;
+// and the shams that were taken.
 //
 // Unknown members are ignored and missing ones have defaults, so that the agent one version back or
 // ahead reads it; `format` rises only when that would be wrong.

@@ -36,7 +36,8 @@
     X(not_in_targets,    95, false, "the repository's targets do not name this bundle, or not for what it holds")      \
     X(stale_repository,  96, true,  "the repository has nothing current: its metadata is missing or has expired")      \
     X(state_restored,    97, true,  "the state directory is not the one that this device wrote last")                   \
-    X(previous_dropped,  98, true,  "the previous generation was given up: its image's slot is being written over")
+    X(previous_dropped,  98, true,  "the previous generation was given up: its image's slot is being written over")      \
+    X(sham_unfit,        99, false, "no sham here: another bundle runs, or there were too many within a day")
 // clang-format on
 
 AGENT_KINDS(ERR_DECLARE)

@@ -15,6 +15,7 @@
 //   activate.c  re-verify, swap, tell the application; and the same on the way back
 //   watch.c     probation
 //   dry.c       probes of a bundle that is not installed
+//   sham.c      the same of what runs already, as if it had just been activated
 //
 // Errors of the update itself become events and reasons. What stops the agent (its own state cannot
 // be written) is kept in `fatal`: the daemon closes everything and begins again from disk.
@@ -64,6 +65,11 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
 // Keeps what an offer says of a delta and of the mandate, before it is taken; forgets what another one
 // said. Of the update under way it may be said later too: made in the meantime.
 int agent_update_hint(int private_dir, struct slice raw, const struct bundle_instruction *offer,
+                      struct err *e) __attribute__((nonnull));
+// Takes a sham of what runs (bundle/instruction.h). One that was taken before is done. Kinds: sham_unfit (another
+// bundle runs, too many lately), wrong_state, queue_full, busy, state_restored; those after the first say that it may be
+// asked for again.
+int agent_update_sham(struct agent_update *update, const struct bundle_instruction *instruction,
                       struct err *e) __attribute__((nonnull));
 // Whether an offer that is not taken yet lies within what people signed for, as far as that can be told
 // without asking anybody: a mandate that is not held is fetched later, and looked at then. Where the

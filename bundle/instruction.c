@@ -20,7 +20,7 @@
 const char *const bundle_instruction_action_names[BUNDLE_ACTIONS] = {
     [BUNDLE_ACTION_INSTALL] = "install", [BUNDLE_ACTION_ACTIVATE] = "activate",
     [BUNDLE_ACTION_CANCEL] = "cancel",   [BUNDLE_ACTION_REVERT] = "revert",
-    [BUNDLE_ACTION_PROBE] = "probe",
+    [BUNDLE_ACTION_PROBE] = "probe",     [BUNDLE_ACTION_SHAM] = "sham",
 };
 
 static const struct doc_limits instruction_limits = {

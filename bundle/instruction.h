@@ -18,6 +18,10 @@
 //             download
 //   probe     run the bundle's probes of phase `after` on what runs now; of the bundle nothing but
 //             the manifest is fetched, and nothing changes
+//   sham      do what an activation would, with what runs, if a part of that came from bundle.id:
+//             tell the application, run the probes of phase after through that bundle's probation.
+//             Nothing is downloaded, nothing changes, and it ends where it began. Who does this is
+//             what devices that get the release are compared with. Once for each rollout and attempt
 //
 // `version` rises per device. `rollout` is "" and attempt 1 or higher for a baseline or a pinned
 // release, and of a probe. `size` and `url` stand in install and probe, `delta` and `budget` in
@@ -41,6 +45,7 @@ enum bundle_action {
     BUNDLE_ACTION_CANCEL,
     BUNDLE_ACTION_REVERT,
     BUNDLE_ACTION_PROBE,
+    BUNDLE_ACTION_SHAM,
     BUNDLE_ACTIONS
 };
 extern const char *const bundle_instruction_action_names[BUNDLE_ACTIONS];

@@ -13,11 +13,13 @@
 #include "bundle/message.h"
 
 const char *const bundle_report_event_names[BUNDLE_EVENTS] = {
-    [BUNDLE_EVENT_OFFERED] = "offered",     [BUNDLE_EVENT_STAGED] = "staged",
-    [BUNDLE_EVENT_WAITING] = "waiting",     [BUNDLE_EVENT_ACTIVATED] = "activated",
-    [BUNDLE_EVENT_COMMITTED] = "committed", [BUNDLE_EVENT_REFUSED] = "refused",
-    [BUNDLE_EVENT_REVERTED] = "reverted",   [BUNDLE_EVENT_CANCELLED] = "cancelled",
-    [BUNDLE_EVENT_FAILED] = "failed",
+    [BUNDLE_EVENT_OFFERED] = "offered",         [BUNDLE_EVENT_STAGED] = "staged",
+    [BUNDLE_EVENT_WAITING] = "waiting",         [BUNDLE_EVENT_ACTIVATED] = "activated",
+    [BUNDLE_EVENT_COMMITTED] = "committed",     [BUNDLE_EVENT_REFUSED] = "refused",
+    [BUNDLE_EVENT_REVERTED] = "reverted",       [BUNDLE_EVENT_CANCELLED] = "cancelled",
+    [BUNDLE_EVENT_FAILED] = "failed",           [BUNDLE_EVENT_SHAM_BEGUN] = "sham_begun",
+    [BUNDLE_EVENT_SHAMMED] = "shammed",         [BUNDLE_EVENT_SHAM_REFUSED] = "sham_refused",
+    [BUNDLE_EVENT_SHAM_FAILED] = "sham_failed",
 };
 
 #define MEMBER(key, type, need, field) BUNDLE_MESSAGE_MEMBER(key, type, need, bundle_report, field)

@@ -19,23 +19,29 @@
 #include "keys/digest.h"
 
 // Events, in the order a good update goes; then the ways out. `offered` = the device took the
-// offer.
+// offer. Last those of a sham, about the bundle that runs (bundle/instruction.h).
 enum bundle_event {
     BUNDLE_EVENT_OFFERED,
     BUNDLE_EVENT_STAGED,
     BUNDLE_EVENT_WAITING,   // code says for what
     BUNDLE_EVENT_ACTIVATED, // probation begins
     BUNDLE_EVENT_COMMITTED,
-    BUNDLE_EVENT_REFUSED,   // before the swap: verification, requirement, space, probe; nothing
-                            // changed
-    BUNDLE_EVENT_REVERTED,  // after the swap: back on the previous generation
-    BUNDLE_EVENT_CANCELLED, // given up because the controller said so
-    BUNDLE_EVENT_FAILED,    // could not even go back; needs a person
+    BUNDLE_EVENT_REFUSED,      // before the swap: verification, requirement, space, probe; nothing
+                               // changed
+    BUNDLE_EVENT_REVERTED,     // after the swap: back on the previous generation
+    BUNDLE_EVENT_CANCELLED,    // given up because the controller said so
+    BUNDLE_EVENT_FAILED,       // could not even go back; needs a person
+    BUNDLE_EVENT_SHAM_BEGUN,   // the application was told; probation begins
+    BUNDLE_EVENT_SHAMMED,      // probation is over and every probe held
+    BUNDLE_EVENT_SHAM_REFUSED, // not begun: what runs is something else, or the day's are used up
+    BUNDLE_EVENT_SHAM_FAILED,  // what an update would have gone back for; nothing changed
     BUNDLE_EVENTS
 };
 extern const char *const bundle_report_event_names[BUNDLE_EVENTS];
 // The short name; the long one says which file defines it.
 #define bundle_event_names bundle_report_event_names
+// Whether an event is a sham's and not an update's.
+#define BUNDLE_EVENT_IS_SHAM(event) ((event) >= BUNDLE_EVENT_SHAM_BEGUN)
 
 // What an update cost. The link carried the sum of the first four; what a broken or given up try
 // brought counts as well.

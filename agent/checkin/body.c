@@ -70,7 +70,8 @@ static void add_metrics(const struct agent_config *config, struct bundle_checkin
 
 static void add_update(const struct checkin_body *what, struct bundle_checkin *m) {
     const struct fsm_record *r = &what->state->journal.record;
-    m->has_update = r->has_update && r->update.has_bundle;
+    // A sham is no update: `state` says that there is one.
+    m->has_update = r->has_update && r->update.has_bundle && !fsm_machine_is_sham(r->state);
     if (m->has_update) {
         memcpy(m->rollout, r->update.rollout, sizeof m->rollout);
         m->attempt = r->update.attempt;

@@ -20,11 +20,12 @@ static bool names_update(const struct fsm_update *u, const struct bundle_instruc
 // wait for a device that said no (I5, I10).
 static int report_refusal(struct agent_state *state, const struct bundle_instruction *i,
                           const struct err *why, struct err *e) {
+    bool sham = i->action == BUNDLE_ACTION_SHAM;
     struct bundle_report report = {
         .id = state->queue.next,
         .at_s = agent_state_trusted_s(state) > 0 ? agent_state_trusted_s(state) : -1,
         .boot_ms = (uint64_t)chrono_boot_ms(state->clock),
-        .event = BUNDLE_EVENT_REFUSED,
+        .event = sham ? BUNDLE_EVENT_SHAM_REFUSED : BUNDLE_EVENT_REFUSED,
         .attempt = i->attempt,
         .has_bundle = true,
         .bundle = i->bundle,
@@ -36,9 +37,18 @@ static int report_refusal(struct agent_state *state, const struct bundle_instruc
     return agent_queue_add(&state->queue, &report, e);
 }
 
+static int give_way(struct agent_update *update, struct err *e) {
+    struct err why = ERR_NONE;
+    err_set(&why, &err_cancelled, "the controller has something else for this device");
+    return agent_update_ask(update, FSM_ASK_CANCEL, &why, e);
+}
+
 static int install(struct agent_state *state, struct agent_update *update, struct slice raw,
                    const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
+    // What an offer brings along is for its own update: a sham that waits is out of the way first.
+    if (r->state == FSM_SHAM_WAITING && give_way(update, e) < 0)
+        return -1;
     // The same offer again, because an answer was lost: it is being worked on.
     bool again = r->has_update && names_update(&r->update, i);
     struct err why = ERR_NONE;
@@ -92,7 +102,7 @@ static int revert(struct agent_state *state, struct agent_update *update,
     if (!probation && !committed)
         return 0;
     // On the way between two bundles neither is simply what runs; the controller asks again.
-    if (!probation && r->state > FSM_WAITING)
+    if (!probation && r->state > FSM_WAITING && r->state != FSM_SHAM_WAITING)
         return err_set(e, &err_wrong_state, "asked to leave %s %s while %s %s is %s",
                        i->bundle_name, i->release, r->update.name, r->update.release,
                        fsm_machine_state_names[r->state]);
@@ -113,6 +123,19 @@ static int activate(struct agent_state *state, struct agent_update *update, stru
         return -1;
     agent_update_looked(update);
     return 0;
+}
+
+// What was no good is reported; what only came at a bad moment is asked for again.
+static int sham(struct agent_state *state, struct agent_update *update,
+                const struct bundle_instruction *i, struct err *e) {
+    struct err why = ERR_NONE;
+    if (agent_update_sham(update, i, &why) == 0)
+        return 0;
+    if (!err_is(&why, &err_wrong_state) && !err_is(&why, &err_queue_full) && !why.kind->retry &&
+        !agent_update_fatal(update) && report_refusal(state, i, &why, e) < 0)
+        return -1;
+    *e = why;
+    return -1;
 }
 
 int checkin_instruction_obey(struct agent_state *state, struct agent_update *update,
@@ -145,6 +168,9 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
             break;
         case BUNDLE_ACTION_PROBE:
             done = agent_update_dry(update, i, e);
+            break;
+        case BUNDLE_ACTION_SHAM:
+            done = sham(state, update, i, e);
             break;
         case BUNDLE_ACTIONS:
             done = err_set(e, &err_unknown_action, "the instruction has no action");

@@ -57,6 +57,8 @@ bool fsm_attempt_interrupted(const struct fsm_record *record) {
     case FSM_ACTIVATING:
     case FSM_REBOOTING:
     case FSM_PROBATION:
+    case FSM_SHAM_RESTARTING:
+    case FSM_SHAM_PROBATION:
         return record->update.restarts > record->update.restarts_max;
     default:
         return false;

@@ -10,10 +10,20 @@
 #include "agent/fsm/attempt.h"
 
 const char *const fsm_machine_state_names[FSM_STATES] = {
-    [FSM_IDLE] = "idle",           [FSM_OFFERED] = "offered",     [FSM_FETCHING] = "fetching",
-    [FSM_STAGED] = "staged",       [FSM_WAITING] = "waiting",     [FSM_ACTIVATING] = "activating",
-    [FSM_REBOOTING] = "rebooting", [FSM_PROBATION] = "probation", [FSM_COMMITTED] = "committed",
-    [FSM_REVERTING] = "reverting", [FSM_FAILED] = "failed",
+    [FSM_IDLE] = "idle",
+    [FSM_OFFERED] = "offered",
+    [FSM_FETCHING] = "fetching",
+    [FSM_STAGED] = "staged",
+    [FSM_WAITING] = "waiting",
+    [FSM_ACTIVATING] = "activating",
+    [FSM_REBOOTING] = "rebooting",
+    [FSM_PROBATION] = "probation",
+    [FSM_COMMITTED] = "committed",
+    [FSM_REVERTING] = "reverting",
+    [FSM_FAILED] = "failed",
+    [FSM_SHAM_WAITING] = "sham_waiting",
+    [FSM_SHAM_RESTARTING] = "sham_restarting",
+    [FSM_SHAM_PROBATION] = "sham_probation",
 };
 
 const char *const fsm_machine_event_names[FSM_EVENTS_COUNT] = {
@@ -26,6 +36,7 @@ const char *const fsm_machine_event_names[FSM_EVENTS_COUNT] = {
 enum effect {
     KEEP,
     TAKE,       // the offer becomes the update
+    TAKE_SHAM,  // the same, of the generation that is committed
     RESTART,    // one restart more
     SETTLE,     // what was staged is done: restarts count anew
     LAUNCH,     // the swap begins
@@ -38,7 +49,7 @@ enum effect {
     BACK,       // the way back is done
     STAND,      // the way back from the committed generation was not begun
     SUCCEED,    // what runs becomes the committed generation, and the offer the update
-    FORGET      // the update is over
+    FORGET      // the update is over, or the sham
 };
 
 #define NO_REPORT (-1)
@@ -61,6 +72,7 @@ struct row {
 #define REFUSE              ROW(IDLE, GIVE_UP, END, BUNDLE_EVENT_REFUSED)
 #define CANCEL              ROW(IDLE, GIVE_UP, END, BUNDLE_EVENT_CANCELLED)
 #define END                 (FSM_DO_STOP | FSM_DO_CLEAN | FSM_DO_CHECKIN)
+#define END_SHAM(report_)   ROW(IDLE, FORGET, FSM_DO_STOP | FSM_DO_CHECKIN, BUNDLE_EVENT_##report_)
 #define BACK_OUT(effect_)   ROW(REVERTING, effect_, FSM_DO_STOP | FSM_DO_REVERT, NO_REPORT)
 
 static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
@@ -70,6 +82,7 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
                 [FSM_RESTARTED] = ROW(IDLE, KEEP, FSM_DO_CLEAN, NO_REPORT),
                 [FSM_OFFER] = ROW(OFFERED, TAKE, FSM_DO_FETCH, BUNDLE_EVENT_OFFERED),
                 [FSM_ASK_REVERT] = BACK_OUT(GO_BACK_ON),
+                [FSM_SHAM] = ROW(SHAM_WAITING, TAKE_SHAM, FSM_DO_WAIT, NO_REPORT),
             },
         [FSM_OFFERED] =
             {
@@ -150,6 +163,28 @@ static const struct row table[FSM_STATES][FSM_EVENTS_COUNT] =
                 [FSM_ASK_COMMIT] = ROW(COMMITTED, COMMIT, END, BUNDLE_EVENT_COMMITTED),
                 [FSM_OFFER] = ROW(OFFERED, SUCCEED, FSM_DO_FETCH, BUNDLE_EVENT_OFFERED),
             },
+        [FSM_SHAM_WAITING] =
+            {
+                [FSM_RESTARTED] = ROW(SHAM_WAITING, KEEP, FSM_DO_WAIT, NO_REPORT),
+                [FSM_GO] = ROW(SHAM_RESTARTING, KEEP, FSM_DO_STOP | FSM_DO_ACTIVATE, NO_REPORT),
+                [FSM_REFUSED] = END_SHAM(SHAM_REFUSED),
+                [FSM_ASK_CANCEL] = END_SHAM(SHAM_REFUSED),
+            },
+        [FSM_SHAM_RESTARTING] =
+            {
+                [FSM_RESTARTED] = STAY(SHAM_RESTARTING, FSM_DO_ACTIVATE),
+                [FSM_ACTIVATED] = ROW(SHAM_PROBATION, KEEP, FSM_DO_WATCH | FSM_DO_CHECKIN,
+                                      BUNDLE_EVENT_SHAM_BEGUN),
+                [FSM_UNHEALTHY] = END_SHAM(SHAM_FAILED),
+                [FSM_ASK_CANCEL] = END_SHAM(SHAM_FAILED),
+            },
+        [FSM_SHAM_PROBATION] =
+            {
+                [FSM_RESTARTED] = STAY(SHAM_PROBATION, FSM_DO_WATCH),
+                [FSM_HEALTHY] = END_SHAM(SHAMMED),
+                [FSM_UNHEALTHY] = END_SHAM(SHAM_FAILED),
+                [FSM_ASK_CANCEL] = END_SHAM(SHAM_FAILED),
+            },
 };
 
 void fsm_machine_init(struct fsm_record *ret, uint64_t committed, uint64_t next) {
@@ -157,9 +192,9 @@ void fsm_machine_init(struct fsm_record *ret, uint64_t committed, uint64_t next)
     fsm_machine_assert(ret);
 }
 
-static void take(struct fsm_record *r, const struct fsm_update *offer) {
+static void take(struct fsm_record *r, const struct fsm_update *offer, uint64_t target) {
     r->update = *offer;
-    r->update.target = r->next++;
+    r->update.target = target;
     r->update.looked = false;
     r->update.tries = 0;
     r->update.restarts = 0;
@@ -219,7 +254,7 @@ static void succeed(struct fsm_record *r, const struct fsm_update *offer) {
     if (r->update.has_bundle)
         fsm_attempt_failed(r, &r->update.bundle, r->update.attempt);
     commit(r);
-    take(r, offer);
+    take(r, offer, r->next++);
 }
 
 static void apply(struct fsm_record *r, enum effect effect, const struct fsm_input *in) {
@@ -227,7 +262,10 @@ static void apply(struct fsm_record *r, enum effect effect, const struct fsm_inp
     case KEEP:
         break;
     case TAKE:
-        take(r, in->offer);
+        take(r, in->offer, r->next++);
+        break;
+    case TAKE_SHAM:
+        take(r, in->offer, r->committed);
         break;
     case RESTART:
         r->update.restarts++;
@@ -309,7 +347,8 @@ static void assert_probation_over(const struct fsm_record *r) {
 // Whether an event that leads here must have said why, or the one before it did.
 static bool ends_badly(int report) {
     return report == BUNDLE_EVENT_REFUSED || report == BUNDLE_EVENT_CANCELLED ||
-           report == BUNDLE_EVENT_REVERTED || report == BUNDLE_EVENT_FAILED;
+           report == BUNDLE_EVENT_REVERTED || report == BUNDLE_EVENT_FAILED ||
+           report == BUNDLE_EVENT_SHAM_REFUSED || report == BUNDLE_EVENT_SHAM_FAILED;
 }
 
 int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
@@ -317,7 +356,8 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
     assert((unsigned)record->state < FSM_STATES && (unsigned)in->event < FSM_EVENTS_COUNT);
     const struct row *row = &table[record->state][in->event];
     bool asked = in->event == FSM_OFFER || in->event == FSM_ASK_COMMIT ||
-                 in->event == FSM_ASK_REVERT || in->event == FSM_ASK_CANCEL;
+                 in->event == FSM_ASK_REVERT || in->event == FSM_ASK_CANCEL ||
+                 in->event == FSM_SHAM;
     if (!row->exists)
         return asked ? FSM_MACHINE_WRONG_STATE : FSM_MACHINE_IGNORED;
     if (record->state == FSM_IDLE && in->event == FSM_ASK_REVERT && !record->has_previous)
@@ -345,6 +385,10 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
     };
     *record = after;
     return 0;
+}
+
+bool fsm_machine_is_sham(enum fsm_state state) {
+    return state >= FSM_SHAM_WAITING;
 }
 
 bool fsm_machine_needs(const struct fsm_record *r, uint64_t generation) {
@@ -390,6 +434,8 @@ void fsm_machine_assert(const struct fsm_record *r) {
            "I2: the previous generation is another one than the committed one");
     assert(r->has_update == under_way && "I10: an update is known exactly while one is under way");
     assert((!r->has_update || r->update.target < r->next) && "I7: an update is one new generation");
+    if (fsm_machine_is_sham(r->state))
+        assert(r->committed == r->update.target && "I2: a sham is of what is committed");
     if (r->state == FSM_COMMITTED)
         assert(r->committed == r->update.target && r->has_previous &&
                "I2: a commit keeps what ran before it");

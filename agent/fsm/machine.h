@@ -9,6 +9,12 @@
 //                                                                    └────────────┴──→ reverting →
 //                                                                    idle
 //
+//   idle → sham_waiting → sham_restarting → sham_probation → idle
+//
+// A sham goes through what an activation does, with the generation that is committed, and changes
+// none: what an update would go back for ends it as failed, and what runs goes on. Restarts count
+// alike. An update does not come in between; a sham that still waits gives way to one.
+//
 // Whoever carries the work out first makes the new record durable (agent/journal.h), then begins.
 // So after a power cut FSM_RESTARTED on the record that was read gives the work to do again, and
 // all work can be done twice.
@@ -41,7 +47,8 @@
     X(STUCK,       "the generation to go back to is damaged or cannot be put back")                \
     X(ASK_COMMIT,  "an operator ends the probation")                                               \
     X(ASK_REVERT,  "an operator or the controller wants the previous generation")                  \
-    X(ASK_CANCEL,  "an operator or the controller gives the update up")
+    X(ASK_CANCEL,  "an operator or the controller gives the update up, or the sham")               \
+    X(SHAM,        "a sham was taken")
 // clang-format on
 
 enum fsm_event {
@@ -71,7 +78,7 @@ extern const char *const fsm_machine_event_names[FSM_EVENTS_COUNT];
 
 struct fsm_input {
     enum fsm_event event;
-    const struct fsm_update *offer; // OFFER: target, counters are set by the machine
+    const struct fsm_update *offer; // OFFER, SHAM: target, counters are set by the machine
     struct fsm_why why;             // of GATED (what an offer waits for), REFUSED, HICCUP,
                                     // OVERWRITES, UNHEALTHY, UNMOVED, STUCK, ASK_REVERT, _CANCEL;
                                     // else ""
@@ -110,6 +117,9 @@ bool fsm_machine_may_run(const struct fsm_record *record, uint64_t generation)
 // nothing as an update from a file at hand does, and everything on the way back. Never of a record
 // the machine made; an older agent's journal may be so.
 bool fsm_machine_wants_reason(const struct fsm_record *record) __attribute__((nonnull));
+
+// Whether the state is one of a sham.
+bool fsm_machine_is_sham(enum fsm_state state);
 
 // Asserts what must hold of every record the machine made, by the numbers of the invariants.
 void fsm_machine_assert(const struct fsm_record *record) __attribute__((nonnull));

@@ -17,6 +17,8 @@
 #define FSM_RESTARTS_DEFAULT     3
 #define FSM_RESTARTS_STAGING_MAX 10 // restarts before the swap, after which an update is given up
 #define FSM_PROBATION_DEFAULT_S  600
+#define FSM_SHAMS_MAX            4 // that are remembered, and that are begun in a day
+#define FSM_SHAMS_PERIOD_S       86400
 
 enum fsm_state {
     FSM_IDLE,       // the committed generation runs, nothing else is wanted
@@ -30,13 +32,18 @@ enum fsm_state {
     FSM_COMMITTED,  // decided for good; what is no longer needed is being removed
     FSM_REVERTING,  // going back to `revert_to`
     FSM_FAILED,     // could not even go back; needs a person
+    // A sham: what the committed generation goes through as if it had just been activated.
+    FSM_SHAM_WAITING,    // for the window, an inhibit
+    FSM_SHAM_RESTARTING, // the application is told
+    FSM_SHAM_PROBATION,  // watched by probes
     FSM_STATES
 };
 
 // Which packing of a bundle the contents staged so far came from.
 enum fsm_packing { FSM_PACKING_NONE, FSM_PACKING_DELTA, FSM_PACKING_BUNDLE };
 
-// The update under way (or, in fsm_record.last, the one that was committed last).
+// The update under way (or, in fsm_record.last, the one that was committed last). Of a sham target is the
+// committed generation, and bundle, name and release are what a part of it came from.
 struct fsm_update {
     bool local;      // from a file at hand: no last look, no window, no inhibit
     uint64_t target; // its generation
@@ -59,11 +66,19 @@ struct fsm_update {
     uint64_t packing;                        // enum fsm_packing of what is staged
     uint64_t staged_bytes;                   // of that packing, fetched for what is staged
     bool no_delta;                           // a delta was tried and found wrong
+    uint64_t until_s; // a sham that was not begun by then, in trusted time, is none any more
 };
 
 struct fsm_failure {
     struct keys_digest bundle;
     uint64_t attempt;
+};
+
+// A sham that was taken.
+struct fsm_sham_taken {
+    char rollout[BUNDLE_NAME_MAX + 1];
+    uint64_t attempt;
+    int64_t at_s; // trusted time
 };
 
 struct fsm_why {
@@ -86,4 +101,6 @@ struct fsm_record {
     struct fsm_why why;
     size_t n_failures;
     struct fsm_failure failures[FSM_FAILURES_MAX];
+    size_t n_shams; // oldest first
+    struct fsm_sham_taken shams[FSM_SHAMS_MAX];
 };

@@ -16,6 +16,13 @@ static int check_free(const struct agent_update *u, struct err *e) {
                       : 0;
 }
 
+// A sham must not keep an update or a way back from being made.
+static void give_way(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    err_set(&why, &err_cancelled, "the sham gave way");
+    update_engine_fire(u, FSM_ASK_CANCEL, &why);
+}
+
 int agent_update_offer(struct agent_update *update, const struct fsm_update *offer, int file,
                        struct err *e) {
     OWN(fd) int held = file;
@@ -23,6 +30,8 @@ int agent_update_offer(struct agent_update *update, const struct fsm_update *off
     const struct fsm_record *r = update_engine_record(update);
     if (check_free(update, e) < 0)
         return -1;
+    if (r->state == FSM_SHAM_WAITING)
+        give_way(update);
     if (r->state != FSM_IDLE && r->state != FSM_FAILED)
         return err_set(e, &err_wrong_state, "another update is %s",
                        fsm_machine_state_names[r->state]);
@@ -76,10 +85,14 @@ static int check_way_back(struct agent_update *u, struct err *e) {
 int agent_update_ask(struct agent_update *update, enum fsm_event ask, const struct err *why,
                      struct err *e) {
     const struct fsm_record *r = update_engine_record(update);
-    enum fsm_state before = r->state;
     assert(ask == FSM_ASK_COMMIT || ask == FSM_ASK_REVERT || ask == FSM_ASK_CANCEL);
-    if (check_free(update, e) < 0 || (ask == FSM_ASK_REVERT && check_way_back(update, e) < 0))
+    if (check_free(update, e) < 0)
         return -1;
+    if (ask == FSM_ASK_REVERT && fsm_machine_is_sham(r->state))
+        give_way(update);
+    if (ask == FSM_ASK_REVERT && check_way_back(update, e) < 0)
+        return -1;
+    enum fsm_state before = r->state;
     update_engine_fire(update, ask, why);
     if (update->fatal.kind) {
         *e = update->fatal;
@@ -111,7 +124,8 @@ void agent_update_inhibit(struct agent_update *update, uint64_t seconds, const c
         seconds = most;
     update->inhibit_until_ms = seconds ? now + (int64_t)seconds * 1000 : 0;
     text_safe(reason, update->inhibit_reason, sizeof update->inhibit_reason);
-    if (update_engine_record(update)->state == FSM_WAITING)
+    enum fsm_state state = update_engine_record(update)->state;
+    if (state == FSM_WAITING || state == FSM_SHAM_WAITING)
         agent_loop_arm(update->host.loop, &update->look_again, 0);
 }
 
@@ -167,7 +181,7 @@ static json_t *describe_probes(const struct agent_update *u) {
 
 static json_t *describe_probation(const struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
-    if (r->state != FSM_PROBATION)
+    if (r->state != FSM_PROBATION && r->state != FSM_SHAM_PROBATION)
         return json_null();
     int64_t now = chrono_boot_ms(u->host.loop->clock);
     uint64_t done = u->watch_base_s + (uint64_t)((now - u->watch_began_ms) / 1000);

@@ -66,7 +66,8 @@ void update_engine_forget(struct agent_update *u) {
 }
 
 static void note_end(struct agent_update *u, const struct fsm_outcome *out) {
-    if (!out->has_report || out->report < BUNDLE_EVENT_COMMITTED)
+    if (!out->has_report || out->report < BUNDLE_EVENT_COMMITTED ||
+        BUNDLE_EVENT_IS_SHAM(out->report))
         return;
     u->ended = true;
     u->ended_event = out->report;
@@ -263,12 +264,12 @@ void agent_update_resume(struct agent_update *update) {
             look_again(update);
         return;
     }
-    bool goes_back =
-        r->state == FSM_ACTIVATING || r->state == FSM_REBOOTING || r->state == FSM_PROBATION;
+    bool fails = r->state == FSM_ACTIVATING || r->state == FSM_REBOOTING ||
+                 r->state == FSM_PROBATION || fsm_machine_is_sham(r->state);
     err_set(&e, &err_interrupted, "interrupted by %llu restarts while %s",
             (unsigned long long)r->update.restarts, fsm_machine_state_names[r->state]);
     update->work = 0;
-    update_engine_fire(update, goes_back ? FSM_UNHEALTHY : FSM_REFUSED, &e);
+    update_engine_fire(update, fails ? FSM_UNHEALTHY : FSM_REFUSED, &e);
 }
 
 int update_engine_keep_manifest(struct agent_update *u, struct slice raw, struct err *e) {
@@ -287,6 +288,8 @@ int update_engine_manifest(struct agent_update *u, struct err *e) {
         return 0;
     if (!update->has_bundle)
         return err_set(e, &err_bad_manifest, "no manifest of the update was admitted yet");
+    if (fsm_machine_is_sham(update_engine_record(u)->state))
+        return update_sham_manifest(u, &update->bundle, &u->manifest, e);
     if (fs_read_file(u->host.state->private_dir, MANIFEST_FILE, BUNDLE_MANIFEST_MAX_BYTES, &raw,
                      e) < 0 ||
         bundle_manifest_verify_id(buf_slice(&raw), &update->bundle, &manifest, e) < 0)

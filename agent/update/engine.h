@@ -228,6 +228,9 @@ void update_wait_answered(struct agent_update *u, const struct err *why) __attri
 bool update_activate_swapped(const struct agent_update *u) __attribute__((nonnull));
 void update_activate_begin(struct agent_update *u) __attribute__((nonnull));
 void update_activate_revert(struct agent_update *u) __attribute__((nonnull));
+// The manifest that a part of what runs came from, read from its generation and verified by its id.
+int update_sham_manifest(const struct agent_update *u, const struct keys_digest *id,
+                         struct bundle_manifest **ret, struct err *e) __attribute__((nonnull));
 void update_watch_begin(struct agent_update *u) __attribute__((nonnull));
 void update_watch_tick(void *update);
 

@@ -4,7 +4,8 @@
 // the look at the controller and the question to the repository (I11), in this order, so that a yes
 // is fresh when it is used: days may lie between the download, before which the repository was
 // asked, and the swap. What is waited for is always said (I10). An update from a file at hand is the
-// operator's word and waits for nothing; who may sign bundles now is asked of both.
+// operator's word and waits for nothing; who may sign bundles now is asked of both. A sham waits for inhibit
+// and window alike, and for no longer than it was asked for.
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "agent/kind.h"
 #include "agent/update/engine.h"
 #include "keys/envelope.h"
+#include "keys/kind.h"
 
 static void say(struct agent_update *u, const struct err_kind *kind, const char *text,
                 int64_t again_ms) {
@@ -130,8 +132,23 @@ void update_wait_answered(struct agent_update *u, const struct err *answer) {
         want_look(u);
 }
 
+// Whoever asked for a sham compares it with an update of about the same time.
+static bool too_late(struct agent_update *u) {
+    struct err why = ERR_NONE;
+    if (agent_state_trusted_s(u->host.state) <= (int64_t)update_engine_record(u)->update.until_s)
+        return false;
+    err_set(&why, &err_expired, "the sham could not begin while it was asked for");
+    update_engine_refuse(u, &why);
+    return true;
+}
+
 void update_wait_begin(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
+    if (r->state == FSM_SHAM_WAITING) {
+        if (!too_late(u) && !inhibited(u) && !outside_window(u))
+            update_engine_fire(u, FSM_GO, NULL);
+        return;
+    }
     if (r->state != FSM_WAITING || u->asking)
         return;
     if (r->update.local) {

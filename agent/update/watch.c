@@ -30,6 +30,10 @@ static size_t count_after(const struct bundle_manifest_view *view) {
     return n;
 }
 
+static bool watches(const struct fsm_record *r) {
+    return r->state == FSM_PROBATION || r->state == FSM_SHAM_PROBATION;
+}
+
 static bool save(struct agent_update *u) {
     struct fsm_update *update = &u->host.state->journal.record.update;
     struct err e = ERR_NONE;
@@ -68,7 +72,7 @@ void update_watch_tick(void *update) {
     const struct fsm_record *r = update_engine_record(u);
     const struct bundle_manifest_view *view = bundle_manifest_view(u->manifest);
     size_t n = count_after(view);
-    if (r->state != FSM_PROBATION || u->probe || !save(u))
+    if (!watches(r) || u->probe || !save(u))
         return;
     uint64_t done = u->watch_base_s + elapsed_s(u);
     if (fsm_probation_judge(u->schedule, n, done, r->update.probation_s) == FSM_PROBATION_HEALTHY) {
@@ -93,7 +97,7 @@ void update_watch_tick(void *update) {
 void update_watch_begin(struct agent_update *u) {
     const struct fsm_record *r = update_engine_record(u);
     struct err e = ERR_NONE;
-    assert(r->state == FSM_PROBATION);
+    assert(watches(r));
     if (update_engine_manifest(u, &e) < 0) {
         update_engine_fire(u, FSM_UNHEALTHY, &e);
         return;

@@ -44,7 +44,9 @@ bool rollout_task_took(enum rollout_task task) {
 
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event) {
     assert(event < BUNDLE_EVENTS);
-    if (task == ROLLOUT_TASK_NONE || task == ROLLOUT_TASK_ALREADY || task == ROLLOUT_TASK_SKIPPED)
+    bool apart =
+        task == ROLLOUT_TASK_NONE || task == ROLLOUT_TASK_ALREADY || task == ROLLOUT_TASK_SKIPPED;
+    if (apart || BUNDLE_EVENT_IS_SHAM(event)) // a sham is of what it runs, not of the release
         return task;
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/checkin/instruction.h"
 #include "agent/kind.h"
 #include "agent/log.h"
 #include "agent/update/engine.h"
@@ -444,6 +445,22 @@ static inline int device_ask(struct device *d, enum fsm_event ask, struct err *e
 static inline void device_obey(struct device *d, enum fsm_event ask) {
     struct err e = ERR_NONE;
     cr_assert_eq(device_ask(d, ask, &e), 0, "%s", e.text);
+}
+
+// An instruction comes from the controller.
+static inline int device_send(struct device *d, struct bundle_instruction *i, struct err *e) {
+    struct buf part, raw;
+    struct err written = ERR_NONE;
+    (void)snprintf(i->device, sizeof i->device, "%s", d->state.identity.device);
+    buf_init(&part, 65536);
+    buf_init(&raw, 65536);
+    cr_assert_eq(bundle_instruction_format(i, &part, &written), 0, "%s", written.text);
+    forge_envelope((struct slice){part.data, part.len}, &raw);
+    err_clear(e);
+    int done = checkin_instruction_obey(&d->state, d->update, (struct slice){raw.data, raw.len}, e);
+    buf_clear(&part);
+    buf_clear(&raw);
+    return done;
 }
 
 // Opens what is sealed for writing, as who owns it can. Its mode stays: that is not what is to be

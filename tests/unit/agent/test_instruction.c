@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Instructions on a device whose wall clock says 1970: what holds is judged by trusted time alone.
-#include "agent/checkin/instruction.h"
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
 #include "keys/kind.h"
 #include "tests/unit/agent/device.h"
 
 #define DAY_S 86400
-
-static int send(struct device *d, struct bundle_instruction *i, struct err *e) {
-    struct buf part, raw;
-    struct err written = ERR_NONE;
-    (void)snprintf(i->device, sizeof i->device, "%s", d->state.identity.device);
-    buf_init(&part, 65536);
-    buf_init(&raw, 65536);
-    cr_assert_eq(bundle_instruction_format(i, &part, &written), 0, "%s", written.text);
-    forge_envelope((struct slice){part.data, part.len}, &raw);
-    err_clear(e);
-    int done = checkin_instruction_obey(&d->state, d->update, (struct slice){raw.data, raw.len}, e);
-    buf_clear(&part);
-    buf_clear(&raw);
-    return done;
-}
 
 static int obey(struct device *d, uint64_t sequence, int64_t issued_s, int64_t expires_s,
                 struct err *e) {
@@ -31,7 +15,7 @@ static int obey(struct device *d, uint64_t sequence, int64_t issued_s, int64_t e
                                    .attempt = 1,
                                    .bundle_name = "thing",
                                    .release = "9.9"};
-    return send(d, &i, e);
+    return device_send(d, &i, e);
 }
 
 Test(instruction, a_device_without_a_clock_takes_its_first_one_and_judges_later_ones_by_it) {
@@ -119,7 +103,7 @@ Test(instruction, an_offered_delta_is_asked_for_and_its_budget_kept) {
     struct err e = ERR_NONE;
     start_hiring(&d);
     struct bundle_instruction i = offered(&d, 1);
-    cr_assert_eq(send(&d, &i, &e), 0, "%s", e.text);
+    cr_assert_eq(device_send(&d, &i, &e), 0, "%s", e.text);
     ask_about(&d);
     cr_expect(strstr(d.asked_delta, "thing/1/") == d.asked_delta, "%s", d.asked_delta);
     cr_expect(strstr(d.asked_delta, "/" BASE ".json"), "%s", d.asked_delta);
@@ -143,11 +127,11 @@ Test(instruction, a_delta_that_was_made_later_is_heard_of_by_the_same_offer) {
     start_hiring(&d);
     struct bundle_instruction i = offered(&d, 1);
     i.delta.size = 0;
-    cr_assert_eq(send(&d, &i, &e), 0, "%s", e.text);
+    cr_assert_eq(device_send(&d, &i, &e), 0, "%s", e.text);
     ask_about(&d);
     cr_expect_str_eq(d.asked_delta, "");
     i = offered(&d, 2);
-    cr_assert_eq(send(&d, &i, &e), 0, "%s", e.text);
+    cr_assert_eq(device_send(&d, &i, &e), 0, "%s", e.text);
     device_close(&d);
     cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
     d.update->host.fetch = NULL;
@@ -166,7 +150,7 @@ Test(instruction, what_an_offer_says_of_a_delta_counts_for_its_own_update_alone)
         struct stat status;
         start_hiring(&d);
         struct bundle_instruction i = offered(&d, 1);
-        cr_assert_eq(send(&d, &i, &e), 0, "%s", e.text);
+        cr_assert_eq(device_send(&d, &i, &e), 0, "%s", e.text);
         struct fsm_update *update = &d.state.journal.record.update;
         cr_assert(update_hint_read(d.update, &heard) && heard.size == 500);
         heard.size = 77;

@@ -27,6 +27,8 @@ static struct fsm_record record_in(enum fsm_state state) {
     r.previous = 3;
     for (size_t i = 0; i < sizeof way / sizeof way[0] && r.state != state; i++) {
         struct fsm_input in = {.event = way[i], .offer = &offer, .why = WHY};
+        if (fsm_machine_is_sham(state))
+            in.event = (enum fsm_event[]){FSM_SHAM, FSM_GO, FSM_ACTIVATED}[i];
         if (r.state == FSM_ACTIVATING && state == FSM_REBOOTING)
             in.event = FSM_REBOOT;
         cr_assert_eq(fsm_machine_step(&r, &in, &out), 0);
@@ -46,22 +48,23 @@ static struct fsm_record record_in(enum fsm_state state) {
 
 // What each pair leads to. '.' is ignored, '!' is refused as asked at the wrong time, a letter is
 // the next state: Idle Offered Fetching Staged Waiting aCtivating reBooting Probation coMmitted
-// Reverting faiLed.
-static const char letters[FSM_STATES] = "IOFSWCBPMRL";
+// Reverting faiLed, and of a sham: waiting restartinG probatioN.
+static const char letters[FSM_STATES] = "IOFSWCBPMRLwgn";
 static const char *const expected[FSM_EVENTS_COUNT] = {
-    //                 IOFSWCBPMRL
-    [FSM_RESTARTED] = "IOFSWCBPMRL",   [FSM_OFFER] = "O!!!!!!!!!O",
-    [FSM_FETCH_BEGUN] = ".FF........", [FSM_HICCUP] = "..F........",
-    [FSM_FETCHED] = "..S........",     [FSM_GATED] = "...W.......",
-    [FSM_REFUSED] = ".IIIII.....",     [FSM_GO] = "....C......",
-    [FSM_ACTIVATED] = ".....P.....",   [FSM_REBOOT] = ".....B.....",
-    [FSM_BOOTED] = "......P....",      [FSM_HEALTHY] = ".......M...",
-    [FSM_UNHEALTHY] = ".....RRR...",   [FSM_CLEANED] = "........I..",
-    [FSM_REVERTED] = ".........I.",    [FSM_STUCK] = ".........L.",
-    [FSM_ASK_COMMIT] = "!!!!!!!M!!M",  [FSM_ASK_REVERT] = "R!!!!!!R!!R",
-    [FSM_ASK_CANCEL] = "!IIII!!!!!!",  [FSM_UNSEALED] = "...F.......",
-    [FSM_UNSWAPPED] = ".....W.....",   [FSM_OVERWRITES] = "..F........",
-    [FSM_UNMOVED] = "...........", // from a committed generation only: see below
+    //                 IOFSWCBPMRLwgn
+    [FSM_RESTARTED] = "IOFSWCBPMRLwgn",   [FSM_OFFER] = "O!!!!!!!!!O!!!",
+    [FSM_FETCH_BEGUN] = ".FF...........", [FSM_HICCUP] = "..F...........",
+    [FSM_FETCHED] = "..S...........",     [FSM_GATED] = "...W..........",
+    [FSM_REFUSED] = ".IIIII.....I..",     [FSM_GO] = "....C......g..",
+    [FSM_ACTIVATED] = ".....P......n.",   [FSM_REBOOT] = ".....B........",
+    [FSM_BOOTED] = "......P.......",      [FSM_HEALTHY] = ".......M.....I",
+    [FSM_UNHEALTHY] = ".....RRR....II",   [FSM_CLEANED] = "........I.....",
+    [FSM_REVERTED] = ".........I....",    [FSM_STUCK] = ".........L....",
+    [FSM_ASK_COMMIT] = "!!!!!!!M!!M!!!",  [FSM_ASK_REVERT] = "R!!!!!!R!!R!!!",
+    [FSM_ASK_CANCEL] = "!IIII!!!!!!III",  [FSM_UNSEALED] = "...F..........",
+    [FSM_UNSWAPPED] = ".....W........",   [FSM_OVERWRITES] = "..F...........",
+    [FSM_UNMOVED] = "..............", // from a committed generation only: see below
+    [FSM_SHAM] = "w!!!!!!!!!!!!!",
 };
 
 Test(fsm_machine, every_pair_of_state_and_event_does_what_the_table_of_this_test_says) {
