@@ -2,7 +2,8 @@
 //
 // BLAKE2b-256 (RFC 7693), unkeyed, in plain words. On processors with AVX2 libsodium takes an
 // implementation whose shuffles stand in the way of each other: this one is nearly twice as fast
-// there, and hashing is most of what installing costs. Everything keyed stays libsodium's.
+// there, and hashing is most of what installing costs. Everything keyed stays libsodium's. With BMI2
+// it is a third faster again.
 #pragma once
 
 #include <stddef.h>
@@ -25,3 +26,7 @@ void keys_blake_final(struct keys_blake *s, uint8_t ret[static KEYS_BLAKE_BYTES]
 // One block; `last` is UINT64_MAX for the last one, else 0.
 void keys_blake_compress(uint64_t h[static 8], const uint8_t block[static KEYS_BLAKE_BLOCK_BYTES],
                          uint64_t bytes, uint64_t last);
+// The same, as it is where the processor has nothing better.
+void keys_blake_compress_plain(uint64_t h[static 8],
+                               const uint8_t block[static KEYS_BLAKE_BLOCK_BYTES], uint64_t bytes,
+                               uint64_t last);

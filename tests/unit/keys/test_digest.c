@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/own.h"
+#include "keys/blake.h"
 #include "keys/digest.h"
 
 static void assert_digest(const struct keys_digest *digest, const char *expected) {
@@ -187,4 +188,18 @@ Test(digest, sha256_is_that_of_fips_180_4) {
                      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     cr_assert_str_eq(keys_digest_sha256("", 0, hex),
                      "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+Test(digest, every_processor_compresses_alike) {
+    uint64_t h[8] = {1, 2, 3, 4, 5, 6, 7, 8}, plain[8];
+    uint8_t block[KEYS_BLAKE_BLOCK_BYTES];
+    memcpy(plain, h, sizeof h);
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t last = i % 3 == 0 ? UINT64_MAX : 0;
+        fill_sequence(block, sizeof block);
+        memcpy(block, h, sizeof h);
+        keys_blake_compress(h, block, i << 20, last);
+        keys_blake_compress_plain(plain, block, i << 20, last);
+        cr_assert_arr_eq(h, plain, sizeof h, "block %zu", (size_t)i);
+    }
 }
