@@ -288,6 +288,14 @@ struct keys_root *delta_scene_root(void) {
     return root;
 }
 
+// Cases open deltas by the thousand, by one root that nobody changes.
+static const struct keys_root *kept_root(void) {
+    static struct keys_root *root;
+    if (root == NULL)
+        root = delta_scene_root();
+    return root;
+}
+
 int delta_scene_open(const struct unpack_source *source, struct unpack_delta **ret, struct err *e) {
     OWN(delta_candidate) struct unpack_delta_candidate *candidate = NULL;
     int r = unpack_delta_open(source, &candidate, e);
@@ -295,8 +303,7 @@ int delta_scene_open(const struct unpack_source *source, struct unpack_delta **r
         return err_set(e, &err_syntax, "it is no delta");
     if (r < 0)
         return -1;
-    OWN(root) struct keys_root *root = delta_scene_root();
-    return unpack_delta_verify_root(&candidate, root, ret, e);
+    return unpack_delta_verify_root(&candidate, kept_root(), ret, e);
 }
 
 int delta_scene_check(struct slice bytes, int generation, struct err *e) {
