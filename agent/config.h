@@ -7,6 +7,7 @@
 //   "facts":       {NAME:VALUE,…}                   added to what the device finds out
 //   "fact_commands": {NAME:[ARGV…],…}               first line of stdout, asked at start and daily
 //   "window":      {"start":"HH:MM","end":"HH:MM","days":["mon",…],"timezone":"Europe/Berlin"}
+//                   (bundle/window.h), or the time zone alone
 //   "runners":     {NAME:{"argv":[…],"user":NAME,"memory_bytes":N,"cpu_s":N,"processes":N,
 //                   "network":false,"allow_root":false}}
 //   "on_activate": {COMPONENT:{"action":"restart"|"reload"|"signal"|"exec"|"none","unit":…,
@@ -31,10 +32,10 @@
 #include <jansson.h>
 
 #include "agent/config_table.h"
-#include "agent/fsm/pace.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "bundle/image.h"
+#include "bundle/window.h"
 
 #define AGENT_CONFIG_MAX_BYTES     (256 * 1024)
 #define AGENT_CONFIG_RUNNERS_MAX   32
@@ -112,10 +113,10 @@ struct agent_config {
 #define X(name, type, fallback, min, max, unit, help) AGENT_CONFIG_MEMBER_##type(name)
     AGENT_CONFIG_TABLE(X)
 #undef X
-    const json_t *facts; // NULL none
-    struct fsm_pace_window window;
-    const char *timezone; // "" UTC
-    const char *tpm_tcti; // NULL no anchor
+    const json_t *facts;              // NULL none
+    struct bundle_window_list window; // at most one
+    const char *timezone;             // "" the system's
+    const char *tpm_tcti;             // NULL no anchor
     uint32_t tpm_index;
     size_t n_runners;
     struct agent_config_runner runners[AGENT_CONFIG_RUNNERS_MAX];

@@ -293,58 +293,22 @@ static int read_commands(const struct doc_at *root, struct agent_config *c, stru
     return check_facts(&all, named, e);
 }
 
-// "HH:MM" as minutes of the day.
-static int read_time(const struct doc_at *at, const char *key, unsigned *ret, struct err *e) {
-    const char *text;
-    if (doc_string(at, key, 16, &text, e) < 0)
-        return -1;
-    const unsigned char *t = (const unsigned char *)text;
-    if (strlen(text) != 5 || t[2] != ':' || strspn(text, "0123456789:") != 5 || t[0] == ':' ||
-        t[1] == ':' || t[3] == ':' || t[4] == ':')
-        return wrong(at, key, "a time of day as \"HH:MM\"", e);
-    unsigned hours = (unsigned)(t[0] - '0') * 10 + (unsigned)(t[1] - '0');
-    unsigned minutes = (unsigned)(t[3] - '0') * 10 + (unsigned)(t[4] - '0');
-    if (hours > 23 || minutes > 59)
-        return wrong(at, key, "a time of day as \"HH:MM\"", e);
-    *ret = hours * 60 + minutes;
-    return 0;
-}
-
-static int read_days(const struct doc_at *at, unsigned *ret, struct err *e) {
-    static const char *const names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
-    struct doc_at list;
-    int found = doc_array_opt(at, "days", 7, &list, e);
-    *ret = 0x7f;
-    if (found != 0)
-        return found < 0 ? -1 : 0;
-    *ret = 0;
-    for (size_t i = 0; i < json_array_size(list.value); i++) {
-        const char *text;
-        unsigned day = 0;
-        if (doc_element_string(&list, i, 8, &text, e) < 0)
-            return -1;
-        while (day < 7 && strcmp(names[day], text) != 0)
-            day++;
-        if (day == 7)
-            return wrong(at, "days", "a list of mon, tue, wed, thu, fri, sat, sun", e);
-        *ret |= 1U << day;
-    }
-    return 0;
-}
-
+// The time zone may stand alone: then only the windows of rollouts go by it.
 static int read_window(const struct doc_at *root, struct agent_config *c, struct err *e) {
     static const char *const known[] = {"start", "end", "days", "timezone", NULL};
     struct doc_at at;
     int found = doc_object_opt(root, "window", &at, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    if (doc_no_unknown(&at, known, e) < 0 || read_time(&at, "start", &c->window.start_min, e) < 0 ||
-        read_time(&at, "end", &c->window.end_min, e) < 0 ||
-        read_days(&at, &c->window.days, e) < 0 ||
+    c->timezone = "UTC";
+    if (doc_no_unknown(&at, known, e) < 0 ||
         doc_string_opt(&at, "timezone", 64, &c->timezone, e) < 0)
         return -1;
-    c->window.set = true;
-    return 0;
+    if (json_object_get(at.value, "start") == NULL && json_object_get(at.value, "end") == NULL &&
+        json_object_get(at.value, "days") == NULL)
+        return 0;
+    c->window.n = 1;
+    return bundle_window_read(&at, &c->window.list[0], e);
 }
 
 // Only a refresh of the repository makes a restored state good again, and check-ins bring about

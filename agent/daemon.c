@@ -306,10 +306,10 @@ static int live(struct daemon *d, struct err *e) {
     return d->once ? err_set(e, &err_cancelled, "interrupted; it goes on when the agent runs") : 0;
 }
 
-// Where the zone of the window is a name like Europe/Berlin, libc reads it for the whole process.
+// Where the zone of windows is a name like Europe/Berlin, libc reads it for the whole process.
 static void set_timezone(const struct agent_config *config) {
-    if (config->window.set)
-        (void)setenv("TZ", config->timezone[0] ? config->timezone : "UTC", 1);
+    if (config->timezone[0])
+        (void)setenv("TZ", config->timezone, 1);
     tzset();
 }
 

@@ -54,13 +54,14 @@ static json_t *update_format(const struct fsm_update *u) {
     char hex[KEYS_DIGEST_HEX] = "";
     if (u->has_bundle)
         keys_digest_hex(&u->bundle, hex);
-    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI so}", "local", u->local,
+    return json_pack("{sb sI ss sI ss ss ss ss sI sb sI sI sI sI sI so so}", "local", u->local,
                      "target", (json_int_t)u->target, "rollout", u->rollout, "attempt",
                      (json_int_t)u->attempt, "bundle", hex, "name", u->name, "release", u->release,
                      "url", u->url, "size", (json_int_t)u->size, "looked", u->looked, "tries",
                      (json_int_t)u->tries, "restarts", (json_int_t)u->restarts, "restarts_max",
                      (json_int_t)u->restarts_max, "probation_s", (json_int_t)u->probation_s,
-                     "probation_done_s", (json_int_t)u->probation_done_s, "link", link_format(u));
+                     "probation_done_s", (json_int_t)u->probation_done_s, "link", link_format(u),
+                     "windows", bundle_window_all_format(&u->windows));
 }
 
 static json_t *failures_format(const struct fsm_record *r) {
@@ -197,7 +198,9 @@ static int read_update(const struct doc_at *root, const char *key, bool *ret_has
         number(&at, "probation_done_s", &u->probation_done_s, e) < 0)
         return -1;
     found = doc_object_opt(&at, "link", &link, e);
-    return found < 0 || (found == 0 && bundle_message_read(&link, link_members, u, e) < 0) ? -1 : 0;
+    if (found < 0 || (found == 0 && bundle_message_read(&link, link_members, u, e) < 0))
+        return -1;
+    return bundle_window_all_read(&at, &u->windows, e);
 }
 
 static int read_failures(const struct doc_at *root, struct fsm_record *r, struct err *e) {

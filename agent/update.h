@@ -10,6 +10,7 @@
 //   fetch.c     the worker, the manifest and what is judged by it before the first byte
 //   images.c    slots of images, and the generation that is given up for one
 //   link.c      what the download may cost, and what it cost
+//   window.c    when it may download and be activated
 //   gate.c      sealing, probes before the swap
 //   wait.c      inhibit, window, last look at the controller and at the targets
 //   activate.c  re-verify, swap, tell the application; and the same on the way back

@@ -147,11 +147,25 @@ static int read_budget(const struct doc_at *at, struct bundle_instruction_budget
     return 0;
 }
 
+static int read_windows(const struct doc_at *at, struct bundle_windows *ret, struct err *e) {
+    struct err cause = ERR_NONE;
+    return bundle_window_all_read(at, ret, &cause) < 0
+               ? bundle_message_fail(&cause, &err_bad_message, e)
+               : 0;
+}
+
+static bool has_windows(enum bundle_action action) {
+    return action == BUNDLE_ACTION_INSTALL || action == BUNDLE_ACTION_ACTIVATE ||
+           action == BUNDLE_ACTION_SHAM;
+}
+
 static int read_members(const struct doc_at *at, struct bundle_instruction *ret, struct err *e) {
     bool installs = ret->action == BUNDLE_ACTION_INSTALL;
     if (bundle_message_read(at, members, ret, e) < 0)
         return -1;
     if ((installs || ret->action == BUNDLE_ACTION_ACTIVATE) && read_mandate(at, ret, e) < 0)
+        return -1;
+    if (has_windows(ret->action) && read_windows(at, &ret->windows, e) < 0)
         return -1;
     if (!installs && ret->action != BUNDLE_ACTION_PROBE)
         return 0;
@@ -257,6 +271,14 @@ static int add_budget(json_t *object, const struct bundle_instruction_budget *b,
     return failed ? err_set(e, &err_memory, "writing an instruction: out of memory") : 0;
 }
 
+static int add_windows(json_t *object, const struct bundle_windows *windows, struct err *e) {
+    if (!bundle_window_any(windows))
+        return 0;
+    return json_object_set_new(object, "windows", bundle_window_all_format(windows)) < 0
+               ? err_set(e, &err_memory, "writing an instruction: out of memory")
+               : 0;
+}
+
 // The rules of reading, on what is about to be signed.
 static int check_written(json_t *object, struct err *e) {
     struct doc_at at;
@@ -284,6 +306,8 @@ int bundle_instruction_format(const struct bundle_instruction *instruction, stru
     }
     if (written.action != BUNDLE_ACTION_INSTALL && written.action != BUNDLE_ACTION_ACTIVATE)
         written.mandate.size = written.stage = 0;
+    if (!has_windows(written.action))
+        written.windows.download.n = written.windows.install.n = 0;
     OWN(json) json_t *object = json_object();
     if (!object)
         return err_set(e, &err_memory, "writing an instruction: out of memory");
@@ -291,7 +315,8 @@ int bundle_instruction_format(const struct bundle_instruction *instruction, stru
         bundle_message_write(object, members, &written, e) < 0 ||
         add_place(object, "delta", delta_members, written.delta.size, &written, e) < 0 ||
         add_place(object, "mandate", mandate_members, written.mandate.size, &written, e) < 0 ||
-        add_budget(object, &written.budget, e) < 0 || check_written(object, e) < 0)
+        add_budget(object, &written.budget, e) < 0 ||
+        add_windows(object, &written.windows, e) < 0 || check_written(object, e) < 0)
         return -1;
     return keys_canon_format(object, ret, e);
 }

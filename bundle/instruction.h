@@ -8,7 +8,7 @@
 //    "bundle":{"id":MANIFEST_ID,"name":…,"release":…,"size":N,"url":…},
 //    "delta":{"base":MANIFEST_ID,"size":N,"url":…},
 //    "device":…,"expires":…,"issued":…,"mandate":{"id":DIGEST,"size":N,"url":…},"rollout":…,
-//    "spec_version":"1.0","stage":N,"version":SEQUENCE}
+//    "spec_version":"1.0","stage":N,"version":SEQUENCE,"windows":{"download":[…],"install":[…]}}
 //
 //   install   fetch, verify and stage this bundle, then look again before activating (the offer)
 //   activate  the last look's yes: the staged bundle of this rollout and attempt may be activated
@@ -31,11 +31,14 @@
 // update may cost the device's link, over all tries; `metered_bytes` on a metered link, where 0
 // means nothing. `mandate` says where what people signed for lies (bundle/mandate.h), its digest
 // that of the file's bytes, and `stage` which of the rollout's stages admits the device, from 0
-// (absent: 0); both may stand in install and activate. Unknown members are ignored, unknown actions
+// (absent: 0); both may stand in install and activate. `windows` (install, activate, sham) are the
+// rollout's spans of the device's own day (bundle/window.h), in which it may download and activate:
+// beside its own, both must be open. Those of the last word count; absent: at any time. Unknown members are ignored, unknown actions
 // refused (unknown_action). An instruction holds until `expires`.
 #pragma once
 
 #include "bundle/limits.h"
+#include "bundle/window.h"
 #include "keys/digest.h"
 #include "keys/root.h"
 
@@ -89,6 +92,7 @@ struct bundle_instruction {
     struct bundle_instruction_budget budget;   // (install)
     struct bundle_instruction_mandate mandate; // (install, activate)
     uint64_t stage;                            // (install, activate) 0 is the first
+    struct bundle_windows windows;             // (install, activate, sham)
 };
 
 // Verifies raw bytes against the role and this device and reads them. Checked in this order: size,

@@ -35,7 +35,8 @@
     X(outside_mandate,       65, false, "the install is not within what people signed for")                            \
     X(mandate_expired,       66, false, "the mandate has expired")                                                     \
     X(rank_beyond,           67, false, "the mandate admits devices up to a lower rank at this stage")                 \
-    X(too_early,             68, true,  "the mandate allows this stage from a later time on")
+    X(too_early,             68, true,  "the mandate allows this stage from a later time on")                    \
+    X(outside_rollout_window, 69, true, "waiting for the rollout's window")
 // clang-format on
 
 BUNDLE_KINDS(ERR_DECLARE)

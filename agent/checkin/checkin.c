@@ -12,6 +12,7 @@
 
 #include "agent/checkin/body.h"
 #include "agent/checkin/instruction.h"
+#include "agent/fsm/pace.h"
 #include "agent/hire.h"
 #include "agent/kind.h"
 #include "agent/log.h"

@@ -43,6 +43,13 @@ static int give_way(struct agent_update *update, struct err *e) {
     return agent_update_ask(update, FSM_ASK_CANCEL, &why, e);
 }
 
+// The last word on when it may be done counts, durably before anything is done by it.
+static int keep_windows(struct agent_state *state, const struct bundle_instruction *i,
+                        struct err *e) {
+    state->journal.record.update.windows = i->windows;
+    return agent_state_save(state, e);
+}
+
 static int install(struct agent_state *state, struct agent_update *update, struct slice raw,
                    const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
@@ -61,12 +68,13 @@ static int install(struct agent_state *state, struct agent_update *update, struc
     if ((again || !r->has_update) && agent_update_hint(state->private_dir, raw, i, e) < 0)
         return -1;
     if (again)
-        return 0;
+        return keep_windows(state, i, e);
     struct fsm_update offer = {.attempt = i->attempt,
                                .has_bundle = true,
                                .bundle = i->bundle,
                                .size = i->size,
-                               .budget = i->budget};
+                               .budget = i->budget,
+                               .windows = i->windows};
     memcpy(offer.rollout, i->rollout, sizeof offer.rollout);
     memcpy(offer.name, i->bundle_name, sizeof offer.name);
     memcpy(offer.release, i->release, sizeof offer.release);
@@ -120,6 +128,8 @@ static int activate(struct agent_state *state, struct agent_update *update, stru
         return 0;
     // The newest mandate is what counts from now on. Of a delta nothing is left to say.
     if (i->mandate.size > 0 && agent_update_hint(state->private_dir, raw, i, e) < 0)
+        return -1;
+    if (keep_windows(state, i, e) < 0)
         return -1;
     agent_update_looked(update);
     return 0;

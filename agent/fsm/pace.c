@@ -31,26 +31,3 @@ int64_t fsm_pace_retry_after_ms(uint64_t retry_after_s, uint32_t random) {
     int64_t ms = (int64_t)retry_after_s * 1000;
     return ms + part(ms / 10, random);
 }
-
-static bool is_open(const struct fsm_pace_window *w, unsigned weekday, unsigned minute) {
-    bool today = w->days >> weekday & 1U;
-    bool yesterday = w->days >> ((weekday + 6) % 7) & 1U;
-    if (w->start_min < w->end_min)
-        return today && minute >= w->start_min && minute < w->end_min;
-    return (today && minute >= w->start_min) || (yesterday && minute < w->end_min);
-}
-
-unsigned fsm_pace_window_wait_min(const struct fsm_pace_window *window, unsigned weekday,
-                                  unsigned minute) {
-    assert(weekday < 7 && minute < FSM_PACE_DAY_MIN);
-    if (!window->set || is_open(window, weekday, minute))
-        return 0;
-    for (unsigned ahead = 0; ahead <= 7; ahead++) {
-        unsigned day = (weekday + ahead) % 7;
-        if (!(window->days >> day & 1U) || (ahead == 0 && minute >= window->start_min))
-            continue;
-        return ahead * FSM_PACE_DAY_MIN + window->start_min - minute;
-    }
-    // No day was chosen: look again in a week.
-    return 7 * FSM_PACE_DAY_MIN;
-}

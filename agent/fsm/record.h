@@ -62,6 +62,7 @@ struct fsm_update {
     uint64_t probation_s;
     uint64_t probation_done_s;               // powered-on time that counts already
     struct bundle_instruction_budget budget; // the offer's
+    struct bundle_windows windows;           // of the last word on it
     struct bundle_report_bytes spent;        // over all tries
     uint64_t packing;                        // enum fsm_packing of what is staged
     uint64_t staged_bytes;                   // of that packing, fetched for what is staged

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/fsm/attempt.h"
+#include "agent/fsm/pace.h"
 #include "agent/kind.h"
 #include "agent/log.h"
 #include "base/fs.h"

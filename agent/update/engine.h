@@ -57,8 +57,9 @@ struct agent_update {
     struct bundle_report_bytes spent_before; // by the update, before this worker
     uint64_t need_bytes;                     // of the whole update, as far as is known
     bool metered;                            // the link, when it was looked at last
-    bool waits_for_link;
-    struct bundle_manifest *manifest; // of the update, verified; NULL when not loaded
+    bool limited;                            // the worker asks on its way whether it may go on
+    bool waits_for_link;                     // or for the hours in which it may be used
+    struct bundle_manifest *manifest;        // of the update, verified; NULL when not loaded
 
     // gate and probation
     struct probe_run *probe;
@@ -178,6 +179,11 @@ void update_fetch_failed(struct agent_update *u, const struct err *why, bool jud
 // The worker has ended, and what it wrote lies in its place. why->kind NULL: it did what it should.
 void update_fetch_ended(struct agent_update *u, const struct err *why) __attribute__((nonnull));
 void update_fetch_later(struct agent_update *u) __attribute__((nonnull));
+// Whether the update has to wait for a window, of this device or of the rollout; *ret_why says for
+// which. One from a file at hand has none of a rollout, and does not ask.
+enum update_window { UPDATE_WINDOW_DOWNLOAD, UPDATE_WINDOW_INSTALL };
+bool update_window_is_closed(const struct agent_update *u, enum update_window what,
+                             struct err *ret_why) __attribute__((nonnull));
 // What a job may cost, and what was spent and begun before it.
 void update_link_fill(struct agent_update *u, struct agent_job *job) __attribute__((nonnull));
 // Makes durable what the worker said, and answers it where it waits for that.
@@ -185,12 +191,13 @@ int update_link_note(struct agent_update *u, const struct agent_job_spent *said,
     __attribute__((nonnull));
 // What was staged is gone.
 void update_link_unstaged(struct agent_update *u) __attribute__((nonnull));
-// Whether what a try failed with passes when the link is not metered; and the waiting for that.
+// Whether what a try failed with passes when the link is not metered, or a window opens; and the
+// waiting for that.
 bool update_link_may_wait(const struct agent_update *u, const struct err *why)
     __attribute__((nonnull));
 void update_link_wait(struct agent_update *u, const struct err *why) __attribute__((nonnull));
-// Whether it is known before anything is asked that nothing may be fetched over this metered link;
-// *why says so.
+// Whether it is known before anything is asked that nothing may be fetched now, or over this metered
+// link; *why says so.
 bool update_link_is_closed(struct agent_update *u, struct err *why) __attribute__((nonnull));
 // Opens the slots that images of a bundle are to be written to; the caller's. Kinds of
 // agent_slots_claim.

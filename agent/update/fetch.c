@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "agent/fsm/attempt.h"
+#include "agent/fsm/pace.h"
 #include "agent/kind.h"
 #include "agent/log.h"
 #include "agent/update/engine.h"
@@ -340,17 +341,12 @@ static int hire(struct agent_update *u, const struct descriptors *d, struct err 
     return done;
 }
 
-// True when the metered link may carry nothing for this update: nobody is asked, and no try is
-// counted.
+// True when the link may carry nothing for this update now: nobody is asked, and no try is counted.
 static bool waits_for_link(struct agent_update *u) {
     struct err why = ERR_NONE;
     if (update_engine_record(u)->update.local || !update_link_is_closed(u, &why)) {
         u->waits_for_link = false;
         return false;
-    }
-    if (u->waits_for_link) {
-        update_fetch_later(u);
-        return true;
     }
     if (update_engine_record(u)->state != FSM_FETCHING)
         update_engine_fire(u, FSM_FETCH_BEGUN, NULL);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the update under way may cost the device's link, and what it cost. The worker counts and keeps
+// What the update under way may cost the device's link and when, and what it cost. The worker counts and keeps
 // within the limit (agent/worker/spend.h); here is what the limit is by now, and the account that
 // outlives it. A link that is metered may be left for another one, so an update that does not fit it
-// waits; one that does not fit at all is refused.
+// waits, as one does outside of the hours in which its rollout may be fetched; one that does not fit at
+// all is refused.
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "base/num.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/kind.h"
 #include "keys/envelope.h"
 
 #define METERED_FILE_BYTES 4096
@@ -60,7 +62,9 @@ void update_link_fill(struct agent_update *u, struct agent_job *job) {
     const struct fsm_update *update = &update_engine_record(u)->update;
     bool may_be_metered = strcmp(u->host.state->config->metered, "no") != 0;
     u->spent_before = update->spent;
-    job->limited = limit(u, may_be_metered) != UINT64_MAX;
+    // Who has to be told when a window ends asks as often as who has a limit.
+    u->limited = limit(u, may_be_metered) != UINT64_MAX || update->windows.download.n > 0;
+    job->limited = u->limited;
     job->limit_bytes = limit_now(u);
     job->spent_bytes = bundle_report_link_bytes(&update->spent);
     job->tries = update->tries;
@@ -89,7 +93,6 @@ static int answer(struct agent_update *u, struct err *e) {
 int update_link_note(struct agent_update *u, const struct agent_job_spent *said, struct err *e) {
     struct fsm_update *update = &u->host.state->journal.record.update;
     const struct bundle_report_bytes *before = &u->spent_before, *b = &said->bytes;
-    bool may_be_metered = strcmp(u->host.state->config->metered, "no") != 0;
     update->spent = (struct bundle_report_bytes){
         .delta = sum(before->delta, b->delta),
         .range = sum(before->range, b->range),
@@ -108,7 +111,9 @@ int update_link_note(struct agent_update *u, const struct agent_job_spent *said,
         update_engine_stop(u, e);
         return -1;
     }
-    return limit(u, may_be_metered) == UINT64_MAX ? 0 : answer(u, e);
+    if (update_window_is_closed(u, UPDATE_WINDOW_DOWNLOAD, e))
+        return -1;
+    return u->limited ? answer(u, e) : 0;
 }
 
 void update_link_unstaged(struct agent_update *u) {
@@ -118,21 +123,28 @@ void update_link_unstaged(struct agent_update *u) {
 }
 
 bool update_link_may_wait(const struct agent_update *u, const struct err *why) {
-    return err_is(why, &err_budget) && u->metered && limit(u, true) < limit(u, false) &&
-           u->need_bytes <= limit(u, false);
+    return err_is(why, &err_outside_rollout_window) ||
+           (err_is(why, &err_budget) && u->metered && limit(u, true) < limit(u, false) &&
+            u->need_bytes <= limit(u, false));
 }
 
 void update_link_wait(struct agent_update *u, const struct err *why) {
     struct err waits = ERR_NONE, e = ERR_NONE;
-    err_set(&waits, &err_budget, "%s, on a metered link: waits for one that is not", why->text);
+    bool again = u->waits_for_link;
+    err_set(&waits, why->kind, "%s%s", why->text,
+            err_is(why, &err_budget) ? ", on a metered link: waits for one that is not" : "");
     u->waits_for_link = true;
     if (agent_state_wait(u->host.state, waits.kind, waits.text, &e) < 0)
         update_engine_stop(u, &e);
+    else if (again)
+        update_fetch_later(u);
     else
         update_engine_fire(u, FSM_HICCUP, &waits);
 }
 
 bool update_link_is_closed(struct agent_update *u, struct err *why) {
+    if (update_window_is_closed(u, UPDATE_WINDOW_DOWNLOAD, why))
+        return true;
     const struct fsm_update *update = &update_engine_record(u)->update;
     char allowed[NUM_SIZE_TEXT];
     uint64_t most = limit_now(u), spent = bundle_report_link_bytes(&update->spent);

@@ -62,7 +62,8 @@ static int begin(struct agent_update *u, const struct bundle_instruction *i,
                               .bundle = i->bundle,
                               .restarts_max = view->probation.restarts_max,
                               .probation_s = own > 0 ? own : view->probation.duration_s,
-                              .until_s = (uint64_t)i->header.expires_s};
+                              .until_s = (uint64_t)i->header.expires_s,
+                              .windows = i->windows};
     struct fsm_input in = {.event = FSM_SHAM, .offer = &sham};
     struct fsm_outcome out;
     memcpy(sham.rollout, i->rollout, sizeof sham.rollout);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/fsm/pace.h"
 #include "agent/kind.h"
 #include "agent/trust.h"
 #include "agent/update/engine.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between sealed and activated: the application's inhibit, the maintenance window, and last of all
+// Between sealed and activated: the application's inhibit, the windows, and last of all
 // the look at the controller and the question to the repository (I11), in this order, so that a yes
 // is fresh when it is used: days may lie between the download, before which the repository was
 // asked, and the swap. What is waited for is always said (I10). An update from a file at hand is the
@@ -8,7 +8,6 @@
 // and window alike, and for no longer than it was asked for.
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "agent/kind.h"
 #include "agent/update/engine.h"
@@ -38,19 +37,10 @@ static bool inhibited(struct agent_update *u) {
 }
 
 static bool outside_window(struct agent_update *u) {
-    const struct fsm_pace_window *w = &u->host.state->config->window;
-    char text[128];
-    struct tm local;
-    time_t now = (time_t)agent_state_best_s(u->host.state);
-    if (!w->set || !localtime_r(&now, &local))
+    struct err why = ERR_NONE;
+    if (!update_window_is_closed(u, UPDATE_WINDOW_INSTALL, &why))
         return false;
-    unsigned wait_min = fsm_pace_window_wait_min(w, (unsigned)local.tm_wday,
-                                                 (unsigned)(local.tm_hour * 60 + local.tm_min));
-    if (wait_min == 0)
-        return false;
-    (void)snprintf(text, sizeof text, "the maintenance window opens at %02u:%02u",
-                   w->start_min / 60, w->start_min % 60);
-    say(u, &err_outside_window, text, UPDATE_ENGINE_RECHECK_MS);
+    say(u, why.kind, why.text, UPDATE_ENGINE_RECHECK_MS);
     return true;
 }
 

@@ -34,7 +34,8 @@ Test(config, every_setting_but_two_has_a_default) {
     cr_expect_str_eq(c.root, "/r.json");
     cr_expect(c.state_dir[0] == '/', "a relative path belongs to the folder of the file");
     cr_expect_str_eq(c.proxy, "environment");
-    cr_expect_not(c.window.set);
+    cr_expect_eq(c.window.n, 0);
+    cr_expect_str_eq(c.timezone, "", "the system's");
     agent_config_clear(&c);
 }
 
@@ -94,6 +95,8 @@ Test(config, wrong_values_are_refused_with_their_place) {
         {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"d\",\"index\":29360128}", "index"},
         {"\"controller\":\"http://c\",\"tpm\":{\"tcti\":\"d\",\"path\":1}", "path"},
         {"\"window\":{\"start\":\"24:00\",\"end\":\"01:00\"}", "start"},
+        {"\"window\":{\"end\":\"01:00\"}", "start"},
+        {"\"window\":{\"days\":[\"mon\"]}", "start"},
         {"\"window\":{\"start\":\"2:00\",\"end\":\"01:00\"}", "start"},
         {"\"window\":{\"start\":\"02:00\",\"end\":\"01:60\"}", "end"},
         {"\"window\":{\"start\":\"02:00\",\"end\":\"01:00\",\"days\":[\"monday\"]}", "days"},
@@ -110,6 +113,29 @@ Test(config, wrong_values_are_refused_with_their_place) {
         cr_expect_eq(e.kind, &err_config, "%s: %s", text, e.text);
         cr_expect(strstr(e.text, rows[i].named), "%s: %s", rows[i].named, e.text);
         cr_expect(strstr(e.text, "agent.json"), "the error names the file: %s", e.text);
+    }
+}
+
+Test(config, the_time_zone_is_that_of_its_window_or_stands_alone) {
+    static const struct {
+        const char *window, *zone;
+        size_t n;
+    } rows[] = {{"{\"start\":\"22:00\",\"end\":\"06:00\"}", "UTC", 1},
+                {"{\"start\":\"22:00\",\"end\":\"06:00\",\"timezone\":\"X-3\"}", "X-3", 1},
+                {"{\"timezone\":\"Europe/Berlin\"}", "Europe/Berlin", 0},
+                {"{}", "UTC", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        OWN(buf) struct buf warnings;
+        struct agent_config c;
+        struct err e = ERR_NONE;
+        char text[512];
+        buf_init(&warnings, 4096);
+        (void)snprintf(text, sizeof text, "{\"state_dir\":\"s\",\"root\":\"r\",\"window\":%s}",
+                       rows[i].window);
+        cr_assert_eq(read_config(text, AGENT_CONFIG_STRICT, &warnings, &c, &e), 0, "%s", e.text);
+        cr_expect_eq(c.window.n, rows[i].n, "%s", text);
+        cr_expect_str_eq(c.timezone, rows[i].zone, "%s", text);
+        agent_config_clear(&c);
     }
 }
 

@@ -129,6 +129,10 @@ static struct bundle_instruction full(void) {
     i.mandate.size = 2222;
     (void)snprintf(i.mandate.url, sizeof i.mandate.url, "/mandates/e.json");
     i.stage = 3;
+    i.windows.download = (struct bundle_window_list){
+        .n = 2, .list = {{1320, 360, BUNDLE_WINDOW_EVERY_DAY}, {0, 0, 0x41}}};
+    i.windows.install =
+        (struct bundle_window_list){.n = 1, .list = {{150, 240, BUNDLE_WINDOW_EVERY_DAY}}};
     return i;
 }
 
@@ -183,7 +187,7 @@ Test(instruction, only_an_install_has_a_delta_and_a_budget) {
     keys_secret_free(s.seed);
 }
 
-Test(instruction, what_brings_a_release_says_what_people_signed_for) {
+Test(instruction, what_brings_a_release_says_what_people_signed_for_and_when) {
     struct signer s = new_signer(1);
     for (enum bundle_action action = 0; action < BUNDLE_ACTIONS; action++) {
         struct bundle_instruction i = full(), back;
@@ -198,6 +202,11 @@ Test(instruction, what_brings_a_release_says_what_people_signed_for) {
         cr_assert_eq(back.stage, brings ? 3 : 0);
         cr_assert(!brings || keys_digest_equal(&back.mandate.id, &i.mandate.id));
         cr_assert(!brings || strcmp(back.mandate.url, i.mandate.url) == 0);
+        bool waits = brings || action == BUNDLE_ACTION_SHAM;
+        cr_assert_eq(strstr(buf_text(&raw), "windows") != NULL, waits);
+        cr_assert_eq(back.windows.download.n, waits ? 2 : 0);
+        cr_assert_eq(back.windows.install.n, waits ? 1 : 0);
+        cr_assert_eq(back.windows.download.list[1].days, waits ? 0x41 : 0);
     }
     keys_secret_free(s.seed);
 }
@@ -231,6 +240,10 @@ Test(instruction, the_written_form_is_the_documented_one) {
                      "\"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef\","
                      "\"size\":2222,\"url\":\"/mandates/e.json\"},\"rollout\""));
     cr_assert(strstr(buf_text(&part), ",\"stage\":3,"));
+    cr_assert(strstr(buf_text(&part),
+                     ",\"windows\":{\"download\":[{\"end\":\"06:00\",\"start\":\"22:00\"},"
+                     "{\"days\":[\"sun\",\"sat\"],\"end\":\"00:00\",\"start\":\"00:00\"}],"
+                     "\"install\":[{\"end\":\"04:00\",\"start\":\"02:30\"}]}"));
 }
 
 Test(instruction, anothers_replayed_and_expired_ones_are_refused) {
@@ -367,6 +380,20 @@ Test(instruction, a_signed_one_that_breaks_a_rule_is_refused) {
         patched(missing[i], NULL, &err_bad_message);
 }
 
+Test(instruction, signed_windows_that_break_a_rule_are_refused) {
+    patched("windows", NULL, NULL);
+    patched("windows", json_null(), NULL);
+    patched("windows", json_object(), NULL);
+    patched("windows", json_array(), &err_bad_message);
+    patched("windows.novelty", json_integer(3), NULL);
+    patched("windows.download", NULL, NULL);
+    patched("windows.install", json_string("22:00-06:00"), &err_bad_message);
+    patched("windows.install", json_pack("[s]", "22:00-06:00"), &err_bad_message);
+    patched("windows.install", json_pack("[{s:s}]", "start", "22:00"), &err_bad_message);
+    patched("windows.install", json_pack("[{s:s, s:s}]", "start", "22:00", "end", "24:00"),
+            &err_bad_message);
+}
+
 Test(instruction, urls_are_absolute_or_paths_on_the_controller) {
     static const char *const good_urls[] = {"/a", "http://h/x?y=%20#z",
                                             "https://cdn.example.org:8443/b.edge",
@@ -391,6 +418,14 @@ static json_t *repeated(size_t n) {
     return json_string(text);
 }
 
+static json_t *windows(size_t n) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:s}", "start", "01:00", "end", "02:00"));
+    return list;
+}
+
 Test(instruction, ceilings_hold_exactly) {
     patched("bundle.url", repeated(BUNDLE_URL_MAX - 1), NULL);
     patched("bundle.url", repeated(BUNDLE_URL_MAX), NULL);
@@ -404,6 +439,8 @@ Test(instruction, ceilings_hold_exactly) {
     patched("delta.url", repeated(BUNDLE_URL_MAX + 1), &err_limit);
     patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);
     patched("delta.size", json_integer((json_int_t)KEYS_VERSION_MAX + 1), &err_limit);
+    patched("windows.download", windows(BUNDLE_WINDOWS_MAX), NULL);
+    patched("windows.download", windows(BUNDLE_WINDOWS_MAX + 1), &err_limit);
     patched("mandate.size", json_integer(BUNDLE_MANDATE_MAX_BYTES), NULL);
     patched("mandate.size", json_integer(BUNDLE_MANDATE_MAX_BYTES + 1), &err_limit);
     patched("budget.bytes", json_integer((json_int_t)KEYS_VERSION_MAX), NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting: polls, back-off, windows; and the schedule of probes.
+// Waiting: polls, back-off; and the schedule of probes.
 #include <criterion/criterion.h>
 
 #include "agent/fsm/pace.h"
@@ -30,38 +30,6 @@ Test(fsm_pace, a_server_cannot_send_a_device_away_for_more_than_a_day) {
     cr_expect_eq(fsm_pace_retry_after_ms(UINT64_MAX, 0), 86400000);
     cr_expect_leq(fsm_pace_retry_after_ms(UINT64_MAX, UINT32_MAX), 86400000 + 8640000);
     cr_expect_eq(fsm_pace_retry_after_ms(10, 0), 10000);
-}
-
-Test(fsm_pace, a_window_opens_and_closes_at_its_minutes) {
-    struct fsm_pace_window w = {.set = true, .start_min = 120, .end_min = 240, .days = 0x7f};
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 3, 119), 1);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 3, 120), 0);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 3, 239), 0);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 3, 240), 1440 - 120);
-}
-
-Test(fsm_pace, a_window_over_midnight_belongs_to_the_day_it_begins) {
-    struct fsm_pace_window w = {.set = true, .start_min = 1380, .end_min = 60, .days = 1U << 5};
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 5, 1380), 0);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 6, 59), 0);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 6, 60), 6 * 1440 + 1380 - 60);
-    cr_expect_eq(fsm_pace_window_wait_min(&w, 5, 30), 1350);
-}
-
-Test(fsm_pace, without_a_window_nothing_waits) {
-    struct fsm_pace_window w = {.set = false};
-    for (unsigned day = 0; day < 7; day++)
-        cr_expect_eq(fsm_pace_window_wait_min(&w, day, 1439), 0);
-}
-
-Test(fsm_pace, every_minute_of_the_week_is_open_or_leads_to_an_open_one) {
-    struct fsm_pace_window w = {.set = true, .start_min = 1320, .end_min = 90, .days = 0x12};
-    for (unsigned at = 0; at < 7 * FSM_PACE_DAY_MIN; at++) {
-        unsigned wait = fsm_pace_window_wait_min(&w, at / FSM_PACE_DAY_MIN, at % FSM_PACE_DAY_MIN);
-        unsigned then = (at + wait) % (7 * FSM_PACE_DAY_MIN);
-        cr_assert_eq(fsm_pace_window_wait_min(&w, then / FSM_PACE_DAY_MIN, then % FSM_PACE_DAY_MIN),
-                     0);
-    }
 }
 
 Test(fsm_probation, probes_run_after_their_delay_and_at_their_interval) {
