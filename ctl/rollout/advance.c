@@ -95,12 +95,19 @@ static bool is_too_early(const struct rollout_counts *counts, const char *does, 
     return true;
 }
 
+// Nothing is offered any more.
+static bool is_too_late(const struct rollout_policy *policy, const struct rollout_counts *counts) {
+    return policy->until_s != 0 && counts->now_s >= policy->until_s;
+}
+
 // Begins the open stage, unless it has to wait. 1 when it (now) offers.
 static bool begin(const struct rollout_policy *policy, const struct rollout_counts *counts,
                   struct rollout_progress *io) {
     const struct rollout_stage_policy *stage = &policy->stages[io->stage];
     if (io->started_s[io->stage] != 0)
         return true;
+    if (is_too_late(policy, counts))
+        return false;
     if (stage->approve && !(io->approved & 1U << io->stage)) {
         rollout_why_set(&io->why, ROLLOUT_WHY_approval, "stage %s waits for approval", stage->name);
         return false;
@@ -172,9 +179,13 @@ static bool would_see_losses(const struct rollout_policy *policy, int64_t since_
     return false;
 }
 
-// Whether every device of the stage that can be expected to has an outcome.
-static bool is_complete(const struct rollout_policy *policy, const struct rollout_counts *counts,
-                        struct rollout_progress *io) {
+// Whether every device of the stage that can be expected to has an outcome, and what came of it could
+// be seen.
+enum completeness { OPEN, UNSEEN, COMPLETE };
+
+static enum completeness find_complete(const struct rollout_policy *policy,
+                                       const struct rollout_counts *counts,
+                                       struct rollout_progress *io) {
     const char *name = policy->stages[io->stage].name;
     struct rollout_tally stage = sum(counts, io->stage, 1), all = sum(counts, 0, policy->n_stages);
     uint64_t done =
@@ -183,20 +194,21 @@ static bool is_complete(const struct rollout_policy *policy, const struct rollou
     if (all.planned == 0 && rollout_tally_reached(&all) == 0) {
         rollout_why_set(&io->why, ROLLOUT_WHY_no_devices,
                         "stage %s: no device matches the selector yet", name);
-        return false;
+        return OPEN;
     }
     // Each batch is waited for from when it opened: those of the stage may take longer than one.
     int64_t since_s = io->batch.opened_s > io->started_s[io->stage] ? io->batch.opened_s
                                                                     : io->started_s[io->stage];
     bool open = io->batch.share >= ROLLOUT_BATCH_WHOLE || io->batch.number == 0;
-    bool waited = counts->now_s - since_s >= (int64_t)policy->timeout_s;
+    bool waited =
+        !is_too_late(policy, counts) && counts->now_s - since_s >= (int64_t)policy->timeout_s;
     bool reached = is_reached(policy, done, of) && last_is_reached(policy, &stage, of, &io->batch);
     if (!open || working > 0 || (!reached && !waited)) {
         uint64_t silent = of > done + working ? of - done - working : 0;
         say_waiting(counts, name, done, working, silent, &io->why);
-        return false;
+        return OPEN;
     }
-    return would_see_losses(policy, since_s, counts->now_s, name, &io->why);
+    return would_see_losses(policy, since_s, counts->now_s, name, &io->why) ? COMPLETE : UNSEEN;
 }
 
 static bool soaks(const struct rollout_policy *policy, const struct rollout_counts *counts,
@@ -222,10 +234,11 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
     struct rollout_tally tally = sum(counts, io->stage, 1);
     if (rollout_advance_gates_hold(policy, counts, false, io))
         return false;
-    (void)rollout_batch_step(policy, &tally,
-                             io->batch.held_back_open ? counts->held_back : tally.planned,
-                             counts->now_s, &io->batch);
-    bool complete = is_complete(policy, counts, io);
+    if (!is_too_late(policy, counts))
+        (void)rollout_batch_step(policy, &tally,
+                                 io->batch.held_back_open ? counts->held_back : tally.planned,
+                                 counts->now_s, &io->batch);
+    bool complete = find_complete(policy, counts, io) == COMPLETE;
     if (complete && judge(policy, gate, counts, io->stage, &why) != ROLLOUT_VERDICT_PASS) {
         rollout_why_set(&io->why, why.code, "stage %s: %.400s", stage->name, why.text);
         complete = false;
@@ -243,17 +256,30 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
     return true;
 }
 
-// Nothing is offered or activated any more: waiting for it would be for ever.
-static void say_too_late(const struct rollout_policy *policy, const struct rollout_counts *counts,
-                         struct rollout_progress *io) {
-    if (policy->until_s == 0 || counts->now_s < policy->until_s ||
-        io->why.code == ROLLOUT_WHY_soaking)
+// Who is at work may end what has begun, and a stage that is complete is watched; then it is over.
+static void wind_up(const struct rollout_policy *policy, const struct rollout_counts *counts,
+                    struct rollout_progress *io) {
+    struct rollout_progress open = *io;
+    struct rollout_tally all = sum(counts, 0, policy->n_stages);
+    uint64_t working = rollout_tally_unresolved(&all);
+    if (!is_too_late(policy, counts) ||
+        (io->started_s[io->stage] != 0 && find_complete(policy, counts, &open) != OPEN))
         return;
-    struct rollout_why cause = io->why;
+    if (working > 0) {
+        rollout_why_set(&io->why, ROLLOUT_WHY_too_late,
+                        "the time that the policy names in until is over: nothing is offered any "
+                        "more, and %" PRIu64 " devices that are at work on it give it up, or end "
+                        "it if they have activated it",
+                        working);
+        return;
+    }
+    io->state = ROLLOUT_STATE_ABORTED;
+    io->ended_s = counts->now_s;
+    io->complete_s = io->reached_s = 0;
     rollout_why_set(&io->why, ROLLOUT_WHY_too_late,
-                    "the time that the policy names in until is over, nothing is offered any more "
-                    "(abort it, or revert it); %.300s",
-                    cause.text);
+                    "the time that the policy names in until is over, and stage %s is not "
+                    "complete: %" PRIu64 " devices have the release and keep it",
+                    policy->stages[io->stage].name, rollout_tally_good(&all));
 }
 
 static void advance_running(const struct rollout_policy *policy,
@@ -266,7 +292,7 @@ static void advance_running(const struct rollout_policy *policy,
     while (io->stage < policy->n_stages)
         if (!begin(policy, counts, io) || !finish_stage(policy, gate, counts, io)) {
             if (io->state == ROLLOUT_STATE_RUNNING)
-                say_too_late(policy, counts, io);
+                wind_up(policy, counts, io);
             return;
         }
     if (is_too_early(counts, "is over", policy->stages[policy->n_stages - 1].name, io))
@@ -309,7 +335,8 @@ static bool is_moved(const struct rollout_progress *a, const struct rollout_prog
            a->batch.number != b->batch.number || a->batch.size != b->batch.size ||
            a->batch.held_back_open != b->batch.held_back_open || a->spend.runs != b->spend.runs ||
            a->stopped != b->stopped || a->doubt != b->doubt || a->silent != b->silent ||
-           a->without != b->without || memcmp(a->started_s, b->started_s, sizeof a->started_s) != 0;
+           a->without != b->without || a->going_s != b->going_s ||
+           memcmp(a->started_s, b->started_s, sizeof a->started_s) != 0;
 }
 
 // Paused by a doubt, by silence, or because its gates said nothing: devices that have the release are
@@ -328,6 +355,8 @@ int rollout_advance(const struct rollout_policy *policy, const struct rollout_ga
         advance_running(policy, gate, counts, io);
     else if (io->state == ROLLOUT_STATE_REVERTING)
         advance_reverting(policy, counts, io);
+    if (io->state == ROLLOUT_STATE_RUNNING && before.state != io->state)
+        io->going_s = counts->now_s;
     return is_moved(&before, io) ? ROLLOUT_MOVED : 0;
 }
 

@@ -14,6 +14,11 @@
 // offered. resume (or revert) goes on with going back, abort leaves devices as they are then. It
 // cannot be aborted before it is paused: whoever wants to stop a bad release would keep it.
 //
+// After `until` nothing is offered, and no stage begins. Whoever has not activated the release by
+// then is told to give it up; those in probation end it, or are lost. A stage that is complete is
+// watched to its end, and finishes the rollout if it is the last one; any other rollout is aborted
+// (too_late) as soon as nobody is at work on it. One that stands still is people's to end.
+//
 // A stage is done when each of its planned devices has an outcome (or none is to be expected, or
 // has not been seen for timeout_s since the stage began), nobody is at work on the offer, its gate
 // passes, and that has stayed so for soak_s. Its gate goes on judging what comes later (newcomers,
@@ -68,7 +73,8 @@ struct rollout_progress {
     uint32_t waived;             // bit per stage: a person lets it advance without evidence
     uint32_t without;            // bit per stage: it advanced without evidence
     int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
-    bool planned; // it was applied with a plan: its bounds are never found anew
+    int64_t going_s;             // since when it goes on after it stood still; 0: it never did
+    bool planned;                // it was applied with a plan: its bounds are never found anew
     // No stage begins before its time, and [n_stages]: the rollout does not finish before; 0 none.
     // People signed for that, and devices hold to it.
     int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];

@@ -81,6 +81,7 @@ static int resume(const struct rollout_policy *policy, int64_t now_s, struct rol
     io->spend = spend;
     io->stopped = io->doubt = io->silent = false;
     io->state = ROLLOUT_STATE_RUNNING;
+    io->going_s = now_s;
     io->ended_s = 0;
     rollout_why_set(&io->why, ROLLOUT_WHY_NONE, "%s", "");
     return 0;

@@ -21,6 +21,11 @@ bool rollout_decide_goes_back(const struct rollout_candidate *c) {
            c->progress->state == ROLLOUT_STATE_REVERTED;
 }
 
+bool rollout_decide_awaits(const struct rollout_device *d, const struct rollout_candidate *c) {
+    return rollout_decide_is_part(d, c) &&
+           (d->task == ROLLOUT_TASK_OFFERED || d->task == ROLLOUT_TASK_STAGED);
+}
+
 bool rollout_decide_act(struct rollout_decision *ret, enum rollout_action action, size_t candidate,
                         uint64_t attempt, const struct keys_digest *bundle) {
     ret->action = action;
@@ -28,6 +33,10 @@ bool rollout_decide_act(struct rollout_decision *ret, enum rollout_action action
     ret->attempt = attempt;
     ret->bundle = *bundle;
     return true;
+}
+
+bool rollout_decide_too_late(const struct rollout_candidate *c, int64_t now_s) {
+    return c->policy->until_s != 0 && now_s >= c->policy->until_s;
 }
 
 // Nothing is offered or activated by a rollout in this state, or at this time. True when so.
@@ -42,7 +51,7 @@ bool rollout_decide_stands_still(const struct rollout_candidate *c, int64_t now_
                         progress->why.text);
     else if (now_s < c->policy->not_before_s)
         rollout_why_set(why, ROLLOUT_WHY_too_early, "rollout %s has not begun", name);
-    else if (c->policy->until_s != 0 && now_s >= c->policy->until_s)
+    else if (rollout_decide_too_late(c, now_s))
         rollout_why_set(why, ROLLOUT_WHY_too_late, "the time of rollout %s is over", name);
     else if (c->mandate_ends_s != 0 && now_s >= c->mandate_ends_s)
         rollout_why_set(why, ROLLOUT_WHY_mandate_expired,
@@ -73,7 +82,7 @@ static bool is_open(const struct rollout_candidate *c) {
 }
 
 static bool is_responsible(const struct rollout_candidate *c, int64_t now_s) {
-    bool over = c->policy->until_s != 0 && now_s >= c->policy->until_s;
+    bool over = rollout_decide_too_late(c, now_s);
     if (rollout_decide_goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED)
         return false;
     if (c->fit.runs)
@@ -178,6 +187,12 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
     const struct rollout_candidate *c = i < in->n_candidates ? &in->candidates[i] : NULL;
     if (c != NULL && (rollout_decide_goes_back(c) || c->progress->state == ROLLOUT_STATE_ABORTED))
         return give_up(in, i, c->progress->why.text, ret);
+    if (c != NULL && !d->probation && c->progress->state != ROLLOUT_STATE_FINISHED &&
+        rollout_decide_too_late(c, in->now_s)) {
+        ret->mark = rollout_decide_awaits(d, c) ? ROLLOUT_TASK_CANCELLED : ROLLOUT_TASK_NONE;
+        return give_up(in, i, "the time that the policy of its rollout names in until is over",
+                       ret);
+    }
     if (d->held && !d->probation) {
         rollout_why_set(&ret->why, ROLLOUT_WHY_held, "an operator holds it: the update waits");
         return true;
@@ -238,6 +253,18 @@ static bool go_back(const struct rollout_inputs *in, struct rollout_decision *re
     return false;
 }
 
+// What was offered by a rollout whose time is over is not waited for any more.
+static bool expire(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        if (!rollout_decide_awaits(&in->device, c) || !rollout_decide_too_late(c, in->now_s))
+            continue;
+        ret->candidate = i;
+        ret->mark = ROLLOUT_TASK_CANCELLED;
+    }
+    return false;
+}
+
 // ── 3. Hold and pin ──
 
 // Brings it to a release without a rollout. pinned: by a person, so at once.
@@ -283,10 +310,8 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
 // rollout does not wait for it.
 static void let_go(const struct rollout_inputs *in, struct rollout_decision *ret) {
     const struct rollout_device *d = &in->device;
-    if (d->task != ROLLOUT_TASK_OFFERED && d->task != ROLLOUT_TASK_STAGED)
-        return;
     for (size_t i = 0; i < in->n_candidates; i++) {
-        if (rollout_decide_is_part(d, &in->candidates[i])) {
+        if (rollout_decide_awaits(d, &in->candidates[i])) {
             ret->candidate = i;
             ret->mark = ROLLOUT_TASK_CANCELLED;
         }
@@ -374,8 +399,9 @@ static bool nothing(const struct rollout_inputs *in, struct rollout_decision *re
 }
 
 void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    static const step_fn steps[] = {
-        cloned, under_way, go_back, kept_out, rollout_decide_rollouts, from_baselines, nothing};
+    static const step_fn steps[] = {cloned,         under_way, go_back,
+                                    expire,         kept_out,  rollout_decide_rollouts,
+                                    from_baselines, nothing};
     *ret = (struct rollout_decision){.candidate = ROLLOUT_DECIDE_NO_CANDIDATE};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (steps[i](in, ret))

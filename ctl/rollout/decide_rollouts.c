@@ -60,6 +60,14 @@ static bool settled(const struct rollout_inputs *in, const struct rollout_candid
                         "%s %s of rollout %s failed here: resume the rollout for a new attempt",
                         c->policy->release_name, c->policy->release_version, c->policy->name);
         return true;
+    case ROLLOUT_TASK_LOST:
+        if (!rollout_task_is_stuck(past.task, past.code))
+            return false; // it was silent, and is heard of again
+        rollout_why_set(why, ROLLOUT_WHY_stuck,
+                        "did not finish %s %s of rollout %s in the time for it: resume the rollout "
+                        "for a new attempt",
+                        c->policy->release_name, c->policy->release_version, c->policy->name);
+        return true;
     case ROLLOUT_TASK_ACTIVATED: // never aside: what is left without an outcome is cancelled
         rollout_why_set(why, ROLLOUT_WHY_in_progress, "is at work on rollout %s", c->policy->name);
         return true;

@@ -8,6 +8,12 @@
 // The device's task is this candidate's.
 bool rollout_decide_is_part(const struct rollout_device *device, const struct rollout_candidate *c)
     __attribute__((nonnull));
+// And it was offered that, and has not activated it.
+bool rollout_decide_awaits(const struct rollout_device *device, const struct rollout_candidate *c)
+    __attribute__((nonnull));
+// The time that the policy names in until is over.
+bool rollout_decide_too_late(const struct rollout_candidate *c, int64_t now_s)
+    __attribute__((nonnull));
 // It goes back, or has.
 bool rollout_decide_goes_back(const struct rollout_candidate *c) __attribute__((nonnull));
 // Nothing is offered or activated by a rollout in this state, or at this time. True when so.

@@ -12,7 +12,7 @@
 //               {"name": "all", "percent": 100}],             default one stage of 100 percent
 //    "gate": {"success_pct": 95, "failure_pct": 5, "min_sample": 1},
 //    "gates": […], "evidence": {…},                           gates.h; default none
-//    "timeout_s": "1h", "timeouts": {"offered_s": "6h", "staged_s": "1h", "activated_s": "30m"},
+//    "timeout_s": "1h", "timeouts": {"offered_s": "6h", "staged_s": "1h", "activated_s": "30m", "stuck_s": "8d"},
 //    "max_unresolved": 100,
 //    "batch": {"start": 10, "factor": 2, "max": 0, "on": "succeeded"},
 //    "retries": {"max": 2, "delay_s": "1h", "backoff": 2, "codes": ["unreachable"]},
@@ -71,6 +71,7 @@
 #define ROLLOUT_POLICY_REVERT_RATE_DEFAULT       1000
 
 #define ROLLOUT_POLICY_TIMEOUT_DEFAULT_S   86400
+#define ROLLOUT_POLICY_STUCK_DEFAULT_S     (8 * 86400) // windows repeat weekly
 #define ROLLOUT_POLICY_SUCCESS_DEFAULT_PPM 900000
 #define ROLLOUT_POLICY_FAILURE_DEFAULT_PPM 100000
 #define ROLLOUT_POLICY_SAMPLE_DEFAULT      1
@@ -132,6 +133,8 @@ struct rollout_retries {
 // Silence after which a device counts as lost, by what it was last heard of as; 0: timeout_s.
 struct rollout_timeouts {
     uint64_t offered_s, staged_s, activated_s;
+    uint64_t
+        stuck_s; // in one of them, though the device calls; 0: eight days, or the longest of these
 };
 
 // A release that a device must have run before.

@@ -10,6 +10,8 @@ static int64_t rhythm(const struct rollout_gates *gates) {
 // A slot is over, in which so many were heard of.
 static void judge(uint64_t heard, int64_t end_s, struct rollout_pulse *io) {
     bool fewer = heard + ROLLOUT_PULSE_FEWER_MIN <= io->reference && heard < io->reference / 2;
+    if (fewer && io->broken)
+        return;
     if (fewer && !io->silent)
         io->silent_since_s = end_s;
     io->silent = fewer && end_s - io->silent_since_s < ROLLOUT_PULSE_MAX_S;
@@ -29,9 +31,21 @@ static void roll(const struct rollout_gates *gates, int64_t now_s, struct rollou
     if (slot > io->slot) {
         io->slot = slot;
         io->heard = 0;
+        io->broken = false;
     }
     if (was || io->silent)
         io->since_s = now_s;
+}
+
+void rollout_pulse_break(const struct rollout_gates *gates, int64_t now_s,
+                         struct rollout_pulse *io) {
+    int64_t slot = now_s / rhythm(gates);
+    if (io->slot == 0) // nothing is known that could be wrong
+        return;
+    if (io->slot != slot)
+        io->heard = 0;
+    io->slot = slot;
+    io->broken = true;
 }
 
 void rollout_pulse_heard(const struct rollout_gates *gates, int64_t before_s, int64_t now_s,
@@ -48,4 +62,43 @@ bool rollout_pulse_tick(const struct rollout_gates *gates, int64_t now_s,
 
 int64_t rollout_pulse_since_s(const struct rollout_pulse *pulse) {
     return pulse->since_s == 0 ? INT64_MIN : pulse->since_s;
+}
+
+// ── As it is kept ──
+
+bool rollout_pulse_differs(const struct rollout_pulse *a, const struct rollout_pulse *b) {
+    return a->slot != b->slot || a->heard != b->heard || a->reference != b->reference ||
+           a->silent != b->silent || a->silent_since_s != b->silent_since_s ||
+           a->broken != b->broken || (!a->silent && a->since_s != b->since_s);
+}
+
+void rollout_pulse_format(const struct rollout_pulse *pulse,
+                          uint8_t ret[static ROLLOUT_PULSE_BYTES]) {
+    const uint64_t numbers[ROLLOUT_PULSE_BYTES / 8] = {1, // version
+                                                       (uint64_t)pulse->slot,
+                                                       pulse->heard,
+                                                       pulse->reference,
+                                                       pulse->silent,
+                                                       (uint64_t)pulse->silent_since_s,
+                                                       (uint64_t)pulse->since_s,
+                                                       pulse->broken};
+    for (size_t i = 0; i < ROLLOUT_PULSE_BYTES; i++)
+        ret[i] = (uint8_t)(numbers[i / 8] >> (56 - 8 * (i % 8)));
+}
+
+void rollout_pulse_parse(const uint8_t bytes[static ROLLOUT_PULSE_BYTES],
+                         struct rollout_pulse *ret) {
+    uint64_t numbers[ROLLOUT_PULSE_BYTES / 8] = {0};
+    for (size_t i = 0; i < ROLLOUT_PULSE_BYTES; i++)
+        numbers[i / 8] = numbers[i / 8] << 8 | bytes[i];
+    *ret = (struct rollout_pulse){.slot = 0};
+    if (numbers[0] != 1)
+        return;
+    *ret = (struct rollout_pulse){.slot = (int64_t)numbers[1],
+                                  .heard = numbers[2],
+                                  .reference = numbers[3],
+                                  .silent = numbers[4] != 0,
+                                  .silent_since_s = (int64_t)numbers[5],
+                                  .since_s = (int64_t)numbers[6],
+                                  .broken = numbers[7] != 0};
 }

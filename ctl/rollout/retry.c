@@ -45,3 +45,31 @@ uint64_t rollout_retry_silence_s(const struct rollout_policy *policy, enum rollo
                                                     : 0;
     return own == 0 ? policy->timeout_s : own;
 }
+
+uint64_t rollout_retry_stuck_s(const struct rollout_policy *policy) {
+    static const enum rollout_task phases[] = {ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_STAGED,
+                                               ROLLOUT_TASK_ACTIVATED};
+    uint64_t most = policy->timeouts.stuck_s;
+    if (most > 0)
+        return most;
+    most = ROLLOUT_POLICY_STUCK_DEFAULT_S;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+        uint64_t silence_s = rollout_retry_silence_s(policy, phases[i]);
+        most = most > silence_s ? most : silence_s;
+    }
+    return most;
+}
+
+static int64_t latest(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+bool rollout_retry_gone(const struct rollout_policy *policy, const struct rollout_retry_wait *wait,
+                        const struct rollout_downtime *down, int64_t now_s) {
+    if (wait->attempt < wait->first ||
+        !rollout_retry_left(policy, wait->task, wait->first, wait->attempt, wait->code))
+        return false;
+    int64_t due_s = rollout_retry_due_s(policy, wait->first, wait->attempt, wait->since_s);
+    int64_t quiet_s = latest(latest(due_s, wait->seen_s), wait->silent_s);
+    return quiet_s <= rollout_downtime_before_s(down, now_s, policy->timeout_s);
+}

@@ -6,6 +6,7 @@
 // than those of all retries of the one before: it rises by rollout_retry_step. Pure.
 #pragma once
 
+#include "ctl/rollout/downtime.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/rollout/task.h"
 
@@ -21,4 +22,21 @@ int64_t rollout_retry_due_s(const struct rollout_policy *policy, uint64_t first,
                             int64_t since_s) __attribute__((nonnull));
 // How long a device may be silent at work on an offer: its phase's timeout, or the policy's.
 uint64_t rollout_retry_silence_s(const struct rollout_policy *policy, enum rollout_task task)
+    __attribute__((nonnull));
+// How long a device may be as far as it is with an offer though it calls.
+uint64_t rollout_retry_stuck_s(const struct rollout_policy *policy) __attribute__((nonnull));
+
+// A device that failed, and when it was heard of.
+struct rollout_retry_wait {
+    uint64_t first, attempt; // as of rollout_retry_left
+    enum rollout_task task;
+    const char *code;
+    int64_t since_s;  // when it failed
+    int64_t seen_s;   // last
+    int64_t silent_s; // what the fleet was silent for until then does not count; INT64_MIN nothing
+};
+// Whether a try is left to it that it does not return for: it has been due, and nothing was heard of
+// the device, for as long as is waited for one that took the offer.
+bool rollout_retry_gone(const struct rollout_policy *policy, const struct rollout_retry_wait *wait,
+                        const struct rollout_downtime *down, int64_t now_s)
     __attribute__((nonnull));

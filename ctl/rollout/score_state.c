@@ -457,6 +457,7 @@ int rollout_score_state_format_progress(const struct rollout_progress *p, struct
         put(&w, numbers[i]);
     put_signed(&w, p->batch.opened_s);
     put_signed(&w, p->reached_s);
+    put_signed(&w, p->going_s);
     return finish(&w, ret);
 }
 
@@ -483,6 +484,7 @@ int rollout_score_state_parse_progress(const char *text, struct rollout_progress
     read.without = take_small(&r, UINT32_MAX);
     read.batch.opened_s = take_signed(&r);
     read.reached_s = take_signed(&r);
+    read.going_s = is_over(&r) ? 0 : take_signed(&r); // a later addition
     if (!is_over(&r))
         return refuse("progress", e);
     *io = read;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bundle/kind.h"
+#include "ctl/rollout/why.h"
 
 static const char *const names[ROLLOUT_TASKS] = {
     "none",     "offered", "staged",    "activated", "committed", "failed",
@@ -51,6 +52,17 @@ enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event e
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
     return after[event];
+}
+
+bool rollout_task_is_stuck(enum rollout_task task, const char *code) {
+    return task == ROLLOUT_TASK_LOST && strcmp(code, rollout_why_name(ROLLOUT_WHY_stuck)) == 0;
+}
+
+enum rollout_task rollout_task_reported(enum rollout_task task, const char *code,
+                                        enum bundle_event event) {
+    bool at_work = event == BUNDLE_EVENT_OFFERED || event == BUNDLE_EVENT_STAGED ||
+                   event == BUNDLE_EVENT_WAITING;
+    return at_work && rollout_task_is_stuck(task, code) ? task : rollout_task_after(task, event);
 }
 
 bool rollout_task_unsigned(const char *code) {

@@ -31,6 +31,12 @@ bool rollout_task_took(enum rollout_task task);
 // What a report makes of it. Only who was offered it can say what became of it: where nothing was
 // (none, already, skipped) a report changes nothing.
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event);
+// Lost although it calls: it did not finish in time. code: what the task was noted with.
+bool rollout_task_is_stuck(enum rollout_task task, const char *code) __attribute__((nonnull));
+// What the report makes of it: as rollout_task_after, but one that is stuck comes back with the
+// release alone. That it is at work on it is what it has said all the time.
+enum rollout_task rollout_task_reported(enum rollout_task task, const char *code,
+                                        enum bundle_event event) __attribute__((nonnull));
 // Whether a report with this code says that the device refused what people did not sign for
 // (bundle/mandate.h). That is the controller's fault, and no outcome of the release.
 bool rollout_task_unsigned(const char *code) __attribute__((nonnull));

@@ -40,6 +40,7 @@
     X(retry_later,       "it gets another attempt later")                                                              \
     X(revert_rate,       "it will go back when its turn comes")                                                        \
     X(went_back,         "it went back from the release before: once is all")                                          \
+    X(stuck,             "it calls, and did not finish what it was offered in time")                                   \
     /* a stage or a rollout */                                                                                         \
     X(waiting_devices,   "devices of the stage have no outcome yet")                                                   \
     X(no_devices,        "no device matches yet")                                                                      \

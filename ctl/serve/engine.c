@@ -225,10 +225,21 @@ static int load_bundle(void *context, const struct store_bundle *row, struct err
     return 0;
 }
 
+static int load_clock(struct serve_engine *engine, struct store_db *db, struct err *e) {
+    uint8_t bytes[ROLLOUT_DOWNTIME_BYTES] = {0};
+    if (store_db_get_meta(db, SERVE_ENGINE_DOWN_META, bytes, sizeof bytes, e) < 0)
+        return -1;
+    rollout_downtime_parse(bytes, &engine->down);
+    engine->down_kept_s = engine->down.last_s;
+    return 0;
+}
+
 int serve_engine_load(struct serve_engine *engine, struct store_db *db, struct err *e) {
     if (!engine->doubted)
         return 0;
     forget(engine);
+    if (load_clock(engine, db, e) < 0)
+        return -1;
     if (store_release_list(db, NULL, NULL, load_bundle, engine, e) < 0 ||
         store_rollout_list(db, load_rollout, engine, e) < 0)
         return -1;

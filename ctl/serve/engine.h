@@ -8,6 +8,7 @@
 #include "bundle/facts.h"
 #include "bundle/predicate.h"
 #include "ctl/rollout/decide.h"
+#include "ctl/rollout/downtime.h"
 #include "ctl/rollout/pulse.h"
 #include "ctl/serve/pace.h"
 #include "ctl/store/device.h"
@@ -16,6 +17,10 @@
 #include "ctl/store/rollout.h"
 
 #define SERVE_ENGINE_BASELINE_PER_MINUTE 600 // offers of baselines, over the whole fleet
+
+// Kept among the controller's own small facts: struct rollout_downtime, and the pulse of each rollout.
+#define SERVE_ENGINE_DOWN_META  "listened"
+#define SERVE_ENGINE_PULSE_META "pulse/" // and its name
 
 #define SERVE_SPENT_KINDS 6
 
@@ -62,10 +67,12 @@ struct serve_engine {
     // A bucket for offers of baselines.
     double baseline_room;
     int64_t baseline_ms;
-    struct serve_pace pace;   // of check-ins
-    uint64_t news;            // events added since the start: those who wait look at it
-    uint64_t fleet_changes;   // devices accepted or relabelled since the start
-    uint64_t planned_changes; // as many of them the rollouts without devices have seen
+    struct rollout_downtime down; // when nobody could be heard
+    int64_t down_kept_s;          // its last tick that is in the store
+    struct serve_pace pace;       // of check-ins
+    uint64_t news;                // events added since the start: those who wait look at it
+    uint64_t fleet_changes;       // devices accepted or relabelled since the start
+    uint64_t planned_changes;     // as many of them the rollouts without devices have seen
 };
 
 int serve_engine_open(struct serve_engine **ret, struct err *e) __attribute__((nonnull));

@@ -101,10 +101,12 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     const struct rollout_score_seen seen = what_is_known(fleet, device, place);
     bool again = rollout_score_count_again(r->score, of.gates, &seen, checkin.now_s, row);
     read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
+    struct rollout_pulse pulse = r->pulse;
     rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
     rollout_score_heard(r->score, of.gates, &checkin, row, &news);
     news.device = news.device || again;
-    if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
+    if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0 ||
+        serve_evidence_keep_pulse(fleet, r, &pulse, e) < 0)
         return -1;
     *ret_compared = is_compared(row);
     return news.gates == 0 ? 0 : serve_fleet_advance(fleet, r, e);
@@ -171,8 +173,8 @@ static bool tried_again(const struct serve_engine_rollout *r, const struct store
                               t->code);
 }
 
-static int note(const struct serve_fleet *fleet, struct serve_engine_rollout *r, const char *device,
-                bool has_outcome, bool bad, struct err *e) {
+int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                        const char *device, bool has_outcome, bool bad, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct rollout_score_news news = {.shared = false};
     OWN(mem) struct rollout_score_device *row = make_room(e);
@@ -197,13 +199,13 @@ int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_ro
         return 0;
     switch (task->state) {
     case ROLLOUT_TASK_ACTIVATED:
-        return note(fleet, r, device, false, false, e);
+        return serve_evidence_note(fleet, r, device, false, false, e);
     case ROLLOUT_TASK_COMMITTED:
-        return note(fleet, r, device, true, false, e);
+        return serve_evidence_note(fleet, r, device, true, false, e);
     case ROLLOUT_TASK_FAILED:
     case ROLLOUT_TASK_REVERTED:
     case ROLLOUT_TASK_LOST:
-        return note(fleet, r, device, true, true, e);
+        return serve_evidence_note(fleet, r, device, true, true, e);
     case ROLLOUT_TASK_CANCELLED:
         return serve_evidence_leave(fleet, r, device, e);
     default:

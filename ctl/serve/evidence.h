@@ -67,7 +67,15 @@ int serve_evidence_archive(const struct serve_fleet *fleet,
                            const struct rollout_progress *before, struct err *e)
     __attribute__((nonnull));
 
-// Silence, sets that are due, and what a rollout that has ended leaves behind, a slice each.
-// started_s: since when devices could call.
+// Writes the pulse (ctl/rollout/pulse.h) when it is another one than before.
+int serve_evidence_keep_pulse(const struct serve_fleet *fleet,
+                              const struct serve_engine_rollout *rollout,
+                              const struct rollout_pulse *before, struct err *e)
+    __attribute__((nonnull));
+// Whether the fleet is silent now.
+int serve_evidence_pulse(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                         bool *ret_silent, struct err *e) __attribute__((nonnull));
+// Silence, devices with a try left that do not return, sets that are due, and what a rollout that
+// has ended leaves behind, a slice each.
 int serve_evidence_tick(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
-                        int64_t started_s, struct err *e) __attribute__((nonnull));
+                        struct err *e) __attribute__((nonnull));

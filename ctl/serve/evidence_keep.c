@@ -62,7 +62,8 @@ int serve_evidence_load(struct store_db *db, struct serve_engine_rollout *r, str
         return 0;
     r->stale = true;
     if (store_score_run(db, r->row.policy.name, &run, e) < 0 ||
-        store_score_list(db, r->row.policy.name, run, read_line, &reading, e) < 0)
+        store_score_list(db, r->row.policy.name, run, read_line, &reading, e) < 0 ||
+        serve_evidence_load_pulse(db, r, e) < 0)
         return err_prefix(e, "rollout %s", r->row.policy.name);
     return 0;
 }

@@ -33,9 +33,18 @@ int serve_evidence_begin_set(const struct serve_fleet *fleet, struct serve_engin
 // Sets that are due: a slice.
 int serve_evidence_score_sets(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                               struct err *e) __attribute__((nonnull));
+int serve_evidence_load_pulse(struct store_db *db, struct serve_engine_rollout *rollout,
+                              struct err *e) __attribute__((nonnull));
 // Devices that fell silent: a slice.
 int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
-                        int64_t started_s, struct err *e) __attribute__((nonnull));
+                        struct err *e) __attribute__((nonnull));
+// The device that the install gate waits for failed, has a try left, and does not return for it.
+int serve_evidence_give_up(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                           struct err *e) __attribute__((nonnull));
+// What a device came to: its outcome, if it has one.
+int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                        const char *device, bool has_outcome, bool bad, struct err *e)
+    __attribute__((nonnull));
 // What a stop rests on.
 int serve_evidence_verdict(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                            struct rollout_verdict *ret, struct err *e) __attribute__((nonnull));

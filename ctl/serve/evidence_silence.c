@@ -136,25 +136,26 @@ static int look(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
 }
 
 int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
-                        int64_t started_s, struct err *e) {
+                        struct err *e) {
     int64_t now_s = fleet->now_ms / 1000;
     const struct store_cohort_silence silence = {
         .epoch = r->score->epoch,
         .gates = rollout_score_lost_gates(&r->row.policy.gates),
-        .before_s = now_s - rollout_score_silence_s(&r->row.policy)};
-    bool any = false;
-    if (rollout_pulse_tick(&r->row.policy.gates, now_s, &r->pulse)) {
+        .before_s = rollout_downtime_before_s(&fleet->engine->down, now_s,
+                                              (uint64_t)rollout_score_silence_s(&r->row.policy))};
+    bool any = false, silent = false;
+    if (serve_evidence_pulse(fleet, r, &silent, e) < 0)
+        return -1;
+    if (silent) {
         r->silence = ROLLOUT_SILENCE_SILENT;
         return 0;
     }
-    int64_t since_s = rollout_pulse_since_s(&r->pulse);
-    if (since_s > started_s) { // it is heard of again, and what it was silent for does not count
-        started_s = since_s;
-        if (started_s >= silence.before_s)
-            r->silence = ROLLOUT_SILENCE_HEARD;
+    // It is heard of again, and what it was silent for does not count.
+    if (rollout_pulse_since_s(&r->pulse) >= silence.before_s) {
+        r->silence = ROLLOUT_SILENCE_HEARD;
+        return 0;
     }
-    // While the controller was down nobody could call.
-    if (silence.gates == 0 || started_s >= silence.before_s || now_s < r->silent_until_s)
+    if (silence.gates == 0 || now_s < r->silent_until_s)
         return 0;
     if (look(fleet, r, &silence, &any, e) < 0)
         return -1;
@@ -175,14 +176,14 @@ static int forget(const struct serve_fleet *fleet, struct serve_engine_rollout *
 }
 
 int serve_evidence_tick(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
-                        int64_t started_s, struct err *e) {
+                        struct err *e) {
     if (r->score == NULL)
         return 0;
     if (rollout_advance_ended(r->row.progress.state))
         return r->forgotten ? 0 : forget(fleet, r, e);
     if (!serve_evidence_counts(r))
         return 0;
-    if (serve_evidence_lose(fleet, r, started_s, e) < 0)
+    if (serve_evidence_lose(fleet, r, e) < 0 || serve_evidence_give_up(fleet, r, e) < 0)
         return -1;
     return serve_evidence_score_sets(fleet, r, e);
 }

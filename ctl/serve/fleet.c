@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reports, progress, lost devices.
+// Reports and progress.
 #include "ctl/serve/fleet.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/rollout/retry.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/spent.h"
 #include "ctl/store/part.h"
 #include "ctl/store/report.h"
 
-#define LOST_PER_TICK 256
-
 static int64_t now_s(const struct serve_fleet *fleet) {
     return fleet->now_ms / 1000;
 }
 
-static int tell(const struct serve_fleet *fleet, const char *kind, const char *subject,
-                const char *rollout, const char *code, const char *text, struct err *e) {
+int serve_fleet_tell(const struct serve_fleet *fleet, const char *kind, const char *subject,
+                     const char *rollout, const char *code, const char *text, struct err *e) {
     struct store_event event = {.id = 0};
     (void)snprintf(event.kind, sizeof event.kind, "%s", kind);
     (void)snprintf(event.subject, sizeof event.subject, "%s", subject);
@@ -43,15 +40,15 @@ static int tell_progress(const struct serve_fleet *fleet, const struct serve_eng
         if (was == is)
             continue;
         (void)snprintf(kind, sizeof kind, "stage_%s", rollout_advance_stage_name(is));
-        if (tell(fleet, kind, policy->stages[i].name, policy->name, rollout_why_name(now->why.code),
-                 now->why.text, e) < 0)
+        if (serve_fleet_tell(fleet, kind, policy->stages[i].name, policy->name,
+                             rollout_why_name(now->why.code), now->why.text, e) < 0)
             return -1;
     }
     if (before->state == now->state)
         return 0;
     (void)snprintf(kind, sizeof kind, "rollout_%s", rollout_advance_state_name(now->state));
-    return tell(fleet, kind, policy->name, policy->name, rollout_why_name(now->why.code),
-                now->why.text, e);
+    return serve_fleet_tell(fleet, kind, policy->name, policy->name,
+                            rollout_why_name(now->why.code), now->why.text, e);
 }
 
 // Devices that have left are not waited for while the others go back: nothing would ever be heard.
@@ -153,135 +150,15 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
     struct store_device_task *task = &device->task;
     if (task->state != ROLLOUT_TASK_NONE && strcmp(task->rollout, report->rollout) == 0 &&
         task->attempt == report->attempt) {
-        (void)snprintf(task->code, sizeof task->code, "%s", report->code);
-        enum rollout_task to = rollout_task_after(task->state, report->event);
+        enum rollout_task to = rollout_task_reported(task->state, task->code, report->event);
+        if (to != task->state || !rollout_task_is_stuck(task->state, task->code))
+            (void)snprintf(task->code, sizeof task->code, "%s", report->code);
         if (to == ROLLOUT_TASK_FAILED && rollout_task_unsigned(report->code))
             to = ROLLOUT_TASK_CANCELLED;
         if (serve_fleet_move(fleet, device, to, e) < 0)
             return -1;
     }
     (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
-    return tell(fleet, kind, device->id, report->rollout, report->code, report->text, e);
-}
-
-// ── Time ──
-
-struct lost {
-    size_t n;
-    char ids[LOST_PER_TICK][BUNDLE_DEVICE_ID_MAX + 1];
-};
-
-// The query is still open here: the devices are changed afterwards.
-static int note_lost(void *context, const struct store_device *device, struct err *e) {
-    struct lost *lost = context;
-    (void)e;
-    (void)snprintf(lost->ids[lost->n++], sizeof lost->ids[0], "%s", device->id);
-    return lost->n == LOST_PER_TICK ? 1 : 0;
-}
-
-static int lose(const struct serve_fleet *fleet, const char *id, const char *text, struct err *e) {
-    struct store_device device = {.held = false};
-    if (store_device_get(fleet->db, id, &device, e) != 0)
-        return e->kind == NULL ? 0 : -1;
-    int done = serve_fleet_move(fleet, &device, ROLLOUT_TASK_LOST, e);
-    if (done == 0)
-        done = store_device_put(fleet->db, &device, e);
-    if (done == 0)
-        done = tell(fleet, "device_lost", id, device.task.rollout, "", text, e);
-    store_device_clear(&device);
-    return done;
-}
-
-static int lose_each(const struct serve_fleet *fleet, const struct lost *lost, const char *text,
-                     struct err *e) {
-    for (size_t i = 0; i < lost->n; i++)
-        if (lose(fleet, lost->ids[i], text, e) < 0)
-            return -1;
-    return 0;
-}
-
-// Devices at work on one rollout ("" on an offer without one), by its own time to wait for a device
-// that got so far: who was not heard of for so long.
-static int lose_silent(const struct serve_fleet *fleet, const char *rollout, enum rollout_task task,
-                       uint64_t timeout_s, int64_t started_s, struct err *e) {
-    const struct store_device_silence silence = {
-        .rollout = rollout, .task = task, .before_s = now_s(fleet) - (int64_t)timeout_s + 1};
-    struct lost lost = {.n = 0};
-    // While the controller was down nobody could call.
-    if (started_s >= silence.before_s)
-        return 0;
-    if (store_device_silent(fleet->db, &silence, LOST_PER_TICK, note_lost, &lost, e) < 0)
-        return -1;
-    return lose_each(fleet, &lost, "took the offer and has not been heard of since", e);
-}
-
-// And who was held for so long, and will not go on before somebody decides.
-static int lose_held(const struct serve_fleet *fleet, const char *rollout, uint64_t timeout_s,
-                     int64_t started_s, struct err *e) {
-    struct lost held = {.n = 0};
-    int64_t before_s = now_s(fleet) - (int64_t)timeout_s + 1;
-    if (started_s >= before_s)
-        return 0;
-    if (store_device_held(fleet->db, rollout, before_s, LOST_PER_TICK, note_lost, &held, e) < 0)
-        return -1;
-    return lose_each(fleet, &held,
-                     "took the offer, and an operator has held it since for longer than is waited "
-                     "for a device",
-                     e);
-}
-
-static int lose_all_silent(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
-    static const enum rollout_task phases[] = {ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_STAGED,
-                                               ROLLOUT_TASK_ACTIVATED};
-    const struct serve_engine *engine = fleet->engine;
-    for (size_t p = 0; p < sizeof phases / sizeof *phases; p++)
-        if (lose_silent(fleet, "", phases[p], ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
-            return -1;
-    if (lose_held(fleet, "", ROLLOUT_POLICY_TIMEOUT_DEFAULT_S, started_s, e) < 0)
-        return -1;
-    for (size_t i = 0; i < engine->n_rollouts; i++) {
-        struct serve_engine_rollout *r = engine->rollouts[i];
-        struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
-        const struct rollout_policy *policy = &r->row.policy;
-        // While the fleet is silent nobody is lost, and what it was silent for does not count.
-        if (rollout_tally_unresolved(&all) == 0 ||
-            (r->score != NULL && rollout_pulse_tick(&policy->gates, now_s(fleet), &r->pulse)))
-            continue;
-        int64_t since_s = rollout_pulse_since_s(&r->pulse);
-        since_s = since_s > started_s ? since_s : started_s;
-        for (size_t p = 0; p < sizeof phases / sizeof *phases; p++)
-            if (all.now[phases[p]] > 0 &&
-                lose_silent(fleet, policy->name, phases[p],
-                            rollout_retry_silence_s(policy, phases[p]), since_s, e) < 0)
-                return -1;
-        if (lose_held(fleet, policy->name, policy->timeout_s, started_s, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-// A rollout for which nobody was there when it was applied finds its devices when they come. One
-// with a plan keeps what it says, of newcomers: others were not signed for.
-static bool wants_plan(const struct serve_engine_rollout *r) {
-    struct rollout_tally all = serve_engine_sum(r, r->row.policy.n_stages);
-    return all.planned == 0 && rollout_tally_offered(&all) + rollout_tally_moot(&all) == 0 &&
-           r->row.progress.state == ROLLOUT_STATE_RUNNING && !r->row.progress.planned;
-}
-
-int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e) {
-    struct serve_engine *engine = fleet->engine;
-    if (lose_all_silent(fleet, started_s, e) < 0)
-        return -1;
-    for (size_t i = 0; i < engine->n_rollouts; i++) {
-        struct serve_engine_rollout *r = engine->rollouts[i];
-        if (wants_plan(r) && engine->fleet_changes != engine->planned_changes &&
-            serve_fleet_plan(fleet, r, e) < 0)
-            return -1;
-        if (serve_evidence_tick(fleet, r, started_s, e) < 0)
-            return -1;
-        if (!rollout_advance_ended(r->row.progress.state) && serve_fleet_advance(fleet, r, e) < 0)
-            return -1;
-    }
-    engine->planned_changes = engine->fleet_changes;
-    return 0;
+    return serve_fleet_tell(fleet, kind, device->id, report->rollout, report->code, report->text,
+                            e);
 }

@@ -65,8 +65,16 @@ int serve_fleet_keep(const struct serve_fleet *fleet, struct serve_engine_rollou
 // Finds bounds and planned numbers from the devices that are known now.
 int serve_fleet_plan(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                      struct err *e) __attribute__((nonnull));
-// What time brings: stages that are over, devices that are lost. started_s: since when devices
-// could call; silence before it does not count, so each has its rollout's whole timeout_s from then
-// on.
-int serve_fleet_tick(const struct serve_fleet *fleet, int64_t started_s, struct err *e)
+// An event for those who watch.
+int serve_fleet_tell(const struct serve_fleet *fleet, const char *kind, const char *subject,
+                     const char *rollout, const char *code, const char *text, struct err *e)
     __attribute__((nonnull));
+
+// The process has started: nobody could be heard since its last tick.
+int serve_fleet_start(const struct serve_fleet *fleet, struct err *e) __attribute__((nonnull));
+// The clock was set by so much: what it says more is no silence.
+int serve_fleet_jump(const struct serve_fleet *fleet, int64_t jump_s, struct err *e)
+    __attribute__((nonnull));
+// What time brings: stages that are over, devices that are lost. Time in which nobody could be heard
+// does not count (ctl/rollout/downtime.h).
+int serve_fleet_tick(const struct serve_fleet *fleet, struct err *e) __attribute__((nonnull));

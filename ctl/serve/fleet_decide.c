@@ -171,7 +171,7 @@ static int mark(const struct serve_fleet *fleet, struct store_device *device,
         return serve_evidence_offered(
             fleet, direct ? NULL : view->beside[decision->candidate].rollout, device->id, e);
     }
-    if (!direct)
+    if (!direct && decision->mark != ROLLOUT_TASK_CANCELLED) // its last reports are about its own
         task->attempt = view->candidates[decision->candidate].progress->attempt;
     return 0;
 }

@@ -24,19 +24,20 @@ struct serve_tick {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping, busy; // busy: the job is with the store
-    int64_t started_s;   // since when devices could call
+    bool started;        // that the process did is in the store
     int64_t ahead_ms;    // of the wall clock, to the one that nobody sets
     uint64_t n;
     struct store_job job;
 };
 
-// A clock that was set is no silence of the devices: their time to call begins anew.
-static void follow_clock(struct serve_tick *tick, int64_t now_ms) {
-    int64_t ahead_ms = now_ms - chrono_boot_ms(tick->server->clock);
+// What the controller was down, or its clock was set by, is no silence of the devices.
+static int follow_clock(struct serve_tick *tick, const struct serve_fleet *fleet, struct err *e) {
+    int64_t ahead_ms = fleet->now_ms - chrono_boot_ms(tick->server->clock);
     int64_t jump_ms = ahead_ms - tick->ahead_ms;
-    if (jump_ms > JUMP_MS || jump_ms < -JUMP_MS)
-        tick->started_s = now_ms / 1000;
     tick->ahead_ms = ahead_ms;
+    if (!tick->started)
+        return serve_fleet_start(fleet, e);
+    return jump_ms > JUMP_MS || jump_ms < -JUMP_MS ? serve_fleet_jump(fleet, jump_ms / 1000, e) : 0;
 }
 
 static int run(struct store_db *db, void *context, struct err *e) {
@@ -44,13 +45,14 @@ static int run(struct store_db *db, void *context, struct err *e) {
     struct serve_engine *engine = tick->server->engine;
     struct serve_fleet fleet = {
         .engine = engine, .db = db, .now_ms = chrono_wall_ms(tick->server->clock)};
-    follow_clock(tick, fleet.now_ms);
     if (tick->n++ % TRIM_EVERY == 0 && store_event_trim(db, e) < 0)
         return -1;
     serve_repository_tick(tick->server, db, fleet.now_ms);
     int result = serve_engine_load(engine, db, e);
     if (result == 0)
-        result = serve_fleet_tick(&fleet, tick->started_s, e);
+        result = follow_clock(tick, &fleet, e);
+    if (result == 0)
+        result = serve_fleet_tick(&fleet, e);
     if (result == 0 && tick->server->deltas != NULL)
         serve_delta_tick(tick->server->deltas, db, fleet.now_ms);
     if (result < 0) // the next one of its batch must not see what it changed
@@ -64,7 +66,8 @@ static void done(void *context, int result, const struct err *e) {
     if (result < 0) {
         serve_engine_doubt(tick->server->engine);
         options->say(options->context, SERVE_SAY_ERROR, e->text);
-    }
+    } else
+        tick->started = true;
     (void)pthread_mutex_lock(&tick->lock);
     tick->busy = false;
     (void)pthread_mutex_unlock(&tick->lock);
@@ -121,7 +124,6 @@ int serve_tick_start(struct serve_server *server, struct serve_http *http, struc
         return err_set(e, &err_memory, "starting: out of memory");
     tick->server = server;
     tick->http = http;
-    tick->started_s = chrono_wall_ms(server->clock) / 1000;
     tick->ahead_ms = chrono_wall_ms(server->clock) - chrono_boot_ms(server->clock);
     (void)pthread_mutex_init(&tick->lock, NULL);
     (void)pthread_condattr_init(&monotonic);

@@ -12,16 +12,19 @@
 // ── Tallies ──
 
 // What became of each device, from the notes alone.
-static void replay(const struct sim_control *c, uint8_t *tasks) {
+static void replay(const struct sim_control *c, uint8_t *tasks, bool *stuck) {
     for (size_t i = 0; i < c->n_notes; i++) {
         const struct sim_control_note *n = &c->notes[i];
         enum rollout_task task = (enum rollout_task)tasks[n->device];
+        const char *code = stuck[n->device] ? rollout_why_name(ROLLOUT_WHY_stuck) : "";
         if (n->kind == SIM_CONTROL_MARK)
             task = (enum rollout_task)n->what;
         else if (n->kind == SIM_CONTROL_REPORT)
-            task = rollout_task_after(task, (enum bundle_event)n->what);
-        else
+            task = rollout_task_reported(task, code, (enum bundle_event)n->what);
+        else {
             task = ROLLOUT_TASK_LOST;
+            stuck[n->device] = n->what == 1;
+        }
         tasks[n->device] = (uint8_t)task;
     }
 }
@@ -60,10 +63,11 @@ static uint64_t compare(const struct sim_control *c, const uint8_t *tasks,
 uint64_t sim_check_tallies(const struct sim_control *c, char text[static SIM_CHECK_TEXT_BYTES]) {
     size_t n = c->world->n_strata * c->policy->n_stages;
     OWN(mem) uint8_t *tasks = calloc(c->n, 1);
+    OWN(mem) bool *stuck = calloc(c->n, sizeof *stuck);
     OWN(mem) struct rollout_tally *again = calloc(n, sizeof *again);
-    if (tasks == NULL || again == NULL || !c->applied)
+    if (tasks == NULL || stuck == NULL || again == NULL || !c->applied)
         return 0;
-    replay(c, tasks);
+    replay(c, tasks, stuck);
     return compare(c, tasks, again, text);
 }
 

@@ -217,7 +217,7 @@ static int take_report(struct sim_control *c, size_t device, const struct sim_de
         return 0;
     if (sim_control_note(c, device, SIM_CONTROL_REPORT, report->event, e) < 0)
         return -1;
-    enum rollout_task to = rollout_task_after(d->task, report->event);
+    enum rollout_task to = rollout_task_reported(d->task, d->code, report->event);
     if (to == ROLLOUT_TASK_FAILED || to == ROLLOUT_TASK_REVERTED)
         (void)snprintf(d->code, sizeof d->code, "%s", report->code);
     return sim_control_move(c, device, to, now_s, e);
@@ -274,6 +274,18 @@ static int64_t task_deadline_s(const struct sim_control *c, size_t device) {
     return d->seen_s + (int64_t)rollout_retry_silence_s(c->policy, d->task);
 }
 
+// Since when it is as far as it is, while the rollout goes on.
+static int64_t at_work_since_s(const struct sim_control *c, const struct sim_control_device *d) {
+    return d->since_s > c->progress.going_s ? d->since_s : c->progress.going_s;
+}
+
+static int64_t stuck_deadline_s(const struct sim_control *c, size_t device) {
+    const struct sim_control_device *d = &c->devices[device];
+    if (!rollout_task_unresolved(d->task) || c->progress.state != ROLLOUT_STATE_RUNNING)
+        return SIM_DEVICE_NEVER;
+    return at_work_since_s(c, d) + (int64_t)rollout_retry_stuck_s(c->policy);
+}
+
 static int64_t score_deadline_s(const struct sim_control *c, size_t device) {
     if (c->score == NULL || rollout_advance_ended(c->progress.state))
         return SIM_DEVICE_NEVER;
@@ -281,8 +293,10 @@ static int64_t score_deadline_s(const struct sim_control *c, size_t device) {
 }
 
 int64_t sim_control_deadline_s(const struct sim_control *c, size_t device) {
-    int64_t task_s = task_deadline_s(c, device), score_s = score_deadline_s(c, device);
-    return task_s < score_s ? task_s : score_s;
+    int64_t all_s[] = {task_deadline_s(c, device), score_deadline_s(c, device),
+                       stuck_deadline_s(c, device)};
+    int64_t first_s = all_s[0] < all_s[1] ? all_s[0] : all_s[1];
+    return first_s < all_s[2] ? first_s : all_s[2];
 }
 
 int sim_control_overdue(struct sim_control *c, size_t device, struct err *e) {
@@ -301,11 +315,19 @@ int sim_control_overdue(struct sim_control *c, size_t device, struct err *e) {
     return 0;
 }
 
-// Whether the deadline has come, counted from when the fleet was heard of again.
+// Whether the deadline has come, counted from when the fleet was heard of again, and of the time in
+// which it could be heard.
 static bool is_over(const struct sim_control *c, int64_t deadline_s, uint64_t timeout_s,
                     int64_t now_s) {
-    int64_t since_s = rollout_pulse_since_s(&c->pulse);
-    return deadline_s <= now_s && (since_s == INT64_MIN || now_s - since_s >= (int64_t)timeout_s);
+    int64_t before_s = rollout_downtime_before_s(&c->down, now_s, timeout_s);
+    return deadline_s != SIM_DEVICE_NEVER && deadline_s - (int64_t)timeout_s <= before_s &&
+           rollout_pulse_since_s(&c->pulse) <= before_s;
+}
+
+static bool is_stuck(const struct sim_control *c, size_t device, int64_t now_s) {
+    return stuck_deadline_s(c, device) != SIM_DEVICE_NEVER &&
+           at_work_since_s(c, &c->devices[device]) <=
+               rollout_downtime_before_s(&c->down, now_s, rollout_retry_stuck_s(c->policy));
 }
 
 // Those at risk of being lost to the gates, all at once: they tie.
@@ -334,9 +356,12 @@ static int lose_overdue(struct sim_control *c, int64_t now_s, struct err *e) {
         c->devices[device].overdue = later;
         if (later)
             c->overdue[c->n_overdue++] = (uint32_t)device;
-        if (!is_over(c, task_deadline_s(c, device), timeout_s, now_s))
+        bool silent = is_over(c, task_deadline_s(c, device), timeout_s, now_s);
+        if (!silent && !is_stuck(c, device, now_s))
             continue;
-        if (sim_control_note(c, device, SIM_CONTROL_LOSE, 0, e) < 0 ||
+        (void)snprintf(c->devices[device].code, sizeof c->devices[device].code, "%s",
+                       silent ? "" : rollout_why_name(ROLLOUT_WHY_stuck));
+        if (sim_control_note(c, device, SIM_CONTROL_LOSE, !silent, e) < 0 ||
             sim_control_move(c, device, ROLLOUT_TASK_LOST, now_s, e) < 0)
             return -1;
     }
@@ -356,16 +381,40 @@ static void forget_heard(struct sim_control *c, int64_t now_s) {
     c->n_overdue = n;
 }
 
+// The device that the install gate waits for failed, has a try left, and does not return for it.
+static int give_up(struct sim_control *c, int64_t now_s, struct err *e) {
+    size_t device = 0;
+    if (c->pulse.silent || !sim_score_awaits(c->score, &device))
+        return 0;
+    const struct sim_control_device *d = &c->devices[device];
+    const struct rollout_retry_wait wait = {.first = c->progress.attempt,
+                                            .attempt = d->attempt,
+                                            .task = d->task,
+                                            .code = d->code,
+                                            .since_s = d->since_s,
+                                            .seen_s = d->seen_s,
+                                            .silent_s = rollout_pulse_since_s(&c->pulse)};
+    return rollout_retry_gone(c->policy, &wait, &c->down, now_s)
+               ? sim_score_became(c->score, &c->progress, device, d->task, false, now_s, e)
+               : 0;
+}
+
+void sim_control_start(struct sim_control *c, int64_t now_s) {
+    rollout_downtime_start(&c->down, now_s);
+    rollout_pulse_break(&c->policy->gates, now_s, &c->pulse);
+}
+
 int sim_control_tick(struct sim_control *c, int64_t now_s, struct err *e) {
     enum rollout_silence silence = ROLLOUT_SILENCE_HEARD;
     bool live = c->applied && !rollout_advance_ended(c->progress.state);
     c->baseline_room = BASELINE_PER_MINUTE * SIM_CONTROL_TICK_S / 60;
     c->revert_room = (uint64_t)c->policy->revert_rate * SIM_CONTROL_TICK_S / 60;
+    (void)rollout_downtime_tick(&c->down, now_s);
     forget_heard(c, now_s);
     if (live && c->score != NULL) {
         if (rollout_pulse_tick(&c->policy->gates, now_s, &c->pulse))
             silence = ROLLOUT_SILENCE_SILENT;
-        else if (score_silent(c, now_s, &silence, e) < 0)
+        else if (score_silent(c, now_s, &silence, e) < 0 || give_up(c, now_s, e) < 0)
             return -1;
         sim_score_due(c->score, now_s);
     }

@@ -12,6 +12,7 @@
 #include "bundle/rank.h"
 #include "ctl/rollout/advance.h"
 #include "ctl/rollout/decide.h"
+#include "ctl/rollout/downtime.h"
 #include "ctl/rollout/pulse.h"
 #include "ctl/rollout/strata.h"
 #include "ctl/sim/device.h"
@@ -26,7 +27,7 @@ struct sim_control_device {
     bool enrolled;
     bool overdue;              // in the list of the next tick
     uint16_t admits;           // the first stage that admits it
-    char code[ERR_NAME_BYTES]; // of its last failure
+    char code[ERR_NAME_BYTES]; // of its last failure, or why it was lost
     uint64_t attempt;
     uint64_t rank;
     uint64_t last_report;
@@ -41,7 +42,7 @@ enum sim_control_note_kind { SIM_CONTROL_MARK, SIM_CONTROL_REPORT, SIM_CONTROL_L
 struct sim_control_note {
     uint32_t device;
     uint8_t kind;
-    uint8_t what;     // MARK: the task; REPORT: the event
+    uint8_t what;     // MARK: the task; REPORT: the event; LOSE: 1 it calls and is stuck
     uint16_t attempt; // of the device's task then; RESUME: of the rollout
 };
 
@@ -71,6 +72,7 @@ struct sim_control {
     uint64_t held_back;            // known devices that the hold-back keeps
     struct rollout_progress progress;
     struct rollout_pulse pulse; // with gates of evidence
+    struct rollout_downtime down;
     size_t n_overdue, overdue_capacity;
     uint32_t *overdue;
     uint64_t baseline_room;  // offers of the baseline left in this minute
@@ -113,6 +115,8 @@ int sim_control_tick(struct sim_control *control, int64_t now_s, struct err *e)
 // A person says so. ROLLOUT_UNCHANGED, ROLLOUT_REFUSED as rollout_advance_by_hand.
 int sim_control_by_hand(struct sim_control *control, enum rollout_verb verb, int64_t now_s,
                         struct err *e) __attribute__((nonnull));
+// It was down until now: nobody was heard since its last tick.
+void sim_control_start(struct sim_control *control, int64_t now_s) __attribute__((nonnull));
 // The controller is restarted: everything is read again from what is stored, and has to be the same.
 // Kinds: internal (it is not), those of reading and writing.
 int sim_control_reload(struct sim_control *control, struct err *e) __attribute__((nonnull));

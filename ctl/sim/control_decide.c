@@ -150,8 +150,8 @@ static int mark(struct sim_control *c, size_t device, const struct rollout_candi
         return 0;
     if (sim_control_move(c, device, decision->mark, now_s, e) < 0)
         return -1;
-    d->attempt =
-        decision->action == ROLLOUT_ACTION_INSTALL ? decision->attempt : c->progress.attempt;
+    if (decision->mark != ROLLOUT_TASK_CANCELLED)
+        d->attempt = attempt;
     return sim_control_note(c, device, SIM_CONTROL_MARK, decision->mark, e);
 }
 

@@ -41,6 +41,11 @@ int sim_control_reload(struct sim_control *c, struct err *e) {
         return 0;
     if (reload_progress(c, e) < 0)
         return -1;
+    uint8_t pulse[ROLLOUT_PULSE_BYTES], down[ROLLOUT_DOWNTIME_BYTES];
+    rollout_pulse_format(&c->pulse, pulse);
+    rollout_pulse_parse(pulse, &c->pulse);
+    rollout_downtime_format(&c->down, down);
+    rollout_downtime_parse(down, &c->down);
     if (c->score == NULL)
         return 0;
     bool news = c->score->is_dirty;

@@ -211,13 +211,15 @@ static uint32_t watch_over(struct sim_device *d, int64_t now_s) {
 static uint32_t work_done(const struct sim_world_luck *luck, struct sim_device *d, int64_t now_s) {
     const struct sim_world *world = luck->world;
     uint32_t loss_ppm = world->fleet->kinds[world->devices[d->index].kind].loss_ppm;
+    size_t fault = 0;
     switch (d->record->state) {
     case FSM_OFFERED:
         return FSM_DO_FETCH;
     case FSM_FETCHING:
         if (d->pausing)
             return FSM_DO_FETCH;
-        if (sim_world_reachable_s(luck, d->index, now_s) > now_s ||
+        if (has(luck, d, SIM_FLEET_HANG, &fault) ||
+            sim_world_reachable_s(luck, d->index, now_s) > now_s ||
             sim_dice_chance(&d->install, loss_ppm))
             return say_step(d, FSM_HICCUP, "download_broke", "the download broke", now_s);
         d->back_off_ms = 0;

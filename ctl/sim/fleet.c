@@ -45,8 +45,9 @@ static int read_installs(const struct doc_at *at, struct sim_fleet *io, struct e
 }
 
 static int read_outages(const struct doc_at *at, struct sim_fleet *io, struct err *e) {
-    static const char *const known[] = {"site_per_week",     "fleet_per_week",      "last",
-                                        "restarts_per_week", "controller_per_week", NULL};
+    static const char *const known[] = {
+        "site_per_week",       "fleet_per_week",  "last", "restarts_per_week",
+        "controller_per_week", "controller_last", NULL};
     struct doc_at outages;
     io->outage_s = SIM_FLEET_OUTAGE_DEFAULT_S;
     int found = doc_object_opt(at, "outages", &outages, e);
@@ -59,7 +60,8 @@ static int read_outages(const struct doc_at *at, struct sim_fleet *io, struct er
                        e) < 0 ||
         sim_fleet_seconds(&outages, "last", 1, &io->outage_s, e) < 0 ||
         sim_fleet_rate(&outages, "restarts_per_week", SIM_FLEET_WEEKLY_MAX, &io->restarts_ppm, e) <
-            0)
+            0 ||
+        sim_fleet_seconds(&outages, "controller_last", 0, &io->controller_down_s, e) < 0)
         return -1;
     return sim_fleet_rate(&outages, "controller_per_week", SIM_FLEET_WEEKLY_MAX,
                           &io->controller_restarts_ppm, e);

@@ -15,7 +15,7 @@
 //    "installs": {"refused_pct": 1, "reverted_pct": 1, "lost_pct": 0, "fetch": "2m",
 //                 "probation": "10m"},
 //    "outages": {"site_per_week": 1, "fleet_per_week": 0, "last": "3h",
-//                "restarts_per_week": 1, "controller_per_week": 0},
+//                "restarts_per_week": 1, "controller_per_week": 0, "controller_last": 0},
 //    "people": {"approve_after": "1h", "resume": 0},
 //    "release": [{"kind": "metric_shift", "metric": "latency_ms", "by": 4, "percent": 100,
 //                 "where": "hw.line == \"B\"", "sites_pct": 100, "after": "1h"}]}
@@ -104,6 +104,7 @@ enum sim_fleet_fault_kind {
     SIM_FLEET_METRIC_SHIFT,    // a gauge is higher (lower) by so much, from `after` on
     SIM_FLEET_SLOW_POISON,     // a gauge rises by so much a day, from `after` on
     SIM_FLEET_EVENT_RATE,      // a counter rises so many times as often, from `after` on
+    SIM_FLEET_HANG,            // its download breaks, again and again, and it calls
     SIM_FLEET_LIAR,            // says `say` of the release, whatever it does
     SIM_FLEET_FAULT_KINDS
 };
@@ -137,6 +138,7 @@ struct sim_fleet {
     // Times a week, in millionths.
     uint64_t site_outages_ppm, fleet_outages_ppm, restarts_ppm, controller_restarts_ppm;
     uint64_t outage_s;
+    uint64_t controller_down_s; // at each restart
     uint64_t approve_s;
     uint64_t resumes; // how often a person resumes what stopped or was paused
     size_t n_faults;

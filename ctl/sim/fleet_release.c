@@ -9,10 +9,15 @@
 #include "ctl/sim/fleet_read.h"
 
 const char *const sim_fleet_fault_names[SIM_FLEET_FAULT_KINDS] = {
-    [SIM_FLEET_INSTALL_FAILURE] = "install_failure", [SIM_FLEET_BOOT_LOOP] = "boot_loop",
-    [SIM_FLEET_PROBE_FAILURE] = "probe_failure",     [SIM_FLEET_SILENT_DEATH] = "silent_death",
-    [SIM_FLEET_METRIC_SHIFT] = "metric_shift",       [SIM_FLEET_SLOW_POISON] = "slow_poison",
-    [SIM_FLEET_EVENT_RATE] = "event_rate",           [SIM_FLEET_LIAR] = "liar",
+    [SIM_FLEET_INSTALL_FAILURE] = "install_failure",
+    [SIM_FLEET_BOOT_LOOP] = "boot_loop",
+    [SIM_FLEET_PROBE_FAILURE] = "probe_failure",
+    [SIM_FLEET_SILENT_DEATH] = "silent_death",
+    [SIM_FLEET_METRIC_SHIFT] = "metric_shift",
+    [SIM_FLEET_SLOW_POISON] = "slow_poison",
+    [SIM_FLEET_EVENT_RATE] = "event_rate",
+    [SIM_FLEET_HANG] = "hang",
+    [SIM_FLEET_LIAR] = "liar",
 };
 
 static int read_metric(const struct doc_at *at, struct sim_fleet_metric *ret, struct err *e) {
@@ -87,7 +92,7 @@ static int read_kind(const struct doc_at *at, enum sim_fleet_fault_kind *ret, st
         }
     return sim_fleet_wrong(at, "kind",
                            "install_failure, boot_loop, probe_failure, silent_death, "
-                           "metric_shift, slow_poison, event_rate or liar",
+                           "metric_shift, slow_poison, event_rate, hang or liar",
                            e);
 }
 
@@ -157,10 +162,15 @@ static int read_fault(const struct doc_at *at, const struct sim_fleet *fleet,
                                        "after", "metric",  "times", NULL};
     static const char *const liar[] = {"kind", "percent", "where", "sites_pct", "say", NULL};
     static const char *const *const known[SIM_FLEET_FAULT_KINDS] = {
-        [SIM_FLEET_INSTALL_FAILURE] = common, [SIM_FLEET_BOOT_LOOP] = common,
-        [SIM_FLEET_PROBE_FAILURE] = common,   [SIM_FLEET_SILENT_DEATH] = common,
-        [SIM_FLEET_METRIC_SHIFT] = shift,     [SIM_FLEET_SLOW_POISON] = shift,
-        [SIM_FLEET_EVENT_RATE] = rate,        [SIM_FLEET_LIAR] = liar};
+        [SIM_FLEET_INSTALL_FAILURE] = common,
+        [SIM_FLEET_BOOT_LOOP] = common,
+        [SIM_FLEET_PROBE_FAILURE] = common,
+        [SIM_FLEET_SILENT_DEATH] = common,
+        [SIM_FLEET_METRIC_SHIFT] = shift,
+        [SIM_FLEET_SLOW_POISON] = shift,
+        [SIM_FLEET_EVENT_RATE] = rate,
+        [SIM_FLEET_HANG] = common,
+        [SIM_FLEET_LIAR] = liar};
     *ret = (struct sim_fleet_fault){.share_ppm = 1000000, .sites_ppm = 1000000};
     if (read_kind(at, &ret->kind, e) < 0 || sim_fleet_known(at, known[ret->kind], e) < 0 ||
         sim_fleet_percent(at, "percent", &ret->share_ppm, e) < 0 ||

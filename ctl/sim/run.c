@@ -47,6 +47,8 @@ struct run {
     uint32_t *counters; // [device * gates + gate]: what its counters read
     int64_t stands_s;   // since when a person is waited for; 0 nobody is
     int64_t halted_s;   // since when nothing may be activated; 0 it may
+    int64_t down_s;     // until when the controller is down
+    bool starts;        // it was, and has not ticked since
     uint64_t resumes, ticks;
     bool judged, doubted, over;
     uint64_t sample_every;
@@ -124,7 +126,7 @@ static int check_in(struct run *r, size_t i, struct err *e) {
         d->dead = true;
     if (d->dead)
         return 0;
-    if (!is_reached(r, i)) {
+    if (r->now_s < r->down_s || !is_reached(r, i)) {
         sim_device_miss(&r->luck, d, r->now_s);
         return 0;
     }
@@ -177,9 +179,7 @@ static int64_t patience_s(const struct run *r) {
     int64_t least_s = (int64_t)r->world->fleet->approve_s;
     bool late = r->now_s >= r->end_s;
     if (p->state == ROLLOUT_STATE_RUNNING)
-        return p->why.code == ROLLOUT_WHY_approval || p->why.code == ROLLOUT_WHY_too_late || late
-                   ? least_s
-                   : -1;
+        return p->why.code == ROLLOUT_WHY_approval || late ? least_s : -1;
     if (p->state == ROLLOUT_STATE_FAILED)
         return least_s;
     if (p->state != ROLLOUT_STATE_PAUSED || (p->silent && !late))
@@ -310,6 +310,11 @@ static bool is_quiet(const struct run *r) {
 
 static int tick(struct run *r, struct err *e) {
     char text[SIM_CHECK_TEXT_BYTES];
+    if (r->now_s < r->down_s)
+        return put(r, TICK, 0, r->now_s + SIM_CONTROL_TICK_S, e);
+    if (r->starts)
+        sim_control_start(&r->control, r->now_s);
+    r->starts = false;
     if (!r->control.applied && r->now_s >= r->apply_s &&
         sim_control_apply(&r->control, r->now_s, e) < 0)
         return -1;
@@ -352,6 +357,8 @@ static int happen(struct run *r, const struct sim_event *event, struct err *e) {
     case RELOAD:
         if (sim_control_reload(&r->control, e) < 0)
             return -1;
+        r->down_s = r->now_s + (int64_t)r->world->fleet->controller_down_s;
+        r->starts = r->world->fleet->controller_down_s > 0;
         return put(r, RELOAD, 0,
                    r->now_s + pause_s(&r->reloads, r->world->fleet->controller_restarts_ppm), e);
     }

@@ -231,6 +231,13 @@ static void feed(struct sim_score *s) {
     }
 }
 
+bool sim_score_awaits(const struct sim_score *s, size_t *ret_device) {
+    if (s->score.prefix >= s->score.next_number)
+        return false;
+    *ret_device = s->by_number[s->score.prefix];
+    return true;
+}
+
 int sim_score_became(struct sim_score *s, const struct rollout_progress *progress, size_t device,
                      enum rollout_task task, bool will_retry, int64_t now_s, struct err *e) {
     struct rollout_score_news news;

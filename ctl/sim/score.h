@@ -70,6 +70,8 @@ int sim_score_offered(struct sim_score *score, size_t device, struct err *e)
 int sim_score_became(struct sim_score *score, const struct rollout_progress *progress,
                      size_t device, enum rollout_task task, bool will_retry, int64_t now_s,
                      struct err *e) __attribute__((nonnull));
+// The treated device whose outcome the install gate waits for; false when it waits for none.
+bool sim_score_awaits(const struct sim_score *score, size_t *ret_device) __attribute__((nonnull));
 // Sets whose time has come.
 void sim_score_due(struct sim_score *score, int64_t now_s) __attribute__((nonnull));
 // When the device is lost to the gates if nothing more is heard of it; INT64_MAX when its silence

@@ -171,6 +171,20 @@ int store_cohort_number(const struct store_cohort *of, uint64_t number, enum rol
     return store_sql_one(of->db, row, read_outcome, ret, e);
 }
 
+static int read_holder(void *context, sqlite3_stmt *row, struct err *e) {
+    return store_sql_text(row, 0, context, BUNDLE_DEVICE_ID_MAX + 1, e);
+}
+
+int store_cohort_holder(const struct store_cohort *of, uint64_t number,
+                        char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e) {
+    sqlite3_stmt *row = NULL;
+    if (store_sql_query(of->db, &row, e,
+                        "SELECT device FROM cohort WHERE rollout=? AND number>0 AND number=?", "ti",
+                        of->rollout, (int64_t)number) < 0)
+        return -1;
+    return store_sql_one(of->db, row, read_holder, ret, e);
+}
+
 int store_cohort_count_silent(const struct store_cohort *of,
                               const struct store_cohort_silence *silence, uint64_t max,
                               uint64_t *ret, struct err *e) {

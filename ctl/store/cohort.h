@@ -71,6 +71,11 @@ int store_cohort_set(const struct store_cohort *of, uint64_t set_no, store_cohor
 int store_cohort_number(const struct store_cohort *of, uint64_t number, enum rollout_outcome *ret,
                         struct err *e) __attribute__((nonnull));
 
+// Which device has this number; STORE_ABSENT when there is none.
+int store_cohort_holder(const struct store_cohort *of, uint64_t number,
+                        char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e)
+    __attribute__((nonnull));
+
 // Devices at risk of one of these gates in this epoch that were not heard of since before_s.
 struct store_cohort_silence {
     uint64_t epoch;

@@ -84,6 +84,10 @@ static const char schema_5[] =
     "ALTER TABLE device ADD COLUMN task_code TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
 
+// Version 6 finds devices that do not come further with an offer.
+static const char schema_6[] = "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
+                               " WHERE task_state BETWEEN 1 AND 3;";
+
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
@@ -172,9 +176,10 @@ static int set_up(struct store_db *db, struct err *e) {
         (version < 2 && store_sql_script(db, schema_2, e) < 0) ||
         (version < 3 && store_sql_script(db, schema_3, e) < 0) ||
         (version < 4 && store_sql_script(db, schema_4, e) < 0) ||
-        store_sql_script(db, schema_5, e) < 0)
+        (version < 5 && store_sql_script(db, schema_5, e) < 0) ||
+        store_sql_script(db, schema_6, e) < 0)
         return -1;
-    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=5; COMMIT;",
+    return store_sql_script(db, "PRAGMA application_id=1162102597; PRAGMA user_version=6; COMMIT;",
                             e);
 }
 

@@ -21,7 +21,7 @@
 
 #include "base/err.h"
 
-#define STORE_DB_SCHEMA  5
+#define STORE_DB_SCHEMA  6
 #define STORE_DB_BUCKETS 256
 
 struct store_db;

@@ -181,6 +181,18 @@ int store_device_silent(struct store_db *db, const struct store_device_silence *
     return store_sql_each(db, row, visit_row, &each, e);
 }
 
+int store_device_stuck(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
+                       store_device_visit visit, void *context, struct err *e) {
+    struct visit each = {visit, context};
+    sqlite3_stmt *row = NULL;
+    if (store_sql_query(db, &row, e,
+                        "SELECT " COLUMNS " FROM device WHERE task_state BETWEEN 1 AND 3 AND"
+                        " task_rollout=? AND task_since_s<? ORDER BY task_since_s LIMIT ?",
+                        "tii", rollout, before_s, (int64_t)max) < 0)
+        return -1;
+    return store_sql_each(db, row, visit_row, &each, e);
+}
+
 int store_device_held(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
                       store_device_visit visit, void *context, struct err *e) {
     struct visit each = {visit, context};

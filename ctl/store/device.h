@@ -98,6 +98,11 @@ struct store_device_silence {
 int store_device_silent(struct store_db *db, const struct store_device_silence *silence,
                         uint64_t max, store_device_visit visit, void *context, struct err *e)
     __attribute__((nonnull(1, 2, 4, 6)));
+// Those at work on the rollout that are as far as they were before `before_s`, longest first, at most
+// `max`.
+int store_device_stuck(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,
+                       store_device_visit visit, void *context, struct err *e)
+    __attribute__((nonnull(1, 2, 5, 7)));
 // Those that an operator holds since before `before_s` and that took the rollout's offer and did
 // not activate it (offered, staged): longest held first, at most `max`.
 int store_device_held(struct store_db *db, const char *rollout, int64_t before_s, uint64_t max,

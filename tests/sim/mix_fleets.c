@@ -66,7 +66,7 @@ static json_t *random_kinds(struct dice *dice) {
 static json_t *random_fault(struct dice *dice) {
     static const char *const kinds[] = {"install_failure", "boot_loop",    "probe_failure",
                                         "silent_death",    "metric_shift", "slow_poison",
-                                        "event_rate",      "liar"};
+                                        "event_rate",      "hang",         "liar"};
     const char *kind = kinds[dice_below(dice, sizeof kinds / sizeof kinds[0])];
     json_t *fault =
         json_pack("{s:s, s:i}", "kind", kind, "percent", one_in(dice, 2) ? 100 : pick(dice, 1, 60));
@@ -175,6 +175,12 @@ static json_t *random_policy(struct dice *dice) {
         (void)json_object_set_new(
             policy, "retries",
             json_pack("{s:i, s:i}", "max", pick(dice, 1, 3), "delay_s", 600 * pick(dice, 1, 20)));
+    if (one_in(dice, 8))
+        (void)json_object_set_new(policy, "until",
+                                  json_sprintf("2026-01-%02dT06:00:00Z", pick(dice, 5, 20)));
+    if (one_in(dice, 3))
+        (void)json_object_set_new(policy, "timeouts",
+                                  json_pack("{s:i}", "stuck_s", 3600 * pick(dice, 30, 100)));
     if (one_in(dice, 4))
         (void)json_object_set_new(policy, "batch",
                                   json_pack("{s:i, s:i, s:s}", "start", pick(dice, 1, 20), "factor",

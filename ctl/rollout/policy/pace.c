@@ -13,8 +13,9 @@ const char *const policy_pace_batch_members[] = {"start", "factor", "max", "on",
 const char *const policy_pace_windows_members[] = {"download", "install", NULL};
 const char *const policy_pace_retries_members[] = {"max",     "delay_s", "delay",
                                                    "backoff", "codes",   NULL};
-const char *const policy_pace_timeouts_members[] = {
-    "offered_s", "offered", "staged_s", "staged", "activated_s", "activated", NULL};
+const char *const policy_pace_timeouts_members[] = {"offered_s", "offered",     "staged_s",
+                                                    "staged",    "activated_s", "activated",
+                                                    "stuck_s",   "stuck",       NULL};
 
 static const char *const batch_on_names[] = {"succeeded", "notified"};
 static const char *const scope_names[] = {"all", "activated"};
@@ -144,7 +145,9 @@ static int read_retries(const struct doc_at *root, struct rollout_retries *ret, 
     return read_codes(&at, ret, e);
 }
 
-static int read_timeouts(const struct doc_at *root, struct rollout_timeouts *ret, struct err *e) {
+static int read_timeouts(const struct doc_at *root, struct rollout_policy *policy, struct err *e) {
+    struct rollout_timeouts *ret = &policy->timeouts;
+    const uint64_t *const silence[] = {&ret->offered_s, &ret->staged_s, &ret->activated_s};
     struct doc_at at;
     int found = doc_object_opt(root, "timeouts", &at, e);
     if (found != 0)
@@ -153,8 +156,15 @@ static int read_timeouts(const struct doc_at *root, struct rollout_timeouts *ret
         return policy_read_config(e);
     if (policy_read_duration(&at, "offered_s", 1, &ret->offered_s, e) < 0 ||
         policy_read_duration(&at, "staged_s", 1, &ret->staged_s, e) < 0 ||
-        policy_read_duration(&at, "activated_s", 1, &ret->activated_s, e) < 0)
+        policy_read_duration(&at, "activated_s", 1, &ret->activated_s, e) < 0 ||
+        policy_read_duration(&at, "stuck_s", 1, &ret->stuck_s, e) < 0)
         return -1;
+    for (size_t i = 0; i < sizeof silence / sizeof *silence && ret->stuck_s > 0; i++)
+        if (ret->stuck_s < (*silence[i] == 0 ? policy->timeout_s : *silence[i]))
+            return policy_read_wrong(&at, "stuck_s",
+                                     "at least as long as each of the timeouts: a device that "
+                                     "calls gets as much time as one that is silent",
+                                     e);
     return 0;
 }
 
@@ -195,7 +205,7 @@ int policy_pace_parse(const struct doc_at *root, struct rollout_policy *ret, str
     unsigned scope = ROLLOUT_REVERT_ALL;
     uint64_t rate = ROLLOUT_POLICY_REVERT_RATE_DEFAULT;
     if (read_batch(root, ret, e) < 0 || read_windows(root, &ret->windows, e) < 0 ||
-        read_retries(root, &ret->retries, e) < 0 || read_timeouts(root, &ret->timeouts, e) < 0 ||
+        read_retries(root, &ret->retries, e) < 0 || read_timeouts(root, ret, e) < 0 ||
         read_stones(root, ret, e) < 0 || read_priority(root, &ret->priority, e) < 0 ||
         policy_read_choice(root, "revert_scope", scope_names, 2, "\"all\" or \"activated\"", &scope,
                            e) < 0)
@@ -248,14 +258,15 @@ int policy_pace_format(const struct rollout_policy *p, json_t *io) {
         (void)json_array_append_new(stones,
                                     json_sprintf("%s %s", p->stones[i].name, p->stones[i].version));
     json_t *made = json_pack(
-        "{s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, s:i, s:o, s:s, s:I}", "batch",
+        "{s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o}, s:i, s:o, s:s, s:I}", "batch",
         batch_json(&p->batch), "windows", "download",
         window_json(p->windows.download, p->windows.n_download), "install",
         window_json(p->windows.install, p->windows.n_install), "retries", retries_json(&p->retries),
         "timeouts", "offered_s", seconds_json(p->timeouts.offered_s), "staged_s",
         seconds_json(p->timeouts.staged_s), "activated_s", seconds_json(p->timeouts.activated_s),
-        "priority", p->priority, "stepping_stones", stones, "revert_scope",
-        scope_names[p->revert_scope], "revert_rate", (json_int_t)p->revert_rate);
+        "stuck_s", seconds_json(p->timeouts.stuck_s), "priority", p->priority, "stepping_stones",
+        stones, "revert_scope", scope_names[p->revert_scope], "revert_rate",
+        (json_int_t)p->revert_rate);
     int done = made == NULL ? -1 : json_object_update(io, made);
     json_decref(made);
     return done;

@@ -181,17 +181,62 @@ Test(rollout_advance, approval_and_time_hold_a_stage_back) {
 }
 
 // What each verb does in each state: the state after it, or refused.
-Test(rollout_advance, after_its_time_it_says_so) {
+Test(rollout_advance, after_its_time_it_ends_when_nobody_is_at_work_on_it) {
     struct world w = world();
     w.policy.until_s = w.now_s + 50;
     (void)advance(&w);
     cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 3);
+    set(&w, 0, ROLLOUT_TASK_ACTIVATED, 1);
     w.now_s += 50;
-    for (int i = 0; i < 2; i++) { // and once only
+    for (int i = 0; i < 2; i++) {
         (void)advance(&w);
+        cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
         cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_late);
-        cr_assert_null(strstr(strstr(w.progress.why.text, "is over") + 1, "is over"));
+        w.now_s += 1000; // it is not complete for having waited: nobody could come
     }
+    set(&w, 0, ROLLOUT_TASK_ACTIVATED, 0);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 4);
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_ABORTED);
+    cr_assert_eq(w.progress.ended_s, w.now_s);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_late);
+    cr_assert_not_null(strstr(w.progress.why.text, "4 devices have the release and keep it"));
+}
+
+Test(rollout_advance, a_stage_that_is_complete_in_time_is_watched_to_its_end) {
+    struct world w = world();
+    w.policy.until_s = w.now_s + 50;
+    w.policy.stages[0].soak_s = w.policy.stages[1].soak_s = 100;
+    (void)advance(&w);
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
+    w.now_s += 50;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_soaking);
+    w.now_s += 100;
+    struct world last = w;
+    (void)advance(&w); // but no other one begins
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_ABORTED);
+    last.policy.n_stages = 1;
+    (void)advance(&last);
+    cr_assert_eq(last.progress.state, ROLLOUT_STATE_FINISHED);
+}
+
+Test(rollout_advance, what_stands_still_is_ended_by_people_alone) {
+    struct world w = world();
+    struct rollout_why ignored;
+    w.policy.until_s = w.now_s + 50;
+    (void)advance(&w);
+    cr_assert_eq(
+        rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_PAUSE, w.now_s, &w.progress, &ignored), 0);
+    w.now_s += 60;
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_PAUSED);
+    cr_assert_eq(
+        rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_RESUME, w.now_s, &w.progress, &ignored), 0);
+    cr_assert_eq(w.progress.going_s, w.now_s);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_ABORTED);
 }
 
 Test(rollout_advance, every_verb_in_every_state_is_decided) {

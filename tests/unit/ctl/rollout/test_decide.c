@@ -255,3 +255,53 @@ Test(rollout_decide, a_pin_ends_what_a_rollout_began_and_nobody_waits_for_it) {
         cr_expect_neq(decide(&w).action, ROLLOUT_ACTION_CANCEL);
     }
 }
+
+// It is at work on the offer, as far as `task`.
+static void at_work(struct world *w, enum rollout_task task) {
+    make(w);
+    w->in.device.rollout = w->in.device.update_rollout = "r";
+    w->in.device.task = task;
+    w->in.device.attempt = w->in.device.update_attempt = 3;
+    w->in.device.update_bundle = w->in.device.bundle = bundle;
+    w->in.device.updating = true;
+}
+
+Test(rollout_decide, after_its_time_who_has_not_activated_it_gives_it_up) {
+    struct world w;
+    at_work(&w, ROLLOUT_TASK_STAGED);
+    w.policy.until_s = 100;
+    w.in.device.look = true;
+    for (int held = 0; held < 2; held++) {
+        w.in.device.held = held;
+        struct rollout_decision d = decide(&w);
+        cr_assert_eq(d.action, ROLLOUT_ACTION_CANCEL);
+        cr_assert_eq(d.attempt, 3);
+        cr_assert_eq(d.mark, ROLLOUT_TASK_CANCELLED);
+        cr_assert_eq(d.why.code, ROLLOUT_WHY_cancelling);
+    }
+    // Who never began is not waited for.
+    w.in.device.updating = false;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_CANCELLED);
+    // Who activated it brings it to an end.
+    at_work(&w, ROLLOUT_TASK_ACTIVATED);
+    w.policy.until_s = 100;
+    w.in.device.probation = true;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_in_progress);
+    cr_assert_eq(decide(&w).mark, ROLLOUT_TASK_NONE);
+}
+
+Test(rollout_decide, who_is_stuck_is_offered_it_by_a_new_attempt_alone) {
+    struct world w;
+    at_work(&w, ROLLOUT_TASK_LOST);
+    w.in.device.updating = false;
+    w.in.device.attempt = 1;
+    w.in.device.code = "";
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_INSTALL, "it was silent, and is heard of");
+    w.in.device.code = "stuck";
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_stuck);
+    w.progress.attempt = 2;
+    cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_INSTALL);
+}

@@ -149,6 +149,8 @@ static const struct row rows[] = {
      NULL},
     {"timeouts.activated_s", "\"timeouts\":{\"activated_s\":#}", NUMBER, 1,
      ROLLOUT_POLICY_TIME_MAX_S, NULL},
+    {"timeouts.stuck_s", "\"timeout_s\":60,\"timeouts\":{\"stuck_s\":#}", NUMBER, 60,
+     ROLLOUT_POLICY_TIME_MAX_S, NULL},
     {"priority", "\"priority\":#", NUMBER, 0, ROLLOUT_POLICY_PRIORITY_MAX, NULL},
     {"priority", "\"priority\":-#", NUMBER, 0, ROLLOUT_POLICY_PRIORITY_MAX, NULL},
     {"stepping_stones", "\"stepping_stones\":[#]", LIST, 0, ROLLOUT_POLICY_STONES_MAX, "\"a #\""},

@@ -72,3 +72,37 @@ Test(rollout_pulse, a_few_are_never_silent_and_a_smaller_fleet_is_one_in_the_end
     live(&p, 53, 1, 5);
     cr_assert_not(silent(&p, 54));
 }
+
+Test(rollout_pulse, a_slot_that_nobody_listened_to_the_whole_of_is_no_silence) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 0, 3, 20);
+    rollout_pulse_break(&gates, T0 + 3 * SLOT + 1000, &p);
+    rollout_pulse_heard(&gates, T0, T0 + 3 * SLOT + 1001, &p);
+    cr_assert_not(silent(&p, 4));
+    cr_assert(silent(&p, 5), "but the next one is");
+    // A long downtime says nothing either.
+    live(&p, 5, 3, 20);
+    cr_assert_not(silent(&p, 8));
+    rollout_pulse_break(&gates, T0 + 20 * SLOT + 10, &p);
+    cr_assert_not(silent(&p, 21));
+    cr_assert(silent(&p, 22));
+}
+
+Test(rollout_pulse, a_restart_in_an_outage_does_not_end_it) {
+    struct rollout_pulse p = {.slot = 0}, read;
+    uint8_t bytes[ROLLOUT_PULSE_BYTES];
+    live(&p, 0, 3, 20);
+    cr_assert(silent(&p, 5));
+    rollout_pulse_format(&p, bytes);
+    rollout_pulse_parse(bytes, &read);
+    cr_assert_not(rollout_pulse_differs(&p, &read));
+    rollout_pulse_break(&gates, T0 + 5 * SLOT + 5, &read);
+    cr_assert(rollout_pulse_differs(&p, &read));
+    cr_assert(silent(&read, 6));
+    live(&read, 6, 1, 15);
+    cr_assert_not(silent(&read, 7));
+    cr_assert_eq(rollout_pulse_since_s(&read), T0 + 7 * SLOT);
+    bytes[7] = 9; // of another version: nothing is known
+    rollout_pulse_parse(bytes, &read);
+    cr_assert_eq(read.slot, 0);
+}

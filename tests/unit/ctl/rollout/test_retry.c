@@ -59,3 +59,36 @@ Test(rollout_retry, silence_is_judged_by_phase) {
     cr_assert_eq(rollout_retry_silence_s(&p, ROLLOUT_TASK_ACTIVATED), 500);
     cr_assert_eq(rollout_retry_silence_s(&p, ROLLOUT_TASK_COMMITTED), 500);
 }
+
+Test(rollout_retry, who_calls_gets_eight_days_or_as_long_as_who_is_silent) {
+    struct rollout_policy p = policy();
+    cr_assert_eq(rollout_retry_stuck_s(&p), 8 * 86400);
+    p.timeouts.staged_s = 9 * 86400;
+    cr_assert_eq(rollout_retry_stuck_s(&p), 9 * 86400);
+    p.timeouts.stuck_s = 600;
+    cr_assert_eq(rollout_retry_stuck_s(&p), 600);
+}
+
+Test(rollout_retry, who_does_not_return_for_its_next_try_is_gone) {
+    struct rollout_policy p = policy();
+    struct rollout_downtime down = {.last_s = 5000, .gap = {{2000, 3000}}};
+    struct rollout_retry_wait wait = {.first = 1,
+                                      .attempt = 1,
+                                      .task = ROLLOUT_TASK_FAILED,
+                                      .code = "",
+                                      .since_s = 1000,
+                                      .seen_s = 1000,
+                                      .silent_s = INT64_MIN};
+    // Due at 1060, and then 500 s.
+    cr_assert_not(rollout_retry_gone(&p, &wait, &down, 1559));
+    cr_assert(rollout_retry_gone(&p, &wait, &down, 1560));
+    down.n = 1;
+    wait.seen_s = 1700; // it called since; 1000 s nobody listened
+    cr_assert_not(rollout_retry_gone(&p, &wait, &down, 3199));
+    cr_assert(rollout_retry_gone(&p, &wait, &down, 3200));
+    wait.silent_s = 3100;
+    cr_assert_not(rollout_retry_gone(&p, &wait, &down, 3599));
+    cr_assert(rollout_retry_gone(&p, &wait, &down, 3600));
+    wait.attempt = 3; // no try is left: it has its outcome
+    cr_assert_not(rollout_retry_gone(&p, &wait, &down, 9999));
+}

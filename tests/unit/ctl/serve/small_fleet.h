@@ -27,6 +27,7 @@
 struct small_device {
     unsigned phase; // 0 at rest, 1 was offered, 2 in probation, 3 has gone back
     bool runs, quiet;
+    bool hangs; // says that it is at work on the offer, and does not come further
     uint64_t attempt, reports, crashes;
     struct keys_digest bundle;
 };
@@ -34,7 +35,6 @@ struct small_device {
 struct small_fleet {
     struct tmp_dir dir;
     struct serve_fleet fleet;
-    int64_t started_s;
     size_t n;
     struct small_device devices[SMALL_FLEET_MAX];
     // The release: every so many-th device fails its install, crashes, measures so much more.
@@ -103,7 +103,6 @@ static inline struct small_fleet *small_fleet_open(size_t n) {
     w->dir = tmp_dir_make();
     (void)snprintf(path, sizeof path, "%s/store.db", w->dir.path);
     w->fleet.now_ms = SMALL_FLEET_FROM * 1000LL;
-    w->started_s = SMALL_FLEET_FROM - 86400;
     memset(w->bundle.bytes, 0x5a, sizeof w->bundle.bytes);
     (void)keys_digest_hex(&w->bundle, bundle.id);
     must(store_db_open(path, &w->fleet.db, &e));
@@ -112,6 +111,7 @@ static inline struct small_fleet *small_fleet_open(size_t n) {
     store_release_clear(&bundle);
     must(serve_engine_open(&w->fleet.engine, &e));
     must(serve_engine_load(w->fleet.engine, w->fleet.db, &e));
+    must(serve_fleet_start(&w->fleet, &e));
     small_fleet_add_devices(w, n);
     return w;
 }
@@ -143,6 +143,8 @@ static inline void small_fleet_live(struct small_fleet *w, size_t i, struct stor
     bool fails = w->fails_each > 0 && i % w->fails_each == 0;
     switch (d->phase) {
     case 1:
+        if (d->hangs)
+            break;
         small_fleet_report(w, d, device, BUNDLE_EVENT_ACTIVATED);
         d->phase = 2;
         break;
@@ -232,7 +234,7 @@ static inline void small_fleet_tick(struct small_fleet *w) {
     struct err e = ERR_NONE;
     if (w->restarts)
         small_fleet_restart(w);
-    must(serve_fleet_tick(&w->fleet, w->started_s, &e));
+    must(serve_fleet_tick(&w->fleet, &e));
 }
 
 // One second: a third of the devices checks in, and the tick passes.

@@ -299,8 +299,8 @@ Test(serve_evidence, downtime_of_the_controller_is_nobody_s_silence) {
     small_fleet_apply(w, policy_of(gates_all(), 8));
     small_fleet_pass(w, 15);
     w->fleet.now_ms += 300 * 1000;
-    w->started_s = w->fleet.now_ms / 1000;
     small_fleet_restart(w);
+    must(serve_fleet_start(&w->fleet, &e));
     small_fleet_pass(w, 5);
     cr_expect_eq(small_fleet_state(w), ROLLOUT_STATE_RUNNING);
     cr_expect_eq(small_fleet_rollout(w)->score->gate[1].events.scored, 0);

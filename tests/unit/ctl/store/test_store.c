@@ -69,9 +69,9 @@ Test(store, is_held_by_one_at_a_time) {
 
 Test(store, of_a_newer_program_or_another_one_is_left_alone) {
     store_db_close(open_store());
-    tamper("PRAGMA user_version=6");
+    tamper("PRAGMA user_version=7");
     cr_assert_str_eq(open_fails(), "newer_format");
-    tamper("PRAGMA user_version=5");
+    tamper("PRAGMA user_version=6");
     store_db_close(open_store());
     tamper("PRAGMA application_id=7");
     cr_assert_str_eq(open_fails(), "bad_store");
