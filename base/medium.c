@@ -12,13 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES 4096UL // the largest that places and lengths are multiples of
+#define BLOCK_BYTES 4096UL        // the largest that places and lengths are multiples of
+#define SYNC        MEDIUM_SLICES // in the place of a slice's number
 
 #if defined(SYS_io_setup) && defined(SYS_io_getevents)
 
 static bool open_queue(unsigned long *ret) {
     aio_context_t queue = 0;
-    if (syscall(SYS_io_setup, (unsigned)MEDIUM_SLICES, &queue) < 0)
+    if (syscall(SYS_io_setup, (unsigned)MEDIUM_SLICES + 1, &queue) < 0)
         return false;
     *ret = queue;
     return true;
@@ -48,14 +49,31 @@ static int submit(struct medium *m, size_t n) {
     return (int)syscall(SYS_io_submit, (aio_context_t)m->queue, (long)n, list);
 }
 
-static int await(struct medium *m) {
-    struct io_event events[MEDIUM_SLICES];
-    long n =
-        syscall(SYS_io_getevents, (aio_context_t)m->queue, 1L, (long)MEDIUM_SLICES, events, NULL);
-    for (long i = 0; i < n; i++) {
-        m->is_there[events[i].data] = true;
-        m->came[events[i].data] = events[i].res;
+static bool submit_sync(struct medium *m) {
+    struct iocb block = {.aio_data = SYNC,
+                         .aio_lio_opcode = IOCB_CMD_FDSYNC,
+                         .aio_fildes = (uint32_t)m->fd},
+                *list[] = {&block};
+    return syscall(SYS_io_submit, (aio_context_t)m->queue, 1L, list) == 1;
+}
+
+static void note(struct medium *m, const struct io_event *event) {
+    if (event->data == SYNC) {
+        m->is_syncing = false;
+        m->synced = event->res;
+        return;
     }
+    m->is_there[event->data] = true;
+    m->came[event->data] = event->res;
+}
+
+// At least so many of what is under way: 0 or 1.
+static int await(struct medium *m, long least) {
+    struct io_event events[MEDIUM_SLICES + 1];
+    long n =
+        syscall(SYS_io_getevents, (aio_context_t)m->queue, least, MEDIUM_SLICES + 1L, events, NULL);
+    for (long i = 0; i < n; i++)
+        note(m, &events[i]);
     return n < 0 && errno != EINTR ? -1 : 0;
 }
 
@@ -75,8 +93,13 @@ static int submit(struct medium *m, size_t n) {
     return -1;
 }
 
-static int await(struct medium *m) {
+static bool submit_sync(struct medium *m) {
     (void)m;
+    return false;
+}
+
+static int await(struct medium *m, long least) {
+    (void)m, (void)least;
     return -1;
 }
 
@@ -136,7 +159,7 @@ int medium_next(struct medium *m, uint64_t end, const uint8_t **ret, size_t *ret
         return 0;
     }
     while (!m->is_there[at])
-        if (await(m) < 0)
+        if (await(m, 1) < 0)
             return err_errno(e, errno, "reading from the medium");
     if (m->came[at] < 0)
         return err_errno(e, (int)-m->came[at], "reading from the medium");
@@ -144,6 +167,23 @@ int medium_next(struct medium *m, uint64_t end, const uint8_t **ret, size_t *ret
     *ret_len = (uint64_t)m->came[at] < m->want[at] ? (size_t)m->came[at] : m->want[at];
     m->given++;
     return 0;
+}
+
+bool medium_sync_begin(struct medium *m) {
+    if (!m->room || m->is_syncing || !submit_sync(m))
+        return false;
+    m->is_syncing = true;
+    return true;
+}
+
+int medium_sync_end(struct medium *m, bool wait, struct err *e) {
+    do
+        if (m->is_syncing && await(m, wait ? 1 : 0) < 0)
+            return err_errno(e, errno, "making a medium durable");
+    while (m->is_syncing && wait);
+    if (m->is_syncing)
+        return MEDIUM_BUSY;
+    return m->synced < 0 ? err_errno(e, (int)-m->synced, "making a medium durable") : 0;
 }
 
 void medium_close(struct medium *m) {

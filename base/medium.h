@@ -13,19 +13,21 @@
 
 #include "base/err.h"
 
-#define MEDIUM_SLICE_BYTES (256UL * 1024)
+#define MEDIUM_SLICE_BYTES (512UL * 1024)
 #define MEDIUM_SLICES      4 // read ahead, or with the caller
 #define MEDIUM_BATCH       2 // are asked for together: of small requests the overhead shows
 
 struct medium {
     int fd; // the caller's
     unsigned long queue;
-    uint8_t *room;             // owned, for all slices; slice n lies at n % MEDIUM_SLICES
-    uint64_t asked, given;     // slices, since the beginning
-    uint64_t asked_to;         // place behind the last one that was asked for
+    uint8_t *room;         // owned, for all slices; slice n lies at n % MEDIUM_SLICES
+    uint64_t asked, given; // slices, since the beginning
+    uint64_t asked_to;     // place behind the last one that was asked for
     size_t want[MEDIUM_SLICES];
     int64_t came[MEDIUM_SLICES]; // bytes, or -errno
     bool is_there[MEDIUM_SLICES];
+    bool is_syncing;
+    int64_t synced; // 0, or -errno
 };
 
 // fd: of an open file that nobody else reads by, as its flags are changed. MEDIUM_NONE: it must be read through the cache.
@@ -35,5 +37,11 @@ int medium_open(struct medium *m, int fd, struct err *e) __attribute__((nonnull)
 // falls; what lies beyond it is not read before. Each end but the last is a multiple of 4096. Kinds: io.
 int medium_next(struct medium *m, uint64_t end, const uint8_t **ret, size_t *ret_len, struct err *e)
     __attribute__((nonnull));
+// Begins to make durable what others wrote to the file, while reading goes on; one at a time. false: it cannot be done here
+// (Linux before 4.18), or nothing was opened.
+bool medium_sync_begin(struct medium *m) __attribute__((nonnull));
+// 0: what was begun is done. MEDIUM_BUSY: it is under way, and `wait` was false. Kinds: io.
+enum { MEDIUM_BUSY = 2 };
+int medium_sync_end(struct medium *m, bool wait, struct err *e) __attribute__((nonnull));
 // Waits for what is under way. Safe on one that was not opened, if it is zeros.
 void medium_close(struct medium *m) __attribute__((nonnull));

@@ -87,11 +87,33 @@ static int read_slice(struct seal_follow *f, const uint8_t **ret, size_t *ret_le
     return fs_pread(f->fd, f->buffer, want, f->hashed, ret_len, e);
 }
 
+// The last of it is made durable by make_durable.
+static void begin_sync(struct seal_follow *f) {
+    uint64_t to = f->settled - f->settled % ALIGN_BYTES;
+    if (f->syncing > 0 || f->over || f->settled == f->bytes || to <= f->durable ||
+        !is_worth_a_sync(f) || !medium_sync_begin(&f->medium))
+        return;
+    f->tried = f->settled;
+    f->syncing = to;
+}
+
+static int end_sync(struct seal_follow *f, struct err *e) {
+    int r = f->syncing > 0 ? medium_sync_end(&f->medium, f->hashed == f->durable, e) : MEDIUM_BUSY;
+    if (r == 0) {
+        f->durable = f->syncing;
+        f->syncing = 0;
+    }
+    return r < 0 ? -1 : 0;
+}
+
 int seal_follow_step(struct seal_follow *f, struct err *e) {
     const uint8_t *bytes = NULL;
     size_t got = 0;
     if (f->is_void || f->hashed == f->bytes)
         return SEAL_FOLLOW_IDLE;
+    begin_sync(f);
+    if (end_sync(f, e) < 0)
+        return -1;
     if (f->hashed == f->durable && !is_worth_a_sync(f))
         return SEAL_FOLLOW_IDLE;
     if (f->hashed == f->durable && make_durable(f, e) < 0)

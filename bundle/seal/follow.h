@@ -11,7 +11,8 @@
 //              at the end, as in bundle/seal.h, the kernel's word is taken
 //   hashed     up to there it was read
 //
-// A step reads one slice, and syncs before that when all that is durable was read: so the less often the faster the writer is. One thread.
+// A step reads one slice. While what is durable is read what was settled since is synced, so that neither waits for the other; where the kernel cannot
+// do that, and for the last of it, a step syncs when all that is durable was read. One thread.
 #pragma once
 
 #include <stdbool.h>
@@ -23,11 +24,12 @@
 #define SEAL_FOLLOW_STEP_BYTES (8ULL * 1024 * 1024) // less is not worth a sync, before the end
 
 struct seal_follow {
-    int fd; // the caller's
+    int fd;         // the caller's
     uint64_t bytes; // of the image
     uint64_t settled, tried, durable, hashed, asked;
-    bool over;    // nobody writes any more
-    bool is_void; // all of it is to be read again, by somebody else
+    uint64_t syncing; // what becomes durable with the sync under way; 0: there is none
+    bool over;        // nobody writes any more
+    bool is_void;     // all of it is to be read again, by somebody else
     struct medium medium;
     uint8_t *buffer; // owned; NULL: it is read past the cache
     struct keys_digest_state state;
@@ -35,7 +37,8 @@ struct seal_follow {
 };
 
 // fd: to read, of an open file that nobody else reads by. Clear is due after success.
-int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, struct err *e) __attribute__((nonnull));
+int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, struct err *e)
+    __attribute__((nonnull));
 void seal_follow_clear(struct seal_follow *f) __attribute__((nonnull));
 // What is less than was said before is a lie, and makes it void.
 void seal_follow_settle(struct seal_follow *f, uint64_t settled) __attribute__((nonnull));

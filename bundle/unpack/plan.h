@@ -18,8 +18,8 @@
 
 // In a slot that was not written to for this bundle, after so many chunks in a row that are not in their place only each so manieth is looked
 // at, until one is: reading and hashing all of a slot costs as much as writing it, and would mostly find that another image lies in it.
-#define UNPACK_PLAN_MISSES 64
-#define UNPACK_PLAN_SAMPLE 64
+#define UNPACK_PLAN_MISSES 16
+#define UNPACK_PLAN_SAMPLE 128
 
 // What lies between two things that are needed is fetched with them up to this: less than the headers and the wait of another request.
 #define UNPACK_PLAN_GAP_BYTES (8 * 1024)

@@ -111,3 +111,26 @@ Test(medium, a_pipe_is_read_in_another_way) {
     close(ends[0]);
     close(ends[1]);
 }
+
+// With reads under way, whose answers come between.
+Test(medium, what_others_wrote_is_made_durable_while_it_is_read) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    OWN(fd) int fd = make(&tmp, FILE_BYTES);
+    OWN(fd) int writes = openat(tmp.fd, "file", O_WRONLY | O_CLOEXEC);
+    static const uint8_t more[100000];
+    struct medium m;
+    struct err e = ERR_NONE;
+    open_it(&m, fd);
+    uint64_t at = read_to(&m, 0, MEDIUM_SLICE_BYTES);
+    cr_assert_eq(fs_pwrite(writes, more, sizeof more, FILE_BYTES, &e), 0, "%s", e.text);
+    if (!medium_sync_begin(&m))
+        skip_test("this kernel cannot sync aside");
+    cr_expect_not(medium_sync_begin(&m), "one at a time");
+    at = read_to(&m, at, 3 * MEDIUM_SLICE_BYTES);
+    cr_expect_eq(medium_sync_end(&m, true, &e), 0, "%s", e.text);
+    cr_expect_eq(medium_sync_end(&m, true, &e), 0, "nothing is under way any more");
+    cr_expect(medium_sync_begin(&m), "and again");
+    cr_expect_eq(read_to(&m, at, FILE_BYTES), FILE_BYTES);
+    medium_close(&m);
+    cr_expect_not(medium_sync_begin(&m), "closed");
+}
