@@ -221,8 +221,8 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     rollout_score_slots_hear(score, gates, checkin, device, ret);
 }
 
-void rollout_score_offered(struct rollout_score *score, struct rollout_score_device *device,
-                           struct rollout_score_news *ret) {
+void rollout_score_offered(struct rollout_score *score, const struct rollout_gates *gates,
+                           struct rollout_score_device *device, struct rollout_score_news *ret) {
     memset(ret, 0, sizeof *ret);
     follow_run(score, device);
     if (device->epoch == score->epoch && device->arm != ROLLOUT_ARM_TREATED)
@@ -231,6 +231,7 @@ void rollout_score_offered(struct rollout_score *score, struct rollout_score_dev
     device->arm = ROLLOUT_ARM_TREATED;
     if (device->counted && !device->gone && device->number == 0) {
         device->number = score->next_number++;
+        rollout_score_slots_freeze(gates, device->heard_s, device);
         ret->shared = true;
     }
 }

@@ -56,10 +56,12 @@
 // (events.h). A counter's event is that it reads more at a check-in than at the one before, both
 // while at risk; one that reads less was restarted, and goes on from there. A set's values are
 // means of the first readings in the slots (a twelfth of window and grace each) of the window before
-// base_s, frozen then, and of the window up to the horizon, with the grace for what is heard late. A device of
-// which nothing was heard in the later one is worst, in either arm; so is a treated one with a bad
-// outcome. Devices of which nothing was heard in the first window are left out of that gate's set,
-// in either arm.
+// base_s, frozen then, and of the window up to the horizon, with the grace for what is heard late. A
+// device of which nothing was heard in the later one is worst, in either arm; so is a treated one
+// with a bad outcome. A treated device of which nothing was heard in the window before its offer is
+// left out of that gate's set, and so is one of the comparison for the window before it was drawn:
+// who is in a set is known before the release can matter to it. (A treated one that was heard of
+// before its offer, and not between it and base_s, is compared with what was heard before the offer.)
 //
 // Silence is compared within the site (score_sites.h): a site that goes dark with the devices of
 // both arms says nothing.
@@ -142,7 +144,7 @@ struct rollout_score_history {
     bool has_last;
     int64_t last_nano;                                    // COUNTER: the reading before
     struct rollout_score_slot slots[ROLLOUT_SCORE_SLOTS]; // METRIC, by slot % ROLLOUT_SCORE_SLOTS
-    struct rollout_score_mean before;                     // METRIC: frozen when its set began
+    struct rollout_score_mean before; // METRIC: frozen at its offer, and when its set began
     bool has_guard;
     int64_t guard_nano; // METRIC: what it is in the guard's sum with
     // What its own event or set added, for verdict.h. Events: at risk before it (comparison,
@@ -240,8 +242,9 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
                          struct rollout_score_device *device, struct rollout_score_news *ret)
     __attribute__((nonnull));
 // The device was offered the release. The first time it is treated and gets its number, in each run.
-void rollout_score_offered(struct rollout_score *score, struct rollout_score_device *device,
-                           struct rollout_score_news *ret) __attribute__((nonnull));
+void rollout_score_offered(struct rollout_score *score, const struct rollout_gates *gates,
+                           struct rollout_score_device *device, struct rollout_score_news *ret)
+    __attribute__((nonnull));
 // It has an outcome. The first one of a run counts.
 void rollout_score_outcome(struct rollout_score *score, const struct rollout_gates *gates, bool bad,
                            struct rollout_score_device *device, struct rollout_score_news *ret)

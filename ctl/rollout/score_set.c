@@ -23,18 +23,27 @@ static bool has_metrics(const struct rollout_gates *gates) {
     return false;
 }
 
-// What was heard before the set began is settled: later readings are not of it.
-static void freeze(const struct rollout_gates *gates, struct rollout_score_device *device,
-                   uint64_t set_no, uint32_t place, int64_t now_s) {
-    int64_t first = rollout_score_slots_of(gates, now_s - (int64_t)gates->window_s);
-    int64_t last = rollout_score_slots_of(gates, now_s);
-    for (size_t g = 0; g < gates->n; g++)
-        if (gates->gate[g].kind == ROLLOUT_GATE_METRIC)
-            device->history[g].before = rollout_score_slots_sum(&device->history[g], first, last);
+static void place(const struct rollout_gates *gates, struct rollout_score_device *device,
+                  uint64_t set_no, uint32_t place, int64_t now_s) {
     device->set_no = set_no;
     device->place = place;
     device->base_s = now_s;
     device->due_s = now_s + (int64_t)(gates->horizon_s + gates->grace_s);
+}
+
+// What was heard before the set began is settled: later readings are not of it. Of whom nothing was
+// heard before its offer nothing is: it would be the outcome that decides whether it is in.
+static void freeze_treated(const struct rollout_gates *gates, struct rollout_score_device *device,
+                           int64_t now_s) {
+    for (size_t g = 0; g < gates->n; g++) {
+        struct rollout_score_history *history = &device->history[g];
+        if (gates->gate[g].kind != ROLLOUT_GATE_METRIC || history->before.n == 0)
+            continue;
+        int64_t first = rollout_score_slots_of(gates, now_s - (int64_t)gates->window_s);
+        struct rollout_score_mean last = rollout_score_slots_sum(history, first, INT64_MAX);
+        if (last.n > 0)
+            history->before = last;
+    }
 }
 
 int rollout_score_set_begin(struct rollout_score *score, const struct rollout_gates *gates,
@@ -47,10 +56,12 @@ int rollout_score_set_begin(struct rollout_score *score, const struct rollout_ga
         treated->run != score->run || treated->number < score->first_number)
         return ROLLOUT_SCORE_NO_SET;
     uint64_t set_no = score->next_set++;
-    freeze(gates, treated, set_no, 0, now_s);
+    freeze_treated(gates, treated, now_s);
+    place(gates, treated, set_no, 0, now_s);
     for (size_t i = 0; i < n; i++) {
         assert(members[i]->arm == ROLLOUT_ARM_COMPARISON && members[i]->set_no == 0);
-        freeze(gates, members[i], set_no, (uint32_t)i + 1, now_s);
+        rollout_score_slots_freeze(gates, now_s, members[i]);
+        place(gates, members[i], set_no, (uint32_t)i + 1, now_s);
     }
     return 0;
 }
@@ -72,22 +83,13 @@ static struct span span_of(const struct rollout_gates *gates,
     return span;
 }
 
-static bool is_ever_heard(const struct rollout_score_history *history) {
-    for (size_t i = 0; i < ROLLOUT_SCORE_SLOTS; i++)
-        if (history->slots[i].sum.n > 0)
-            return true;
-    return false;
-}
-
-// The device's value for a gate; false when nothing was heard of it before. A treated device that
-// failed may have been silent since its offer, for longer than the window: what was heard before
-// that is enough to be worst.
+// The device's value for a gate; false when nothing was heard of it before.
 static bool value_of(const struct rollout_gate_policy *gate,
                      const struct rollout_score_device *device, size_t g, const struct span *span,
                      struct evidence_rank_value *ret) {
     const struct rollout_score_history *history = &device->history[g];
     bool bad = device->arm == ROLLOUT_ARM_TREATED && device->outcome == ROLLOUT_OUTCOME_BAD;
-    if (history->before.n == 0 && !(bad && is_ever_heard(history)))
+    if (history->before.n == 0)
         return false;
     struct rollout_score_mean after = rollout_score_slots_sum(history, span->first, span->last);
     *ret = (struct evidence_rank_value){.worst = bad || after.n == 0};

@@ -43,6 +43,14 @@ struct rollout_score_mean rollout_score_slots_sum(const struct rollout_score_his
     return all;
 }
 
+void rollout_score_slots_freeze(const struct rollout_gates *gates, int64_t now_s,
+                                struct rollout_score_device *io) {
+    int64_t first = rollout_score_slots_of(gates, now_s - (int64_t)gates->window_s);
+    for (size_t g = 0; g < gates->n; g++)
+        if (gates->gate[g].kind == ROLLOUT_GATE_METRIC)
+            io->history[g].before = rollout_score_slots_sum(&io->history[g], first, INT64_MAX);
+}
+
 static int64_t within(int64_t nano) {
     const int64_t most = NUM_DECIMAL_MAX * NUM_DECIMAL_SCALE;
     return nano > most ? most : nano < -most ? -most : nano;

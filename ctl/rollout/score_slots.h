@@ -19,5 +19,8 @@ void rollout_score_slots_hear(struct rollout_score *score, const struct rollout_
 struct rollout_score_mean rollout_score_slots_sum(const struct rollout_score_history *history,
                                                   int64_t first, int64_t last)
     __attribute__((nonnull));
+// What was heard of it in the window up to now is what it was before.
+void rollout_score_slots_freeze(const struct rollout_gates *gates, int64_t now_s,
+                                struct rollout_score_device *io) __attribute__((nonnull));
 // n must not be 0.
 int64_t rollout_score_slots_mean(const struct rollout_score_mean *sum) __attribute__((nonnull));

@@ -162,7 +162,7 @@ int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_
     int found = store_cohort_get(&of, device, row, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    rollout_score_offered(r->score, row, &news);
+    rollout_score_offered(r->score, of.gates, row, &news);
     return serve_evidence_keep(fleet, r, device, row, &news, NULL, e);
 }
 

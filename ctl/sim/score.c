@@ -153,7 +153,7 @@ int sim_score_offered(struct sim_score *s, size_t device, struct err *e) {
     struct rollout_score_news news;
     if (!s->made[device])
         return 0;
-    rollout_score_offered(&s->score, row, &news);
+    rollout_score_offered(&s->score, &s->policy->gates, row, &news);
     take_news(s, &news);
     if (row->number == 0)
         return 0;

@@ -272,7 +272,7 @@ static inline void fleet_check_in(struct fleet *f, struct fleet_device *d) {
     if (!said.admitted || d->task != ROLLOUT_TASK_NONE || !room || d->row.due_s > 0 ||
         f->progress.state != ROLLOUT_STATE_RUNNING)
         return;
-    rollout_score_offered(&f->score, &d->row, &news);
+    rollout_score_offered(&f->score, &f->policy.gates, &d->row, &news);
     fleet_move(f, d, ROLLOUT_TASK_OFFERED);
     f->most_unresolved = working + 1 > f->most_unresolved ? working + 1 : f->most_unresolved;
     f->over_size += working + 1 > f->progress.batch.size;

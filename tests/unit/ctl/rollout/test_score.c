@@ -75,7 +75,7 @@ static struct said counts(int64_t n) {
 }
 
 static void offer(struct bench *b, size_t i) {
-    rollout_score_offered(&b->score, &b->d[i], &b->news);
+    rollout_score_offered(&b->score, gates_of(b), &b->d[i], &b->news);
 }
 
 // Devices first … end - 1 are offered the release, the others compared, and all are at risk.

@@ -49,7 +49,7 @@ static struct bench *bench(void) {
         if (i > 0)
             b.members[i - 1] = &b.d[i];
     }
-    rollout_score_offered(&b.score, &b.d[0], &b.news);
+    rollout_score_offered(&b.score, &b.gates, &b.d[0], &b.news);
     return &b;
 }
 
@@ -182,7 +182,7 @@ Test(rollout_score_set, a_treated_device_that_fell_silent_at_its_offer_is_worst)
             hear(b, i, at_s, 100);
     rollout_score_outcome(&b->score, &b->gates, true, &b->d[0], &b->news);
     cr_assert_eq(rollout_score_set_begin(&b->score, &b->gates, &b->d[0], b->members, 4, lost_s), 0);
-    cr_assert_eq(b->d[0].history[0].before.n, 0);
+    cr_assert_eq(b->d[0].history[0].before.n, 10); // as at its offer
     for (size_t i = 1; i < 5; i++)
         for (int64_t at_s = lost_s; at_s < lost_s + 39600; at_s += 1800)
             hear(b, i, at_s, 100);
@@ -190,6 +190,50 @@ Test(rollout_score_set, a_treated_device_that_fell_silent_at_its_offer_is_worst)
     cr_assert_eq(b->news.n_units, 1);
     cr_assert(b->news.units[0].values[0].worst);
     cr_assert_eq(b->news.units[0].b, 4);
+}
+
+// Of device 0 something was heard so long before the rest; then it is offered the release.
+static struct bench *bench_heard(int64_t age_s) {
+    struct bench *b = bench();
+    rollout_score_device_init(&b->score, 0, 0, 0, true, &b->d[0]);
+    hear(b, 0, T0 - age_s, 100);
+    struct rollout_score_checkin silent = {.now_s = T0, .admitted = true}; // without the metric
+    rollout_score_heard(&b->score, &b->gates, &silent, &b->d[0], &b->news);
+    rollout_score_offered(&b->score, &b->gates, &b->d[0], &b->news);
+    return b;
+}
+
+// Whether a set begins with it, if it activated so much later and then failed or not.
+static size_t is_in(struct bench *b, int64_t later_s, bool bad) {
+    for (int64_t at_s = T0; at_s < T0 + later_s + 39600; at_s += 1800) {
+        if (at_s == T0 + later_s)
+            (void)rollout_score_set_begin(&b->score, &b->gates, &b->d[0], b->members, 4, at_s);
+        for (size_t i = 1; i < 5; i++)
+            hear(b, i, at_s, 100);
+    }
+    hear(b, 0, T0 + later_s + 36000, 107);
+    rollout_score_outcome(&b->score, &b->gates, bad, &b->d[0], &b->news);
+    cr_assert_eq(score(b, 4), 0);
+    return b->news.n_units;
+}
+
+Test(rollout_score_set, who_is_in_a_set_is_known_at_the_offer_whatever_becomes_of_it) {
+    static const int64_t ages_s[] = {1800, 21600};
+    for (size_t age = 0; age < 2; age++)
+        for (size_t later = 0; later < 2; later++) {
+            int64_t later_s = later == 0 ? 1800 : 21600; // a download longer than the window
+            size_t good = is_in(bench_heard(ages_s[age]), later_s, false);
+            cr_expect_eq(good, age == 0, "age %zu, later %zu", age, later);
+            cr_expect_eq(is_in(bench_heard(ages_s[age]), later_s, true), good, "age %zu, later %zu",
+                         age, later);
+        }
+}
+
+Test(rollout_score_set, one_that_was_not_heard_of_since_is_compared_with_what_it_was_at_its_offer) {
+    struct bench *b = bench_heard(1800);
+    cr_assert_eq(is_in(b, 21600, false), 1);
+    cr_assert_eq(b->news.units[0].values[0].change_nano, 7);
+    cr_assert_not(b->news.units[0].values[0].worst);
 }
 
 Test(rollout_score_set, who_reported_nothing_before_is_left_out_in_either_arm) {
@@ -220,7 +264,7 @@ Test(rollout_score_set, a_member_that_was_treated_or_is_gone_makes_it_void) {
         (void)begin(b, 4);
         live(b, 1, 0);
         if (how == 0)
-            rollout_score_offered(&b->score, &b->d[4], &b->news);
+            rollout_score_offered(&b->score, &b->gates, &b->d[4], &b->news);
         else if (how == 1)
             rollout_score_leave(&b->score, &b->d[4], &b->news);
         else if (how == 2)
@@ -272,7 +316,7 @@ Test(rollout_score_set, one_device_of_many_does_not_exceed_a_guard) {
     struct bench *b = bench();
     b->gates.gate[0].has_guard = true;
     for (size_t i = 1; i < 4; i++)
-        rollout_score_offered(&b->score, &b->d[i], &b->news);
+        rollout_score_offered(&b->score, &b->gates, &b->d[i], &b->news);
     for (size_t i = 0; i < 3; i++) {
         b->d[i].base_s = T0;
         cr_assert_not(exceeded(b));

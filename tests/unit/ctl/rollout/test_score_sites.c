@@ -47,7 +47,7 @@ static void settle(struct bench *b) {
     for (size_t i = 0; i < 24; i++) {
         hear(b, i);
         if (i % 8 < 2)
-            rollout_score_offered(&b->score, &b->d[i], &b->news);
+            rollout_score_offered(&b->score, &b->gates, &b->d[i], &b->news);
     }
     b->now_s += 901;
     for (size_t i = 0; i < 24; i++)
@@ -164,7 +164,7 @@ Test(rollout_score_sites, an_opening_begins_with_no_site_and_leaving_is_counted)
     rollout_score_leave(&b->score, &b->d[0], &b->news);
     cr_expect_neq(b->news.sites, 0);
     cr_expect_eq(rollout_score_sites_find(&b->score.sites, 0, 100)->risk.treated, 1);
-    rollout_score_offered(&b->score, &b->d[5], &b->news);
+    rollout_score_offered(&b->score, &b->gates, &b->d[5], &b->news);
     cr_expect_eq(rollout_score_sites_find(&b->score.sites, 0, 100)->risk.comparison, 5);
     cr_expect(rollout_score_follow(1, 2, &b->score));
     cr_expect_eq(b->score.sites.n, 0);
