@@ -357,6 +357,7 @@ int rollout_advance(const struct rollout_policy *policy, const struct rollout_ga
         advance_reverting(policy, counts, io);
     if (io->state == ROLLOUT_STATE_RUNNING && before.state != io->state)
         io->going_s = counts->now_s;
+    rollout_advance_gates_pause(policy, &before, counts->now_s, io);
     return is_moved(&before, io) ? ROLLOUT_MOVED : 0;
 }
 

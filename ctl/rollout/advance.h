@@ -74,6 +74,8 @@ struct rollout_progress {
     uint32_t without;            // bit per stage: it advanced without evidence
     int64_t reached_s;           // since when the open stage is complete but for its gates; 0 not
     int64_t going_s;             // since when it goes on after it stood still; 0: it never did
+    int64_t paused_s;            // paused: since when; 0 else
+    int64_t resumed_s;           // it went on after a pause in which nobody was heard; 0 never
     bool planned;                // it was applied with a plan: its bounds are never found anew
     // No stage begins before its time, and [n_stages]: the rollout does not finish before; 0 none.
     // People signed for that, and devices hold to it.
@@ -98,6 +100,14 @@ struct rollout_counts {
 
 // Whether the gates may stop it as it is: it runs, or stands still in a way that evidence may end.
 bool rollout_advance_judged(const struct rollout_progress *progress) __attribute__((nonnull));
+
+// Whether check-ins are heard for the gates: while it runs, and in a pause for as long as a stage
+// may wait for a verdict and what was begun before the pause takes to be seen (max_soak_s, horizon,
+// grace). A rollout that somebody paused and forgot writes nothing for each check-in of its fleet.
+// After a longer one silence counts from resumed_s.
+bool rollout_advance_hears(const struct rollout_policy *policy,
+                           const struct rollout_progress *progress, int64_t now_s)
+    __attribute__((nonnull));
 
 // Judges and moves as far as it goes. 1 when anything but the sentence in why changed.
 enum { ROLLOUT_MOVED = 1 };

@@ -85,6 +85,28 @@ void rollout_advance_gates_silence(const struct rollout_counts *counts,
     }
 }
 
+// ── Pauses ──
+
+bool rollout_advance_hears(const struct rollout_policy *policy, const struct rollout_progress *p,
+                           int64_t now_s) {
+    const struct rollout_gates *gates = &policy->gates;
+    uint64_t most_s = gates->max_soak_s + gates->horizon_s + gates->grace_s;
+    if (p->state != ROLLOUT_STATE_PAUSED)
+        return p->state == ROLLOUT_STATE_RUNNING;
+    return !p->back && (p->paused_s == 0 || now_s - p->paused_s <= (int64_t)most_s);
+}
+
+void rollout_advance_gates_pause(const struct rollout_policy *policy,
+                                 const struct rollout_progress *before, int64_t now_s,
+                                 struct rollout_progress *io) {
+    bool was = before->state == ROLLOUT_STATE_PAUSED, is = io->state == ROLLOUT_STATE_PAUSED;
+    if (was == is)
+        return;
+    if (was && !rollout_advance_hears(policy, before, now_s))
+        io->resumed_s = now_s;
+    io->paused_s = is ? now_s : 0;
+}
+
 // ── Passing ──
 
 static void say_gates(const struct rollout_policy *policy, const struct rollout_judgement *evidence,

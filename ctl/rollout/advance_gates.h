@@ -23,3 +23,7 @@ bool rollout_advance_gates_pass(const struct rollout_policy *policy,
 bool rollout_advance_gates_hold(const struct rollout_policy *policy,
                                 const struct rollout_counts *counts, bool passed,
                                 struct rollout_progress *io) __attribute__((nonnull));
+// Notes when a pause began and ended, of what was `before`.
+void rollout_advance_gates_pause(const struct rollout_policy *policy,
+                                 const struct rollout_progress *before, int64_t now_s,
+                                 struct rollout_progress *io) __attribute__((nonnull));

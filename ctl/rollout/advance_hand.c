@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include "ctl/rollout/advance.h"
+#include "ctl/rollout/advance_gates.h"
 #include "ctl/rollout/retry.h"
 
 static int refuse(struct rollout_why *reason, const struct rollout_progress *p, const char *verb) {
@@ -138,10 +138,8 @@ static int abort_it(int64_t now_s, struct rollout_progress *io, struct rollout_w
     return end(io, ROLLOUT_STATE_ABORTED, ROLLOUT_WHY_aborted, now_s);
 }
 
-int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_verb verb,
-                            int64_t now_s, struct rollout_progress *io,
-                            struct rollout_why *reason) {
-    assert(verb < ROLLOUT_VERBS);
+static int act(const struct rollout_policy *policy, enum rollout_verb verb, int64_t now_s,
+               struct rollout_progress *io, struct rollout_why *reason) {
     switch (verb) {
     case ROLLOUT_VERB_APPROVE:
         return approve(policy, io, reason);
@@ -160,4 +158,14 @@ int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_ve
     if (io->back)
         return resume_back(io, now_s);
     return end(io, ROLLOUT_STATE_REVERTING, ROLLOUT_WHY_reverting, now_s);
+}
+
+int rollout_advance_by_hand(const struct rollout_policy *policy, enum rollout_verb verb,
+                            int64_t now_s, struct rollout_progress *io,
+                            struct rollout_why *reason) {
+    struct rollout_progress before = *io;
+    assert(verb < ROLLOUT_VERBS);
+    int done = act(policy, verb, now_s, io, reason);
+    rollout_advance_gates_pause(policy, &before, now_s, io);
+    return done;
 }

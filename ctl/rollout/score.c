@@ -193,9 +193,10 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     memset(ret, 0, sizeof *ret);
     if (!device->counted || device->gone)
         return;
-    ret->device = true; // at least heard_s
+    ret->device =
+        device->run != score->run || device->epoch != score->epoch ||
+        checkin->now_s - device->heard_s >= (int64_t)(rhythms_s(gates, 1) / ROLLOUT_SCORE_HEARD);
     follow_run(score, device);
-    device->heard_s = checkin->now_s;
     uint32_t before = device->epoch == score->epoch ? device->at_risk : 0;
     if (device->arm != ROLLOUT_ARM_TREATED) {
         enum rollout_arm arm = checkin->admitted ? ROLLOUT_ARM_NONE : ROLLOUT_ARM_COMPARISON;
@@ -204,6 +205,7 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
             leave_risk(score, device, ret);
             before = 0;
         }
+        ret->device = ret->device || device->arm != arm;
         device->arm = arm;
     }
     if (device->epoch != score->epoch) {
@@ -219,6 +221,8 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
                                                rhythms_s(gates, 1), checkin->now_s);
     count(score, gates, checkin, before, device, ret);
     rollout_score_slots_hear(score, gates, checkin, device, ret);
+    if (ret->device)
+        device->heard_s = checkin->now_s;
 }
 
 void rollout_score_offered(struct rollout_score *score, const struct rollout_gates *gates,

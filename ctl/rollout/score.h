@@ -165,7 +165,7 @@ struct rollout_score_device {
     uint64_t site;   // a hash of its name, 0 none; set by the caller when the row is made
     uint64_t number; // 0 none
     enum rollout_outcome outcome;
-    int64_t heard_s;  // last check-in
+    int64_t heard_s;  // last check-in, or at most 1/ROLLOUT_SCORE_HEARD of a rhythm before it
     uint64_t epoch;   // of which the next three are
     int64_t first_s;  // first check-in of the epoch
     bool entered;     // it was counted in
@@ -236,7 +236,8 @@ struct rollout_score_checkin {
     uint32_t given; // bit per gate: its metric came with the check-in
     int64_t nano[ROLLOUT_GATES_MAX];
 };
-// A check-in of a device of either arm (or of neither). ret is set, all zero when nothing changed.
+// A check-in of a device of either arm (or of neither). ret is set, all zero when nothing changed:
+// one that says nothing new, soon after another, is not written.
 void rollout_score_heard(struct rollout_score *score, const struct rollout_gates *gates,
                          const struct rollout_score_checkin *checkin,
                          struct rollout_score_device *device, struct rollout_score_news *ret)

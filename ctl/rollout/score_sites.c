@@ -73,7 +73,7 @@ uint64_t rollout_score_sites_hear(struct rollout_score_sites *io, uint32_t strat
     size_t at = place_of(io, stratum, site);
     struct rollout_score_site *cell = &io->cells[at];
     assert(cell->site == site);
-    if (now_s - cell->heard_s < (int64_t)(rhythm_s / ROLLOUT_SCORE_SITE_HEARD))
+    if (now_s - cell->heard_s < (int64_t)(rhythm_s / ROLLOUT_SCORE_HEARD))
         return 0;
     cell->heard_s = now_s;
     return block_of(at);

@@ -37,7 +37,7 @@
 #define ROLLOUT_SCORE_SITE_BLOCK  64   // cells in a line of text
 #define ROLLOUT_SCORE_SITE_BLOCKS (ROLLOUT_SCORE_SITE_CELLS / ROLLOUT_SCORE_SITE_BLOCK)
 #define ROLLOUT_SCORE_SITE_MIN    5 // fewer devices are not compared by themselves
-#define ROLLOUT_SCORE_SITE_HEARD  4 // times in a rhythm that heard_s is brought up to date
+#define ROLLOUT_SCORE_HEARD       4 // times in a rhythm that heard_s, of whomever, is brought up to date
 
 struct rollout_score_site {
     uint64_t site; // 0: free

@@ -56,12 +56,15 @@ static int64_t within(int64_t nano) {
     return nano > most ? most : nano < -most ? -most : nano;
 }
 
-static void put(struct rollout_score_history *history, int64_t slot, int64_t nano) {
+// Whether it is of the readings that count.
+static bool put(struct rollout_score_history *history, int64_t slot, int64_t nano) {
     struct rollout_score_slot *to = &history->slots[slot % ROLLOUT_SCORE_SLOTS];
     if (to->slot != slot)
         *to = (struct rollout_score_slot){.slot = slot};
-    if (to->sum.n < READINGS_MAX)
-        add(&to->sum, within(nano), 1);
+    if (to->sum.n == READINGS_MAX)
+        return false;
+    add(&to->sum, within(nano), 1);
+    return true;
 }
 
 // A treated device's mean since it settled with the release; while it has it.
@@ -84,7 +87,7 @@ static void guard(struct rollout_score *score, const struct rollout_gates *gates
     add(&score->guard[gate], mean, 1);
     history->has_guard = true;
     history->guard_nano = mean;
-    ret->shared = true;
+    ret->shared = ret->device = true;
     ret->gates |= 1U << gate;
 }
 
@@ -95,8 +98,8 @@ void rollout_score_slots_hear(struct rollout_score *score, const struct rollout_
     for (size_t g = 0; g < gates->n; g++) {
         if (gates->gate[g].kind != ROLLOUT_GATE_METRIC || !(checkin->given & 1U << g))
             continue;
-        put(&device->history[g], slot, checkin->nano[g]);
+        if (put(&device->history[g], slot, checkin->nano[g]))
+            ret->device = true;
         guard(score, gates, g, slot, device, ret);
-        ret->device = true;
     }
 }

@@ -8,14 +8,16 @@
 //   shared      "score 1 RUN EPOCH …": all else of the score, the numbers at risk included
 //   sites       "sites 1 EPOCH (AT SITE STRATUM …)*": cells of one block that are in use
 //   device      "device 2 RUN ARM …": one device's row; 1 is without a site
-//   progress    "progress 1 …": what advance.h keeps for evidence beside the stages
+//   progress    "progress 2 …": what advance.h keeps for evidence beside the stages; 1 is without
+//               pauses
 #pragma once
 
 #include "base/buf.h"
 #include "ctl/rollout/advance.h"
+#include "ctl/rollout/line.h"
 #include "ctl/rollout/score.h"
 
-#define ROLLOUT_SCORE_LINE_MAX_BYTES (512 * 1024)
+#define ROLLOUT_SCORE_LINE_MAX_BYTES ROLLOUT_LINE_MAX_BYTES
 
 // Each appends a line. Kinds: limit, memory.
 int rollout_score_state_format_gate(const struct rollout_score *score,

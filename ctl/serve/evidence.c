@@ -92,6 +92,12 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     struct rollout_score_checkin checkin = {.now_s = fleet->now_ms / 1000,
                                             .admitted = place->admitted};
     struct rollout_score_news news;
+    struct rollout_pulse pulse = r->pulse;
+    rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
+    if (serve_evidence_keep_pulse(fleet, r, &pulse, e) < 0)
+        return -1;
+    if (!rollout_advance_hears(&r->row.policy, &r->row.progress, checkin.now_s))
+        return 0;
     OWN(mem) struct rollout_score_device *row = make_room(e);
     if (row == NULL)
         return -1;
@@ -101,12 +107,9 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     const struct rollout_score_seen seen = what_is_known(fleet, device, place);
     bool again = rollout_score_count_again(r->score, of.gates, &seen, checkin.now_s, row);
     read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
-    struct rollout_pulse pulse = r->pulse;
-    rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
     rollout_score_heard(r->score, of.gates, &checkin, row, &news);
     news.device = news.device || again;
-    if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0 ||
-        serve_evidence_keep_pulse(fleet, r, &pulse, e) < 0)
+    if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
         return -1;
     *ret_compared = is_compared(row);
     return news.gates == 0 ? 0 : serve_fleet_advance(fleet, r, e);
@@ -193,6 +196,24 @@ int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rol
     return has_outcome ? serve_evidence_drain(fleet, r, e) : 0;
 }
 
+int serve_evidence_gave_up(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                           const char *device, struct err *e) {
+    return serve_evidence_counts(r) ? serve_evidence_note(fleet, r, device, true, true, e) : 0;
+}
+
+// Who was told to give it up has no outcome and leaves; who did so by itself has one, and stays.
+static int cancelled(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                     const char *device, struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    OWN(mem) struct rollout_score_device *row = make_room(e);
+    if (row == NULL)
+        return -1;
+    int found = store_cohort_get(&of, device, row, e);
+    if (found != 0 || (row->run == r->score->run && row->outcome == ROLLOUT_OUTCOME_BAD))
+        return found < 0 ? -1 : 0;
+    return serve_evidence_leave(fleet, r, device, e);
+}
+
 int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          const char *device, const struct store_device_task *task, struct err *e) {
     if (!serve_evidence_counts(r) || tried_again(r, task))
@@ -207,7 +228,7 @@ int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_ro
     case ROLLOUT_TASK_LOST:
         return serve_evidence_note(fleet, r, device, true, true, e);
     case ROLLOUT_TASK_CANCELLED:
-        return serve_evidence_leave(fleet, r, device, e);
+        return cancelled(fleet, r, device, e);
     default:
         return 0;
     }

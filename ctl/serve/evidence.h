@@ -54,6 +54,10 @@ int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_
 int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                          const char *device, const struct store_device_task *task, struct err *e)
     __attribute__((nonnull));
+// It gave the release up, and nobody at the controller had told it to: a bad outcome, by intention to
+// treat. Before its task moves.
+int serve_evidence_gave_up(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                           const char *device, struct err *e) __attribute__((nonnull));
 // It takes part in this rollout no more (NULL: in none).
 int serve_evidence_leave(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                          const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));

@@ -150,8 +150,13 @@ int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rol
         r->silence = ROLLOUT_SILENCE_SILENT;
         return 0;
     }
+    if (!rollout_advance_hears(&r->row.policy, &r->row.progress, now_s))
+        return 0;
     // It is heard of again, and what it was silent for does not count.
-    if (rollout_pulse_since_s(&r->pulse) >= silence.before_s) {
+    int64_t since_s = rollout_pulse_since_s(&r->pulse);
+    // Nor does what nobody was heard in.
+    since_s = since_s > r->row.progress.resumed_s ? since_s : r->row.progress.resumed_s;
+    if (since_s >= silence.before_s) {
         r->silence = ROLLOUT_SILENCE_HEARD;
         return 0;
     }

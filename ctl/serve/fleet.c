@@ -139,6 +139,18 @@ int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *devic
     return serve_fleet_advance(fleet, r, e);
 }
 
+// Whether the device was told to give its update up: then that is no outcome of the release.
+static bool was_told(const struct store_device *device) {
+    return strcmp(device->why_code, rollout_why_name(ROLLOUT_WHY_cancelling)) == 0 ||
+           strcmp(device->why_code, rollout_why_name(ROLLOUT_WHY_going_back)) == 0;
+}
+
+static int take_cancelled(const struct serve_fleet *fleet, struct store_device *device,
+                          struct err *e) {
+    struct serve_engine_rollout *r = serve_engine_find(fleet->engine, device->task.rollout);
+    return r == NULL || was_told(device) ? 0 : serve_evidence_gave_up(fleet, r, device->id, e);
+}
+
 int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,
                        const struct bundle_report *report, struct err *e) {
     char kind[ERR_NAME_BYTES];
@@ -155,6 +167,8 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
             (void)snprintf(task->code, sizeof task->code, "%s", report->code);
         if (to == ROLLOUT_TASK_FAILED && rollout_task_unsigned(report->code))
             to = ROLLOUT_TASK_CANCELLED;
+        if (report->event == BUNDLE_EVENT_CANCELLED && take_cancelled(fleet, device, e) < 0)
+            return -1;
         if (serve_fleet_move(fleet, device, to, e) < 0)
             return -1;
     }

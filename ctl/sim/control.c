@@ -244,6 +244,8 @@ static int score(struct sim_control *c, size_t device, const struct sim_device_c
     seen.checkin.admitted = sim_control_admission(c, device) == ROLLOUT_ADMISSION_OPEN;
     memcpy(seen.checkin.nano, m->nano, sizeof seen.checkin.nano);
     rollout_pulse_heard(&c->policy->gates, seen_s, now_s, &c->pulse);
+    if (!rollout_advance_hears(c->policy, &c->progress, now_s))
+        return 0;
     sim_score_heard(c->score, device, &seen);
     return c->score->is_dirty ? advance(c, now_s, ROLLOUT_SILENCE_UNKNOWN, e) : 0;
 }
@@ -330,6 +332,13 @@ static bool is_stuck(const struct sim_control *c, size_t device, int64_t now_s) 
                rollout_downtime_before_s(&c->down, now_s, rollout_retry_stuck_s(c->policy));
 }
 
+// And whether the gates heard of anybody since.
+static bool is_over_for_gates(const struct sim_control *c, size_t device, int64_t now_s) {
+    int64_t silence_s = rollout_score_silence_s(c->policy);
+    return now_s - c->progress.resumed_s >= silence_s &&
+           is_over(c, score_deadline_s(c, device), (uint64_t)silence_s, now_s);
+}
+
 // Those at risk of being lost to the gates, all at once: they tie.
 static int score_silent(struct sim_control *c, int64_t now_s, enum rollout_silence *ret,
                         struct err *e) {
@@ -337,9 +346,9 @@ static int score_silent(struct sim_control *c, int64_t now_s, enum rollout_silen
     size_t n = 0;
     if (lost == NULL)
         return no_memory(e);
-    for (size_t i = 0; i < c->n_overdue; i++)
-        if (is_over(c, score_deadline_s(c, c->overdue[i]),
-                    (uint64_t)rollout_score_silence_s(c->policy), now_s))
+    bool hears = rollout_advance_hears(c->policy, &c->progress, now_s);
+    for (size_t i = 0; i < c->n_overdue && hears; i++)
+        if (is_over_for_gates(c, c->overdue[i], now_s))
             lost[n++] = c->overdue[i];
     *ret = sim_score_silence(c->score, lost, n, now_s);
     return 0;

@@ -60,6 +60,15 @@
 // is fixed before any of their values is known, in the order of activation, by the order of ranks
 // (bundle/rank.h). Sets are scored in any order that does not depend on their values.
 //
+// Fast and slow devices. Sets begin in the order of activation, which is that of devices that call
+// often and download fast; those compared with them are the highest ranks, fast or slow, and when
+// they run out it is the slow ones that get no set. So one more thing has to hold: the *change* of
+// the metric must not hang together with how fast a device takes an update. Its level may (it drops
+// out), and the hour may (all of a set are read over the same clock times). Allotting sets by rank
+// when a batch opens would not help: a set is scored a horizon after its activation, so the first
+// scores would be the fast ones' all the same, and to wait for the slowest is to wait for who never
+// calls. Where it does not hold, stratify by what makes the difference (the kind of link).
+//
 // Not promised. Effects at other times than the horizon; effects in the comparison too (a shared
 // gateway); metrics that depend on the time since a restart, unless the comparison restarts too.
 // Values are decimals in units of 1e-9 (base/num.h), so that taking a shift from one is exact and

@@ -135,3 +135,55 @@ Test(rollout_advance_paused, a_stage_with_a_gate_of_losses_lasts_until_one_could
     (void)advance(&w);
     cr_assert_eq(w.progress.stage, 1);
 }
+
+// ── For how long ──
+
+Test(rollout_advance_paused, a_pause_is_heard_in_for_as_long_as_it_may_be_judged_and_no_longer) {
+    struct world w = world();
+    struct rollout_why ignored;
+    w.policy.gates.horizon_s = 300;
+    w.policy.gates.grace_s = 30;
+    (void)advance(&w);
+    cr_expect(rollout_advance_hears(&w.policy, &w.progress, NOW));
+    cr_assert_eq(rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_PAUSE, NOW, &w.progress, &ignored),
+                 0);
+    cr_expect_eq(w.progress.paused_s, NOW);
+    cr_expect(rollout_advance_hears(&w.policy, &w.progress, NOW + 5330));
+    cr_expect_not(rollout_advance_hears(&w.policy, &w.progress, NOW + 5331));
+    struct world soon = w;
+    cr_assert_eq(rollout_advance_by_hand(&soon.policy, ROLLOUT_VERB_RESUME, NOW + 5330,
+                                         &soon.progress, &ignored),
+                 0);
+    cr_expect(soon.progress.resumed_s == 0 && soon.progress.paused_s == 0);
+    cr_assert_eq(
+        rollout_advance_by_hand(&w.policy, ROLLOUT_VERB_RESUME, NOW + 5331, &w.progress, &ignored),
+        0);
+    cr_expect_eq(w.progress.resumed_s, NOW + 5331, "silence counts from then on");
+    cr_expect(rollout_advance_hears(&w.policy, &w.progress, NOW + 99999));
+}
+
+Test(rollout_advance_paused, a_pause_that_the_gates_began_is_noted_too) {
+    struct world w = world();
+    (void)advance(&w);
+    w.silence = ROLLOUT_SILENCE_SILENT;
+    w.now_s += 10;
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_expect_eq(w.progress.paused_s, NOW + 10);
+    w.silence = ROLLOUT_SILENCE_HEARD;
+    w.now_s += 10;
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_expect(w.progress.paused_s == 0 && w.progress.resumed_s == 0);
+}
+
+Test(rollout_advance_paused, what_has_ended_or_goes_back_hears_nobody) {
+    struct world w = world();
+    static const enum rollout_state over[] = {ROLLOUT_STATE_FAILED, ROLLOUT_STATE_REVERTING,
+                                              ROLLOUT_STATE_ABORTED, ROLLOUT_STATE_FINISHED};
+    for (size_t i = 0; i < sizeof over / sizeof *over; i++) {
+        w.progress.state = over[i];
+        cr_expect_not(rollout_advance_hears(&w.policy, &w.progress, NOW));
+    }
+    w.progress.state = ROLLOUT_STATE_PAUSED;
+    w.progress.back = true;
+    cr_expect_not(rollout_advance_hears(&w.policy, &w.progress, NOW));
+}

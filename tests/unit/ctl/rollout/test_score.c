@@ -255,6 +255,32 @@ Test(rollout_score, who_left_is_out_of_everything) {
     cr_assert_not(rollout_score_may_compare(&b->score, gates_of(b), &b->d[11], false, b->now_s));
 }
 
+Test(rollout_score, a_check_in_that_says_nothing_new_is_written_four_times_a_rhythm) {
+    struct bench *b = bench();
+    unsigned written = 0;
+    settle(b, 4);
+    hear(b, 0, counts(0)); // and in the first slot its metric
+    int64_t from_s = b->d[0].heard_s;
+    for (int64_t s = 1; s <= 1800; s++) {
+        b->now_s = from_s + s;
+        hear(b, 0, counts(0));
+        written += b->news.device;
+        cr_assert_eq(b->news.device, b->d[0].heard_s == b->now_s, "second %lld", (long long)s);
+    }
+    cr_assert_eq(written, ROLLOUT_SCORE_HEARD);
+    b->now_s += 1;
+    hear(b, 0, counts(1)); // news
+    cr_assert(b->news.device);
+    cr_assert_eq(b->d[0].heard_s, b->now_s);
+    struct said reads = {.has_metric = true, .metric = 5};
+    b->now_s += 1;
+    hear(b, 0, reads); // the first one of its slot
+    cr_assert(b->news.device);
+    b->now_s += 1;
+    hear(b, 0, reads);
+    cr_assert_not(b->news.device);
+}
+
 // ── Counters ──
 
 Test(rollout_score, a_counter_that_rises_while_at_risk_is_an_event_once) {

@@ -215,6 +215,6 @@ Test(rollout_score_sites, when_a_site_was_heard_of_is_written_so_many_times_a_rh
     unsigned written = 0;
     for (int64_t s = 1; s <= RHYTHM; s++)
         written += rollout_score_sites_hear(&sites, 0, 5, RHYTHM, T0 + s) != 0;
-    cr_expect_eq(written, ROLLOUT_SCORE_SITE_HEARD);
+    cr_expect_eq(written, ROLLOUT_SCORE_HEARD);
     cr_expect_eq(rollout_score_sites_find(&sites, 0, 5)->heard_s, T0 + RHYTHM);
 }

@@ -198,7 +198,9 @@ Test(rollout_score_state, progress_comes_back_as_it_was) {
                                  .waived = 3,
                                  .without = 0x8000,
                                  .reached_s = 1763900001,
-                                 .going_s = 1763900002};
+                                 .going_s = 1763900002,
+                                 .paused_s = 1763900003,
+                                 .resumed_s = 1763900004};
     struct rollout_progress back = {.attempt = 5};
     struct err e = ERR_NONE;
     OWN(buf) struct buf line;
@@ -213,10 +215,12 @@ Test(rollout_score_state, progress_comes_back_as_it_was) {
     cr_assert_eq(back.without, 0x8000);
     cr_assert_eq(back.reached_s, 1763900001);
     cr_assert_eq(back.going_s, 1763900002);
+    cr_assert_eq(back.paused_s, 1763900003);
+    cr_assert_eq(back.resumed_s, 1763900004);
 }
 
 Test(rollout_score_state, progress_of_the_program_before_has_never_stood_still) {
-    struct rollout_progress back = {.going_s = 7};
+    struct rollout_progress back = {.going_s = 7, .paused_s = 7, .resumed_s = 7};
     struct err e = ERR_NONE;
     cr_assert_eq(rollout_score_state_parse_progress("progress 1 7 40 1 12 30 1 0 2 25000 50000 0 0 "
                                                     "0 3 0 1763900000 1763900001",
@@ -224,6 +228,7 @@ Test(rollout_score_state, progress_of_the_program_before_has_never_stood_still) 
                  0, "%s", e.text);
     cr_assert_eq(back.reached_s, 1763900001);
     cr_assert_eq(back.going_s, 0);
+    cr_assert(back.paused_s == 0 && back.resumed_s == 0);
 }
 
 // Every single byte changed, left out or doubled: what is still a line is another device's.
