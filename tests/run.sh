@@ -26,6 +26,7 @@ set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 jobs=${JOBS:-$(nproc)}
+beside=$((jobs + (jobs + 1) / 2)) # tests at once: those of whole fleets wait half of their time
 passed=0 failed=0 skipped=0 attacks=
 silence='it did not say why'
 summary=()
@@ -101,7 +102,7 @@ tests() {
     local report=$top/build/$preset-${labels//[^a-z0-9]/-}.xml
     printf '\n== %s: %s\n' "$preset" "$labels"
     rm -f "$report"
-    ctest --test-dir "build/$preset" -j "$jobs" -L "^($labels)\$" --output-on-failure \
+    ctest --test-dir "build/$preset" -j "$beside" -L "^($labels)\$" --output-on-failure \
         --no-tests=ignore --timeout 1800 --output-junit "$report" --test-output-size-passed "$output_max" || result=FAILED
     all=$(attribute tests "$report") bad=$(attribute failures "$report")
     off=$(($(attribute skipped "$report") + $(attribute disabled "$report")))

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
+# ctest: timed
 """What operators do to a rollout that is under way: they hold a device that took the offer, pause a rollout that goes back, end it.
 
 The devices are impostors, which do what they are told when the test says so.

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """A clumsy operator and a CI job that is set up wrongly: every command line must end with the exit status that the man page names
 and a line that helps, nothing may be done twice, and nothing may be left half done.
 """

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """Deltas over the network: taken when they are named, cheaper and right, and in every other case the bundle is; what it costs is counted by
 the server too. (What it may cost: delta_budget.py.)
 """

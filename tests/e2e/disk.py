@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """A medium that is full, read-only, without inodes, with mean permissions, or smaller than was thought: an update is refused as
 its kind, space is back where it was (I8), what runs goes on, and the next honest install on a medium with room succeeds.
 

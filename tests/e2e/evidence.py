@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial release
+# ctest: timed
 """Rollouts decided by evidence, with real agents: each kind of gate stops a release once, the fleet goes back without a download, and a
 healthy release passes to the end, also when the controller is killed on the way.
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 #
 # The examples' own checks: the models against a second implementation, the applications by their interfaces, the firmware tree,
 # an image in slots.

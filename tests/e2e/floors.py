@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial release
 """A rollout that has finished raises the floors that its release declares, and no other one does.
 
 Each scenario has a controller and real devices of its own.

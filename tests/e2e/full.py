@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """A controller whose disk is full, or becomes read-only under it: who asks is told so by a stable kind, what was acknowledged
 stays, what was not is not counted, and what devices kept in their queues arrives afterwards, once.
 

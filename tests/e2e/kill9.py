@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """kill -9 of agents and of the controller at random moments during a rollout: nothing that was acknowledged is lost, model and
 application never mix, and the rollout ends as it should.
 

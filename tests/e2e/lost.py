@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
+# ctest: timed
 """Devices that fall silent, come late, come back as somebody else, or are of many kinds: what a rollout makes of them.
 
 Most devices here are impostors, whose silence can be timed; where it counts what is on the disk they are real agents.

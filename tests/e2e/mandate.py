@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """What people signed for holds against the controller: real devices whose root has the role mandate, under a thief who has the director's
 key, the online keys of the repository and every honest file; and under an honest controller, where a signed plan goes through.
 

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """The controller keeps the promises of ctl/openapi.json: every operation is called, in good ways and bad, and every answer
 has a status that the file lists for it and a body of the shape that it describes. Each operation is tried with every mistake that any
 request can make, and scenarios of other tests run under the same eyes.

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """A device behind a proxy, in cleartext and through a tunnel with a password: enrolment, check-ins, repository and downloads go through it, and when it is dead the device says so and waits.
 
 The controller's name is one that nobody but the proxy can resolve, so what arrives came through the proxy.

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 #
 # The quickstart with fewer devices and the programs under test: a real model on real agents, two good releases, two bad ones. And it leaves
 # nothing running and nothing behind.

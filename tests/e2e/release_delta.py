@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """Deltas at the controller: published with or after their bundles, offered to devices that run what they start from, refused when
 they are none, and withdrawn with their release."""
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
+# ctest: timed release
 """edge-agent run as a service: what it tells its service manager, and how it bears a controller that does not want it."""
 
 import contextlib

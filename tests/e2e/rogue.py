@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
+# ctest: timed
 """Hostile devices and a hostile network: whatever is sent to the controller, it answers with a refusal of the right kind or closes,
 within its deadlines, keeps serving the others, and believes nobody about anything but themselves.
 """

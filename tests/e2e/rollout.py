@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial release
+# ctest: timed release
 """A release goes out in stages, a bad one comes back by itself, and both sides say why."""
 
 import json

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """edgectl serve where it must not start, or not go on as if nothing had happened: keys that belong elsewhere, cleartext, a workspace or
 store that is somebody else's, newer, damaged or in use, an audit log that was changed, a disk that is full.
 """

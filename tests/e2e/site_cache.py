@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial release
 """examples/site-cache with Debian's nginx: fifty devices behind it cost one download, and whatever it does costs no device more than asking the origin.
 
 Two relays count what the controller sends: one is what devices know as the controller, the other is behind the cache.

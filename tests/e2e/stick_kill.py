@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """kill -9 of `edge-agent install`, of it and its worker, or of a running agent, at random moments of updates from a stick; then
 damage to what the agent keeps: journal, queue, generations. After each, what runs is whole and of one version (I1, I7), the
 generation to go back to is there (I2), nothing is left over (I8), and the next honest stick is taken.

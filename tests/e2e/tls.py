@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: serial
 """edgectl and a controller with certificates of its own, made by openssl(1) here: who is believed, and who is not."""
 
 import os

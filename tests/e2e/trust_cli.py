@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """Roots signed by several people, from the command line."""
 
 import json

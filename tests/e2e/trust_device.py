@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# ctest: release
 """What a device believes of a repository: real agents and workers against one whose every key the test holds (repository.py)."""
 
 import json

@@ -199,9 +199,11 @@ Test(cache, the_budget_counts_its_bytes_too) {
 Test(cache, when_the_origin_fails_too_its_error_counts) {
     const struct faultd_scene missing = {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
                                          NULL, 0, .cut = WHOLE};
+    const struct faultd_scene out_of_order = {
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", NULL, 0, .cut = WHOLE};
     uint8_t got[1];
     struct err e = ERR_NONE;
-    cache_plays(&broken, 0);
+    cache_plays(&out_of_order, 1);
     struct faultd *origin = serve(&missing, 1, sizeof content);
     cr_assert_lt(source.read(source.context, 0, got, 1, &e), 0);
     cr_assert_eq(e.kind, &err_http, "%s", e.text);
