@@ -78,8 +78,8 @@ static int read_stratify(const struct doc_at *top, struct bundle_mandate_content
     for (size_t i = 0; i < ret->n_stratify; i++) {
         if (doc_element_string(&list, i, BUNDLE_FACT_NAME_MAX, &name, e) < 0)
             return -1;
-        if (!name[0])
-            return err_set(e, &err_bad_message, "%s: a fact has no name", list.path);
+        if (!name[0] || strncmp(name, BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) == 0)
+            return err_set(e, &err_bad_message, "%s: expected facts that devices know", list.path);
         memcpy(ret->stratify[i], name, strlen(name) + 1);
     }
     return 0;
@@ -102,6 +102,37 @@ static int read_devices(const struct doc_at *at, struct bundle_mandate_stage *re
     return 0;
 }
 
+size_t bundle_mandate_steps(const struct bundle_mandate_stage *stage) {
+    return json_array_size(stage->steps);
+}
+
+struct bundle_mandate_step bundle_mandate_step(const struct bundle_mandate_stage *stage, size_t n) {
+    const json_t *step = json_array_get(stage->steps, n); // NULL behind the last
+    json_int_t share = json_integer_value(json_object_get(step, "share"));
+    return (struct bundle_mandate_step){
+        .from_s = stage->not_before_s - json_integer_value(json_object_get(step, "before")),
+        .share = step ? (uint64_t)share : BUNDLE_MANDATE_WHOLE};
+}
+
+static int read_steps(const struct doc_at *at, struct bundle_mandate_stage *ret, struct err *e) {
+    struct doc_at list, step;
+    uint64_t last_s = BUNDLE_MANDATE_STEP_MAX_S + 1ULL, open = 0;
+    int found = doc_array_opt(at, "steps", BUNDLE_MANDATE_STEPS_MAX, &list, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    size_t n = json_array_size(list.value);
+    if (n == 0 || ret->devices || ret->not_before_s == 0)
+        return err_set(e, &err_bad_message, "%s: expected some, of a stage by rank with a time",
+                       list.path);
+    for (size_t i = 0; i < n; i++)
+        if (doc_element(&list, i, &step, e) < 0 ||
+            doc_u64(&step, "before", 1, last_s - 1, &last_s, e) < 0 ||
+            doc_u64(&step, "share", open + 1, BUNDLE_MANDATE_WHOLE - 1, &open, e) < 0)
+            return -1;
+    ret->steps = list.value;
+    return 0;
+}
+
 static int read_stages(const struct doc_at *top, struct bundle_mandate_content *ret,
                        struct err *e) {
     struct doc_at list, at;
@@ -117,7 +148,8 @@ static int read_stages(const struct doc_at *top, struct bundle_mandate_content *
         if (doc_element(&list, i, &at, e) < 0 ||
             doc_string(&at, "name", BUNDLE_NAME_MAX, &name, e) < 0 ||
             read_time_opt(&at, "not_before", &stage->not_before_s, e) < 0 ||
-            read_devices(&at, stage, e) < 0)
+            doc_bool_opt(&at, "approve", &stage->approve, e) < 0 ||
+            read_devices(&at, stage, e) < 0 || read_steps(&at, stage, e) < 0)
             return -1;
         memcpy(stage->name, name, strlen(name) + 1);
         if (ret->baseline && (stage->devices || ret->signed_stages < ret->n_stages))

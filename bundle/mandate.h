@@ -12,13 +12,18 @@
 //    "release":{"bundles":[MANIFEST_ID,…],"name":NAME,"version":LINE},
 //    "rollout":NAME or "","seed":"<64 hex>","selector":PREDICATE,"signed_stages":N,
 //    "spec_version":"1.0",
-//    "stages":[{"devices":[ID,…],"name":NAME,"not_before":TIME},…],
+//    "stages":[{"approve":true,"devices":[ID,…],"name":NAME,"not_before":TIME,
+//               "steps":[{"before":SECONDS,"share":N},…]},…],
 //    "strata":[{"bounds":BOUNDS,"key":TEXT},…],"stratify":[FACT,…],"version":N}
 //
 //   BOUNDS  16 hex digits for each stage, one after the other: the highest rank (rank.h) that it
 //           admits, in the stratum of that name (stratum.h); newcomer_bounds are of all others
 //
 // A stage with `devices` admits those and no others, whatever their rank. `not_before` may be absent.
+// `steps` say how a stage opens before it is open as a whole: so many seconds before not_before, a share
+// (of 2^32) of the way from the bound of the stage before to its own. They are the fastest that the
+// rollout's batches could be, so that who holds the controller cannot have all of a large stage at
+// once. Who does not know of them waits until not_before. What is held back is the last stage.
 // Of the stages the first signed_stages may be entered: a rollout that stops for approval gets a
 // further mandate of a higher version for what comes behind. `rollout` is "" for a release that
 // single devices are pinned to, which a stage lists. `baseline` (all stages signed, none of them a
@@ -28,8 +33,7 @@
 // than the bundles named. Going back needs no mandate.
 //
 // Labels ("label.…") are what people at the controller say of a device, and a device does not know its
-// own. It takes them for whatever would admit it: a selector must not hold whatever its labels are,
-// and of the strata that it may be in the highest bound counts.
+// own. In a selector it takes them for whatever would admit it; strata are of facts that it knows.
 //
 // Unknown members are ignored. FORMAT.md §20 is the specification.
 #pragma once
@@ -44,15 +48,31 @@
 
 #define BUNDLE_MANDATE_MAX_BYTES    (64 * 1024)
 #define BUNDLE_MANDATE_BUNDLES_MAX  32
-#define BUNDLE_MANDATE_STAGES_MAX   16
+#define BUNDLE_MANDATE_STAGES_MAX   17 // of a policy, and what is held back
 #define BUNDLE_MANDATE_STRATIFY_MAX 4
 #define BUNDLE_MANDATE_DEVICES_MAX  64 // of a stage
+#define BUNDLE_MANDATE_STEPS_MAX    16 // of a stage
+#define BUNDLE_MANDATE_STEP_MAX_S   INT32_MAX
+#define BUNDLE_MANDATE_WHOLE        (UINT64_C(1) << 32) // of share
+#define BUNDLE_MANDATE_LABEL        "label."            // how the names of labels begin
+#define BUNDLE_MANDATE_HELD_BACK    "hold-back" // what the stage of those held back is called
 
 struct bundle_mandate_stage {
     char name[BUNDLE_NAME_MAX + 1];
-    int64_t not_before_s;  // 0: at once
+    bool approve;          // for people: to be signed for by itself
+    int64_t not_before_s;  // all of it is open; 0: at once
     const json_t *devices; // array of ids; NULL: by rank. Borrowed
+    const json_t *steps;   // NULL: none. Borrowed
 };
+
+// How a stage opens: the n-th of its steps, from 0; one behind the last is all of it.
+struct bundle_mandate_step {
+    int64_t from_s;
+    uint64_t share; // of BUNDLE_MANDATE_WHOLE
+};
+size_t bundle_mandate_steps(const struct bundle_mandate_stage *stage) __attribute__((nonnull));
+struct bundle_mandate_step bundle_mandate_step(const struct bundle_mandate_stage *stage, size_t n)
+    __attribute__((nonnull));
 
 struct bundle_mandate_stratum {
     const char *key; // borrowed
@@ -132,7 +152,8 @@ struct bundle_mandate_ask {
 };
 // Whether it allows this install. Looked at in this order: expiry (mandate_expired); rollout,
 // attempt, stage, bundle, selector (outside_mandate); stratum and rank (rank_beyond; outside_mandate
-// for a stage that lists devices); not_before (too_early). Kinds beside these: memory, limit.
+// for a stage that lists devices); the time of the step that the rank is open in (too_early). Kinds
+// beside these: memory, limit.
 int bundle_mandate_admits(const struct bundle_mandate *mandate,
                           const struct bundle_mandate_ask *ask, struct err *e)
     __attribute__((nonnull));

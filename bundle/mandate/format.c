@@ -53,8 +53,12 @@ static json_t *format_stages(const struct bundle_mandate_content *c) {
         if (ok && stage->not_before_s > 0)
             ok = json_object_set_new(one, "not_before",
                                      json_string(chrono_format(stage->not_before_s, at))) == 0;
+        if (ok && stage->approve)
+            ok = json_object_set_new(one, "approve", json_true()) == 0;
         if (ok && stage->devices)
             ok = json_object_set_new(one, "devices", json_deep_copy(stage->devices)) == 0;
+        if (ok && stage->steps)
+            ok = json_object_set_new(one, "steps", json_deep_copy(stage->steps)) == 0;
     }
     return whole(list, ok);
 }

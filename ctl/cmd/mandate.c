@@ -151,26 +151,11 @@ static int find_stage(const struct bundle_mandate_content *c, const char *name, 
                    text_safe(name, shown, sizeof shown));
 }
 
-// What a finished rollout leaves behind is signed for with its last stage, as the policy has it.
-static bool leaves_baseline(const struct signing *s, const struct bundle_mandate_content *c,
-                            size_t signed_stages) {
-    const json_t *said = json_object_get(json_object_get(s->file, "policy"), "baseline");
-    bool may = signed_stages == c->n_stages && (said == NULL || json_is_true(said));
-    for (size_t i = 0; i < c->n_stages; i++)
-        may = may && c->stages[i].devices == NULL;
-    return may;
-}
-
-static int set_expires(const struct signing *s, json_t *io, struct err *e) {
-    char at[CHRONO_TEXT_BYTES];
-    int64_t expires_s = 0;
-    if (!opt_given(s->args, "expires"))
-        return 0;
-    if (cmd_workspace_expires(s->args, chrono_wall_ms(s->context->clock) / 1000, 0, &expires_s, e) <
-        0)
-        return -1;
-    return json_object_set_new(io, "expires", json_string(chrono_format(expires_s, at))) < 0
-               ? no_memory(e)
+static int read_expires(const struct signing *s, int64_t *ret_s, struct err *e) {
+    *ret_s = 0;
+    return opt_given(s->args, "expires")
+               ? cmd_workspace_expires(s->args, chrono_wall_ms(s->context->clock) / 1000, 0, ret_s,
+                                       e)
                : 0;
 }
 
@@ -179,32 +164,18 @@ static int set_expires(const struct signing *s, json_t *io, struct err *e) {
 static int widen(struct signing *s, struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_peek_content(s->shown);
     const char *through = opt_get(s->args, "through");
-    const struct keys_envelope_signature none = {.keyid = ""};
-    bool anew = opt_given(s->args, "expires");
     size_t stage = c->signed_stages - 1;
-    OWN(buf) struct buf part, raw;
-    buf_init(&part, BUNDLE_MANDATE_MAX_BYTES);
-    buf_init(&raw, BUNDLE_MANDATE_MAX_BYTES);
-    if (through && find_stage(c, through, &stage, e) < 0)
-        return -1;
-    if (stage < c->signed_stages)
-        stage = c->signed_stages - 1;
-    if (stage < c->signed_stages && !anew)
-        return 0;
-    json_t *content = s->document.content;
-    bool baseline = leaves_baseline(s, c, stage + 1);
-    if (json_object_set_new(content, "signed_stages", json_integer((json_int_t)stage + 1)) < 0 ||
-        json_object_set_new(content, "baseline", json_boolean(baseline)) < 0 ||
-        json_object_set_new(content, "version",
-                            json_integer((json_int_t)s->document.header.version + 1)) < 0)
-        return no_memory(e);
-    if (set_expires(s, content, e) < 0)
-        return -1;
+    struct cmd_mandate_wider how = {.now_s = chrono_wall_ms(s->context->clock) / 1000};
     struct cmd_document wider = CMD_DOCUMENT_NONE;
-    if (keys_canon_format(content, &part, e) < 0 ||
-        keys_envelope_format(buf_slice(&part), &none, 0, &raw, e) < 0 ||
-        cmd_document_parse_mandate(buf_slice(&raw), s->path, &wider, e) < 0)
+    if ((through && find_stage(c, through, &stage, e) < 0) ||
+        read_expires(s, &how.expires_s, e) < 0)
         return -1;
+    how.signed_stages = stage + 1;
+    if (how.signed_stages <= c->signed_stages && how.expires_s == 0)
+        return 0;
+    if (cmd_mandate_widen(c, &how, s->document.content, e) < 0 ||
+        cmd_mandate_make(s->document.content, &wider, e) < 0)
+        return err_prefix(e, "%s", s->path);
     cmd_document_clear(&s->document);
     s->document = wider;
     return look(s, e);
@@ -286,8 +257,13 @@ static void show_stage(const struct bundle_mandate_content *c, size_t i) {
     else
         (void)printf("%.1f %% of devices that nobody counted, and the plan's of the others",
                      (double)c->newcomer_bounds[i] / (double)UINT64_MAX * 100);
-    (void)printf("%s%s\n", stage->not_before_s ? ", not before " : "",
-                 stage->not_before_s ? chrono_format(stage->not_before_s, at) : "");
+    (void)printf("%s%s", stage->not_before_s ? ", not before " : "",
+                 stage->not_before_s ? chrono_format(bundle_mandate_step(stage, 0).from_s, at)
+                                     : "");
+    if (stage->steps)
+        (void)printf(" in %zu steps, all of it from %s on", bundle_mandate_steps(stage) + 1,
+                     chrono_format(stage->not_before_s, at));
+    (void)putchar('\n');
 }
 
 static void show(const struct signing *s) {
@@ -312,21 +288,6 @@ static void show(const struct signing *s) {
                  c->baseline ? "; afterwards for whoever is selected (baseline)" : "");
     if (c->baseline && c->baseline_not_before_s)
         (void)printf("  the baseline not before %s\n", chrono_format(c->baseline_not_before_s, at));
-}
-
-static int confirm(const struct signing *s, struct err *e) {
-    char answer[16];
-    if (opt_given(s->args, "yes"))
-        return 0;
-    if (!isatty(STDIN_FILENO))
-        return err_set(e, &err_usage,
-                       "nobody is here to be asked; --yes signs what was read before (see the "
-                       "summary above)");
-    (void)fputs("Sign this? [y/N] ", stdout);
-    (void)fflush(stdout);
-    if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-        return 0;
-    return err_set(e, &err_permission, "nothing was signed, as you wished");
 }
 
 // ── Signing ─────────────────────────────────────────────────────────────────────────────────────
@@ -358,9 +319,7 @@ static int keep(struct signing *s, struct err *e) {
 
 static int tell(const struct signing *s, size_t added, struct err *e) {
     if (!opt_given(s->args, "json")) {
-        (void)printf("%s: %zu signature%s added%s\n", s->path, added, added == 1 ? "" : "s",
-                     added == 0 ? "; the keys at hand have signed before" : "");
-        cmd_quorum_print(&s->quorum, &s->ring);
+        cmd_quorum_tell(&s->quorum, &s->ring, s->path, added);
         return 0;
     }
     const struct bundle_mandate_content *c = bundle_mandate_peek_content(s->shown);
@@ -397,7 +356,7 @@ static int sign(struct signing *s, struct err *e) {
                                          .args = s->args,
                                          .passphrase = &s->passphrase,
                                          .workspace = s->workspace};
-    if (confirm(s, e) < 0 ||
+    if (cmd_quorum_confirm(s->args, e) < 0 ||
         cmd_quorum_sign(&s->quorum, &s->document, s->path, &hand, &added, e) < 0)
         return -1;
     if (s->quorum.parts[0].tally.valid == 0)

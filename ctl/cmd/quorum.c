@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "ctl/cmd/nouns.h"
@@ -153,6 +154,28 @@ void cmd_quorum_print(const struct cmd_quorum *quorum, const struct cmd_keyring 
                          *names ? names : "nobody: the role has too few keys");
         (void)putchar('\n');
     }
+}
+
+int cmd_quorum_confirm(const struct opt_args *args, struct err *e) {
+    char answer[16];
+    if (opt_given(args, "yes"))
+        return 0;
+    if (!isatty(STDIN_FILENO))
+        return err_set(e, &err_usage,
+                       "nobody is here to be asked; --yes signs what was read before (see the "
+                       "summary above)");
+    (void)fputs("Sign this? [y/N] ", stdout);
+    (void)fflush(stdout);
+    if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return 0;
+    return err_set(e, &err_permission, "nothing was signed, as you wished");
+}
+
+void cmd_quorum_tell(const struct cmd_quorum *quorum, const struct cmd_keyring *ring,
+                     const char *path, size_t added) {
+    (void)printf("%s: %zu signature%s added%s\n", path, added, added == 1 ? "" : "s",
+                 added == 0 ? "; the keys at hand have signed before" : "");
+    cmd_quorum_print(quorum, ring);
 }
 
 char *cmd_quorum_missing(const struct cmd_quorum *quorum, const struct cmd_keyring *ring, char *ret,

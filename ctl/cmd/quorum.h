@@ -58,6 +58,12 @@ int cmd_quorum_sign(struct cmd_quorum *quorum, struct cmd_document *document, co
 int cmd_quorum_check(const struct cmd_quorum *quorum, const char *what,
                      const struct cmd_quorum_hand *hand, struct err *e) __attribute__((nonnull));
 
+// Before signing what was shown: --yes, or the answer of whoever is at the terminal. Kinds: usage
+// (nobody is), permission (they said no).
+int cmd_quorum_confirm(const struct opt_args *args, struct err *e) __attribute__((nonnull));
+// For people, on standard output: how many signatures the file got, and who signed it.
+void cmd_quorum_tell(const struct cmd_quorum *quorum, const struct cmd_keyring *ring,
+                     const char *path, size_t added) __attribute__((nonnull));
 // For people, on standard output: a line for each part.
 void cmd_quorum_print(const struct cmd_quorum *quorum, const struct cmd_keyring *ring)
     __attribute__((nonnull));

@@ -3,18 +3,19 @@
 // `edgectl rollout`: its verbs. Each can be repeated: the same policy again is the same rollout,
 // and pausing what is paused changes nothing.
 #include "ctl/cmd/rollout.h"
-#include "ctl/cmd/mandate.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "base/own.h"
+#include "bundle/kind.h"
 #include "ctl/cmd/mandate.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
 #include "ctl/cmd/rollout_why.h"
+#include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/schema.h"
@@ -37,8 +38,8 @@ static const struct opt apply_options[] = {
     CMD_OPTION_JSON,
     CMD_OPTION_END};
 // Those that say how floors are raised.
-static const char *const floor_options[] = {"raise-floors",    "key",    "signer", "signer-key",
-                                            "passphrase-file", "issued", "expires"};
+static const char *const floor_options[] = {"raise-floors", "key",    "signer",
+                                            "signer-key",   "issued", "expires"};
 static const struct opt plain_options[] = {CMD_REMOTE_OPTIONS, CMD_OPTION_JSON, CMD_OPTION_END};
 static const struct opt no_options[] = {CMD_OPTION_END};
 static const struct opt approve_options[] = {
@@ -46,6 +47,7 @@ static const struct opt approve_options[] = {
     {.name = "mandate",
      .value = "PLAN",
      .help = "With what people signed for the stages that follow (rollout sign --through)"},
+    CMD_PASSPHRASE_OPTION,
     CMD_REMOTE_OPTIONS,
     CMD_OPTION_JSON,
     CMD_OPTION_END};
@@ -124,6 +126,39 @@ static int follow(const struct application *a, struct cmd_release_floors *floors
     return r;
 }
 
+// A policy by itself, where devices ask for what people signed: planned and signed in one step, when
+// the keys for it are at hand. Nothing changes where they are not: then *io_why stays as it is.
+static int sign_and_start(const struct application *a, struct net_client *client, json_t **ret,
+                          struct err *io_why) {
+    const struct cmd_mandate_hand hand = {.context = a->follow.context,
+                                          .args = a->args,
+                                          .workspace = cmd_mandate_workspace(a->args),
+                                          .keys_folder = CMD_WORKSPACE_KEYS};
+    OWN(json) json_t *body = NULL;
+    struct err e = ERR_NONE;
+    if (!err_is(io_why, &err_no_mandate) || opt_operand(a->args, 0) || !hand.workspace)
+        return -1;
+    int planned = cmd_mandate_plan(&hand, client, a->policy, a->document, &body, &e);
+    if (planned == CMD_MANDATE_NO_ROLE)
+        return -1;
+    if (planned == 0 && net_client_post(client, "/api/v1/rollouts", body, ret, &e) >= 0)
+        return 0;
+    // A workspace without offline keys: it was named for its token.
+    if (!err_is(&e, &err_not_found))
+        *io_why = e;
+    return -1;
+}
+
+static int start(const struct application *a, struct net_client *client, json_t **ret,
+                 struct err *e) {
+    struct err why = ERR_NONE;
+    if (net_client_post(client, "/api/v1/rollouts", a->document, ret, &why) >= 0 ||
+        sign_and_start(a, client, ret, &why) == 0)
+        return 0;
+    *e = why;
+    return err_prefix(e, "starting the rollout %s", a->policy->name);
+}
+
 static int apply(struct application *a, struct err *e) {
     const struct rollout_policy *policy = a->policy;
     OWN(net_client) struct net_client *client = NULL;
@@ -137,8 +172,8 @@ static int apply(struct application *a, struct err *e) {
          cmd_release_floors_check(&floors, policy->release_name, policy->release_version, e) < 0))
         return err_prefix(e, "the rollout %s is not started: its floors could not be raised",
                           policy->name);
-    if (net_client_post(client, "/api/v1/rollouts", a->document, &answer, e) < 0)
-        return err_prefix(e, "starting the rollout %s", policy->name);
+    if (start(a, client, &answer, e) < 0)
+        return -1;
     if (!opt_given(a->args, "wait")) {
         print_one(a->args, answer);
         return 0;
@@ -267,16 +302,43 @@ static int act(const struct opt_args *args, const char *pattern, json_t *consume
     return 0;
 }
 
+// Where the next stages want a further signature, and the keys for it are at hand: they give it.
+static int approve_signed(const struct cmd_context *context, const struct opt_args *args,
+                          json_t *body, struct err *io_why) {
+    const struct cmd_mandate_hand hand = {.context = context,
+                                          .args = args,
+                                          .workspace = cmd_mandate_workspace(args),
+                                          .keys_folder = CMD_WORKSPACE_KEYS};
+    OWN(net_client) struct net_client *client = NULL;
+    json_t *mandate = NULL;
+    struct err e = ERR_NONE;
+    if (!err_is(io_why, &err_no_mandate) || json_object_get(body, "mandate") || !hand.workspace)
+        return -1;
+    int signed_here = cmd_remote_open(args, &client, &e);
+    if (signed_here == 0)
+        signed_here = cmd_mandate_further(&hand, client, opt_operand(args, 0), &mandate, &e);
+    if (signed_here < 0 && !err_is(&e, &err_not_found))
+        *io_why = e;
+    if (signed_here != 0 || json_object_set_new(body, "mandate", mandate) < 0)
+        return -1;
+    err_clear(io_why);
+    return act(args, "rollouts/%/approve", json_incref(body), io_why);
+}
+
 static int run_approve(void *context, const struct opt_args *args, struct err *e) {
-    (void)context;
     const char *stage = opt_get(args, "stage"), *plan = opt_get(args, "mandate");
+    struct err why = ERR_NONE;
     OWN(json) json_t *mandate = NULL;
     OWN(json) json_t *body = stage ? json_pack("{s:s}", "stage", stage) : json_object();
     if (plan && cmd_mandate_read(plan, &mandate, e) < 0)
         return -1;
     if (mandate && json_object_set(body, "mandate", mandate) < 0)
         return err_set(e, &err_memory, "approving: no memory");
-    return act(args, "rollouts/%/approve", json_incref(body), e);
+    if (act(args, "rollouts/%/approve", json_incref(body), &why) == 0 ||
+        approve_signed(context, args, body, &why) == 0)
+        return 0;
+    *e = why;
+    return -1;
 }
 
 static int run_pause(void *context, const struct opt_args *args, struct err *e) {

@@ -71,27 +71,34 @@ static void show_head(FILE *out, const json_t *plan) {
     (void)fprintf(out, "\n");
 }
 
+#define STEPS_SHOWN 3
+
 // What is signed of the plan, against a controller that was taken over.
-static void show_reach(FILE *out, const json_t *stages, size_t i) {
+static void show_reach(FILE *out, const json_t *plan, size_t i) {
+    const json_t *stages = json_object_get(plan, "stages");
     const json_t *stage = json_array_get(stages, i), *next = json_array_get(stages, i + 1);
+    const json_t *steps = json_object_get(stage, "steps");
+    size_t n = json_array_size(steps);
     char name[TEXT_BYTES], at[TEXT_BYTES];
-    if (number(stage, "reach") > number(stage, "total"))
-        (void)fprintf(out,
-                      "  WARNING: %lld devices would let it through, not %lld: a device does not "
-                      "know its labels, and stratify names some\n",
-                      number(stage, "reach"), number(stage, "total"));
-    if (next == NULL)
-        return;
-    if (strcmp(cmd_print_string(stage, "not_before"), cmd_print_string(next, "not_before")) == 0)
+    const char *then =
+        next != NULL ? safe(next, "not_before", at) : safe(plan, "held_back_from", at);
+    if (next != NULL && strcmp(cmd_print_string(stage, "not_before"), then) == 0) {
         (void)fprintf(out,
                       "  WARNING: stage %s may begin at the same time: whoever steals the "
                       "controller need not wait (give stage %s a soak_s)\n",
                       safe(next, "name", at), safe(stage, "name", name));
-    else
-        (void)fprintf(out,
-                      "  once signed: whoever steals the controller reaches at most %lld devices "
-                      "before %s\n",
-                      number(stage, "reach"), safe(next, "not_before", at));
+        return;
+    }
+    if (n == 0 && *then == '\0')
+        return;
+    (void)fprintf(out, "  once signed: whoever steals the controller reaches at most ");
+    for (size_t k = 0; k + 1 < n && k < STEPS_SHOWN; k++)
+        (void)fprintf(out, "%lld devices before %s, ", number(json_array_get(steps, k), "reach"),
+                      safe(json_array_get(steps, k + 1), "at", name));
+    if (n > STEPS_SHOWN + 1)
+        (void)fprintf(out, "… ");
+    (void)fprintf(out, *then == '\0' ? "%lld after that\n" : "%lld devices before %s\n",
+                  number(stage, "reach"), then);
 }
 
 static void show_stages(FILE *out, const json_t *plan, bool advances) {
@@ -111,7 +118,7 @@ static void show_stages(FILE *out, const json_t *plan, bool advances) {
             (void)fprintf(out, "  without a verdict: it waits for %s, and then %s\n",
                           duration(cmd_print_integer(stage, "waits_s"), took),
                           advances ? "goes on without evidence" : "pauses");
-        show_reach(out, json_object_get(plan, "stages"), i);
+        show_reach(out, plan, i);
         json_array_foreach (json_object_get(stage, "gates"), k, gate)
             (void)fprintf(out, "  gate %s: %s\n", safe(gate, "name", name),
                           safe(gate, "text", text));
@@ -124,6 +131,9 @@ static void show_strata(FILE *out, const json_t *plan) {
     char text[TEXT_BYTES];
     if (n > 1)
         (void)fprintf(out, "%zu strata\n", n);
+    if (json_is_true(json_object_get(plan, "by_known_facts")))
+        (void)fprintf(out, "  devices do not know their labels: strata that differ in labels alone "
+                           "have one bound, that of all their devices\n");
     json_array_foreach (json_object_get(plan, "pooled"), i, stratum)
         (void)fprintf(
             out, "  pooled, fewer than 5 devices: %s\n",

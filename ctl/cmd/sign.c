@@ -230,21 +230,6 @@ static int hold(struct signing *s, int *ret_lock, struct err *e) {
     return 0;
 }
 
-static int confirm(const struct signing *s, struct err *e) {
-    char answer[16];
-    if (opt_given(s->args, "yes"))
-        return 0;
-    if (!isatty(STDIN_FILENO))
-        return err_set(e, &err_usage,
-                       "nobody is here to be asked; --yes signs what was read before (see the "
-                       "summary above)");
-    (void)fputs("Sign this? [y/N] ", stdout);
-    (void)fflush(stdout);
-    if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-        return 0;
-    return err_set(e, &err_permission, "nothing was signed, as you wished");
-}
-
 static int show(const struct signing *s, json_t **ret, struct err *e) {
     const struct cmd_document *before = s->before.content ? &s->before : NULL;
     if (cmd_describe_changes(before, &s->document, &s->ring, ret, e) < 0)
@@ -260,9 +245,7 @@ static int show(const struct signing *s, json_t **ret, struct err *e) {
 
 static int tell(const struct signing *s, const json_t *changes, size_t added, struct err *e) {
     if (!opt_given(s->args, "json")) {
-        (void)printf("%s: %zu signature%s added%s\n", s->path, added, added == 1 ? "" : "s",
-                     added == 0 ? "; the keys at hand have signed before" : "");
-        cmd_quorum_print(&s->quorum, &s->ring);
+        cmd_quorum_tell(&s->quorum, &s->ring, s->path, added);
         return 0;
     }
     OWN(json)
@@ -283,8 +266,8 @@ static int sign(struct signing *s, struct err *e) {
     if (open_trust(s, e) < 0 || read_at(s->path, "signing", &s->document, e) < 0 ||
         name_role(s, e) < 0 ||
         (strcmp(s->role, "root") == 0 ? judge_root(s, e) : judge_targets(s, e)) < 0 ||
-        merge(s, &merged, e) < 0 || show(s, &changes, e) < 0 || confirm(s, e) < 0 ||
-        hold(s, &lock, e) < 0)
+        merge(s, &merged, e) < 0 || show(s, &changes, e) < 0 ||
+        cmd_quorum_confirm(s->args, e) < 0 || hold(s, &lock, e) < 0)
         return -1;
     const struct cmd_quorum_hand hand = {.context = s->context,
                                          .args = s->args,

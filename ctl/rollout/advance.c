@@ -85,19 +85,28 @@ static int find_failure(const struct rollout_policy *policy, const struct rollou
 
 // Sooner than people signed for: devices would refuse it.
 static bool is_too_early(const struct rollout_counts *counts, const char *does, const char *stage,
-                         struct rollout_progress *io) {
+                         int64_t not_before_s, struct rollout_progress *io) {
     char at[CHRONO_TEXT_BYTES];
-    if (counts->now_s >= io->not_before_s[io->stage])
+    if (counts->now_s >= not_before_s)
         return false;
     rollout_why_set(&io->why, ROLLOUT_WHY_too_early,
                     "stage %s %s at %s at the earliest: people signed for no sooner", stage, does,
-                    chrono_format(io->not_before_s[io->stage], at));
+                    chrono_format(not_before_s, at));
     return true;
 }
 
 // Nothing is offered any more.
 static bool is_too_late(const struct rollout_policy *policy, const struct rollout_counts *counts) {
     return policy->until_s != 0 && counts->now_s >= policy->until_s;
+}
+
+// Sets how much of the open stage may be open now; when it may be more, 0: it is all of it.
+static int64_t bound_batch(const struct rollout_policy *policy, const struct rollout_counts *counts,
+                           struct rollout_progress *io) {
+    int64_t next_s = 0;
+    size_t of = io->batch.held_back_open ? policy->n_stages : io->stage;
+    io->batch.most = rollout_batch_ramp_share(&io->ramp[of], counts->now_s, &next_s);
+    return next_s;
 }
 
 // Begins the open stage, unless it has to wait. 1 when it (now) offers.
@@ -118,11 +127,12 @@ static bool begin(const struct rollout_policy *policy, const struct rollout_coun
                         stage->name);
         return false;
     }
-    if (is_too_early(counts, "begins", stage->name, io))
+    if (is_too_early(counts, "begins", stage->name, io->not_before_s[io->stage], io))
         return false;
     struct rollout_tally tally = sum(counts, io->stage, 1);
     if (policy->gates.n > 0 && io->spend.runs == 0)
         (void)evidence_combine_begin(&io->spend, policy->gates.alpha_ppm); // the first always fits
+    (void)bound_batch(policy, counts, io);
     rollout_batch_begin(policy, &tally, tally.planned, counts->now_s, &io->batch);
     io->started_s[io->stage] = counts->now_s;
     return true;
@@ -234,11 +244,14 @@ static bool finish_stage(const struct rollout_policy *policy, const struct rollo
     struct rollout_tally tally = sum(counts, io->stage, 1);
     if (rollout_advance_gates_hold(policy, counts, false, io))
         return false;
+    int64_t next_s = bound_batch(policy, counts, io);
     if (!is_too_late(policy, counts))
         (void)rollout_batch_step(policy, &tally,
                                  io->batch.held_back_open ? counts->held_back : tally.planned,
                                  counts->now_s, &io->batch);
     bool complete = find_complete(policy, counts, io) == COMPLETE;
+    if (!complete && rollout_batch_is_bounded(&io->batch) && rollout_tally_unresolved(&tally) == 0)
+        (void)is_too_early(counts, "opens further", stage->name, next_s, io);
     if (complete && judge(policy, gate, counts, io->stage, &why) != ROLLOUT_VERDICT_PASS) {
         rollout_why_set(&io->why, why.code, "stage %s: %.400s", stage->name, why.text);
         complete = false;
@@ -295,7 +308,8 @@ static void advance_running(const struct rollout_policy *policy,
                 wind_up(policy, counts, io);
             return;
         }
-    if (is_too_early(counts, "is over", policy->stages[policy->n_stages - 1].name, io))
+    if (is_too_early(counts, "is over", policy->stages[policy->n_stages - 1].name,
+                     io->not_before_s[policy->n_stages + 1], io))
         return;
     io->state = ROLLOUT_STATE_FINISHED;
     io->ended_s = counts->now_s;

@@ -77,9 +77,11 @@ struct rollout_progress {
     int64_t paused_s;            // paused: since when; 0 else
     int64_t resumed_s;           // it went on after a pause in which nobody was heard; 0 never
     bool planned;                // it was applied with a plan: its bounds are never found anew
-    // No stage begins before its time, and [n_stages]: the rollout does not finish before; 0 none.
-    // People signed for that, and devices hold to it.
-    int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];
+    // No stage begins before its time, what is held back not before [n_stages], and the rollout does
+    // not finish before [n_stages + 1]; 0 none. And how a stage, or what is held back, opens. People
+    // signed for that, and devices hold to it.
+    int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 2];
+    struct rollout_batch_ramp ramp[ROLLOUT_POLICY_STAGES_MAX + 1];
 };
 
 // Whether the fleet is silent (rollout_score_silent): only who looked for silent devices knows.

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/chrono.h"
+
 static const char *stage_name(const struct rollout_policy *policy,
                               const struct rollout_progress *progress) {
     size_t last = policy->n_stages - 1;
@@ -163,6 +165,8 @@ static void release(const struct rollout_policy *policy, const struct rollout_co
         rollout_tally_add(&stage, &counts->tallies[io->stage * counts->n_strata + s]);
     rollout_batch_end(policy, &stage, &io->batch);
     io->batch.held_back_open = true;
+    int64_t next_s = 0;
+    io->batch.most = rollout_batch_ramp_share(&io->ramp[policy->n_stages], counts->now_s, &next_s);
     rollout_batch_begin(policy, &stage, counts->held_back, counts->now_s, &io->batch);
     io->complete_s = io->reached_s = 0;
 }
@@ -175,7 +179,18 @@ bool rollout_advance_gates_hold(const struct rollout_policy *policy,
         io->stage + 1 < policy->n_stages)
         return false;
     int64_t left = io->started_s[io->stage] + (int64_t)gates->holdback_release_s - counts->now_s;
-    if (gates->holdback_release_s > 0 ? left <= 0 : passed) {
+    bool due = gates->holdback_release_s > 0 ? left <= 0 : passed;
+    if (due && counts->now_s < io->not_before_s[policy->n_stages]) {
+        char at[CHRONO_TEXT_BYTES];
+        if (passed)
+            rollout_why_set(&io->why, ROLLOUT_WHY_too_early,
+                            "stage %s has passed; what is held back opens at %s at the earliest: "
+                            "people signed for no sooner",
+                            stage_name(policy, io),
+                            chrono_format(io->not_before_s[policy->n_stages], at));
+        return passed;
+    }
+    if (due) {
         release(policy, counts, io);
         return true;
     }

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#define ROUNDED 4096 // of ROLLOUT_BATCH_WHOLE: a device in a million
+
 bool rollout_batch_used(const struct rollout_policy *policy) {
     return policy->gates.n > 0 || policy->batch.start > 0;
 }
@@ -63,18 +65,40 @@ static bool grows(const struct rollout_policy *policy, const struct rollout_tall
            (policy->batch.on_notified || is_clean(policy, stage, batch));
 }
 
-// Opens a share for `add` devices more.
+uint64_t rollout_batch_ramp_share(const struct rollout_batch_ramp *ramp, int64_t now_s,
+                                  int64_t *ret_next_s) {
+    size_t i = 0;
+    *ret_next_s = 0;
+    if (ramp->n == 0 || now_s >= ramp->whole_s)
+        return ROLLOUT_BATCH_WHOLE;
+    while (i < ramp->n && now_s >= ramp->steps[i].from_s)
+        i++;
+    *ret_next_s = i < ramp->n ? ramp->steps[i].from_s : ramp->whole_s;
+    return i == 0 ? 1 : ramp->steps[i - 1].share;
+}
+
+static uint64_t most_of(const struct rollout_batch *batch) {
+    return batch->most == 0 ? ROLLOUT_BATCH_WHOLE : batch->most;
+}
+
+// Shares are rounded down one by one here, and once for all of them where they were signed.
+bool rollout_batch_is_bounded(const struct rollout_batch *batch) {
+    return batch->most > 0 && batch->most < ROLLOUT_BATCH_WHOLE &&
+           since(batch->most, batch->share) < ROUNDED;
+}
+
+// Opens a share for `add` devices more, or what may be open.
 static void open_batch(const struct rollout_tally *stage, uint64_t planned, uint64_t add,
                        int64_t now_s, struct rollout_batch *io) {
     uint64_t more = planned == 0 || add >= planned
                         ? ROLLOUT_BATCH_WHOLE
                         : (uint64_t)((unsigned __int128)ROLLOUT_BATCH_WHOLE * add / planned);
-    uint64_t left = ROLLOUT_BATCH_WHOLE - io->share;
+    uint64_t left = since(most_of(io), io->share);
     more = more == 0 ? 1 : more;
     io->number++;
     io->expected =
         more < left ? add : (uint64_t)((unsigned __int128)planned * left / ROLLOUT_BATCH_WHOLE);
-    io->share = more < left ? io->share + more : ROLLOUT_BATCH_WHOLE;
+    io->share += more < left ? more : left;
     io->opened_s = now_s;
     io->offered_before = rollout_tally_reached(stage);
     io->bad_before = rollout_tally_bad(stage);
@@ -95,7 +119,7 @@ int rollout_batch_step(const struct rollout_policy *policy, const struct rollout
                        uint64_t planned, int64_t now_s, struct rollout_batch *io) {
     uint64_t rhythm =
         policy->gates.rhythm_s == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
-    if (io->size == 0 || io->share >= ROLLOUT_BATCH_WHOLE)
+    if (io->size == 0 || io->share >= ROLLOUT_BATCH_WHOLE || rollout_batch_is_bounded(io))
         return 0;
     uint64_t working = rollout_tally_unresolved(stage);
     bool waited = now_s - io->opened_s >= (int64_t)(ROLLOUT_BATCH_RHYTHMS * rhythm);

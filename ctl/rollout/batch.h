@@ -35,6 +35,10 @@
 // is the epoch of score.h. It is durable with the rollout's progress before the first offer of the
 // batch, so that a restart of the controller neither widens nor forgets it.
 //
+// Where people sign how far a rollout may go (bundle/mandate.h) they sign how fast, too: of a stage no
+// more is open than its ramp says. A batch that would open more is smaller, and the next one waits for
+// the time.
+//
 // Hold-back. With holdback_ppm the highest ranks are admitted by no stage until they are released
 // (advance.h), whichever stage's bounds they are within; then the last stage goes on with them, in
 // batches as before.
@@ -52,6 +56,20 @@
 #define ROLLOUT_BATCH_WHOLE   (UINT64_C(1) << 32) // of share
 #define ROLLOUT_BATCH_RHYTHMS 2
 
+// How a stage may open: a share of it from a time on, all of it from whole_s on. n 0: at once.
+#define ROLLOUT_BATCH_STEPS_MAX 16
+struct rollout_batch_ramp {
+    size_t n;
+    struct rollout_batch_ramp_step {
+        int64_t from_s;
+        uint64_t share; // of ROLLOUT_BATCH_WHOLE
+    } steps[ROLLOUT_BATCH_STEPS_MAX];
+    int64_t whole_s;
+};
+// The share that may be open now, 1 at least; *ret_next_s is when it rises, 0 when all is open.
+uint64_t rollout_batch_ramp_share(const struct rollout_batch_ramp *ramp, int64_t now_s,
+                                  int64_t *ret_next_s) __attribute__((nonnull));
+
 // All zero before the first stage begins.
 struct rollout_batch {
     uint64_t number;   // of openings so far, from 1
@@ -61,6 +79,7 @@ struct rollout_batch {
     int64_t opened_s;
     uint64_t offered_before, bad_before; // of the stage, when it opened
     bool held_back_open;                 // the hold-back is released
+    uint64_t most; // the highest share that may be open now, set before each call; 0: no bound
 };
 
 // Whether the policy has batches at all.
@@ -77,6 +96,8 @@ enum { ROLLOUT_BATCH_OPENED = 1 };
 int rollout_batch_step(const struct rollout_policy *policy, const struct rollout_tally *stage,
                        uint64_t planned, int64_t now_s, struct rollout_batch *io)
     __attribute__((nonnull));
+// Whether all is open that may be: the next batch waits for the time.
+bool rollout_batch_is_bounded(const struct rollout_batch *batch) __attribute__((nonnull));
 // Goes on where it was, with the smallest batch: a resumed run.
 void rollout_batch_again(const struct rollout_policy *policy, int64_t now_s,
                          struct rollout_batch *io) __attribute__((nonnull));

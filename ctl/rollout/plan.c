@@ -50,14 +50,20 @@ uint64_t rollout_plan_age_at(const struct rollout_plan_ages *ages, uint32_t ppm)
 
 // A stage cannot begin before those before it took what they take at least.
 static void find_times(const struct rollout_policy *policy, struct rollout_plan *io) {
-    int64_t start = policy->not_before_s > io->made_s ? policy->not_before_s : io->made_s;
-    int64_t took = 0;
+    int64_t at = policy->not_before_s > io->made_s ? policy->not_before_s : io->made_s;
+    size_t n = policy->n_stages;
     uint64_t size = 0;
-    io->not_before_s[0] = policy->not_before_s;
-    for (size_t i = 0; i < policy->n_stages; i++) {
-        took += (int64_t)plan_pace_least(policy, io, i, &size);
-        io->not_before_s[i + 1] = took == 0 ? policy->not_before_s : start + took;
+    for (size_t i = 0; i < n; i++) {
+        io->not_before_s[i] = at;
+        plan_pace_ramp(policy, io->adds[i], size, &io->ramp[i]);
+        at += (int64_t)plan_pace_least(policy, io, i, &size);
     }
+    io->not_before_s[n] = at;
+    if (policy->gates.holdback_release_s > 0)
+        io->not_before_s[n] = io->not_before_s[n - 1] + (int64_t)policy->gates.holdback_release_s;
+    plan_pace_ramp(policy, io->held_back, size, &io->ramp[n]);
+    int64_t released_s = io->not_before_s[n] + (int64_t)io->ramp[n].whole_s;
+    io->over_s = io->held_back > 0 && released_s > at ? released_s : at;
 }
 
 void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_census *census,
@@ -68,6 +74,9 @@ void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_
     memset(io->adds, 0, sizeof io->adds);
     io->held_back = 0;
     rollout_strata_plan(policy, census->members, census->n_members, io->strata, io->n_strata);
+    if (census->groups != NULL)
+        rollout_strata_join(policy, census->members, census->n_members, census->groups,
+                            census->n_groups, io->strata, io->n_strata);
     rollout_strata_newcomer(policy, census->n_members, &io->newcomers);
     for (size_t i = 0; i < census->n_members; i++)
         io->sizes[census->members[i].stratum]++;

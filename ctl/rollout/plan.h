@@ -7,13 +7,15 @@
 //
 //   {"format":1, "made":TIME, "rollout":NAME, "release":{"name","version"}, "selector":TEXT,
 //    "seed":"<64 hex>", "devices":N,                      of the selector; "accepted":N of the fleet
-//    "stages":[{"name","approve","not_before":TIME|null,"adds":N,"total":N,"reach":N,
+//    "stages":[{"name","approve","not_before":TIME,"adds":N,"total":N,"reach":N,
+//               "steps":[{"at":TIME,"reach":N}],
 //               "bytes":N,"calls_s":N,"waits_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
 //               "gates":[{"name","kind","weight_pct","n":N,"of":"devices"|"events"|"sets",
 //                         "sees":TEXT|null,"passes":bool|null,"text":TEXT}]}],
 //    "strata":[{"key":TEXT,"devices":N,"counted":N,"pooled":bool,"bounds":BOUNDS,"adds":[N per stage],
 //               "held_back":N}],
-//    "newcomer_bounds":BOUNDS, "pooled":[KEY], "held_back":N,
+//    "newcomer_bounds":BOUNDS, "pooled":[KEY], "held_back":N, "held_back_from":TIME|null,
+//    "by_known_facts":bool,
 //    "variants":[{"bundle":ID,"variant":TEXT,"bytes":N,"devices":N,"had":N,"over_budget":bool}],
 //    "nothing":[{"code","text","devices":N}],
 //    "gates":[{"name","kind","weight_pct","level":"1 : N","needs":{"n":N|null,"of":…,"effect":TEXT},
@@ -31,9 +33,13 @@
 // rhythms. waits_s is soak, and with a metric the horizon and the grace. Downloads, probation and
 // windows come on top, and are not known here.
 //
-// `reach` is how many devices a controller that was taken over could bring the release to before the
-// next stage's time, by what people sign of the plan: devices that do not know their labels are let
-// through by the highest bound of the strata that they could be in.
+// What people sign bounds a controller that was taken over (bundle/mandate.h): `reach` is how many
+// devices it could bring the release to before the next stage's time, `steps` how many before each
+// batch of the stage (the last step is all of it; none where it opens at once): the fastest that the
+// batches of the policy can be is one in each rhythm. The
+// hold-back opens when all stages can be over (or as the policy says), and has steps as well.
+// Devices do not know their labels. Where they judge by themselves strata that differ in labels alone
+// have the same bounds, those of all their devices together.
 //
 // What a gate sees is power.h's answer at 80 %: of installs by how many devices the stage ends with;
 // of events by how many are to be expected at the rate at which devices fell silent in the past
@@ -97,8 +103,12 @@ struct rollout_plan_past {
 struct rollout_plan_census {
     uint64_t accepted; // devices of the fleet, or of the scope of whoever asks
     size_t n_strata;
-    const char *const *keys;        // [n_strata], as bundle_stratum_key makes them
-    const uint64_t *counted;        // [n_strata]: devices that can be counted as evidence
+    const char *const *keys; // [n_strata], as bundle_stratum_key makes them
+    const uint64_t *counted; // [n_strata]: devices that can be counted as evidence
+    // Where devices hold to the bounds, and a stratum is more than they know of themselves: which of
+    // them are one to them (rollout_strata_group); else NULL.
+    const uint32_t *groups; // [n_strata]
+    size_t n_groups;
     struct rollout_member *members; // of the selector; sorted here
     size_t n_members;
     size_t n_variants;
@@ -107,6 +117,18 @@ struct rollout_plan_census {
     const struct rollout_plan_nothing *nothings;
     struct rollout_plan_ages ages; // of the members
     struct rollout_plan_past past;
+};
+
+// How a stage opens at the fastest: a share of it (of ROLLOUT_BATCH_WHOLE) from so long after its
+// beginning on, and all of it whole_s after that.
+#define ROLLOUT_PLAN_STEPS_MAX 16
+struct rollout_plan_ramp {
+    size_t n;
+    struct {
+        uint64_t after_s, share;
+        uint64_t reach; // devices, those of the stages before included
+    } steps[ROLLOUT_PLAN_STEPS_MAX];
+    uint64_t whole_s; // 0: at once
 };
 
 struct rollout_plan {
@@ -119,8 +141,10 @@ struct rollout_plan {
     uint64_t adds[ROLLOUT_POLICY_STAGES_MAX]; // devices that a stage admits first
     uint64_t held_back;
     uint64_t reach[ROLLOUT_POLICY_STAGES_MAX]; // that what is signed lets through up to a stage
-    // Earliest, 0: at once; and [n_stages]: when all stages can be over.
+    // [n_stages]: what is held back.
     int64_t not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1];
+    struct rollout_plan_ramp ramp[ROLLOUT_POLICY_STAGES_MAX + 1];
+    int64_t over_s; // when all of it can be over
 };
 
 // Finds the bounds. seed and made_s of *io are the caller's.

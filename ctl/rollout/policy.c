@@ -11,6 +11,7 @@
 #include "base/doc.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/mandate.h"
 #include "bundle/predicate.h"
 #include "ctl/rollout/policy/evidence.h"
 #include "ctl/rollout/policy/gates.h"
@@ -141,6 +142,13 @@ static int read_baseline(const struct doc_at *at, struct rollout_policy *ret, st
     if (ret->baseline && !whole)
         return policy_read_wrong(at, "baseline", "false, or a last stage with \"percent\": 100", e);
     return 0;
+}
+
+bool rollout_policy_by_label(const struct rollout_policy *policy) {
+    for (size_t i = 0; i < policy->n_stratify; i++)
+        if (strncmp(policy->stratify[i], BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) == 0)
+            return true;
+    return false;
 }
 
 size_t rollout_policy_named(const struct rollout_policy *policy, const char *device) {

@@ -193,6 +193,9 @@ extern const struct rollout_policy_place rollout_policy_places[];
 size_t rollout_policy_named(const struct rollout_policy *policy, const char *device)
     __attribute__((nonnull));
 
+// Whether it stratifies by labels, which devices do not know.
+bool rollout_policy_by_label(const struct rollout_policy *policy) __attribute__((nonnull));
+
 // Reads a document; `what` (the file's name) leads the errors. Kinds: config (names the place and
 // what was expected), limit, bad_predicate.
 int rollout_policy_parse(json_t *document, const char *what, struct rollout_policy *ret,

@@ -163,8 +163,9 @@ void rollout_strata_count(const struct rollout_policy *policy, const struct roll
     plan_named(policy, members, n_members, io);
 }
 
-void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
-                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
+// The bounds alone.
+static void find_bounds(const struct rollout_policy *policy, struct rollout_member *members,
+                        size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
     size_t sizes[BUNDLE_STRATA_MAX] = {0}, first = 0;
     uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][BUNDLE_STRATA_MAX] = {{0}};
     struct rollout_stratum_plan pool = {0};
@@ -193,7 +194,36 @@ void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_mem
             plan_stratum(policy, members + first, sizes[s], counts, groups.of[s], &ret[s]);
         first += sizes[s];
     }
+}
+
+void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
+                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
+    find_bounds(policy, members, n_members, ret, n_strata);
     rollout_strata_count(policy, members, n_members, ret, n_strata);
+}
+
+void rollout_strata_join(const struct rollout_policy *policy, struct rollout_member *members,
+                         size_t n_members, const uint32_t *groups, size_t n_groups,
+                         struct rollout_stratum_plan *io, size_t n_strata) {
+    struct rollout_stratum_plan plans[BUNDLE_STRATA_MAX];
+    assert(n_groups <= BUNDLE_STRATA_MAX && n_strata <= BUNDLE_STRATA_MAX);
+    _Static_assert(ROLLOUT_POLICY_STAGES_MAX < 256, "a stage that names a device is a byte");
+    // Bounds do not look at who is named: the stratum waits behind it.
+    for (size_t i = 0; i < n_members; i++) {
+        members[i].named |= members[i].stratum << 8;
+        members[i].stratum = groups[members[i].stratum];
+    }
+    find_bounds(policy, members, n_members, plans, n_groups);
+    for (size_t i = 0; i < n_members; i++) {
+        members[i].stratum = members[i].named >> 8;
+        members[i].named &= 0xff;
+    }
+    for (size_t s = 0; s < n_strata; s++) {
+        memcpy(io[s].bound, plans[groups[s]].bound, sizeof io[s].bound);
+        if (io[s].pool != 0 && groups[s] != groups[io[s].pool - 1])
+            io[s].pool = 0;
+    }
+    rollout_strata_count(policy, members, n_members, io, n_strata);
 }
 
 size_t rollout_strata_pool(const struct rollout_stratum_plan *plan, size_t stratum) {

@@ -43,6 +43,20 @@ void rollout_strata_count(const struct rollout_policy *policy, const struct roll
                           size_t n_members, struct rollout_stratum_plan *io, size_t n_strata)
     __attribute__((nonnull(1, 4)));
 
+// What a device knows of its stratum: the key without labels, which are the controller's word. The
+// caller's; NULL when memory ran out.
+char *rollout_strata_known(const char *key) __attribute__((nonnull));
+// Which strata differ in labels alone. groups: [n], numbered from 0 up. Kind memory.
+int rollout_strata_group(const char *const *keys, size_t n, uint32_t *ret_groups,
+                         size_t *ret_n_groups, struct err *e) __attribute__((nonnull));
+// Gives strata of one group (groups[stratum], below n_groups) the same bounds, those of all their
+// devices together, in a plan that was made. What they are compared within stays as it is, but for
+// small strata, which are compared with those of one group alone.
+void rollout_strata_join(const struct rollout_policy *policy, struct rollout_member *members,
+                         size_t n_members, const uint32_t *groups, size_t n_groups,
+                         struct rollout_stratum_plan *io, size_t n_strata)
+    __attribute__((nonnull(1, 4, 6)));
+
 // The bounds of a stratum nobody was in when the rollout started: the stage's share of the fleet.
 // n_members is how many devices were known then.
 void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,

@@ -142,6 +142,25 @@ static int grow(struct serve_engine_rollout *rollout, const char *key,
     return 0;
 }
 
+// Where devices judge, those that differ in labels alone have the same bounds, whoever comes.
+static int plan_for(const struct serve_engine_rollout *rollout, const char *key,
+                    struct rollout_stratum_plan *ret, struct err *e) {
+    const struct rollout_policy *policy = &rollout->row.policy;
+    bool judged = rollout->row.progress.not_before_s[0] != 0 && rollout_policy_by_label(policy);
+    OWN(mem) char *known = judged ? rollout_strata_known(key) : NULL;
+    rollout_strata_newcomer(policy, rollout->row.members, ret);
+    for (size_t i = 0; judged && i < rollout->n_strata; i++) {
+        OWN(mem) char *other = rollout_strata_known(rollout->strata[i].key);
+        if (known == NULL || other == NULL)
+            return no_memory(e);
+        if (strcmp(known, other) != 0)
+            continue;
+        memcpy(ret->bound, rollout->strata[i].plan.bound, sizeof ret->bound);
+        break;
+    }
+    return 0;
+}
+
 int serve_engine_stratum(struct store_db *db, struct serve_engine_rollout *rollout, const char *key,
                          size_t *ret, struct err *e) {
     struct rollout_stratum_plan plan;
@@ -154,7 +173,8 @@ int serve_engine_stratum(struct store_db *db, struct serve_engine_rollout *rollo
         *ret = rollout->n_strata - 1;
         return 0;
     }
-    rollout_strata_newcomer(&rollout->row.policy, rollout->row.members, &plan);
+    if (plan_for(rollout, key, &plan, e) < 0)
+        return -1;
     if (store_rollout_put_stratum(db, rollout->row.policy.name, rollout->n_strata, key, &plan, e) <
             0 ||
         grow(rollout, key, &plan, e) < 0)

@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/chrono.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/mandate.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/batch.h"
+#include "ctl/rollout/plan.h"
+#include "ctl/rollout/strata.h"
 #include "ctl/serve/download.h"
 #include "ctl/store/mandate.h"
 #include "keys/canon.h"
@@ -24,6 +28,19 @@ static const struct keys_role *role_of(const struct serve_server *server) {
 
 bool serve_mandate_is_called_for(const struct serve_server *server) {
     return role_of(server)->n_keys > 0;
+}
+
+bool serve_mandate_holds_back(const struct rollout_policy *policy) {
+    return policy->gates.n > 0 && policy->gates.holdback_ppm > 0;
+}
+
+void serve_mandate_bounds(const struct rollout_policy *policy, const uint64_t *bounds,
+                          uint64_t *ret) {
+    uint64_t held = rollout_batch_holdback(policy);
+    for (size_t i = 0; i < policy->n_stages; i++)
+        ret[i] = bounds[i] < held ? bounds[i] : held;
+    if (serve_mandate_holds_back(policy))
+        ret[policy->n_stages] = bounds[policy->n_stages - 1];
 }
 
 // ── Taking in ───────────────────────────────────────────────────────────────────────────────────
@@ -79,7 +96,7 @@ static size_t needed(const struct rollout_policy *policy, size_t from) {
     size_t n = from;
     while (n < policy->n_stages && !policy->stages[n].approve)
         n++;
-    return n;
+    return n == policy->n_stages ? n + serve_mandate_holds_back(policy) : n;
 }
 
 static int none(const char *what, struct err *e) {
@@ -94,20 +111,33 @@ static int outside(const struct rollout_policy *policy, const char *what, struct
                    what);
 }
 
+// Devices look for the stratum that they know themselves in; the others are newcomers to them.
+static int find_signed(const struct bundle_mandate *mandate, const char *stratum, uint64_t *ret,
+                       struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
+    OWN(mem) char *known = rollout_strata_known(stratum);
+    if (known == NULL)
+        return err_set(e, &err_memory, "checking a mandate: out of memory");
+    memcpy(ret, c->newcomer_bounds, sizeof c->newcomer_bounds);
+    for (size_t i = 0; i < c->n_strata; i++) {
+        struct bundle_mandate_stratum one;
+        bundle_mandate_stratum(mandate, i, &one);
+        if (strcmp(one.key, known) == 0)
+            memcpy(ret, one.bounds, c->n_stages * sizeof *ret);
+    }
+    return 0;
+}
+
 static int check_bounds(const struct bundle_mandate *mandate, const struct serve_engine_rollout *r,
                         struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
-    struct bundle_mandate_stratum stratum;
+    uint64_t is[BUNDLE_MANDATE_STAGES_MAX], wanted[BUNDLE_MANDATE_STAGES_MAX];
     for (size_t s = 0; s < r->n_strata; s++) {
-        memcpy(stratum.bounds, c->newcomer_bounds, sizeof stratum.bounds);
-        for (size_t i = 0; i < c->n_strata; i++) {
-            struct bundle_mandate_stratum one;
-            bundle_mandate_stratum(mandate, i, &one);
-            if (strcmp(one.key, r->strata[s].key) == 0)
-                stratum = one;
-        }
+        if (find_signed(mandate, r->strata[s].key, is, e) < 0)
+            return -1;
+        serve_mandate_bounds(&r->row.policy, r->strata[s].plan.bound, wanted);
         for (size_t i = 0; i < c->signed_stages; i++)
-            if (c->stages[i].devices == NULL && r->strata[s].plan.bound[i] > stratum.bounds[i])
+            if (c->stages[i].devices == NULL && wanted[i] > is[i])
                 return outside(&r->row.policy, "fewer devices than the plan", e);
     }
     return 0;
@@ -123,7 +153,8 @@ static int check(const struct bundle_mandate *mandate, const struct serve_engine
     if (strcmp(c->name, policy->release_name) != 0 ||
         strcmp(c->release, policy->release_version) != 0)
         return outside(policy, "another release", e);
-    if (memcmp(c->seed, r->row.seed, sizeof c->seed) != 0 || c->n_stages != policy->n_stages)
+    if (memcmp(c->seed, r->row.seed, sizeof c->seed) != 0 ||
+        c->n_stages != policy->n_stages + serve_mandate_holds_back(policy))
         return outside(policy, "another plan of it", e);
     return check_bounds(mandate, r, e);
 }
@@ -135,7 +166,9 @@ static int check_signed(const struct rollout_policy *policy, size_t is, size_t w
                                   "rollout %s: its mandate is signed for %zu stages, and stage %s "
                                   "is next: sign it through that one (edgectl rollout sign "
                                   "--through) and give it along (--mandate)",
-                                  policy->name, is, policy->stages[is].name);
+                                  policy->name, is,
+                                  is < policy->n_stages ? policy->stages[is].name
+                                                        : BUNDLE_MANDATE_HELD_BACK);
 }
 
 // Clocks of devices may be a little behind: by a minute, or a sixteenth of the time that it takes.
@@ -144,14 +177,34 @@ static int64_t with_slack(const struct bundle_mandate_content *c, int64_t not_be
     return not_before_s + (ahead < 0 ? 0 : ahead < BEHIND_MAX_S ? ahead : BEHIND_MAX_S);
 }
 
+static void take_ramp(const struct bundle_mandate_content *c, size_t stage,
+                      struct rollout_batch_ramp *ret) {
+    const struct bundle_mandate_stage *of = &c->stages[stage];
+    *ret = (struct rollout_batch_ramp){.n = bundle_mandate_steps(of)};
+    for (size_t i = 0; i < ret->n; i++) {
+        struct bundle_mandate_step step = bundle_mandate_step(of, i);
+        ret->steps[i].from_s = with_slack(c, step.from_s);
+        ret->steps[i].share = step.share;
+    }
+    ret->whole_s = with_slack(c, of->not_before_s);
+}
+
 // Devices refuse what comes sooner than people signed for.
 static int take_times(struct store_db *db, const struct bundle_mandate *mandate,
                       struct serve_engine_rollout *r, struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
-    for (size_t i = 0; i < c->n_stages; i++)
-        r->row.progress.not_before_s[i] = with_slack(c, c->stages[i].not_before_s);
-    r->row.progress.not_before_s[c->n_stages] =
-        c->baseline ? with_slack(c, c->baseline_not_before_s) : 0;
+    struct rollout_progress *p = &r->row.progress;
+    size_t n = r->row.policy.n_stages;
+    _Static_assert(ROLLOUT_BATCH_STEPS_MAX == BUNDLE_MANDATE_STEPS_MAX &&
+                       ROLLOUT_PLAN_STEPS_MAX == BUNDLE_MANDATE_STEPS_MAX &&
+                       ROLLOUT_POLICY_STAGES_MAX + 1 == BUNDLE_MANDATE_STAGES_MAX,
+                   "what is planned can be signed, and is held to");
+    p->not_before_s[n] = 0;
+    for (size_t i = 0; i < c->n_stages; i++) {
+        p->not_before_s[i] = with_slack(c, bundle_mandate_step(&c->stages[i], 0).from_s);
+        take_ramp(c, i, &p->ramp[i]);
+    }
+    p->not_before_s[n + 1] = c->baseline ? with_slack(c, c->baseline_not_before_s) : 0;
     return store_rollout_put(db, &r->row, e);
 }
 
@@ -253,6 +306,24 @@ int serve_mandate_pin(struct store_db *db, struct serve_call *call, const json_t
     return keep(db, call, &raw, mandate, pin->device, e);
 }
 
+int serve_mandate_show(struct store_db *db, const struct serve_server *server,
+                       const struct serve_engine_rollout *r, json_t *io, struct err *e) {
+    struct store_mandate row;
+    char expires[CHRONO_TEXT_BYTES];
+    int found = store_mandate_of_rollout(db, r->row.policy.name, &row, e);
+    if (found < 0)
+        return -1;
+    json_t *shown = found != 0 || !serve_mandate_is_called_for(server)
+                        ? json_null()
+                        : json_pack("{s:s, s:I, s:I, s:b, s:s}", "id", row.id, "version",
+                                    (json_int_t)row.version, "signed_stages",
+                                    (json_int_t)row.signed_stages, "baseline", (int)row.baseline,
+                                    "expires", chrono_format(row.expires_s, expires));
+    return json_object_set_new(io, "mandate", shown) < 0
+               ? err_set(e, &err_memory, "showing a rollout: out of memory")
+               : 0;
+}
+
 // ── Handing out ─────────────────────────────────────────────────────────────────────────────────
 
 static int find(struct store_db *db, const struct store_device *device,
@@ -263,6 +334,18 @@ static int find(struct store_db *db, const struct store_device *device,
                   strcmp(device->pin_version, in->release) == 0;
     return pinned ? store_mandate_of_pin(db, device->id, in->bundle_name, in->release, ret, e)
                   : store_mandate_of_baseline(db, in->bundle_name, in->release, ret, e);
+}
+
+// Those held back are a stage of their own, behind all others.
+static uint64_t stage_of(const struct serve_server *server, const struct store_device *device,
+                         const char *rollout) {
+    const struct serve_engine_rollout *r = serve_engine_find(server->engine, rollout);
+    uint64_t stage = device->task.stage;
+    if (r == NULL || !serve_mandate_holds_back(&r->row.policy) || stage >= r->row.policy.n_stages ||
+        r->row.policy.stages[stage].by_device ||
+        bundle_rank(device->id, r->row.seed) <= rollout_batch_holdback(&r->row.policy))
+        return stage;
+    return r->row.policy.n_stages;
 }
 
 int serve_mandate_fill(struct store_db *db, const struct serve_server *server,
@@ -279,7 +362,7 @@ int serve_mandate_fill(struct store_db *db, const struct serve_server *server,
     if (keys_digest_parse(row.id, "a mandate's id", &io->mandate.id, e) < 0)
         return -1;
     io->mandate.size = row.size;
-    io->stage = io->rollout[0] == '\0' ? 0 : device->task.stage;
+    io->stage = io->rollout[0] == '\0' ? 0 : stage_of(server, device, io->rollout);
     (void)snprintf(io->mandate.url, sizeof io->mandate.url, "%s/mandates/%s.json",
                    base == NULL ? "" : base, row.id);
     return 0;

@@ -14,6 +14,14 @@
 // Whether devices of this root install nothing without one.
 bool serve_mandate_is_called_for(const struct serve_server *server) __attribute__((nonnull));
 
+// Whether the rollout's mandate has a stage more than the policy, that of those held back.
+struct rollout_policy;
+bool serve_mandate_holds_back(const struct rollout_policy *policy) __attribute__((nonnull));
+// A stratum's bounds as they are signed, of as many stages as the mandate has: nothing of what is held
+// back is admitted before the last of them.
+void serve_mandate_bounds(const struct rollout_policy *policy, const uint64_t *bounds,
+                          uint64_t *ret) __attribute__((nonnull));
+
 // Takes in what came with a rollout that is being applied, whose bounds are found: `envelope` is the
 // member of the request, NULL or null when there is none. It has to be of this rollout, its seed and
 // release, to allow no less than the rollout's bounds, and to be signed through the stages before
@@ -38,6 +46,11 @@ struct serve_mandate_pin {
 int serve_mandate_pin(struct store_db *db, struct serve_call *call, const json_t *envelope,
                       const struct serve_mandate_pin *pin, struct err *e)
     __attribute__((nonnull(1, 2, 4, 5)));
+
+// Adds "mandate" to a rollout that is shown: what people signed for it, null when there is nothing.
+int serve_mandate_show(struct store_db *db, const struct serve_server *server,
+                       const struct serve_engine_rollout *rollout, json_t *io, struct err *e)
+    __attribute__((nonnull));
 
 // Says in an instruction to install or activate which mandate it goes by, and which stage it is.
 // Nothing is said where none is called for, or there is none: the device refuses then.

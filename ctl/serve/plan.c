@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "base/random.h"
 #include "ctl/kind.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/server.h"
 
 // Of the mandate when nobody says; and the longest that may be asked for.
@@ -97,7 +98,8 @@ int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e) 
                                  .policy = policy,
                                  .scope = call->who.selector,
                                  .now_s = serve_call_now_s(call),
-                                 .seed = seed};
+                                 .seed = seed,
+                                 .devices_judge = serve_mandate_is_called_for(call->server)};
     if (policy == NULL)
         return err_set(e, &err_memory, "planning: out of memory");
     if (serve_call_members(call, known, &at, e) < 0 ||

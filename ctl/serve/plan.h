@@ -19,6 +19,7 @@ struct serve_plan_ask {
     int64_t now_s;
     int64_t expires_s; // of the mandate
     const uint8_t *seed;
+    bool devices_judge; // devices hold to what people sign: bounds are by what they know
 };
 
 // The fleet as it was counted, for ctl/rollout/plan.h.

@@ -21,6 +21,7 @@ struct serve_plan_count {
     struct rollout_plan_census census;
     size_t capacity;
     uint64_t counted[BUNDLE_STRATA_MAX];
+    uint32_t groups[BUNDLE_STRATA_MAX];
     struct rollout_plan_variant variants[ROLLOUT_PLAN_VARIANTS_MAX];
     struct rollout_plan_nothing nothings[ROLLOUT_PLAN_NOTHINGS_MAX];
 };
@@ -173,7 +174,11 @@ static int walk(struct serve_plan_count *c, struct err *e) {
     c->census.variants = c->variants;
     c->census.nothings = c->nothings;
     count_past(c);
-    return 0;
+    if (!c->ask->devices_judge || !rollout_policy_by_label(c->ask->policy))
+        return 0;
+    c->census.groups = c->groups;
+    return rollout_strata_group(c->census.keys, c->census.n_strata, c->groups, &c->census.n_groups,
+                                e);
 }
 
 int serve_plan_count(const struct serve_plan_ask *ask, struct serve_plan_count **ret,

@@ -8,7 +8,9 @@
 #include "base/own.h"
 #include "bundle/mandate.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/batch.h"
 #include "ctl/rollout/retry.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/plan.h"
 
 #define RESUMES 8 // after failures; a rollout that is resumed more often is planned and signed anew
@@ -62,26 +64,58 @@ static json_t *devices_of(const struct rollout_policy *policy, size_t stage) {
     return ids;
 }
 
+// A stage is open as a whole when its last step is over; the steps count back from there.
+static json_t *steps_of(const struct rollout_plan_ramp *ramp) {
+    json_t *steps = json_array();
+    for (size_t i = 0; i < ramp->n; i++)
+        (void)json_array_append_new(steps,
+                                    json_pack("{s:I, s:I}", "before",
+                                              (json_int_t)(ramp->whole_s - ramp->steps[i].after_s),
+                                              "share", (json_int_t)ramp->steps[i].share));
+    return steps;
+}
+
+static void fill_ramp(const struct rollout_plan *plan, size_t i, json_t *lists,
+                      struct bundle_mandate_stage *ret) {
+    const struct rollout_plan_ramp *ramp = &plan->ramp[i];
+    ret->not_before_s = plan->not_before_s[i];
+    if (ramp->n == 0)
+        return;
+    json_t *steps = steps_of(ramp);
+    ret->not_before_s += (int64_t)ramp->whole_s;
+    if (json_array_append_new(lists, steps) == 0)
+        ret->steps = steps;
+}
+
 static void fill_stages(const struct rollout_policy *policy, const struct rollout_plan *plan,
                         json_t *lists, struct bundle_mandate_content *ret) {
     bool listed = false;
-    ret->n_stages = policy->n_stages;
-    ret->signed_stages = signed_stages(policy);
-    for (size_t i = 0; i < policy->n_stages; i++) {
+    size_t n = policy->n_stages;
+    for (size_t i = 0; i < n; i++) {
         struct bundle_mandate_stage *stage = &ret->stages[i];
         (void)snprintf(stage->name, sizeof stage->name, "%s", policy->stages[i].name);
-        stage->not_before_s = plan->not_before_s[i];
-        ret->newcomer_bounds[i] = plan->newcomers.bound[i];
-        if (!policy->stages[i].by_device)
+        stage->approve = policy->stages[i].approve;
+        listed = listed || policy->stages[i].by_device;
+        if (!policy->stages[i].by_device) {
+            fill_ramp(plan, i, lists, stage);
             continue;
-        listed = true;
+        }
         json_t *ids = devices_of(policy, i);
+        stage->not_before_s = plan->not_before_s[i];
         if (json_array_append_new(lists, ids) == 0)
             stage->devices = ids;
     }
+    ret->n_stages = n;
+    ret->signed_stages = signed_stages(policy);
+    if (serve_mandate_holds_back(policy)) {
+        struct bundle_mandate_stage *last = &ret->stages[ret->n_stages++];
+        (void)snprintf(last->name, sizeof last->name, "%s", BUNDLE_MANDATE_HELD_BACK);
+        fill_ramp(plan, n, lists, last);
+        ret->signed_stages += ret->signed_stages == n;
+    }
     // As a mandate has it: all of it signed, and open to whoever the selector holds for.
     ret->baseline = policy->baseline && !listed && ret->signed_stages == ret->n_stages;
-    ret->baseline_not_before_s = policy->baseline ? plan->not_before_s[policy->n_stages] : 0;
+    ret->baseline_not_before_s = policy->baseline && !listed ? plan->over_s : 0;
 }
 
 static int fill(const struct serve_plan_ask *ask, const struct rollout_plan *plan, json_t *lists,
@@ -95,11 +129,33 @@ static int fill(const struct serve_plan_ask *ask, const struct rollout_plan *pla
     (void)snprintf(ret->name, sizeof ret->name, "%s", policy->release_name);
     (void)snprintf(ret->release, sizeof ret->release, "%s", policy->release_version);
     memcpy(ret->seed, plan->seed, sizeof ret->seed);
-    ret->n_stratify = policy->n_stratify;
     for (size_t i = 0; i < policy->n_stratify; i++)
-        memcpy(ret->stratify[i], policy->stratify[i], sizeof ret->stratify[i]);
+        if (strncmp(policy->stratify[i], BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) != 0)
+            memcpy(ret->stratify[ret->n_stratify++], policy->stratify[i], sizeof ret->stratify[0]);
+    serve_mandate_bounds(policy, plan->newcomers.bound, ret->newcomer_bounds);
     fill_stages(policy, plan, lists, ret);
     return find_bundles(ask, ret, e) < 0 ? -1 : find_selector(ask, ret, e);
+}
+
+// One for each of the combinations that devices can tell apart; keys are the caller's, on failure too.
+static int fill_strata(const struct serve_plan_ask *ask, const struct rollout_plan_census *census,
+                       const struct rollout_plan *plan, struct bundle_mandate_stratum *ret,
+                       size_t *ret_n, struct err *e) {
+    if (census->groups == NULL && rollout_policy_by_label(ask->policy))
+        return err_set(e, &err_config,
+                       "it stratifies by labels, which devices do not know, and was planned where "
+                       "devices do not judge: plan again when the root has the role mandate");
+    for (size_t s = 0; s < plan->n_strata; s++) {
+        size_t at = census->groups == NULL ? s : census->groups[s];
+        if (at < *ret_n)
+            continue;
+        ret[at].key = rollout_strata_known(census->keys[s]);
+        if (ret[at].key == NULL)
+            return err_set(e, &err_memory, "writing a mandate: out of memory");
+        serve_mandate_bounds(ask->policy, plan->strata[s].bound, ret[at].bounds);
+        *ret_n = at + 1;
+    }
+    return 0;
 }
 
 int serve_plan_mandate(const struct serve_plan_ask *ask, const struct rollout_plan_census *census,
@@ -113,10 +169,10 @@ int serve_plan_mandate(const struct serve_plan_ask *ask, const struct rollout_pl
         return err_set(e, &err_memory, "writing a mandate: out of memory");
     if (fill(ask, plan, lists, content, e) < 0)
         return -1;
-    content->n_strata = plan->n_strata;
-    for (size_t s = 0; s < plan->n_strata; s++) {
-        strata[s].key = census->keys[s];
-        memcpy(strata[s].bounds, plan->strata[s].bound, sizeof strata[s].bounds);
-    }
-    return bundle_mandate_format(content, strata, ret, e);
+    int done = fill_strata(ask, census, plan, strata, &content->n_strata, e);
+    if (done == 0)
+        done = bundle_mandate_format(content, strata, ret, e);
+    for (size_t s = 0; s < content->n_strata; s++)
+        free((char *)(uintptr_t)strata[s].key);
+    return done;
 }

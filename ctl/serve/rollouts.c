@@ -40,12 +40,12 @@ int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err
     if (serve_admin_rollout(call, &r, e) < 0 ||
         serve_delta_show(call->server->deltas, db, r, &deltas, e) < 0)
         return -1;
-    json_t *shown = serve_show_rollout(r);
-    if (json_object_set_new(shown, "deltas", deltas) < 0) {
-        json_decref(shown);
+    OWN(json) json_t *shown = serve_show_rollout(r);
+    if (json_object_set_new(shown, "deltas", deltas) < 0)
         return err_set(e, &err_memory, "showing a rollout: out of memory");
-    }
-    return serve_call_answer(call, 200, shown, e);
+    if (serve_mandate_show(db, call->server, r, shown, e) < 0)
+        return -1;
+    return serve_call_answer(call, 200, json_incref(shown), e);
 }
 
 // ── Apply ──

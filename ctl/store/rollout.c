@@ -47,12 +47,44 @@ static int read_evidence(const json_t *from, struct rollout_progress *io, struct
     return rollout_score_state_parse_progress(line, io, e) < 0 ? bad("evidence", e) : 0;
 }
 
-// Since version 5: whether it has a plan, and when people signed for its stages.
+// [[from, share], …, [whole]] for each stage.
+static json_t *ramps_json(const struct rollout_progress *p) {
+    json_t *all = json_array();
+    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++) {
+        const struct rollout_batch_ramp *ramp = &p->ramp[i];
+        json_t *one = json_array();
+        for (size_t k = 0; k < ramp->n; k++)
+            (void)json_array_append_new(one, json_pack("[I, I]", (json_int_t)ramp->steps[k].from_s,
+                                                       (json_int_t)ramp->steps[k].share));
+        if (ramp->n > 0)
+            (void)json_array_append_new(one, json_pack("[I]", (json_int_t)ramp->whole_s));
+        (void)json_array_append_new(all, one);
+    }
+    return all;
+}
+
+static void read_ramp(const json_t *from, struct rollout_batch_ramp *ret) {
+    size_t n = json_array_size(from);
+    *ret = (struct rollout_batch_ramp){.n = 0};
+    if (n == 0 || n > ROLLOUT_BATCH_STEPS_MAX + 1)
+        return;
+    ret->n = n - 1;
+    ret->whole_s = json_integer_value(json_array_get(json_array_get(from, n - 1), 0));
+    for (size_t k = 0; k < ret->n; k++) {
+        const json_t *step = json_array_get(from, k);
+        ret->steps[k].from_s = json_integer_value(json_array_get(step, 0));
+        ret->steps[k].share = (uint64_t)json_integer_value(json_array_get(step, 1));
+    }
+}
+
+// Since version 5: whether it has a plan, and when people signed for its stages; since 6: and for the
+// steps of them.
 static int add_plan(const struct rollout_progress *p, json_t *io, struct err *e) {
     json_t *times = json_array();
-    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++)
+    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX + 1; i++)
         (void)json_array_append_new(times, json_integer(p->not_before_s[i]));
     return json_object_set_new(io, "not_before", times) == 0 &&
+                   json_object_set_new(io, "ramps", ramps_json(p)) == 0 &&
                    json_object_set_new(io, "planned", json_boolean(p->planned)) == 0
                ? 0
                : err_set(e, &err_memory, "keeping a rollout: out of memory");
@@ -61,8 +93,10 @@ static int add_plan(const struct rollout_progress *p, json_t *io, struct err *e)
 static void read_plan(const json_t *from, struct rollout_progress *io) {
     const json_t *times = json_object_get(from, "not_before");
     io->planned = json_is_true(json_object_get(from, "planned"));
-    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++)
+    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX + 1; i++)
         io->not_before_s[i] = json_integer_value(json_array_get(times, i));
+    for (size_t i = 0; i <= ROLLOUT_POLICY_STAGES_MAX; i++)
+        read_ramp(json_array_get(json_object_get(from, "ramps"), i), &io->ramp[i]);
 }
 
 static int read_progress(json_t *from, struct rollout_progress *ret, struct err *e) {

@@ -30,6 +30,13 @@ def bounds(*values):
     return "".join(f"{value:016x}" for value in values)
 
 
+def steps(reached, next_one):
+    """A step that is open and reaches a rank, just so, and the next one, open in an hour. Of all ranks, 2^32 are one unit of share."""
+    begun, later = 13 * 3600, 11 * 3600
+    share = lambda ranks: min(max((ranks >> 32) + (1 if ranks == reached else -1), 1), (1 << 32) - 1)
+    return [{"before": begun, "share": share(reached)}, {"before": later, "share": max(share(next_one), share(reached) + 1)}]
+
+
 class Signed(Repository):
     """With the role mandate, whose key the thief does not have."""
 
@@ -134,13 +141,17 @@ def beyond_the_mandate_nothing_is_installed():
                 ("outside_mandate", {}, world.mandate(second, attempt_max=1)),
                 ("outside_mandate", {}, world.mandate(second, stages=[{"devices": ["d2"], "name": "pin"}], newcomer_bounds=bounds(ALL), strata=[])),
                 ("too_early", {}, world.mandate(second, stages=[{"name": "canary", "not_before": stamp(now + DAY // 2)}, {"name": "rest"}])),
+                # All of the stage in half a day, and of its ranks so far too few: the device's is beyond the step that is open.
+                ("too_early", {}, world.mandate(second, stages=[{"name": "canary", "not_before": stamp(now + DAY // 2), "steps": steps(0, rank("d1"))},
+                                                               {"name": "rest"}])),
                 ("mandate_expired", {}, world.mandate(second, issued=stamp(now - 2 * DAY), expires=stamp(now - DAY))),
                 ("below_threshold", {}, world.mandate(second, keys=thief)), ("below_threshold", {}, world.mandate(second, keys=world.director))]
         for attempt, (code, said, raw) in enumerate(rows, start=2):
             ask(world, device, second, attempt, raw, **said)
             stays(world, device, code, attempt, "1.0")
-        # None of it is held against the bundle, nor against the device.
-        ask(world, device, second, 50, world.mandate(second, version=9))
+        # None of it is held against the bundle, nor against the device. Of the same stage the step is open that its rank is in.
+        ask(world, device, second, 50, world.mandate(second, version=9, stages=[
+            {"name": "canary", "not_before": stamp(now + DAY // 2), "steps": steps(rank("d1"), ALL)}, {"name": "rest"}]))
         with world.lock:
             world.reports[device.name].clear()
         comes_to(device, "2.0")

@@ -96,6 +96,22 @@ static uint64_t bytes_of(const struct rollout_plan_census *census, uint64_t devi
                : (uint64_t)(bytes * (double)devices / (double)census->n_members + 0.5);
 }
 
+static json_t *steps_json(const struct rollout_plan *plan, size_t stage) {
+    const struct rollout_plan_ramp *ramp = &plan->ramp[stage];
+    json_t *all = json_array();
+    for (size_t i = 0; i < ramp->n; i++)
+        (void)json_array_append_new(
+            all, json_pack("{s:o, s:I}", "at",
+                           time_json(plan->not_before_s[stage] + (int64_t)ramp->steps[i].after_s),
+                           "reach", (json_int_t)ramp->steps[i].reach));
+    if (ramp->n > 0)
+        (void)json_array_append_new(
+            all, json_pack("{s:o, s:I}", "at",
+                           time_json(plan->not_before_s[stage] + (int64_t)ramp->whole_s), "reach",
+                           (json_int_t)plan->reach[stage]));
+    return all;
+}
+
 // A stage whose gates cannot pass waits for as long as the policy lets it.
 static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t total,
                           uint64_t *io_size) {
@@ -108,14 +124,14 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
     bool waits = !plan_sight_passes(gates);
     if (waits && pace.waits_s < policy->gates.max_soak_s)
         pace.waits_s = policy->gates.max_soak_s;
-    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name",
-                     stage->name, "approve", (int)stage->approve, "not_before",
+    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}",
+                     "name", stage->name, "approve", (int)stage->approve, "not_before",
                      time_json(view->plan->not_before_s[i]), "adds", (json_int_t)adds, "total",
                      (json_int_t)total, "reach", (json_int_t)view->plan->reach[i], "bytes",
                      (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches,
                      "calls_s", (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s,
                      "expected_s", (json_int_t)(pace.calls_s + pace.waits_s), "inconclusive",
-                     (int)waits, "gates", gates);
+                     (int)waits, "gates", gates, "steps", steps_json(view->plan, i));
 }
 
 static json_t *stages_json(const struct plan_sight_view *view) {
@@ -133,13 +149,14 @@ static json_t *head_json(const struct rollout_policy *policy,
                          const struct rollout_plan *plan) {
     char seed[2 * BUNDLE_RANK_SEED_BYTES + 1];
     text_hex(plan->seed, sizeof plan->seed, seed);
-    return json_pack("{s:i, s:o, s:s, s:{s:s, s:s}, s:s, s:s, s:I, s:I, s:I, s:o}", "format",
+    return json_pack("{s:i, s:o, s:s, s:{s:s, s:s}, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "format",
                      ROLLOUT_PLAN_FORMAT, "made", time_json(plan->made_s), "rollout", policy->name,
                      "release", "name", policy->release_name, "version", policy->release_version,
                      "selector", policy->selector, "seed", seed, "accepted",
                      (json_int_t)census->accepted, "devices", (json_int_t)census->n_members,
                      "held_back", (json_int_t)plan->held_back, "newcomer_bounds",
-                     bounds_json(policy, &plan->newcomers));
+                     bounds_json(policy, &plan->newcomers), "held_back_from",
+                     time_json(plan->held_back == 0 ? 0 : plan->not_before_s[policy->n_stages]));
 }
 
 int rollout_plan_format(const struct rollout_policy *policy,
@@ -152,7 +169,8 @@ int rollout_plan_format(const struct rollout_policy *policy,
     struct plan_sight_view view = {policy, census, plan, memo};
     OWN(json)
     json_t *rest = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "stages", stages_json(&view), "strata",
+        "{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "by_known_facts",
+        (int)(census->groups != NULL), "stages", stages_json(&view), "strata",
         strata_json(policy, census, plan), "pooled", pooled_json(census, plan), "variants",
         variants_json(policy, census), "nothing", nothings_json(census), "gates",
         plan_sight_gates(policy), "exposure", plan_pace_exposure(policy, plan), "installs",

@@ -90,6 +90,30 @@ uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollo
     return waits(policy, stage) + (policy->batch.start == 0 ? 0 : batches * rhythm_of(policy));
 }
 
+// Batch number `at` of `last` is the first of its step; with few batches each is one.
+static bool begins_step(uint64_t at, uint64_t last) {
+    uint64_t most = ROLLOUT_PLAN_STEPS_MAX;
+    return last <= most || at == 0 || at * most / last != (at - 1) * most / last;
+}
+
+void plan_pace_ramp(const struct rollout_policy *policy, uint64_t devices, uint64_t size,
+                    struct rollout_plan_ramp *ret) {
+    uint64_t before = size, open = 0, rhythm = rhythm_of(policy);
+    uint64_t batches = count_batches(&policy->batch, devices, &before);
+    *ret = (struct rollout_plan_ramp){.n = 0};
+    if (policy->batch.start == 0 || batches < 2)
+        return;
+    for (uint64_t at = 0; at + 1 < batches; at++) {
+        size = size == 0 ? policy->batch.start : larger(&policy->batch, size);
+        open += size;
+        if (begins_step(at, batches - 1))
+            ret->steps[ret->n++].after_s = at * rhythm;
+        ret->steps[ret->n - 1].share =
+            (uint64_t)((unsigned __int128)ROLLOUT_BATCH_WHOLE * open / devices);
+    }
+    ret->whole_s = (batches - 1) * rhythm;
+}
+
 // ── Exposure ──
 
 static const struct rollout_gate_policy *install_gate(const struct rollout_gates *gates) {

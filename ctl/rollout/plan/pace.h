@@ -20,6 +20,11 @@ void plan_pace_find(const struct rollout_policy *policy, const struct rollout_pl
 // grace. size as above.
 uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollout_plan *plan,
                          size_t stage, uint64_t *io_size) __attribute__((nonnull));
+// How so many devices of a stage open at the fastest, when each batch is full and clean and takes a
+// rhythm. size: of the last batch before, 0 before the first. Of more batches than steps some are put
+// together, and open with the first of them. reach is 0.
+void plan_pace_ramp(const struct rollout_policy *policy, uint64_t devices, uint64_t size,
+                    struct rollout_plan_ramp *ret) __attribute__((nonnull));
 // "exposure" of the document. NULL when memory ran out.
 json_t *plan_pace_exposure(const struct rollout_policy *policy, const struct rollout_plan *plan)
     __attribute__((nonnull));

@@ -5,75 +5,58 @@
 
 #include <string.h>
 
-#define LABEL "label."
+#include "ctl/rollout/batch.h"
 
-static bool is_label(const char *name) {
-    return strncmp(name, LABEL, strlen(LABEL)) == 0;
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
 }
 
-static bool has_labels(const struct rollout_policy *policy) {
-    bool any = false;
-    for (size_t i = 0; i < policy->n_stratify; i++)
-        any = any || is_label(policy->stratify[i]);
-    return any;
+// A stage's bounds as they are signed: what is held back is a stage of its own.
+static uint64_t signed_bound(const struct rollout_policy *policy,
+                             const struct rollout_stratum_plan *plan, size_t stage) {
+    return stage == policy->n_stages ? plan->bound[stage - 1]
+                                     : least(plan->bound[stage], rollout_batch_holdback(policy));
 }
 
-// What a device knows of its stratum; NULL, which may be any, for a key that is not understood.
-static json_t *known(const char *key) {
-    json_t *facts = json_loads(key, 0, NULL), *value;
-    const char *name;
-    void *next;
-    json_object_foreach_safe (facts, next, name, value) {
-        if (is_label(name))
-            (void)json_object_del(facts, name);
-    }
-    return facts;
+// The first step of the stage that lets a rank through; ramp->n: none before all of it is open.
+static size_t step_of(const struct rollout_policy *policy, const struct rollout_plan_ramp *ramp,
+                      const struct rollout_stratum_plan *plan, size_t stage, uint64_t rank) {
+    uint64_t low = stage == 0 ? 0 : signed_bound(policy, plan, stage - 1);
+    uint64_t all = signed_bound(policy, plan, stage) - low;
+    size_t step = 0;
+    while (step < ramp->n &&
+           rank > low + (uint64_t)((unsigned __int128)all * ramp->steps[step].share >> 32))
+        step++;
+    return step;
 }
 
-struct bounds {
-    uint64_t bound[ROLLOUT_POLICY_STAGES_MAX];
-};
-
-static void widen(struct bounds *io, const struct rollout_stratum_plan *by, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        io->bound[i] = by->bound[i] > io->bound[i] ? by->bound[i] : io->bound[i];
-}
-
-static void find_bounds(const struct rollout_policy *policy,
-                        const struct rollout_plan_census *census, const struct rollout_plan *plan,
-                        struct bounds ret[static BUNDLE_STRATA_MAX]) {
-    json_t *facts[BUNDLE_STRATA_MAX] = {NULL};
-    bool labels = has_labels(policy);
-    memset(ret, 0, sizeof *ret * plan->n_strata);
-    for (size_t s = 0; labels && s < plan->n_strata; s++)
-        facts[s] = known(census->keys[s]);
-    for (size_t s = 0; s < plan->n_strata; s++) {
-        widen(&ret[s], &plan->strata[s], policy->n_stages);
-        if (labels)
-            widen(&ret[s], &plan->newcomers, policy->n_stages);
-        for (size_t other = 0; labels && other < plan->n_strata; other++)
-            if (facts[s] == NULL || facts[other] == NULL || json_equal(facts[s], facts[other]))
-                widen(&ret[s], &plan->strata[other], policy->n_stages);
-    }
-    for (size_t s = 0; s < plan->n_strata; s++)
-        json_decref(facts[s]);
+static void add(const struct rollout_policy *policy, const struct rollout_member *member,
+                struct rollout_plan *io) {
+    const struct rollout_stratum_plan *plan = &io->strata[member->stratum];
+    size_t stage = 0, n = policy->n_stages;
+    while (stage < n && member->named != stage + 1 &&
+           (policy->stages[stage].by_device || member->rank > signed_bound(policy, plan, stage)))
+        stage++;
+    if (stage == n && (io->held_back == 0 || member->rank > signed_bound(policy, plan, n)))
+        return;
+    if (stage < n)
+        io->reach[stage]++;
+    struct rollout_plan_ramp *ramp = &io->ramp[stage];
+    size_t step = member->named == stage + 1 ? 0 : step_of(policy, ramp, plan, stage, member->rank);
+    if (step < ramp->n)
+        ramp->steps[step].reach++;
 }
 
 void plan_reach_find(const struct rollout_policy *policy, const struct rollout_plan_census *census,
                      struct rollout_plan *io) {
-    struct bounds bounds[BUNDLE_STRATA_MAX];
-    find_bounds(policy, census, io, bounds);
     memset(io->reach, 0, sizeof io->reach);
-    for (size_t m = 0; m < census->n_members; m++) {
-        const struct rollout_member *member = &census->members[m];
-        size_t stage = 0;
-        while (stage < policy->n_stages && member->named != stage + 1 &&
-               (policy->stages[stage].by_device ||
-                member->rank > bounds[member->stratum].bound[stage]))
-            stage++;
-        if (stage < policy->n_stages)
-            io->reach[stage]++;
-    }
+    for (size_t m = 0; m < census->n_members; m++)
+        add(policy, &census->members[m], io);
     for (size_t i = 1; i < policy->n_stages; i++)
         io->reach[i] += io->reach[i - 1];
+    for (size_t i = 0; i <= policy->n_stages; i++) {
+        uint64_t before = i == 0 ? 0 : io->reach[i - 1];
+        for (size_t k = 0; k < io->ramp[i].n; k++)
+            before = io->ramp[i].steps[k].reach += before;
+    }
 }

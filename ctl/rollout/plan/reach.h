@@ -6,8 +6,7 @@
 
 #include "ctl/rollout/plan.h"
 
-// Fills reach of the plan, whose bounds are found: for each stage the devices that it, or one before
-// it, would let through by what they know of themselves. A device does not know its labels: of the
-// strata that differ in these alone the highest bound counts, newcomers' among them.
+// Fills reach of the plan and of its ramps, whose bounds and shares are found: the devices that a
+// stage, one before it, or the steps of it so far would let through.
 void plan_reach_find(const struct rollout_policy *policy, const struct rollout_plan_census *census,
                      struct rollout_plan *io) __attribute__((nonnull));

@@ -167,14 +167,21 @@ static int read_document(json_t *document, struct err *e) {
     return verify_part(buf_slice(&part), &mandate, e);
 }
 
+static json_t *two_steps(void) {
+    return json_pack("[{s:i, s:i}, {s:i, s:i}]", "before", 600, "share", 1000, "before", 300,
+                     "share", 2000);
+}
+
 static json_t *good_document(void) {
     OWN(buf) struct buf part;
     struct err e = ERR_NONE;
     good();
-    content.stages[0].devices = json_pack("[s]", "d-1");
+    OWN(json) json_t *devices = json_pack("[s]", "d-1");
+    OWN(json) json_t *steps = two_steps();
+    content.stages[0].devices = devices;
+    content.stages[1].steps = steps;
+    content.stages[1].approve = true;
     cr_assert_eq(format(&part, &e), 0, "%s", e.text);
-    json_decref((json_t *)(uintptr_t)content.stages[0].devices);
-    content.stages[0].devices = NULL;
     return wire_json(buf_text(&part));
 }
 
@@ -192,7 +199,7 @@ Test(mandate, every_member_has_to_be_there) {
     static const char *const none[] = {NULL};
     OWN(json) json_t *document = good_document();
     wire_omit(document, read_document, none);
-    static const char *const optional[] = {"devices", "not_before", NULL};
+    static const char *const optional[] = {"devices", "steps", "not_before", "approve", NULL};
     json_t *stages = json_object_get(document, "stages");
     for (size_t i = 0; optional[i]; i++)
         for (size_t s = 0; s < 2; s++)
@@ -242,6 +249,61 @@ Test(mandate, what_makes_no_sense_is_not_written) {
     refused("stages");
     content.header.expires_s = content.header.issued_s;
     refused("expires");
+    // The controller's word: no device could tell which stratum it is in.
+    (void)snprintf(content.stratify[0], sizeof content.stratify[0], "label.site");
+    refused("facts that devices know");
+}
+
+static void step_refused(const char *piece, const char *json) {
+    OWN(json) json_t *steps = wire_json(json);
+    content.stages[1].steps = json_object_get(steps, "steps");
+    refused(piece);
+}
+
+Test(mandate, steps_come_before_the_stage_and_rise) {
+    good();
+    step_refused("expected some", "{\"steps\":[]}");
+    step_refused("share", "{\"steps\":[{\"before\":9,\"share\":0}]}");
+    step_refused("share", "{\"steps\":[{\"before\":9,\"share\":4294967296}]}");
+    step_refused("before", "{\"steps\":[{\"before\":0,\"share\":1}]}");
+    step_refused("before", "{\"steps\":[{\"before\":2147483648,\"share\":1}]}");
+    step_refused("before", "{\"steps\":[{\"before\":9,\"share\":1},{\"before\":9,\"share\":2}]}");
+    step_refused("share", "{\"steps\":[{\"before\":9,\"share\":1},{\"before\":8,\"share\":1}]}");
+    OWN(json) json_t *steps = two_steps();
+    OWN(json) json_t *devices = json_pack("[s]", "d-1");
+    content.stages[1].steps = steps;
+    content.stages[1].devices = devices;
+    refused("by rank");
+    content.stages[0].steps = steps; // which begins at no time
+    refused("with a time");
+}
+
+Test(mandate, a_stage_opens_step_by_step_and_then_as_a_whole) {
+    good();
+    OWN(json) json_t *steps = two_steps();
+    content.stages[1].steps = steps;
+    OWN(mandate) struct bundle_mandate *mandate = made();
+    const struct bundle_mandate_stage *stage = &bundle_mandate_content(mandate)->stages[1];
+    static const struct bundle_mandate_step wanted[] = {
+        {NOW_S + 3000, 1000}, {NOW_S + 3300, 2000}, {NOW_S + 3600, BUNDLE_MANDATE_WHOLE}};
+    cr_assert_eq(bundle_mandate_steps(stage), 2);
+    for (size_t i = 0; i < 3; i++) {
+        struct bundle_mandate_step step = bundle_mandate_step(stage, i);
+        cr_expect_eq(step.from_s, wanted[i].from_s);
+        cr_expect_eq(step.share, wanted[i].share);
+    }
+    cr_expect_eq(bundle_mandate_steps(&bundle_mandate_content(mandate)->stages[0]), 0);
+}
+
+Test(mandate, there_are_at_most_so_many_steps) {
+    good();
+    OWN(json) json_t *steps = json_array();
+    content.stages[1].steps = steps;
+    for (int i = 0; i < BUNDLE_MANDATE_STEPS_MAX; i++)
+        json_array_append_new(steps, json_pack("{s:i, s:i}", "before", 1000 - i, "share", i + 1));
+    OWN(mandate) struct bundle_mandate *mandate = made();
+    json_array_append_new(steps, json_pack("{s:i, s:i}", "before", 1, "share", 1000));
+    refused("steps");
 }
 
 Test(mandate, every_ceiling_holds_at_and_above) {

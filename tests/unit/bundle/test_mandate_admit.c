@@ -222,46 +222,83 @@ Test(mandate_admit, a_baseline_begins_with_the_last_stage_and_looks_at_no_rank) 
     judge(&err_outside_mandate, "app 2.0");
 }
 
-// ── Labels ──────────────────────────────────────────────────────────────────────────────────────
+// ── Steps ───────────────────────────────────────────────────────────────────────────────────────
 
-static void by_label(void) {
+// A stage that is open as a whole at NOW_S, so many tenths of it an hour, and half an hour, before. The
+// device's rank is at two thirds.
+static json_t *by_steps(uint64_t first_tenths, uint64_t second_tenths) {
+    json_t *steps = json_pack("[{s:I, s:I}, {s:I, s:I}]", "before", (json_int_t)3600, "share",
+                              (json_int_t)(BUNDLE_MANDATE_WHOLE * first_tenths / 10), "before",
+                              (json_int_t)1800, "share",
+                              (json_int_t)(BUNDLE_MANDATE_WHOLE * second_tenths / 10));
     good();
-    content.n_stratify = 2;
-    (void)snprintf(content.stratify[1], sizeof content.stratify[1], "label.site");
+    content.header.issued_s = NOW_S - 7200;
+    content.stages[1].not_before_s = NOW_S;
+    content.stages[1].steps = steps;
+    ask.stage = 1;
+    strata[0].bounds[0] = 0;
+    strata[0].bounds[1] = UINT64_MAX;
+    return steps;
+}
+
+static void at(int64_t now_s) {
+    ask.trusted_s = now_s;
+}
+
+Test(mandate_admit, a_rank_is_admitted_from_the_step_on_that_it_is_open_in) {
+    static const struct {
+        uint64_t first, second;
+        int64_t from_s;
+    } rows[] = {{7, 8, NOW_S - 3600}, {6, 7, NOW_S - 1800}, {1, 6, NOW_S}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        OWN(json) json_t *steps = by_steps(rows[i].first, rows[i].second);
+        at(rows[i].from_s - 1);
+        judge(&err_too_early, "rest begins at");
+        OWN(json) json_t *again = by_steps(rows[i].first, rows[i].second);
+        at(rows[i].from_s);
+        admitted();
+        OWN(json) json_t *wall = by_steps(rows[i].first, rows[i].second);
+        at(NOW_S);
+        ask.wall_s = rows[i].from_s - 1;
+        judge(&err_too_early, "rest begins at");
+    }
+}
+
+Test(mandate_admit, whom_a_stage_before_admits_is_open_with_the_first_step) {
+    OWN(json) json_t *steps = by_steps(1, 2);
+    strata[0].bounds[0] = bundle_rank("d-1", content.seed);
+    at(NOW_S - 3601);
+    judge(&err_too_early, "rest");
+    OWN(json) json_t *again = by_steps(1, 2);
+    strata[0].bounds[0] = bundle_rank("d-1", content.seed);
+    at(NOW_S - 3600);
+    admitted();
+}
+
+Test(mandate_admit, steps_go_up_from_the_bound_of_the_stage_before) {
+    OWN(json) json_t *steps = by_steps(2, 3);
     uint64_t rank = bundle_rank("d-1", content.seed);
-    content.n_strata = 3;
-    strata[0] = (struct bundle_mandate_stratum){"{\"arch\":\"arm64\",\"label.site\":\"a\"}",
-                                                {rank - 1, UINT64_MAX}};
-    strata[1] = (struct bundle_mandate_stratum){"{\"arch\":\"arm64\",\"label.site\":\"b\"}",
-                                                {rank, UINT64_MAX}};
-    strata[2] = (struct bundle_mandate_stratum){"{\"arch\":\"armhf\",\"label.site\":\"a\"}",
-                                                {UINT64_MAX, UINT64_MAX}};
+    // A fifth of the way from low to the highest is just the rank.
+    strata[0].bounds[0] = rank - 1000;
+    strata[0].bounds[1] = rank + 4010;
+    at(NOW_S - 3600);
+    admitted();
+    OWN(json) json_t *again = by_steps(2, 3);
+    strata[0].bounds[0] = rank - 1000;
+    strata[0].bounds[1] = rank + 3990;
+    at(NOW_S - 3600);
+    judge(&err_too_early, "rest");
 }
 
-Test(mandate_admit, of_the_strata_that_its_labels_could_put_it_into_the_widest_counts) {
-    by_label();
-    admitted();
-    by_label();
-    strata[1].bounds[0] = 0;
-    judge(&err_rank_beyond, "canary"); // armhf is not its, whatever the label
-    by_label();
-    strata[1].bounds[0] = 0;
-    content.newcomer_bounds[0] = UINT64_MAX;
+Test(mandate_admit, the_highest_rank_of_all_is_open_with_the_whole_stage) {
+    OWN(json) json_t *steps = by_steps(1, 2);
+    strata[0].bounds[1] = UINT64_MAX;
+    strata[0].bounds[0] = bundle_rank("d-1", content.seed) - 1;
+    at(NOW_S);
     admitted();
 }
 
-Test(mandate_admit, who_knows_the_labels_looks_at_one_stratum) {
-    by_label();
-    set_facts("{\"arch\":\"arm64\"}");
-    OWN(json) json_t *own = wire_json("{\"arch\":\"arm64\"}");
-    OWN(json) json_t *labels = wire_json("{\"site\":\"a\"}");
-    struct err e = ERR_NONE;
-    bundle_facts_free(facts);
-    cr_assert_eq(bundle_facts_with_labels(own, labels, &facts, &e), 0);
-    ask.facts = facts;
-    ask.knows_labels = true;
-    judge(&err_rank_beyond, "canary");
-}
+// ── Labels ──────────────────────────────────────────────────────────────────────────────────────
 
 Test(mandate_admit, a_selector_counts_as_far_as_the_device_can_know) {
     good();

@@ -364,7 +364,7 @@ Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
 Test(rollout_advance, no_stage_begins_and_nothing_finishes_sooner_than_people_signed_for) {
     struct world w = world();
     w.progress.not_before_s[1] = NOW + 10;
-    w.progress.not_before_s[2] = NOW + 20;
+    w.progress.not_before_s[3] = NOW + 20;
     set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
     set(&w, 1, ROLLOUT_TASK_COMMITTED, 10);
     (void)advance(&w);
@@ -382,4 +382,26 @@ Test(rollout_advance, no_stage_begins_and_nothing_finishes_sooner_than_people_si
     w.now_s = NOW + 20;
     (void)advance(&w);
     cr_assert_eq(w.progress.state, ROLLOUT_STATE_FINISHED);
+}
+
+Test(rollout_advance, a_stage_opens_no_faster_than_people_signed_for) {
+    struct world w = world();
+    w.policy.batch.start = 4;
+    w.policy.batch.factor_ppm = 2000000;
+    w.policy.gates.rhythm_s = 1;
+    w.progress.ramp[0] = (struct rollout_batch_ramp){
+        .n = 1, .steps = {{NOW, ROLLOUT_BATCH_WHOLE / 2}}, .whole_s = NOW + 50};
+    (void)advance(&w);
+    for (int64_t t = 1; t < 50; t++) {
+        w.now_s = NOW + t;
+        set(&w, 0, ROLLOUT_TASK_COMMITTED, 5);
+        (void)advance(&w);
+        cr_assert_leq(w.progress.batch.share, ROLLOUT_BATCH_WHOLE / 2);
+    }
+    cr_assert_eq(w.progress.batch.share, ROLLOUT_BATCH_WHOLE / 2);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_too_early, "%s", w.progress.why.text);
+    cr_assert_not_null(strstr(w.progress.why.text, "opens further"), "%s", w.progress.why.text);
+    w.now_s = NOW + 50;
+    (void)advance(&w);
+    cr_assert_gt(w.progress.batch.share, ROLLOUT_BATCH_WHOLE / 2);
 }

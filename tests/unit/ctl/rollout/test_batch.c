@@ -286,3 +286,45 @@ Test(rollout_batch, every_stage_is_open_in_the_end) {
         cr_assert_geq(expected + number, planned);
     }
 }
+
+// ── As fast as people signed ──
+
+static const struct rollout_batch_ramp ramp = {
+    .n = 2,
+    .steps = {{NOW, ROLLOUT_BATCH_WHOLE / 20}, {NOW + 100, ROLLOUT_BATCH_WHOLE / 4}},
+    .whole_s = NOW + 200};
+
+Test(rollout_batch, a_ramp_says_how_much_may_be_open_and_when_more) {
+    static const struct {
+        int64_t now_s;
+        uint64_t share;
+        int64_t next_s;
+    } rows[] = {{NOW - 1, 1, NOW},
+                {NOW, ROLLOUT_BATCH_WHOLE / 20, NOW + 100},
+                {NOW + 99, ROLLOUT_BATCH_WHOLE / 20, NOW + 100},
+                {NOW + 100, ROLLOUT_BATCH_WHOLE / 4, NOW + 200},
+                {NOW + 200, ROLLOUT_BATCH_WHOLE, 0}};
+    int64_t next_s = -1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cr_expect_eq(rollout_batch_ramp_share(&ramp, rows[i].now_s, &next_s), rows[i].share);
+        cr_expect_eq(next_s, rows[i].next_s, "%zu", i);
+    }
+    const struct rollout_batch_ramp none = {.n = 0};
+    cr_expect_eq(rollout_batch_ramp_share(&none, NOW, &next_s), ROLLOUT_BATCH_WHOLE);
+}
+
+Test(rollout_batch, no_more_is_open_than_may_be) {
+    struct rollout_policy p = policy();
+    struct rollout_batch b = {.most = ROLLOUT_BATCH_WHOLE / 20};
+    struct rollout_tally none = tally(0, 0, 0);
+    rollout_batch_begin(&p, &none, 100, NOW, &b);
+    cr_assert_eq(b.share, ROLLOUT_BATCH_WHOLE / 20, "half of a batch");
+    cr_assert_eq(b.expected, 4);
+    cr_assert_eq(step(&p, tally(0, 5, 0), 10, &b), 0, "until the time has come");
+    b.most = ROLLOUT_BATCH_WHOLE / 4;
+    cr_assert_eq(step(&p, tally(0, 5, 0), 20, &b), ROLLOUT_BATCH_OPENED);
+    cr_assert_eq(b.share, ROLLOUT_BATCH_WHOLE / 20 + ROLLOUT_BATCH_WHOLE / 5);
+    cr_assert_eq(step(&p, tally(0, 25, 0), 30, &b), 0);
+    b.most = 0;
+    cr_assert_eq(step(&p, tally(0, 25, 0), 30, &b), ROLLOUT_BATCH_OPENED);
+}

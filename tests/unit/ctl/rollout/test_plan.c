@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plan of a rollout: bounds, numbers, what gates can see, and what apply takes of it.
+#include "ctl/rollout/batch.h"
 #include "ctl/rollout/plan.h"
 
 #include <criterion/criterion.h>
@@ -137,7 +138,8 @@ Test(rollout_plan, says_whom_each_stage_admits_and_when_at_the_earliest) {
         cr_assert_eq(number(stage, "total"), totals[i]);
         cr_assert_eq(number(stage, "bytes"), adds[i] * 900, "what one in ten has is not fetched");
     }
-    cr_assert(json_is_null(json_object_get(row(document, "stages", 0), "not_before")));
+    cr_assert_str_eq(text(row(document, "stages", 0), "not_before"), "2027-01-15T08:00:00Z");
+    cr_assert_eq(json_array_size(json_object_get(row(document, "stages", 0), "steps")), 0);
     cr_assert_str_eq(text(row(document, "stages", 1), "not_before"), "2027-01-15T08:10:00Z");
     cr_assert_eq(json_array_size(json_object_get(document, "strata")), 2);
     const json_t *stratum = row(document, "strata", 0);
@@ -153,7 +155,7 @@ Test(rollout_plan, a_stage_begins_when_those_before_it_took_what_they_take_at_le
     struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
     // Batches of 10; 20 40 80 160 190; 500, half an hour each, and ten minutes of soak.
     static const int64_t after[] = {1800 + 600, 6 * 1800 + 600, 7 * 1800 + 600};
-    cr_assert_eq(f->plan.not_before_s[0], 0);
+    cr_assert_eq(f->plan.not_before_s[0], f->plan.made_s);
     for (size_t i = 0; i < 3; i++)
         cr_expect_eq(f->plan.not_before_s[i + 1], f->plan.made_s + after[i], "stage %zu: %lld", i,
                      (long long)(f->plan.not_before_s[i + 1] - f->plan.made_s));
@@ -167,40 +169,101 @@ Test(rollout_plan, a_stage_begins_when_those_before_it_took_what_they_take_at_le
     drop(f);
     f = make(HEAD "\"stages\":[{\"name\":\"few\",\"count\":2},{\"name\":\"all\",\"percent\":100}]}",
              10, 1);
-    cr_assert_eq(f->plan.not_before_s[1], 0, "nothing is to be waited for");
+    cr_assert_eq(f->plan.not_before_s[1], f->plan.made_s, "nothing is to be waited for");
     drop(f);
 }
 
-Test(rollout_plan, labels_let_through_whom_the_widest_bound_does) {
+Test(rollout_plan, a_stage_opens_no_faster_than_a_batch_in_each_rhythm) {
+    struct fleet *f = make(HEAD "\"batch\":{\"start\":10}," STAGES "}", 1000, 1);
+    const struct rollout_plan *plan = &f->plan;
+    // Batches of 10; 20 40 80 160 190; 320 180: half an hour each.
+    static const uint64_t open[] = {20, 60, 140, 300};
+    cr_expect_eq(plan->ramp[0].n, 0, "one batch");
+    cr_assert_eq(plan->ramp[1].n, 4);
+    for (size_t k = 0; k < 4; k++) {
+        cr_expect_eq(plan->ramp[1].steps[k].after_s, k * 1800);
+        cr_expect_eq(plan->ramp[1].steps[k].share, ROLLOUT_BATCH_WHOLE * open[k] / 490);
+        // Ranks are spread evenly, and no more evenly than that.
+        cr_expect_gt(plan->ramp[1].steps[k].reach, 10 + open[k] / 2);
+        cr_expect_lt(plan->ramp[1].steps[k].reach, 10 + open[k] * 3 / 2 + 10);
+    }
+    cr_expect_eq(plan->ramp[1].whole_s, 4 * 1800);
+    cr_expect_eq(plan->reach[1], 500);
+    OWN(json) json_t *document = format(f);
+    const json_t *steps = json_object_get(row(document, "stages", 1), "steps");
+    cr_assert_eq(json_array_size(steps), 5);
+    cr_expect_eq(number(json_array_get(steps, 4), "reach"), 500);
+    cr_expect_str_eq(text(json_array_get(steps, 1), "at"), "2027-01-15T09:10:00Z");
+    drop(f);
+}
+
+// Whatever the batches: what the engine's own could have open at a time is open.
+Test(rollout_plan, of_many_batches_no_step_opens_less_than_they_do) {
+    static const char *const batches[] = {"{\"start\":1,\"factor\":1}", "{\"start\":3,\"max\":7}",
+                                          "{\"start\":1,\"factor\":1.3}", "{\"start\":10}"};
+    for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
+        char policy[400];
+        (void)snprintf(policy, sizeof policy, HEAD "\"batch\":%s," STAGES "}", batches[b]);
+        struct fleet *f = make(policy, 1000, 1);
+        struct rollout_batch at = {.number = 0};
+        for (size_t i = 0; i < 3; i++) {
+            const struct rollout_plan_ramp *ramp = &f->plan.ramp[i];
+            struct rollout_batch_ramp held = {.n = ramp->n, .whole_s = (int64_t)ramp->whole_s};
+            int64_t next_s = 0;
+            cr_assert_leq(ramp->n, ROLLOUT_PLAN_STEPS_MAX);
+            for (size_t k = 0; k < ramp->n; k++)
+                held.steps[k] = (struct rollout_batch_ramp_step){(int64_t)ramp->steps[k].after_s,
+                                                                 ramp->steps[k].share};
+            // Each batch is full and clean when it has been open for a rhythm.
+            struct rollout_tally tally = {.planned = f->plan.adds[i]};
+            rollout_batch_begin(&f->policy, &tally, tally.planned, 0, &at);
+            for (int64_t now_s = 0;; now_s += 1800) {
+                cr_assert_leq(at.share, rollout_batch_ramp_share(&held, now_s, &next_s), "%s",
+                              batches[b]);
+                if (at.share == ROLLOUT_BATCH_WHOLE)
+                    break;
+                tally.now[ROLLOUT_TASK_COMMITTED] += at.expected;
+                (void)rollout_batch_step(&f->policy, &tally, tally.planned, now_s + 1800, &at);
+            }
+            rollout_batch_end(&f->policy, &tally, &at);
+        }
+        drop(f);
+    }
+}
+
+Test(rollout_plan, strata_that_devices_cannot_tell_apart_have_one_bound) {
     static const char *const keys[] = {"{\"arch\":\"arm64\",\"label.site\":\"a\"}",
                                        "{\"arch\":\"arm64\",\"label.site\":\"b\"}",
                                        "{\"arch\":\"mips\",\"label.site\":\"a\"}"};
     struct fleet *f = make(HEAD STAGES "}", 300, 3);
     const struct rollout_plan *plan = &f->plan;
+    struct err e = ERR_NONE;
+    uint32_t groups[3];
     for (size_t i = 0; i < 3; i++) {
         uint64_t total = plan->adds[0];
         for (size_t k = 1; k <= i; k++)
             total += plan->adds[k];
-        cr_expect_eq(plan->reach[i], total, "without labels: whom the stages admit, %llu",
+        cr_expect_eq(plan->reach[i], total, "whom the stages admit, and no others, %llu",
                      (unsigned long long)plan->reach[i]);
     }
-    f->policy.n_stratify = 2;
-    (void)snprintf(f->policy.stratify[0], sizeof f->policy.stratify[0], "arch");
-    (void)snprintf(f->policy.stratify[1], sizeof f->policy.stratify[1], "label.site");
+    cr_assert_neq(plan->strata[0].bound[0], plan->strata[1].bound[0]);
     f->census.keys = keys;
+    cr_assert_eq(rollout_strata_group(keys, 3, groups, &f->census.n_groups, &e), 0);
+    cr_assert_eq(f->census.n_groups, 2);
+    f->census.groups = groups;
     rollout_plan_make(&f->policy, &f->census, &f->plan);
-    uint64_t widest = plan->newcomers.bound[0], reach = 0;
-    for (size_t s = 0; s < 2; s++)
-        widest = plan->strata[s].bound[0] > widest ? plan->strata[s].bound[0] : widest;
-    uint64_t mips = plan->newcomers.bound[0] > plan->strata[2].bound[0] ? plan->newcomers.bound[0]
-                                                                        : plan->strata[2].bound[0];
+    cr_expect_eq(plan->strata[0].bound[0], plan->strata[1].bound[0]);
+    cr_expect_neq(plan->strata[0].bound[0], plan->strata[2].bound[0]);
+    // The same share of the two together as of each before: 2 of 200, 1 of 100.
+    uint64_t together = plan->strata[0].planned[0] + plan->strata[1].planned[0];
+    cr_expect_eq(together, 2);
+    cr_expect_eq(plan->strata[2].planned[0], 1);
+    for (size_t i = 0; i < 3; i++)
+        cr_expect_eq(plan->reach[i], i == 0 ? 3 : i == 1 ? 150 : 300);
     for (size_t i = 0; i < f->census.n_members; i++)
-        reach += f->census.members[i].rank <= (f->census.members[i].stratum < 2 ? widest : mips);
-    cr_assert_eq(plan->reach[0], reach, "%llu", (unsigned long long)plan->reach[0]);
-    cr_assert_gt(plan->reach[0], plan->adds[0]);
-    cr_assert_eq(plan->reach[2], 300);
+        cr_expect_lt(f->census.members[i].stratum, 3);
     OWN(json) json_t *document = format(f);
-    cr_assert_eq(number(row(document, "stages", 0), "reach"), (json_int_t)reach);
+    cr_expect(json_is_true(json_object_get(document, "by_known_facts")));
     drop(f);
 }
 

@@ -182,7 +182,9 @@ Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_resta
     must(store_rollout_add(db, r, &e));
     r->progress.planned = true;
     r->progress.not_before_s[1] = 1800000000;
-    r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX] = 1800000001;
+    r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1] = 1800000001;
+    r->progress.ramp[1] =
+        (struct rollout_batch_ramp){.n = 2, .steps = {{7, 8}, {9, 10}}, .whole_s = 11};
     must(store_rollout_put(db, r, &e));
     store_db_close(db);
     *r = (struct store_rollout){.created_s = 0};
@@ -191,7 +193,12 @@ Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_resta
     cr_expect(r->progress.planned);
     cr_expect_eq(r->progress.not_before_s[0], 0);
     cr_expect_eq(r->progress.not_before_s[1], 1800000000);
-    cr_expect_eq(r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX], 1800000001);
+    cr_expect_eq(r->progress.not_before_s[ROLLOUT_POLICY_STAGES_MAX + 1], 1800000001);
+    cr_expect_eq(r->progress.ramp[0].n, 0);
+    cr_expect_eq(r->progress.ramp[1].n, 2);
+    cr_expect_eq(r->progress.ramp[1].steps[1].from_s, 9);
+    cr_expect_eq(r->progress.ramp[1].steps[1].share, 10);
+    cr_expect_eq(r->progress.ramp[1].whole_s, 11);
     store_db_close(db);
     free(r);
 }
