@@ -192,7 +192,6 @@ Test(rollout_plan, a_stage_opens_no_faster_than_a_batch_in_each_rhythm) {
     OWN(json) json_t *document = format(f);
     const json_t *steps = json_object_get(row(document, "stages", 1), "steps");
     cr_assert_eq(json_array_size(steps), 5);
-    cr_expect_eq(number(json_array_get(steps, 4), "reach"), 500);
     cr_expect_str_eq(text(json_array_get(steps, 1), "at"), "2027-01-15T09:10:00Z");
     drop(f);
 }
@@ -243,8 +242,7 @@ Test(rollout_plan, strata_that_devices_cannot_tell_apart_have_one_bound) {
         uint64_t total = plan->adds[0];
         for (size_t k = 1; k <= i; k++)
             total += plan->adds[k];
-        cr_expect_eq(plan->reach[i], total, "whom the stages admit, and no others, %llu",
-                     (unsigned long long)plan->reach[i]);
+        cr_expect_eq(plan->reach[i], total, "whom the stages admit, and no others");
     }
     cr_assert_neq(plan->strata[0].bound[0], plan->strata[1].bound[0]);
     f->census.keys = keys;
