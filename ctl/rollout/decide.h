@@ -60,6 +60,7 @@ struct rollout_candidate {
     // refuse what comes later, so nothing is offered then.
     int64_t mandate_ends_s;
     bool revert_full; // as many as revert_rate allows were told to go back
+    bool offer_full;  // as many as offer_rate allows were offered it
 };
 
 // A finished rollout's release (the newest of its name whose selector holds), or the pinned one.
@@ -115,6 +116,7 @@ struct rollout_decision {
     // NONE: as it was. Remembered even when the action is NONE (already, skipped, cancelled).
     enum rollout_task mark;
     bool spent_baseline; // counts against the rate
+    bool spent_offer;    // counts against the candidate's offer_rate
     bool spent_revert;   // counts against the candidate's revert_rate, and as went_back from now on
     struct rollout_why why;
 };

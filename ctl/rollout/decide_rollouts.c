@@ -134,6 +134,10 @@ static bool is_full(const struct rollout_candidate *c, struct rollout_why *why) 
         rollout_why_set(why, ROLLOUT_WHY_unresolved_limit,
                         "%" PRIu64 " devices are at work on rollout %s, as many as it allows",
                         c->unresolved, c->policy->name);
+    else if (c->offer_full)
+        rollout_why_set(why, ROLLOUT_WHY_offer_rate,
+                        "rollout %s is offered to %" PRIu32 " devices a minute: its turn comes",
+                        c->policy->name, c->policy->offer_rate);
     else
         return false;
     return true;
@@ -159,6 +163,8 @@ static bool offer(const struct rollout_inputs *in, size_t i, struct rollout_deci
                         policy->release_name, policy->release_version, policy->name,
                         policy->stages[c->stage].name);
         ret->mark = ROLLOUT_TASK_OFFERED;
+        // The same offer again, because an answer was lost, is none more.
+        ret->spent_offer = !again;
         return rollout_decide_act(ret, ROLLOUT_ACTION_INSTALL, i, next_attempt(d, c),
                                   &c->fit.bundle);
     }

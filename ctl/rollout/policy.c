@@ -20,11 +20,11 @@
 #include "ctl/rollout/policy/stages.h"
 
 static const char *const members[] = {
-    "name",  "release",  "selector",        "stratify",     "stages",      "gate",
-    "gates", "evidence", "timeout_s",       "timeout",      "timeouts",    "max_unresolved",
-    "batch", "retries",  "windows",         "priority",     "on_failure",  "not_before",
-    "until", "baseline", "stepping_stones", "revert_scope", "revert_rate", "byte_budget",
-    NULL};
+    "name",       "release",  "selector",        "stratify",     "stages",      "gate",
+    "gates",      "evidence", "timeout_s",       "timeout",      "timeouts",    "max_unresolved",
+    "batch",      "retries",  "windows",         "priority",     "on_failure",  "not_before",
+    "until",      "baseline", "stepping_stones", "revert_scope", "revert_rate", "byte_budget",
+    "offer_rate", NULL};
 static const char *const release_members[] = {"name", "version", NULL};
 static const char *const budget_members[] = {"bytes", "metered_bytes", NULL};
 
@@ -38,6 +38,8 @@ const struct rollout_policy_place rollout_policy_places[] = {
     {"evidence", policy_evidence_members},
     {"batch", policy_pace_batch_members},
     {"windows", policy_pace_windows_members},
+    {"windows.download[]", policy_pace_window_members},
+    {"windows.install[]", policy_pace_window_members},
     {"retries", policy_pace_retries_members},
     {"timeouts", policy_pace_timeouts_members},
     {"byte_budget", budget_members},

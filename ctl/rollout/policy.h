@@ -16,7 +16,9 @@
 //    "max_unresolved": 100,
 //    "batch": {"start": 10, "factor": 2, "max": 0, "on": "succeeded"},
 //    "retries": {"max": 2, "delay_s": "1h", "backoff": 2, "codes": ["unreachable"]},
-//    "windows": {"download": ["22:00-06:00"], "install": ["02:00-04:00"]},
+//    "windows": {"download": ["22:00-06:00"],
+//                "install": [{"start": "02:00", "end": "04:00", "days": ["sat", "sun"]}]},
+//    "offer_rate": 600,
 //    "priority": 0, "stepping_stones": ["vibration 1.0"],
 //    "on_failure": "revert", "revert_scope": "all", "revert_rate": 1000,
 //    "byte_budget": {"bytes": 50000000, "metered_bytes": 0},  default none: as much as it takes
@@ -43,6 +45,7 @@
 
 #include "base/err.h"
 #include "bundle/limits.h"
+#include "bundle/window.h"
 #include "ctl/rollout/gates.h"
 
 #define ROLLOUT_POLICY_MAX_BYTES    (64 * 1024)
@@ -55,7 +58,6 @@
 
 #define ROLLOUT_POLICY_STAGE_DEVICES_MAX 64  // named by one stage
 #define ROLLOUT_POLICY_DEVICES_MAX       256 // by all of them
-#define ROLLOUT_POLICY_WINDOWS_MAX       8
 #define ROLLOUT_POLICY_CODES_MAX         8
 #define ROLLOUT_POLICY_RETRIES_MAX       100
 #define ROLLOUT_POLICY_BACKOFF_MAX_PPM   10000000
@@ -63,6 +65,7 @@
 #define ROLLOUT_POLICY_STONES_MAX        4
 #define ROLLOUT_POLICY_PRIORITY_MAX      1000 // and its negative
 #define ROLLOUT_POLICY_REVERT_RATE_MAX   1000000
+#define ROLLOUT_POLICY_OFFER_RATE_MAX    1000000
 
 #define ROLLOUT_POLICY_BATCH_START_DEFAULT       10
 #define ROLLOUT_POLICY_BATCH_FACTOR_DEFAULT_PPM  2000000
@@ -109,16 +112,6 @@ struct rollout_batch_policy {
     uint32_t factor_ppm; // how much larger the next one is, after a clean one; 1,000,000 or more
     uint64_t max;        // no batch is larger; 0: as large as the stage
     bool on_notified;    // the next one opens when all were offered; else when all have an outcome
-};
-
-// Minutes of the device's local day, from start on and before end; end <= start goes past midnight.
-struct rollout_window {
-    uint16_t start_min, end_min;
-};
-struct rollout_windows {
-    size_t n_download, n_install; // 0: at any time
-    struct rollout_window download[ROLLOUT_POLICY_WINDOWS_MAX];
-    struct rollout_window install[ROLLOUT_POLICY_WINDOWS_MAX];
 };
 
 // A device that failed with one of the codes (any, when none is given) gets another attempt.
@@ -169,7 +162,7 @@ struct rollout_policy {
     char devices[ROLLOUT_POLICY_DEVICES_MAX][BUNDLE_DEVICE_ID_MAX + 1];
     struct rollout_gates gates;
     struct rollout_batch_policy batch;
-    struct rollout_windows windows;
+    struct bundle_windows windows; // in which its devices may download and activate
     struct rollout_retries retries;
     struct rollout_timeouts timeouts;
     int priority; // of two rollouts the higher one goes first, then the older one
@@ -177,6 +170,7 @@ struct rollout_policy {
     struct rollout_stone stones[ROLLOUT_POLICY_STONES_MAX];
     enum rollout_revert_scope revert_scope;
     uint32_t revert_rate; // devices told to go back in a minute; 0: no limit
+    uint32_t offer_rate;  // devices offered it in a minute; 0: no limit
 };
 
 // What a policy may have, for whoever describes it (the schema, a test): a place, "" the document

@@ -37,6 +37,7 @@
     X(holdback,          "it is kept back from the rollout, to compare with")                                          \
     X(in_comparison,     "it is being compared with a device that has the release")                                    \
     X(stepping_stone,    "it has to run another release first")                                                        \
+    X(offer_rate,        "it will be offered the release when its turn comes")                                         \
     X(retry_later,       "it gets another attempt later")                                                              \
     X(revert_rate,       "it will go back when its turn comes")                                                        \
     X(went_back,         "it went back from the release before: once is all")                                          \

@@ -220,8 +220,6 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
     fill_instruction(call, s, device, &decision);
     if (serve_mandate_fill(fleet->db, call->server, device, &s->instruction, e) < 0)
         return -1;
-    if (decision.action != ROLLOUT_ACTION_INSTALL)
-        return 0;
     return serve_offer_fill(fleet, call->server, json_object_get(device->said, "components"),
                             &s->instruction, e);
 }

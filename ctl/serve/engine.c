@@ -20,7 +20,6 @@ int serve_engine_open(struct serve_engine **ret, struct err *e) {
     if (engine == NULL)
         return no_memory(e);
     engine->doubted = true;
-    engine->baseline_room = SERVE_ENGINE_BASELINE_PER_MINUTE;
     *ret = engine;
     return 0;
 }

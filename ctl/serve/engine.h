@@ -7,6 +7,7 @@
 
 #include "bundle/facts.h"
 #include "bundle/predicate.h"
+#include "ctl/rollout/bucket.h"
 #include "ctl/rollout/decide.h"
 #include "ctl/rollout/downtime.h"
 #include "ctl/rollout/pulse.h"
@@ -36,9 +37,8 @@ struct serve_engine_rollout {
     struct serve_engine_stratum *strata;
     struct rollout_tally *tallies;     // [stage * n_strata + stratum]
     uint64_t bytes[SERVE_SPENT_KINDS]; // what it cost its devices (ctl/serve/spent.h)
-    // A bucket for telling devices to go back (policy's revert_rate).
-    double revert_room;
-    int64_t revert_ms;
+    struct rollout_bucket reverts;     // telling devices to go back (policy's revert_rate)
+    struct rollout_bucket offers;      // policy's offer_rate
     // Gates of evidence (ctl/serve/evidence.h).
     struct rollout_score *score; // NULL: the policy has none
     bool stale;                  // the score changed since it was judged
@@ -64,15 +64,13 @@ struct serve_engine {
     struct serve_engine_rollout **rollouts; // oldest first
     size_t n_bundles;
     struct serve_engine_bundle *bundles;
-    // A bucket for offers of baselines.
-    double baseline_room;
-    int64_t baseline_ms;
-    struct rollout_downtime down; // when nobody could be heard
-    int64_t down_kept_s;          // its last tick that is in the store
-    struct serve_pace pace;       // of check-ins
-    uint64_t news;                // events added since the start: those who wait look at it
-    uint64_t fleet_changes;       // devices accepted or relabelled since the start
-    uint64_t planned_changes;     // as many of them the rollouts without devices have seen
+    struct rollout_bucket baselines; // offers of them
+    struct rollout_downtime down;    // when nobody could be heard
+    int64_t down_kept_s;             // its last tick that is in the store
+    struct serve_pace pace;          // of check-ins
+    uint64_t news;                   // events added since the start: those who wait look at it
+    uint64_t fleet_changes;          // devices accepted or relabelled since the start
+    uint64_t planned_changes;        // as many of them the rollouts without devices have seen
 };
 
 int serve_engine_open(struct serve_engine **ret, struct err *e) __attribute__((nonnull));

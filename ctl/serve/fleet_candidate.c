@@ -92,17 +92,9 @@ static int find_stone(const struct serve_fleet *fleet, const struct store_device
     return 0;
 }
 
-// The bucket holds a second's worth, or one device: so many a minute, and no minute's at once.
-static bool may_revert(const struct serve_fleet *fleet, struct serve_engine_rollout *r) {
-    double rate = r->row.policy.revert_rate, most = rate > 60 ? rate / 60 : 1;
-    int64_t past_ms = r->revert_ms == 0 ? 60000 : fleet->now_ms - r->revert_ms;
-    if (r->row.policy.revert_rate == 0)
-        return true;
-    if (past_ms > 0)
-        r->revert_room += rate / 60000.0 * (double)past_ms;
-    r->revert_room = r->revert_room > most ? most : r->revert_room;
-    r->revert_ms = fleet->now_ms;
-    return r->revert_room >= 1;
+// So many a minute; 0: no limit.
+static bool has_room(struct rollout_bucket *bucket, uint32_t rate, int64_t now_ms) {
+    return rate == 0 || rollout_bucket_has(bucket, rate, rollout_bucket_second(rate), now_ms);
 }
 
 // What going back asks.
@@ -119,7 +111,7 @@ static int find_way_back(const struct serve_fleet *fleet, const struct store_dev
     if (found < 0)
         return -1;
     io->went_back = found == 0 && strcmp(undone.rollout, policy->name) != 0;
-    io->revert_full = !may_revert(fleet, r);
+    io->revert_full = !has_room(&r->reverts, policy->revert_rate, fleet->now_ms);
     return 0;
 }
 
@@ -174,6 +166,7 @@ int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_de
         serve_engine_stratum(fleet->db, r, buf_text(&key), &b->stratum, e) < 0 ||
         find_stone(fleet, device, view, b, c, e) < 0)
         return -1;
+    c->offer_full = !has_room(&r->offers, policy->offer_rate, fleet->now_ms);
     c->stage = rollout_strata_admits(policy, &r->strata[b->stratum].plan, device->id, b->rank);
     c->admission = admission_of(r, device->id, b);
     bool inside =

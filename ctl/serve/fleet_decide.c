@@ -87,14 +87,8 @@ static int collect(const struct serve_fleet *fleet, const struct store_device *d
 }
 
 static bool has_room(const struct serve_fleet *fleet) {
-    struct serve_engine *engine = fleet->engine;
-    double per_ms = SERVE_ENGINE_BASELINE_PER_MINUTE / 60000.0;
-    if (engine->baseline_ms != 0 && fleet->now_ms > engine->baseline_ms)
-        engine->baseline_room += per_ms * (double)(fleet->now_ms - engine->baseline_ms);
-    if (engine->baseline_room > SERVE_ENGINE_BASELINE_PER_MINUTE)
-        engine->baseline_room = SERVE_ENGINE_BASELINE_PER_MINUTE;
-    engine->baseline_ms = fleet->now_ms;
-    return engine->baseline_room >= 1;
+    return rollout_bucket_has(&fleet->engine->baselines, SERVE_ENGINE_BASELINE_PER_MINUTE,
+                              SERVE_ENGINE_BASELINE_PER_MINUTE, fleet->now_ms);
 }
 
 static bool is_any(const char *state, const char *const *names) {
@@ -277,7 +271,7 @@ static int note_revert(const struct serve_fleet *fleet, const struct store_devic
     const struct rollout_policy *policy = &r->row.policy;
     struct store_undone undone = {.at_s = fleet->now_ms / 1000};
     (void)snprintf(undone.rollout, sizeof undone.rollout, "%s", policy->name);
-    r->revert_room -= 1;
+    rollout_bucket_take(&r->reverts);
     return store_undone_add(fleet->db, device->id, policy->release_name, policy->release_version,
                             &undone, e);
 }
@@ -290,7 +284,9 @@ static int decide(const struct serve_fleet *fleet, struct store_device *device,
         return -1;
     rollout_decide(&in, ret);
     if (ret->spent_baseline)
-        fleet->engine->baseline_room -= 1;
+        rollout_bucket_take(&fleet->engine->baselines);
+    if (ret->spent_offer)
+        rollout_bucket_take(&view->beside[ret->candidate].rollout->offers);
     (void)snprintf(device->why_code, sizeof device->why_code, "%s",
                    rollout_why_name(ret->why.code));
     (void)snprintf(device->why_text, sizeof device->why_text, "%s", ret->why.text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Deltas and budgets of offers.
+// Deltas, budgets and windows of offers.
 #include "ctl/serve/offer.h"
 
 #include <stdio.h>
@@ -46,9 +46,11 @@ int serve_offer_fill(const struct serve_fleet *fleet, const struct serve_server 
                      const json_t *components, struct bundle_instruction *io, struct err *e) {
     const struct serve_engine_bundle *bundle = serve_engine_bundle(fleet->engine, &io->bundle);
     const struct serve_engine_rollout *rollout = serve_engine_find(fleet->engine, io->rollout);
-    if (rollout != NULL)
+    if (rollout != NULL) {
         fill_budget(&rollout->row.policy, &io->budget);
-    if (bundle == NULL)
+        io->windows = rollout->row.policy.windows;
+    }
+    if (bundle == NULL || io->action != BUNDLE_ACTION_INSTALL)
         return 0;
     struct search search = {
         .server = server, .bundle = &bundle->row, .components = components, .ret = &io->delta};

@@ -61,14 +61,6 @@ int serve_plan_make(const struct serve_plan_ask *ask, json_t **ret, struct err *
     return 0;
 }
 
-int serve_plan_check(const struct rollout_policy *policy, struct err *e) {
-    if (policy->windows.n_download == 0 && policy->windows.n_install == 0)
-        return 0;
-    return err_set(e, &err_config,
-                   "policy.windows: devices are not told of a rollout's windows; give them a "
-                   "window in their own configuration (edge-agent.json(5)), and leave this out");
-}
-
 // ── The request ──
 
 static int read_expires(const struct doc_at *at, int64_t now_s, int64_t *ret, struct err *e) {
@@ -108,7 +100,7 @@ int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e) 
     json_t *document = json_object_get(at.value, "policy");
     if (!json_is_object(document))
         return err_set(e, &err_bad_request, "policy: expected the policy to plan for");
-    if (rollout_policy_parse(document, "policy", policy, e) < 0 || serve_plan_check(policy, e) < 0)
+    if (rollout_policy_parse(document, "policy", policy, e) < 0)
         return -1;
     random_fill(seed, sizeof seed);
     if (serve_plan_make(&ask, &made, e) < 0)

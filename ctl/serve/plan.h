@@ -56,10 +56,6 @@ struct serve_plan_given {
 int serve_plan_take(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                     const struct serve_plan_given *given, struct err *e) __attribute__((nonnull));
 
-// Whether this controller carries out all that the policy says. Kind config: it has windows, of
-// which devices are not told.
-int serve_plan_check(const struct rollout_policy *policy, struct err *e) __attribute__((nonnull));
-
 // POST /rollouts/plan: {"policy": POLICY, "expires": TIME or null}.
 int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e)
     __attribute__((nonnull));

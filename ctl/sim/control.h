@@ -11,6 +11,7 @@
 
 #include "bundle/rank.h"
 #include "ctl/rollout/advance.h"
+#include "ctl/rollout/bucket.h"
 #include "ctl/rollout/decide.h"
 #include "ctl/rollout/downtime.h"
 #include "ctl/rollout/pulse.h"
@@ -75,12 +76,13 @@ struct sim_control {
     struct rollout_downtime down;
     size_t n_overdue, overdue_capacity;
     uint32_t *overdue;
-    uint64_t baseline_room;  // offers of the baseline left in this minute
-    uint64_t revert_room;    // devices that may be told to go back in this minute
-    struct sim_score *score; // NULL: the policy has no gates of evidence
-    uint64_t offered;        // devices, ever
-    uint64_t reached;        // stages that began, ever
-    uint64_t digest;         // of all decisions, in order
+    uint64_t baseline_room;       // offers of the baseline left in this minute
+    uint64_t revert_room;         // devices that may be told to go back in this minute
+    struct rollout_bucket offers; // policy's offer_rate
+    struct sim_score *score;      // NULL: the policy has no gates of evidence
+    uint64_t offered;             // devices, ever
+    uint64_t reached;             // stages that began, ever
+    uint64_t digest;              // of all decisions, in order
     size_t n_notes, notes_capacity;
     struct sim_control_note *notes;
     struct sim_control_breaches breaches;

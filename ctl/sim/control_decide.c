@@ -170,6 +170,10 @@ int sim_control_decide(struct sim_control *c, size_t device, const struct sim_de
                                       .release_version = c->policy->release_version};
     view_candidate(c, device, m, &candidate);
     view_device(c, device, m, &in.device);
+    uint32_t rate = c->policy->offer_rate;
+    candidate.offer_full =
+        rate > 0 &&
+        !rollout_bucket_has(&c->offers, rate, rollout_bucket_second(rate), now_s * 1000);
     bool finished = c->progress.state == ROLLOUT_STATE_FINISHED;
     in.n_candidates = !finished || in.device.task != ROLLOUT_TASK_NONE ? 1 : 0;
     if (finished && candidate.selected && c->policy->baseline) {
@@ -185,6 +189,8 @@ int sim_control_decide(struct sim_control *c, size_t device, const struct sim_de
     fold(c, (uint64_t)now_s);
     if (decision.spent_baseline)
         c->baseline_room--;
+    if (decision.spent_offer)
+        rollout_bucket_take(&c->offers);
     if (decision.spent_revert && c->revert_room > 0)
         c->revert_room--;
     ret->action = actions[decision.action];

@@ -314,6 +314,29 @@ def test_seed(f):
     broken.install(stick(f, "1.6")).refused("bad_content", "bad_generation", says="image")
 
 
+def hours_of_a_rollout(f, east, west, waits):
+    """A rollout's own hours are those of each device: for one of the two it is three hours later."""
+    east.stop()
+    east.reconfigure(window={"timezone": "EAST-3"})
+    east.serve()
+    hour = time.gmtime().tm_hour
+    hours = f"{(hour + 2) % 24:02d}:00-{(hour + 6) % 24:02d}:00"
+    f.publish(stick(f, "4.0"))
+    f.edgectl("rollout", "apply", "-f", f.policy("four", release="stick 4.0", timeout_s=300, windows={"install": [hours]}))
+    fleet.wait_for("the device in the east to commit", lambda: east.version() == "4.0" and east.status()["state"] == "idle")
+    fleet.wait_for("the rollout's window to be said", waits(west, "outside_rollout_window"))
+    check(hours[:5] in west.status()["why"]["text"], f"{west.status()['why']}")
+    west.stop(signal.SIGKILL)
+    west.serve()
+    fleet.wait_for("the rollout's window to be said again", waits(west, "outside_rollout_window"))
+    fleet.wait_for("the controller to know", lambda: "outside_rollout_window" in f.edgectl("device", "why", "windowed", status=None))
+    check(west.version() == "3.0", "nothing was activated outside of the rollout's window")
+    west.stop()
+    west.reconfigure(window={"timezone": "EAST-3"})
+    west.serve()
+    fleet.wait_for("it to commit where it is later, too", lambda: west.version() == "4.0" and west.status()["state"] == "idle")
+
+
 def test_fleet(f):
     """With a controller: inhibit and window delay the activation, say so, and are over when they are over."""
     f.start_server()
@@ -347,9 +370,10 @@ def test_fleet(f):
     inhibited.run("inhibit", "0").ok()
     fleet.wait_for("the inhibited device to commit", lambda: inhibited.version() == "3.0" and inhibited.status()["state"] == "idle")
     windowed.stop()
-    windowed.reconfigure(window=None)
+    windowed.reconfigure(window={"timezone": "UTC"})
     windowed.serve()
     fleet.wait_for("the windowed device to commit", lambda: windowed.version() == "3.0" and windowed.status()["state"] == "idle")
+    hours_of_a_rollout(f, inhibited, windowed, waits)
     # By now both know the time from signed words: what has expired is not installed any more, and what runs stays.
     old = stick(f, "2.0", options=("--issued", "2020-01-01T00:00:00Z", "--expires", "2021-01-01T00:00:00Z"))
     with inhibited.unchanged("an expired bundle"):

@@ -116,10 +116,6 @@ def what_is_wrong_is_refused(f):
         check("plan" in done.stderr, f"{change.__name__}: {done.stderr}")
     done = apply(f, f.path("policy-wrong.json"), status=CONFIG)
     check("-f" in done.stderr, f"a policy is no plan: {done.stderr}")
-    f.policy("windows", release="pair 1.0", windows={"install": ["02:00-04:00"]})
-    for verb in ("plan", "apply"):  # what no device would keep to is not promised
-        done = f.run("rollout", verb, "-f", f.path("policy-windows.json"), status=CONFIG)
-        check("windows" in done.stderr and "edge-agent.json" in done.stderr, f"{verb}: {done.stderr}")
     apply(f, path, "-f", f.path("policy-wrong.json"), status=USAGE)
     f.run("rollout", "apply", "-f", f.path("policy-wrong.json"), "--drift", "5", status=USAGE)
     f.run("rollout", "apply", status=USAGE)

@@ -11,6 +11,7 @@
 
 const char *const policy_pace_batch_members[] = {"start", "factor", "max", "on", NULL};
 const char *const policy_pace_windows_members[] = {"download", "install", NULL};
+const char *const policy_pace_window_members[] = {"start", "end", "days", NULL};
 const char *const policy_pace_retries_members[] = {"max",     "delay_s", "delay",
                                                    "backoff", "codes",   NULL};
 const char *const policy_pace_timeouts_members[] = {"offered_s", "offered",     "staged_s",
@@ -62,52 +63,57 @@ static int read_batch(const struct doc_at *root, struct rollout_policy *ret, str
     return 0;
 }
 
-// "HH:MM", exactly.
-static int read_minute(const char *text, uint16_t *ret) {
-    for (size_t i = 0; i < 5; i++)
-        if (i == 2 ? text[i] != ':' : text[i] < '0' || text[i] > '9')
-            return -1;
-    int hour = (text[0] - '0') * 10 + text[1] - '0', minute = (text[3] - '0') * 10 + text[4] - '0';
-    if (hour > 23 || minute > 59)
-        return -1;
-    *ret = (uint16_t)(hour * 60 + minute);
-    return 0;
+// "HH:MM-HH:MM", on all days.
+static bool is_span(const json_t *value, struct bundle_window *ret) {
+    const char *text = json_string_value(value);
+    if (text == NULL || strlen(text) != 11 || text[5] != '-')
+        return false;
+    int start = bundle_window_minute(text), end = bundle_window_minute(text + 6);
+    *ret = (struct bundle_window){.days = BUNDLE_WINDOW_EVERY_DAY};
+    if (start < 0 || end < 0)
+        return false;
+    ret->start_min = (uint16_t)start;
+    ret->end_min = (uint16_t)end;
+    return true;
 }
 
 static int read_window_list(const struct doc_at *at, const char *key,
-                            struct rollout_window ret[ROLLOUT_POLICY_WINDOWS_MAX], size_t *ret_n,
-                            struct err *e) {
-    struct doc_at list;
-    int found = doc_array_opt(at, key, ROLLOUT_POLICY_WINDOWS_MAX, &list, e);
+                            struct bundle_window_list *ret, struct err *e) {
+    struct doc_at list, one;
+    int found = doc_array_opt(at, key, BUNDLE_WINDOWS_MAX, &list, e);
     if (found != 0)
         return found < 0 ? policy_read_config(e) : 0;
-    size_t n = json_array_size(list.value);
-    for (size_t i = 0; i < n; i++) {
-        const char *text = NULL;
-        struct rollout_window *w = &ret[i];
-        if (doc_element_string(&list, i, 11, &text, e) < 0)
+    ret->n = json_array_size(list.value);
+    for (size_t i = 0; i < ret->n; i++) {
+        struct bundle_window *w = &ret->list[i];
+        const json_t *value = json_array_get(list.value, i);
+        if (json_is_object(value) && (doc_element(&list, i, &one, e) < 0 ||
+                                      doc_no_unknown(&one, policy_pace_window_members, e) < 0 ||
+                                      bundle_window_read(&one, w, e) < 0))
             return policy_read_config(e);
-        if (strlen(text) != 11 || text[5] != '-' || read_minute(text, &w->start_min) < 0 ||
-            read_minute(text + 6, &w->end_min) < 0 || w->start_min == w->end_min)
-            return policy_read_wrong(at, key,
-                                     "spans of the device's day like \"22:00-06:00\", from 00:00 "
-                                     "to 23:59, whose ends differ",
-                                     e);
+        // Always open, or never: a mistake either way.
+        if ((!json_is_object(value) && !is_span(value, w)) || w->days == 0 ||
+            (w->days == BUNDLE_WINDOW_EVERY_DAY && w->start_min == w->end_min))
+            return policy_read_wrong(
+                at, key,
+                "spans of the device's day, \"22:00-06:00\" or {\"start\": "
+                "\"22:00\", \"end\": \"06:00\", \"days\": [\"sat\"]}, from 00:00 "
+                "to 23:59, whose ends differ unless days are given",
+                e);
     }
-    *ret_n = n;
     return 0;
 }
 
-static int read_windows(const struct doc_at *root, struct rollout_windows *ret, struct err *e) {
+static int read_windows(const struct doc_at *root, struct bundle_windows *ret, struct err *e) {
     struct doc_at at;
     int found = doc_object_opt(root, "windows", &at, e);
     if (found != 0)
         return found < 0 ? policy_read_config(e) : 0;
     if (doc_no_unknown(&at, policy_pace_windows_members, e) < 0)
         return policy_read_config(e);
-    if (read_window_list(&at, "download", ret->download, &ret->n_download, e) < 0)
+    if (read_window_list(&at, "download", &ret->download, e) < 0)
         return -1;
-    return read_window_list(&at, "install", ret->install, &ret->n_install, e);
+    return read_window_list(&at, "install", &ret->install, e);
 }
 
 static int read_codes(const struct doc_at *at, struct rollout_retries *ret, struct err *e) {
@@ -203,17 +209,19 @@ static int read_priority(const struct doc_at *root, int *ret, struct err *e) {
 
 int policy_pace_parse(const struct doc_at *root, struct rollout_policy *ret, struct err *e) {
     unsigned scope = ROLLOUT_REVERT_ALL;
-    uint64_t rate = ROLLOUT_POLICY_REVERT_RATE_DEFAULT;
+    uint64_t rate = ROLLOUT_POLICY_REVERT_RATE_DEFAULT, offers = 0;
     if (read_batch(root, ret, e) < 0 || read_windows(root, &ret->windows, e) < 0 ||
         read_retries(root, &ret->retries, e) < 0 || read_timeouts(root, ret, e) < 0 ||
         read_stones(root, ret, e) < 0 || read_priority(root, &ret->priority, e) < 0 ||
         policy_read_choice(root, "revert_scope", scope_names, 2, "\"all\" or \"activated\"", &scope,
                            e) < 0)
         return -1;
-    if (doc_u64_opt(root, "revert_rate", 0, ROLLOUT_POLICY_REVERT_RATE_MAX, &rate, e) < 0)
+    if (doc_u64_opt(root, "revert_rate", 0, ROLLOUT_POLICY_REVERT_RATE_MAX, &rate, e) < 0 ||
+        doc_u64_opt(root, "offer_rate", 0, ROLLOUT_POLICY_OFFER_RATE_MAX, &offers, e) < 0)
         return policy_read_config(e);
     ret->revert_scope = (enum rollout_revert_scope)scope;
     ret->revert_rate = (uint32_t)rate;
+    ret->offer_rate = (uint32_t)offers;
     return 0;
 }
 
@@ -227,13 +235,17 @@ static json_t *batch_json(const struct rollout_batch_policy *batch) {
                      batch_on_names[batch->on_notified]);
 }
 
-static json_t *window_json(const struct rollout_window *windows, size_t n) {
+static json_t *window_json(const struct bundle_window *w) {
+    if (w->days != BUNDLE_WINDOW_EVERY_DAY)
+        return bundle_window_format(w);
+    return json_sprintf("%02d:%02d-%02d:%02d", w->start_min / 60, w->start_min % 60,
+                        w->end_min / 60, w->end_min % 60);
+}
+
+static json_t *windows_json(const struct bundle_window_list *windows) {
     json_t *all = json_array();
-    for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(all,
-                                    json_sprintf("%02d:%02d-%02d:%02d", windows[i].start_min / 60,
-                                                 windows[i].start_min % 60, windows[i].end_min / 60,
-                                                 windows[i].end_min % 60));
+    for (size_t i = 0; i < windows->n; i++)
+        (void)json_array_append_new(all, window_json(&windows->list[i]));
     return all;
 }
 
@@ -258,15 +270,14 @@ int policy_pace_format(const struct rollout_policy *p, json_t *io) {
         (void)json_array_append_new(stones,
                                     json_sprintf("%s %s", p->stones[i].name, p->stones[i].version));
     json_t *made = json_pack(
-        "{s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o}, s:i, s:o, s:s, s:I}", "batch",
-        batch_json(&p->batch), "windows", "download",
-        window_json(p->windows.download, p->windows.n_download), "install",
-        window_json(p->windows.install, p->windows.n_install), "retries", retries_json(&p->retries),
-        "timeouts", "offered_s", seconds_json(p->timeouts.offered_s), "staged_s",
+        "{s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o, s:o}, s:i, s:o, s:s, s:I, s:I}", "batch",
+        batch_json(&p->batch), "windows", "download", windows_json(&p->windows.download), "install",
+        windows_json(&p->windows.install), "retries", retries_json(&p->retries), "timeouts",
+        "offered_s", seconds_json(p->timeouts.offered_s), "staged_s",
         seconds_json(p->timeouts.staged_s), "activated_s", seconds_json(p->timeouts.activated_s),
         "stuck_s", seconds_json(p->timeouts.stuck_s), "priority", p->priority, "stepping_stones",
         stones, "revert_scope", scope_names[p->revert_scope], "revert_rate",
-        (json_int_t)p->revert_rate);
+        (json_int_t)p->revert_rate, "offer_rate", (json_int_t)p->offer_rate);
     int done = made == NULL ? -1 : json_object_update(io, made);
     json_decref(made);
     return done;

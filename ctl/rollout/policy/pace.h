@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The members of a policy that say how fast and when: "batch", "windows", "retries", "timeouts",
-// "priority", "stepping_stones", "revert_scope" and "revert_rate". Within ctl/rollout/policy*.
+// "priority", "stepping_stones", "revert_scope", "revert_rate" and "offer_rate". Within ctl/rollout/policy*.
 #pragma once
 
 #include "base/doc.h"
@@ -9,6 +9,7 @@
 
 extern const char *const policy_pace_batch_members[];
 extern const char *const policy_pace_windows_members[];
+extern const char *const policy_pace_window_members[];
 extern const char *const policy_pace_retries_members[];
 extern const char *const policy_pace_timeouts_members[];
 

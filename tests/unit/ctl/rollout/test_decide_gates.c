@@ -221,6 +221,21 @@ Test(rollout_decide_gates, going_back_is_paced) {
     cr_assert_not(w.out.spent_revert);
 }
 
+Test(rollout_decide_gates, offers_are_paced_and_one_that_was_lost_is_given_again) {
+    static struct world w;
+    make(&w);
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_offered);
+    cr_assert(w.out.spent_offer);
+    w.candidates[0].offer_full = true;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_offer_rate);
+    cr_assert_eq(w.out.action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(w.out.mark, ROLLOUT_TASK_NONE);
+    cr_assert_not(w.out.spent_offer);
+    become(&w, ROLLOUT_TASK_OFFERED, 1);
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_offered);
+    cr_assert_not(w.out.spent_offer, "it counted when it was given first");
+}
+
 Test(rollout_decide_gates, a_revert_covers_what_the_policy_says) {
     static struct world w;
     make(&w);

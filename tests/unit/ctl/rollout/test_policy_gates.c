@@ -32,7 +32,8 @@ Test(rollout_policy_gates, without_gates_nothing_is_asked_and_all_is_as_before) 
     cr_assert_eq(p.batch.start, 0);
     cr_assert_eq(p.retries.max, 0);
     cr_assert_eq(p.timeouts.offered_s, 0);
-    cr_assert_eq(p.windows.n_install, 0);
+    cr_assert_eq(p.windows.install.n, 0);
+    cr_assert_eq(p.offer_rate, 0);
     cr_assert_eq(p.revert_scope, ROLLOUT_REVERT_ALL);
     cr_assert_eq(p.revert_rate, ROLLOUT_POLICY_REVERT_RATE_DEFAULT);
 }
@@ -127,10 +128,11 @@ static const char everything[] =
     "\"holdback_release\":\"12h\",\"max_soak\":\"3d\",\"on_max_soak\":\"advance\",\"unit\":"
     "\"device\",\"site\":\"plant\"},\"batch\":{\"start\":4,\"factor\":\"1.5\",\"max\":100,"
     "\"on\":\"notified\"},\"windows\":{\"download\":[\"22:00-06:00\"],\"install\":[\"01:30-02:00\","
-    "\"12:00-13:00\"]},\"retries\":{\"max\":3,\"delay\":\"10m\",\"backoff\":1.5,\"codes\":["
+    "{\"start\":\"00:00\",\"end\":\"00:00\",\"days\":[\"sat\",\"sun\"]}]},\"retries\":{\"max\":3,"
+    "\"delay\":\"10m\",\"backoff\":1.5,\"codes\":["
     "\"unreachable\",\"no_space\"]},\"timeouts\":{\"offered\":\"6h\",\"activated_s\":60},"
     "\"priority\":-5,\"stepping_stones\":[\"app 0.9\",\"boot 2\"],\"revert_scope\":\"activated\","
-    "\"revert_rate\":0}";
+    "\"revert_rate\":0,\"offer_rate\":90}";
 
 Test(rollout_policy_gates, the_normal_form_of_everything_reads_back_as_itself) {
     struct rollout_policy a, b;
@@ -155,10 +157,13 @@ Test(rollout_policy_gates, the_normal_form_of_everything_reads_back_as_itself) {
     cr_assert_str_eq(b.gates.site, "plant");
     cr_assert(b.gates.advance_on_max_soak && b.batch.on_notified);
     cr_assert_eq(b.batch.factor_ppm, 1500000);
-    cr_assert_eq(b.windows.n_install, 2);
-    cr_assert_eq(b.windows.download[0].start_min, 22 * 60);
-    cr_assert_eq(b.windows.install[0].start_min, 90);
-    cr_assert_eq(b.windows.install[0].end_min, 120);
+    cr_assert_eq(b.windows.install.n, 2);
+    cr_assert_eq(b.windows.download.list[0].start_min, 22 * 60);
+    cr_assert_eq(b.windows.install.list[0].start_min, 90);
+    cr_assert_eq(b.windows.install.list[0].end_min, 120);
+    cr_assert_eq(b.windows.install.list[0].days, BUNDLE_WINDOW_EVERY_DAY);
+    cr_assert_eq(b.windows.install.list[1].days, 1U << 6 | 1U);
+    cr_assert_eq(b.offer_rate, 90);
     cr_assert_eq(b.retries.delay_s, 600);
     cr_assert_eq(b.retries.n_codes, 2);
     cr_assert_str_eq(b.retries.codes[1], "no_space");
@@ -254,6 +259,16 @@ static const struct {
     {POLICY("\"windows\":{\"install\":[\"22:60-06:00\"]}"), "windows.install"},
     {POLICY("\"windows\":{\"download\":[\"22:00-22:00\"]}"), "windows.download"},
     {POLICY("\"windows\":{\"download\":[\"22.00-23:00\"]}"), "windows.download"},
+    {POLICY("\"windows\":{\"download\":[5]}"), "windows.download"},
+    {POLICY("\"windows\":{\"download\":[{\"start\":\"01:00\"}]}"), "download[0].end"},
+    {POLICY("\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"01:00\"}]}"),
+     "windows.download"},
+    {POLICY("\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:00\",\"days\":[]}]}"),
+     "windows.download"},
+    {POLICY("\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:00\",\"timezone\":"
+            "\"UTC\"}]}"),
+     "timezone"},
+    {POLICY("\"offer_rate\":-1"), "offer_rate"},
     {POLICY("\"windows\":{\"activate\":[]}"), "activate"},
     {POLICY("\"retries\":{}"), "retries.max"},
     {POLICY("\"retries\":{\"max\":1,\"backoff\":11}"), "retries.backoff"},
