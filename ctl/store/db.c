@@ -84,9 +84,20 @@ static const char schema_5[] =
     "ALTER TABLE device ADD COLUMN task_code TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
 
-// Version 6 finds devices that do not come further with an offer.
-static const char schema_6[] = "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
-                               " WHERE task_state BETWEEN 1 AND 3;";
+// Version 6 finds devices that do not come further with an offer; it added requests for dry probes
+// (ctl/store/dry.h).
+static const char schema_6[] =
+    "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
+    " WHERE task_state BETWEEN 1 AND 3;"
+    "CREATE TABLE dry(id TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL,"
+    " scope TEXT NOT NULL, actor TEXT NOT NULL, created_s INTEGER NOT NULL,"
+    " expires_s INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE dry_device(bucket INTEGER NOT NULL, device TEXT NOT NULL, request TEXT NOT NULL,"
+    " stratum TEXT NOT NULL, bundle TEXT NOT NULL, sequence INTEGER NOT NULL,"
+    " asks INTEGER NOT NULL, asked_s INTEGER NOT NULL, answered_s INTEGER NOT NULL,"
+    " code TEXT NOT NULL, text TEXT NOT NULL, probes TEXT,"
+    " PRIMARY KEY(bucket, device, request)) WITHOUT ROWID;"
+    "CREATE INDEX dry_device_of ON dry_device(request);";
 
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "ctl/store/dry.h"
 #include "ctl/store/ran.h"
 #include "ctl/store/sql.h"
 #include "ctl/store/undone.h"
@@ -137,7 +138,8 @@ int store_device_remove(struct store_db *db, const char *id, struct err *e) {
     if (store_sql_run(db, NULL, e, "DELETE FROM part WHERE bucket=? AND device=?", "it", bucket,
                       id) < 0)
         return -1;
-    if (store_undone_forget(db, id, e) < 0 || store_ran_forget(db, id, e) < 0)
+    if (store_undone_forget(db, id, e) < 0 || store_ran_forget(db, id, e) < 0 ||
+        store_dry_forget_device(db, id, e) < 0)
         return -1;
     return store_sql_run(db, NULL, e, "DELETE FROM device WHERE bucket=? AND id=?", "it", bucket,
                          id);

@@ -17,7 +17,7 @@
 
 #include "ctl/store/db.h"
 
-#define STORE_SQL_STATEMENTS_MAX 128
+#define STORE_SQL_STATEMENTS_MAX 160
 
 struct store_sql_cached {
     const char *text; // its address is the key

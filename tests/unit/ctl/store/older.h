@@ -4,13 +4,15 @@
 // taken away again, newest first.
 #pragma once
 
-#define OLDER_5 "DROP INDEX device_since; PRAGMA user_version=5;"
+#define OLDER_5                                                                                    \
+    "DROP INDEX device_since; DROP TABLE dry; DROP TABLE dry_device;"                              \
+    "PRAGMA user_version=5;"
 #define OLDER_4                                                                                    \
-    OLDER_5 "DROP TABLE score; DROP TABLE cohort; DROP TABLE unit; DROP TABLE verdict; DROP "      \
-            "TABLE undone;"                                                                        \
-            "DROP TABLE ran; DROP TABLE mandate; ALTER TABLE device DROP COLUMN token;"            \
-            "ALTER TABLE device DROP COLUMN task_code; ALTER TABLE part DROP COLUMN code;"         \
-            "PRAGMA user_version=4;"
+    OLDER_5                                                                                        \
+    "DROP TABLE score; DROP TABLE cohort; DROP TABLE unit; DROP TABLE verdict; DROP TABLE undone;" \
+    "DROP TABLE ran; DROP TABLE mandate; ALTER TABLE device DROP COLUMN token;"                    \
+    "ALTER TABLE device DROP COLUMN task_code; ALTER TABLE part DROP COLUMN code;"                 \
+    "PRAGMA user_version=4;"
 #define OLDER_3                                                                                    \
     OLDER_4 "DROP TABLE delta; DROP TABLE making; DROP TABLE traffic;"                             \
             "ALTER TABLE device DROP COLUMN spent; PRAGMA user_version=3;"
