@@ -14,6 +14,7 @@
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
 #include "ctl/cmd/rollout.h"
+#include "ctl/cmd/rollout_dry.h"
 #include "ctl/rollout/policy.h"
 
 #define EXPIRES_MAX_S (366ULL * 86400)
@@ -26,6 +27,7 @@ const struct opt cmd_rollout_plan_options[] = {
     {.name = "expires",
      .value = "TIME",
      .help = "When nobody may go by it any more: a time, or a duration (default 30d)"},
+    CMD_ROLLOUT_DRY_OPTIONS,
     CMD_REMOTE_OPTIONS,
     CMD_OPTION_JSON,
     CMD_OPTION_END};
@@ -186,6 +188,7 @@ void cmd_rollout_plan_show(FILE *out, const json_t *file) {
     show_strata(out, plan);
     show_variants(out, plan);
     show_gates(out, plan);
+    cmd_rollout_dry_show(out, plan);
 }
 
 // ── The command ──
@@ -224,13 +227,15 @@ int cmd_rollout_plan(void *context, const struct opt_args *args, struct err *e) 
         return err_set(e, &err_memory, "planning: out of memory");
     if (path == NULL)
         return err_set(e, &err_usage, "rollout plan: for what? Give -f POLICY");
-    if (cmd_rollout_file_policy(path, policy, &document, e) < 0)
+    if (cmd_rollout_dry_check(args, e) < 0 ||
+        cmd_rollout_file_policy(path, policy, &document, e) < 0)
         return -1;
     OWN(json) json_t *body = json_pack("{s:O}", "policy", document);
     if (read_expires(context, opt_get(args, "expires"), body, e) < 0 ||
         cmd_remote_open(args, &client, e) < 0)
         return -1;
-    if (net_client_post(client, "/api/v1/rollouts/plan", body, &answer, e) < 0)
+    if (cmd_rollout_dry_ask(context, args, client, body, e) < 0 ||
+        net_client_post(client, "/api/v1/rollouts/plan", body, &answer, e) < 0)
         return err_prefix(e, "planning the rollout %s", policy->name);
     if (output != NULL && write_plan(output, answer, e) < 0)
         return err_prefix(e, "writing the plan of %s", policy->name);

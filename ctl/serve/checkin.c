@@ -13,11 +13,13 @@
 #include "bundle/kind.h"
 #include "ctl/kind.h"
 #include "ctl/serve/auth.h"
+#include "ctl/serve/dry.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/mandate.h"
 #include "ctl/serve/offer.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
+#include "ctl/store/dry.h"
 #include "ctl/store/ran.h"
 #include "keys/sign/signer.h"
 
@@ -163,32 +165,22 @@ static int take_facts(struct store_device *device, struct state *s) {
 
 // ── What it is told ──
 
-static void fill_instruction(struct serve_call *call, struct state *s,
-                             const struct store_device *device,
-                             const struct rollout_decision *decision) {
-    static const enum bundle_action actions[] = {
-        [ROLLOUT_ACTION_INSTALL] = BUNDLE_ACTION_INSTALL,
-        [ROLLOUT_ACTION_ACTIVATE] = BUNDLE_ACTION_ACTIVATE,
-        [ROLLOUT_ACTION_CANCEL] = BUNDLE_ACTION_CANCEL,
-        [ROLLOUT_ACTION_REVERT] = BUNDLE_ACTION_REVERT,
-    };
+// All but what the action says more about.
+static void fill_instruction(const struct serve_call *call, struct state *s,
+                             const struct store_device *device, enum bundle_action action,
+                             const struct keys_digest *bundle) {
     struct bundle_instruction *in = &s->instruction;
-    const struct serve_engine_bundle *b =
-        serve_engine_bundle(call->server->engine, &decision->bundle);
+    const struct serve_engine_bundle *b = serve_engine_bundle(call->server->engine, bundle);
     const char *base = call->server->options->public_url;
     char hex[KEYS_DIGEST_HEX];
     *in = (struct bundle_instruction){
         .header = {.version = device->sequence,
                    .issued_s = serve_call_now_s(call),
                    .expires_s = serve_call_now_s(call) + SERVE_CHECKIN_INSTRUCTION_S},
-        .action = actions[decision->action],
-        .attempt = decision->attempt,
-        .bundle = decision->bundle};
+        .action = action,
+        .attempt = 1,
+        .bundle = *bundle};
     (void)snprintf(in->device, sizeof in->device, "%s", device->id);
-    // What is under way is named by the device; what begins or is long over, by what it was told.
-    bool begins = decision->action == ROLLOUT_ACTION_INSTALL || !s->said.has_update;
-    (void)snprintf(in->rollout, sizeof in->rollout, "%s",
-                   begins ? device->task.rollout : s->said.rollout);
     if (b != NULL) {
         (void)snprintf(in->bundle_name, sizeof in->bundle_name, "%s", b->row.name);
         (void)snprintf(in->release, sizeof in->release, "%s", b->row.version);
@@ -198,26 +190,65 @@ static void fill_instruction(struct serve_call *call, struct state *s,
         (void)snprintf(in->release, sizeof in->release, "unknown");
     }
     (void)snprintf(in->url, sizeof in->url, "%s/bundles/%s.edge", base == NULL ? "" : base,
-                   keys_digest_hex(&decision->bundle, hex));
+                   keys_digest_hex(bundle, hex));
 }
 
-static int instruct(const struct serve_fleet *fleet, struct serve_call *call, struct state *s,
-                    struct store_device *device, struct err *e) {
-    struct rollout_decision decision;
-    if (serve_fleet_decide(fleet, device, &s->said, &decision, e) < 0)
-        return -1;
-    (void)snprintf(s->answer.why_code, sizeof s->answer.why_code, "%s", device->why_code);
-    (void)snprintf(s->answer.why_text, sizeof s->answer.why_text, "%s", device->why_text);
-    s->instructs = decision.action != ROLLOUT_ACTION_NONE;
-    if (!s->instructs)
-        return 0;
-    // Above what the device accepted last, even when our store was restored from a backup.
+// Above what the device accepted last, even when our store was restored from a backup.
+static int next_sequence(const struct state *s, struct store_device *device, struct err *e) {
     if (device->sequence < s->said.sequence)
         device->sequence = s->said.sequence;
     if (device->sequence >= KEYS_VERSION_MAX)
         return err_set(e, &err_bad_message, "device %s says an impossible sequence", device->id);
     device->sequence++;
-    fill_instruction(call, s, device, &decision);
+    return 0;
+}
+
+// For whom nothing was decided: what a plan asks of it.
+static int ask_probes(const struct serve_fleet *fleet, const struct serve_call *call,
+                      struct state *s, struct store_device *device, struct err *e) {
+    struct store_dry_due due;
+    struct keys_digest bundle;
+    int found = serve_dry_due(fleet, device, &s->said, &due, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (keys_digest_parse(due.bundle, "a bundle", &bundle, e) < 0)
+        return -1;
+    if (serve_engine_bundle(fleet->engine, &bundle) == NULL)
+        return 0; // withdrawn since
+    if (next_sequence(s, device, e) < 0 ||
+        store_dry_asked(fleet->db, device->id, due.id, device->sequence, serve_call_now_s(call),
+                        e) < 0)
+        return -1;
+    fill_instruction(call, s, device, BUNDLE_ACTION_PROBE, &bundle);
+    s->instructs = true;
+    return 0;
+}
+
+static int instruct(const struct serve_fleet *fleet, struct serve_call *call, struct state *s,
+                    struct store_device *device, struct err *e) {
+    static const enum bundle_action actions[] = {
+        [ROLLOUT_ACTION_INSTALL] = BUNDLE_ACTION_INSTALL,
+        [ROLLOUT_ACTION_ACTIVATE] = BUNDLE_ACTION_ACTIVATE,
+        [ROLLOUT_ACTION_CANCEL] = BUNDLE_ACTION_CANCEL,
+        [ROLLOUT_ACTION_REVERT] = BUNDLE_ACTION_REVERT,
+    };
+    struct rollout_decision decision;
+    if (serve_dry_heard(fleet, device, &s->said.probed, e) < 0 ||
+        serve_fleet_decide(fleet, device, &s->said, &decision, e) < 0)
+        return -1;
+    (void)snprintf(s->answer.why_code, sizeof s->answer.why_code, "%s", device->why_code);
+    (void)snprintf(s->answer.why_text, sizeof s->answer.why_text, "%s", device->why_text);
+    s->instructs = decision.action != ROLLOUT_ACTION_NONE;
+    if (!s->instructs)
+        return ask_probes(fleet, call, s, device, e);
+    if (next_sequence(s, device, e) < 0)
+        return -1;
+    fill_instruction(call, s, device, actions[decision.action], &decision.bundle);
+    s->instruction.attempt = decision.attempt;
+    // What is under way is named by the device; what begins or is long over, by what it was told.
+    bool begins = decision.action == ROLLOUT_ACTION_INSTALL || !s->said.has_update;
+    (void)snprintf(s->instruction.rollout, sizeof s->instruction.rollout, "%s",
+                   begins ? device->task.rollout : s->said.rollout);
     if (serve_mandate_fill(fleet->db, call->server, device, &s->instruction, e) < 0)
         return -1;
     return serve_offer_fill(fleet, call->server, json_object_get(device->said, "components"),

@@ -10,6 +10,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/spent.h"
+#include "ctl/store/dry.h"
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "reading the store: out of memory");
@@ -260,7 +261,8 @@ int serve_engine_load(struct serve_engine *engine, struct store_db *db, struct e
     if (load_clock(engine, db, e) < 0)
         return -1;
     if (store_release_list(db, NULL, NULL, load_bundle, engine, e) < 0 ||
-        store_rollout_list(db, load_rollout, engine, e) < 0)
+        store_rollout_list(db, load_rollout, engine, e) < 0 ||
+        store_dry_until(db, &engine->dry_until_s, e) < 0)
         return -1;
     for (size_t i = 0; i < engine->n_rollouts; i++) {
         struct serve_engine_rollout *rollout = engine->rollouts[i];

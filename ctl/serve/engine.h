@@ -71,6 +71,7 @@ struct serve_engine {
     uint64_t news;                   // events added since the start: those who wait look at it
     uint64_t fleet_changes;          // devices accepted or relabelled since the start
     uint64_t planned_changes;        // as many of them the rollouts without devices have seen
+    int64_t dry_until_s;             // when the last request for dry probes ends; 0 there is none
 };
 
 int serve_engine_open(struct serve_engine **ret, struct err *e) __attribute__((nonnull));

@@ -10,8 +10,10 @@
 #include "base/own.h"
 #include "base/random.h"
 #include "ctl/kind.h"
+#include "ctl/serve/dry.h"
 #include "ctl/serve/mandate.h"
 #include "ctl/serve/server.h"
+#include "ctl/store/dry.h"
 
 // Of the mandate when nobody says; and the longest that may be asked for.
 #define EXPIRES_DEFAULT_S (30LL * 86400)
@@ -79,11 +81,26 @@ static int read_expires(const struct doc_at *at, int64_t now_s, int64_t *ret, st
     return 0;
 }
 
+// What devices said of the release's own probes, when they were asked.
+static int add_dry(struct store_db *db, const struct serve_call *call, const struct doc_at *at,
+                   json_t *io, struct err *e) {
+    const char *id = NULL;
+    OWN(json) json_t *shown = NULL;
+    int found = doc_string_opt(at, "dry_probes", STORE_DRY_ID_BYTES - 1, &id, e);
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (serve_dry_show(db, call, id, &shown, e) < 0)
+        return -1;
+    return json_object_set(json_object_get(io, "plan"), "dry_probes", shown) < 0
+               ? err_set(e, &err_memory, "planning: out of memory")
+               : 0;
+}
+
 int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e) {
-    static const char *const known[] = {"policy", "expires", NULL};
+    static const char *const known[] = {"policy", "expires", "dry_probes", NULL};
     uint8_t seed[BUNDLE_RANK_SEED_BYTES];
     struct doc_at at;
-    json_t *made = NULL;
+    OWN(json) json_t *made = NULL;
     OWN(mem) struct rollout_policy *policy = calloc(1, sizeof *policy);
     struct serve_plan_ask ask = {.engine = call->server->engine,
                                  .db = db,
@@ -103,7 +120,7 @@ int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e) 
     if (rollout_policy_parse(document, "policy", policy, e) < 0)
         return -1;
     random_fill(seed, sizeof seed);
-    if (serve_plan_make(&ask, &made, e) < 0)
+    if (serve_plan_make(&ask, &made, e) < 0 || add_dry(db, call, &at, made, e) < 0)
         return -1;
-    return serve_call_answer(call, 200, made, e);
+    return serve_call_answer(call, 200, own_take(&made), e);
 }

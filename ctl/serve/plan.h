@@ -56,6 +56,7 @@ struct serve_plan_given {
 int serve_plan_take(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                     const struct serve_plan_given *given, struct err *e) __attribute__((nonnull));
 
-// POST /rollouts/plan: {"policy": POLICY, "expires": TIME or null}.
+// POST /rollouts/plan: {"policy": POLICY, "expires": TIME or null, "dry_probes": ID of ctl/serve/dry.h or
+// null}.
 int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e)
     __attribute__((nonnull));

@@ -9,6 +9,7 @@
 #include "ctl/serve/checkin.h"
 #include "ctl/serve/devices.h"
 #include "ctl/serve/download.h"
+#include "ctl/serve/dry.h"
 #include "ctl/serve/enroll.h"
 #include "ctl/serve/plan.h"
 #include "ctl/serve/publish.h"
@@ -72,6 +73,8 @@ const struct serve_route serve_route_table[] = {
     READ("/rollouts", ANYONE, false, NULL, serve_rollouts_list),
     WRITE("/rollouts", DEPLOYER | ADMIN, false, serve_rollouts_apply),
     WRITE("/rollouts/plan", DEPLOYER | ADMIN, false, serve_plan_run),
+    WRITE("/rollouts/plan/probes", DEPLOYER | ADMIN, false, serve_dry_ask),
+    READ("/rollouts/plan/probes/{}", DEPLOYER | ADMIN, false, NULL, serve_dry_get),
     READ("/rollouts/{}", ANYONE, false, NULL, serve_rollouts_show),
     READ("/rollouts/{}/why", ANYONE, false, NULL, serve_rollout_why),
     WRITE("/rollouts/{}/approve", DEPLOYER | ADMIN, false, serve_rollouts_approve),

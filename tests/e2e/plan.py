@@ -140,6 +140,44 @@ def a_plan_is_carried_out_as_it_stands(f):
     check(later["plan"]["installs"]["good"] == 6 and later["plan"]["installs"]["bad"] == 0, f"what was learned: {later['plan']['installs']}")
 
 
+# Two of six would fail: by the name of their directory, which a runner finds in its environment.
+RUNNERS = {"look": {"argv": ["/bin/sh", "-c", "case $EDGE_GENERATION in */dev-00/*|*/dev-01/*) echo no lens; exit 1;; esac"]}}
+
+
+def what_the_fleet_says_of_a_releases_own_probes(f):
+    def exec_probe(name, **more):
+        return {"component": "app", "kind": "exec", "name": name, "phase": "after", "runner": "look", "failures": 2, "interval_s": 1, **more}
+    with open(f.path("probes.json"), "w", encoding="utf-8") as file:
+        json.dump([exec_probe("lens"), exec_probe("new-file", args=["{component}/new"]), exec_probe("file", args=["{component}/version"]),
+                   {"component": "model", "kind": "golden", "name": "numbers", "phase": "after", "runner": "look", "element": "text",
+                    "cases": [{"input": "version", "expected": "version"}]}], file)
+    f.publish(f.pair("2.0", "--probes", f.path("probes.json")))
+    before = [(d.version(), os.listdir(os.path.join(d.state, "generations"))) for d in f.devices]
+    tasks = [d["update"] for d in f.json("device", "list")["devices"]]
+    plan(f, "usage", release="pair 2.0", options=["--sample", "3"], status=USAGE)
+    _, made = plan(f, "dry", release="pair 2.0", stratify=["label.kind"], options=["--dry-probes", "--wait", "10m"])
+    dry = made["plan"]["dry_probes"]
+    check((dry["sample"], dry["asked"], dry["answered"], dry["judged"]) == (6, 6, 6, 6), f"all answered: {dry}")
+    check(dry["would_fail"] == 2 and dry["would_fail_pct"] == "33.3333", f"two would fail: {dry}")
+    check((dry["lower_pct"], dry["upper_pct"]) == ("4.3271", "77.7222"), f"the exact interval of 2 of 6: {dry}")
+    probes = {p["name"]: (p["passed"], p["failed"], p["not_runnable"]) for p in dry["probes"]}
+    check(probes == {"lens": (4, 2, 0), "file": (4, 2, 0), "new-file": (0, 0, 6), "numbers": (0, 0, 6)}, f"by probe: {probes}")
+    check({p["name"]: p["codes"] for p in dry["probes"]}["lens"] == {"probe_failed": 2}, f"and code: {dry['probes']}")
+    check([(s["key"], s["judged"], s["would_fail"]) for s in dry["strata"]] == [('{"label.kind":"a"}', 3, 1), ('{"label.kind":"b"}', 3, 1)],
+          f"by stratum: {dry['strata']}")
+    after = [(d.version(), os.listdir(os.path.join(d.state, "generations"))) for d in f.devices]
+    check(before == after, f"nothing changed on any device: {before} {after}")
+    check(tasks == [d["update"] for d in f.json("device", "list")["devices"]], "nor what it counts as at the controller")
+    f.devices[5].kill()
+    said = f.edgectl("rollout", "plan", "-f", f.path("policy-dry.json"), "--dry-probes", "--sample", "6", "--wait", "1s")
+    check("dry probes: " in said and "that were chosen did not" in said, f"who is away is not waited for: {said}")
+    f.devices[5].start()
+    path, _ = plan(f, "few", release="pair 2.0", options=["--dry-probes", "--sample", "1"])
+    with open(path, encoding="utf-8") as file:
+        check(json.load(file)["plan"]["dry_probes"]["sample"] == 1, "of so many as were asked for")
+    check(names(f) == ["asked", "first"], f"no rollout was started: {names(f)}")
+
+
 def who_applied_does_not_approve(f):
     stages = [{"name": "one", "count": 1, "approve": True}, {"name": "all", "percent": 100}]
     path = f.policy("asked", release="pair 1.1", stages=stages, timeout_s=60)
@@ -193,13 +231,13 @@ def the_example_holds_back_until_there_is_evidence(f):
 
 def test(f):
     f.start_server()
-    f.add_fleet(6, facts={"sensor.unit": "m/s2", "hw.line": "line-1"})
+    f.add_fleet(6, facts={"sensor.unit": "m/s2", "hw.line": "line-1"}, runners=RUNNERS)
     for i in range(6):
         f.edgectl("device", "label", f"dev-{i:02d}", f"kind={'ab'[i % 2]}")
     for version in ("1.0", "1.1", "1.2"):
         f.publish(f.pair(version))
     fleet.each(f, a_plan_says_what_would_happen_and_changes_nothing, who_gets_nothing_is_said, what_is_wrong_is_refused,
-               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
+               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, what_the_fleet_says_of_a_releases_own_probes, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
                the_example_holds_back_until_there_is_evidence, a_fleet_that_became_another_one_is_planned_anew)
 
 
