@@ -99,6 +99,18 @@ static int cancel(struct agent_state *state, struct agent_update *update,
     return agent_update_ask(update, FSM_ASK_CANCEL, &why, e);
 }
 
+// It cannot: said, so that nobody waits for it; but what may be otherwise when it is asked again.
+static int go_back(struct agent_state *state, struct agent_update *update,
+                   const struct bundle_instruction *i, const struct err *why, struct err *e) {
+    struct err refused = ERR_NONE;
+    if (agent_update_ask(update, FSM_ASK_REVERT, why, &refused) == 0)
+        return 0;
+    if (refused.kind->retry || err_is(&refused, &err_wrong_state) || agent_update_fatal(update) ||
+        report_refusal(state, i, &refused, e) == 0)
+        *e = refused;
+    return -1;
+}
+
 static int revert(struct agent_state *state, struct agent_update *update,
                   const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
@@ -118,7 +130,7 @@ static int revert(struct agent_state *state, struct agent_update *update,
             i->release);
     if (!probation && r->has_update && agent_update_ask(update, FSM_ASK_CANCEL, &why, e) < 0)
         return -1;
-    return agent_update_ask(update, FSM_ASK_REVERT, &why, e);
+    return go_back(state, update, i, &why, e);
 }
 
 static int activate(struct agent_state *state, struct agent_update *update, struct slice raw,

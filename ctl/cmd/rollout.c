@@ -14,6 +14,7 @@
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/release_floors.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/cmd/rollout_behind.h"
 #include "ctl/cmd/rollout_why.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
@@ -390,6 +391,8 @@ const struct opt_command cmd_rollout[] = {
         run_status),
     ROW("rollout why", "NAME", 1, "Everything that holds it, and what its gates concluded",
         plain_options, cmd_rollout_why),
+    ROW("rollout failures", "NAME", 1, "Of one that went back: the devices that did not",
+        cmd_rollout_behind_options, cmd_rollout_behind),
     ROW("rollout watch", "NAME", 1, "Follow it to its end; the exit status says how it ended",
         cmd_rollout_watch_options, cmd_rollout_watch),
     ROW("rollout approve", "NAME", 1, "Let the stage that waits for approval start",

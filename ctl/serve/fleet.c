@@ -10,6 +10,7 @@
 #include "ctl/serve/spent.h"
 #include "ctl/store/part.h"
 #include "ctl/store/report.h"
+#include "ctl/store/undone.h"
 
 static int64_t now_s(const struct serve_fleet *fleet) {
     return fleet->now_ms / 1000;
@@ -151,6 +152,24 @@ static int take_cancelled(const struct serve_fleet *fleet, struct store_device *
     return r == NULL || was_told(device) ? 0 : serve_evidence_gave_up(fleet, r, device->id, e);
 }
 
+// Of a rollout that goes back: it did, or cannot. What it was told before the rollout went back is no
+// word about that; then it was not told to.
+static int note_way_back(const struct serve_fleet *fleet, const char *device,
+                         const struct bundle_report *report, struct err *e) {
+    const struct serve_engine_rollout *r = serve_engine_find(fleet->engine, report->rollout);
+    bool back = report->event == BUNDLE_EVENT_REVERTED;
+    if (r == NULL || (r->row.progress.state != ROLLOUT_STATE_REVERTING &&
+                      r->row.progress.state != ROLLOUT_STATE_REVERTED))
+        return 0;
+    if (!back && report->event != BUNDLE_EVENT_REFUSED && report->event != BUNDLE_EVENT_FAILED)
+        return 0;
+    const struct store_undone_said said = {.rollout = r->row.policy.name,
+                                           .code = back ? "" : report->code,
+                                           .text = back ? "" : report->text};
+    return store_undone_say(fleet->db, device, r->row.policy.release_name,
+                            r->row.policy.release_version, &said, e);
+}
+
 int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *device,
                        const struct bundle_report *report, struct err *e) {
     char kind[ERR_NAME_BYTES];
@@ -172,6 +191,8 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
         if (serve_fleet_move(fleet, device, to, e) < 0)
             return -1;
     }
+    if (note_way_back(fleet, device->id, report, e) < 0)
+        return -1;
     (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
     return serve_fleet_tell(fleet, kind, device->id, report->rollout, report->code, report->text,
                             e);

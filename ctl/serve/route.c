@@ -14,6 +14,7 @@
 #include "ctl/serve/plan.h"
 #include "ctl/serve/publish.h"
 #include "ctl/serve/repository.h"
+#include "ctl/serve/rollout_behind.h"
 #include "ctl/serve/rollout_why.h"
 #include "ctl/serve/rollouts.h"
 #include "ctl/serve/tokens.h"
@@ -77,6 +78,7 @@ const struct serve_route serve_route_table[] = {
     READ("/rollouts/plan/probes/{}", DEPLOYER | ADMIN, false, NULL, serve_dry_get),
     READ("/rollouts/{}", ANYONE, false, NULL, serve_rollouts_show),
     READ("/rollouts/{}/why", ANYONE, false, NULL, serve_rollout_why),
+    READ("/rollouts/{}/failures", ANYONE, false, rows, serve_rollout_behind),
     WRITE("/rollouts/{}/approve", DEPLOYER | ADMIN, false, serve_rollouts_approve),
     WRITE("/rollouts/{}/pause", DEPLOYER | ADMIN, false, serve_rollouts_pause),
     WRITE("/rollouts/{}/resume", DEPLOYER | ADMIN, false, serve_rollouts_resume),

@@ -85,7 +85,7 @@ static const char schema_5[] =
     "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
 
 // Version 6 finds devices that do not come further with an offer; it added requests for dry probes
-// (ctl/store/dry.h).
+// (ctl/store/dry.h), and why a device could not go back.
 static const char schema_6[] =
     "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
     " WHERE task_state BETWEEN 1 AND 3;"
@@ -97,7 +97,9 @@ static const char schema_6[] =
     " asks INTEGER NOT NULL, asked_s INTEGER NOT NULL, answered_s INTEGER NOT NULL,"
     " code TEXT NOT NULL, text TEXT NOT NULL, probes TEXT,"
     " PRIMARY KEY(bucket, device, request)) WITHOUT ROWID;"
-    "CREATE INDEX dry_device_of ON dry_device(request);";
+    "CREATE INDEX dry_device_of ON dry_device(request);"
+    "ALTER TABLE undone ADD COLUMN code TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE undone ADD COLUMN text TEXT NOT NULL DEFAULT '';";
 
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =

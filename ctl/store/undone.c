@@ -24,9 +24,20 @@ int store_undone_get(struct store_db *db, const char *device, const char *name, 
 
 int store_undone_add(struct store_db *db, const char *device, const char *name, const char *version,
                      const struct store_undone *undone, struct err *e) {
-    return store_sql_run(db, NULL, e, "INSERT OR IGNORE INTO undone VALUES(?,?,?,?,?,?)", "itttti",
-                         (int64_t)store_db_bucket(device), device, name, version, undone->rollout,
-                         undone->at_s);
+    return store_sql_run(db, NULL, e,
+                         "INSERT OR IGNORE INTO undone(bucket,device,name,version,rollout,at_s)"
+                         " VALUES(?,?,?,?,?,?)",
+                         "itttti", (int64_t)store_db_bucket(device), device, name, version,
+                         undone->rollout, undone->at_s);
+}
+
+int store_undone_say(struct store_db *db, const char *device, const char *name, const char *version,
+                     const struct store_undone_said *said, struct err *e) {
+    return store_sql_run(db, NULL, e,
+                         "UPDATE undone SET code=?,text=? WHERE bucket=? AND device=? AND name=?"
+                         " AND version=? AND rollout=?",
+                         "ttitttt", said->code, said->text, (int64_t)store_db_bucket(device),
+                         device, name, version, said->rollout);
 }
 
 int store_undone_forget(struct store_db *db, const char *device, struct err *e) {

@@ -153,6 +153,7 @@ def what_the_fleet_says_of_a_releases_own_probes(f):
                     "cases": [{"input": "version", "expected": "version"}]}], file)
     f.publish(f.pair("2.0", "--probes", f.path("probes.json")))
     before = [(d.version(), os.listdir(os.path.join(d.state, "generations"))) for d in f.devices]
+    started = names(f)
     tasks = [d["update"] for d in f.json("device", "list")["devices"]]
     plan(f, "usage", release="pair 2.0", options=["--sample", "3"], status=USAGE)
     _, made = plan(f, "dry", release="pair 2.0", stratify=["label.kind"], options=["--dry-probes", "--wait", "10m"])
@@ -175,7 +176,7 @@ def what_the_fleet_says_of_a_releases_own_probes(f):
     path, _ = plan(f, "few", release="pair 2.0", options=["--dry-probes", "--sample", "1"])
     with open(path, encoding="utf-8") as file:
         check(json.load(file)["plan"]["dry_probes"]["sample"] == 1, "of so many as were asked for")
-    check(names(f) == ["asked", "first"], f"no rollout was started: {names(f)}")
+    check(names(f) == started, f"no rollout was started: {names(f)}")
 
 
 def who_applied_does_not_approve(f):
@@ -237,8 +238,9 @@ def test(f):
     for version in ("1.0", "1.1", "1.2"):
         f.publish(f.pair(version))
     fleet.each(f, a_plan_says_what_would_happen_and_changes_nothing, who_gets_nothing_is_said, what_is_wrong_is_refused,
-               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, what_the_fleet_says_of_a_releases_own_probes, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
-               the_example_holds_back_until_there_is_evidence, a_fleet_that_became_another_one_is_planned_anew)
+               a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
+               the_example_holds_back_until_there_is_evidence, a_fleet_that_became_another_one_is_planned_anew,
+               what_the_fleet_says_of_a_releases_own_probes)
 
 
 fleet.main(test)

@@ -5,6 +5,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 
 import fleet
 from fleet import check, wait_for
@@ -64,6 +66,28 @@ def test(f):
     canary = next(d for d in f.devices if "1.2-bad" in json.dumps(d.status()))
     why = f.edgectl("device", "why", canary.name)
     check("probe" in why and "1.2-bad" in why, f"why should name the probe and its last words: {why}")
+
+    # One cannot go back, since what it kept is gone, one is off: both are listed, with the reason.
+    broken, off = [d for d in f.devices if d is not canary][:2]
+    runs_now = os.path.basename(os.readlink(os.path.join(broken.state, "current")))
+    kept = os.path.join(broken.state, "generations")
+    for number in os.listdir(kept):
+        if number != runs_now:
+            subprocess.run(["chmod", "-R", "u+w", os.path.join(kept, number)], check=True)
+            shutil.rmtree(os.path.join(kept, number))
+    off.kill()
+    f.edgectl("rollout", "revert", "pair-1.1")
+    def failures():
+        return f.json("rollout", "failures", "pair-1.1")
+    wait_for("the device without a way back to say so", lambda: failures()["counts"]["failed"] == 1)
+    listed = {d["device"]: d for d in failures()["devices"]}
+    check(listed[broken.name]["state"] == "failed" and listed[broken.name]["why"]["code"], f"it has a reason: {listed}")
+    check(listed[off.name]["state"] == "unheard" and listed[off.name]["told"] is None, f"who is off was not told: {listed}")
+    others = [d for d in f.devices if d not in (broken, off, canary)]
+    wait_for("the others to be back", lambda: all(d.version() == "1.0" for d in others))
+    said = f.edgectl("rollout", "failures", "pair-1.1")
+    check("1 devices could not go back" in said and listed[broken.name]["why"]["code"] in said, f"people are told: {said}")
+    check(broken.version() == "1.1", "what it has goes on")
 
 
 fleet.main(test)

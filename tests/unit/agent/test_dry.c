@@ -54,19 +54,9 @@ static void ask(struct device *d, uint64_t sequence) {
         .bundle_name = "thing",
         .size = 5000,
         .url = "/x.edge"};
-    struct buf part, raw;
     struct err e = ERR_NONE;
     (void)snprintf(i.release, sizeof i.release, "%s", d->release);
-    (void)snprintf(i.device, sizeof i.device, "%s", d->state.identity.device);
-    buf_init(&part, 65536);
-    buf_init(&raw, 65536);
-    cr_assert_eq(bundle_instruction_format(&i, &part, &e), 0, "%s", e.text);
-    forge_envelope((struct slice){part.data, part.len}, &raw);
-    cr_assert_eq(
-        checkin_instruction_obey(&d->state, d->update, (struct slice){raw.data, raw.len}, &e), 0,
-        "%s", e.text);
-    buf_clear(&part);
-    buf_clear(&raw);
+    cr_assert_eq(device_send(d, &i, &e), 0, "%s", e.text);
 }
 
 // Time-outs are of the same virtual time as intervals: runners have to have ended within their own.

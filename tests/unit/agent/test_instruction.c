@@ -176,3 +176,33 @@ Test(instruction, what_an_offer_says_of_a_delta_counts_for_its_own_update_alone)
         device_drop(&d);
     }
 }
+
+Test(instruction, who_is_told_to_go_back_and_cannot_says_so) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct bundle_report *reports = NULL;
+    size_t n = 0;
+    device_start_with(&d, "1.0", "2.0");
+    uint64_t before = d.state.queue.next;
+    json_object_set_new(d.state.floors.object, "app", json_integer(6));
+    struct bundle_instruction i = offered(&d, 1);
+    i.action = BUNDLE_ACTION_REVERT;
+    (void)snprintf(i.rollout, sizeof i.rollout, "spring");
+    cr_expect_lt(device_send(&d, &i, &e), 0);
+    cr_expect(err_is(&e, &err_below_floor), "%s", e.text);
+    cr_assert_eq(d.state.queue.next, before + 1, "one report");
+    err_clear(&e);
+    cr_assert_eq(agent_queue_peek(&d.state.queue, 64, &reports, &n, &e), 0, "%s", e.text);
+    cr_expect_eq(reports[n - 1].event, BUNDLE_EVENT_REFUSED);
+    cr_expect_str_eq(reports[n - 1].code, "below_floor");
+    cr_expect_str_eq(reports[n - 1].rollout, "spring");
+    free(reports);
+    // What may be otherwise later is no answer: it is told again.
+    d.update->hashing = true;
+    i.header.version = 2;
+    cr_expect_lt(device_send(&d, &i, &e), 0);
+    cr_expect(err_is(&e, &err_busy), "%s", e.text);
+    cr_expect_eq(d.state.queue.next, before + 1);
+    d.update->hashing = false;
+    device_drop(&d);
+}

@@ -363,3 +363,60 @@ Test(serve_rollouts, progress_survives_a_restart_of_the_controller, .timeout = 1
     cr_assert_eq(check_in_all(&f, BUNDLE_ACTION_INSTALL), 2);
     fleet_free(&f);
 }
+
+// ── Who did not go back ──
+
+static json_int_t behind(const json_t *answer, const char *state) {
+    return json_integer_value(json_object_get(json_object_get(answer, "counts"), state));
+}
+
+Test(serve_rollouts, who_could_not_go_back_is_listed_with_its_reason, .timeout = 1200) {
+    struct fleet f;
+    fleet_make(&f);
+    apply(&f, "{\"name\":\"r\",\"release\":\"app 1.1\"}");
+    cr_assert_eq(check_in_all(&f, BUNDLE_ACTION_INSTALL), FLEET);
+    OWN(json) json_t *none = admin(&f.c, 200, "GET", "/api/v1/rollouts/r/failures", "");
+    cr_expect_eq(json_array_size(json_object_get(none, "devices")), 0, "it does not go back");
+    cr_expect_eq(behind(none, "unheard"), 0);
+    for (unsigned i = 0; i < FLEET; i++)
+        device_install(&f.c, &f.d[i]);
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/rollouts/r/revert", "{}"));
+    // The first goes back, the second cannot, the third says nothing, the others do not call.
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(device_check_in(&f.c, &f.d[i]), 200);
+        cr_assert(is_told(&f.d[i], BUNDLE_ACTION_REVERT), "%s", f.d[i].heard.why_text);
+    }
+    device_report(&f.d[0], BUNDLE_EVENT_REVERTED, "rolled_back");
+    device_runs(&f.d[0], "1.0", &f.old);
+    device_report(&f.d[1], BUNDLE_EVENT_REFUSED, "no_previous");
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(device_check_in(&f.c, &f.d[i]), 200);
+        cr_expect(!is_told(&f.d[i], BUNDLE_ACTION_REVERT), "once");
+    }
+    OWN(json) json_t *all = admin(&f.c, 200, "GET", "/api/v1/rollouts/r/failures", "");
+    cr_expect_eq(behind(all, "failed"), 1);
+    cr_expect_eq(behind(all, "told"), 1);
+    cr_expect_eq(behind(all, "unheard"), FLEET - 3);
+    const json_t *devices = json_object_get(all, "devices");
+    cr_assert_eq(json_array_size(devices), FLEET - 1);
+    const json_t *first = json_array_get(devices, 0), *second = json_array_get(devices, 1);
+    cr_expect_str_eq(text_at(first, "device"), "device-1");
+    cr_expect_str_eq(text_at(first, "state"), "failed");
+    cr_expect_str_eq(text_at(json_object_get(first, "why"), "code"), "no_previous");
+    cr_expect_str_eq(text_at(json_object_get(first, "why"), "text"), "what happened");
+    cr_expect(json_is_string(json_object_get(first, "told")));
+    cr_expect_str_eq(text_at(second, "state"), "told");
+    cr_expect_str_eq(text_at(json_array_get(devices, 2), "state"), "unheard");
+    cr_expect(json_is_null(json_object_get(json_array_get(devices, 2), "told")));
+    cr_expect(json_is_null(json_object_get(all, "next")));
+    // In pages.
+    OWN(json) json_t *page = admin(&f.c, 200, "GET", "/api/v1/rollouts/r/failures?limit=2", "");
+    cr_expect_eq(json_array_size(json_object_get(page, "devices")), 2);
+    cr_expect_str_eq(text_at(page, "next"), "device-2");
+    OWN(json)
+    json_t *rest =
+        admin(&f.c, 200, "GET", "/api/v1/rollouts/r/failures?limit=3&after=device-2", "");
+    cr_expect_eq(json_array_size(json_object_get(rest, "devices")), FLEET - 3);
+    cr_expect(json_is_null(json_object_get(rest, "next")));
+    fleet_free(&f);
+}

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests for dry probes in the store, also in one that was made before there were any.
+// Requests for dry probes in the store.
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/store/device.h"
 #include "ctl/store/dry.h"
 #include "tests/support/tmp.h"
-#include "tests/unit/ctl/store/older.h"
 
 #define must(call)                                                                                 \
     do {                                                                                           \
@@ -124,21 +122,5 @@ Test(store_dry, an_answer_is_kept_as_it_was_said) {
     add(&s, "0000000000000003", NOW_S, NOW_S + 1000, "d");
     must(store_device_remove(s.db, "d", &e));
     cr_expect_str_eq(due(&s, NOW_S), "");
-    close_shelf(&s);
-}
-
-Test(store_dry, a_store_of_the_program_before_takes_requests) {
-    struct shelf s;
-    struct err e = ERR_NONE;
-    sqlite3 *raw = NULL;
-    open_shelf(&s);
-    store_db_close(s.db);
-    cr_assert_eq(sqlite3_open(s.path, &raw), SQLITE_OK);
-    cr_assert_eq(sqlite3_exec(raw, OLDER_5, NULL, NULL, NULL), SQLITE_OK, "%s",
-                 sqlite3_errmsg(raw));
-    (void)sqlite3_close(raw);
-    must(store_db_open(s.path, &s.db, &e));
-    add(&s, "0000000000000001", NOW_S, NOW_S + 1000, "d");
-    cr_expect_str_eq(due(&s, NOW_S), "0000000000000001");
     close_shelf(&s);
 }

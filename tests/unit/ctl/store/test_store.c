@@ -9,10 +9,12 @@
 
 #include "ctl/store/audit.h"
 #include "ctl/store/device.h"
+#include "ctl/store/dry.h"
 #include "ctl/store/report.h"
 #include "ctl/store/rollout.h"
 #include "ctl/store/sql.h"
 #include "ctl/store/token.h"
+#include "ctl/store/undone.h"
 #include "ctl/store/writer.h"
 #include "tests/support/tmp.h"
 #include "tests/unit/ctl/store/older.h"
@@ -99,6 +101,23 @@ Test(store, of_the_program_before_knows_since_when_its_devices_are_held) {
     must(store_device_get(db, "free", &got, &e));
     cr_expect(!got.held && got.held_s == 0);
     cr_expect_null(got.spent);
+    store_db_close(db);
+}
+
+Test(store, of_the_program_before_asks_devices_and_hears_why_they_do_not_go_back) {
+    struct store_undone undone = {.rollout = "r", .at_s = 5};
+    const struct store_undone_said said = {.rollout = "r", .code = "no_previous", .text = "alas"};
+    struct err e = ERR_NONE;
+    int64_t until_s = 1;
+    store_db_close(open_store());
+    tamper(OLDER_5 "INSERT INTO undone VALUES(0,'d','app','1.0','r',4);");
+    struct store_db *db = open_store();
+    must(store_dry_until(db, &until_s, &e));
+    cr_expect_eq(until_s, 0);
+    must(store_undone_add(db, "held", "app", "1.0", &undone, &e));
+    must(store_undone_say(db, "held", "app", "1.0", &said, &e));
+    must(store_undone_get(db, "held", "app", "1.0", &undone, &e));
+    cr_expect_eq(undone.at_s, 5);
     store_db_close(db);
 }
 
