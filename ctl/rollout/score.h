@@ -67,8 +67,9 @@
 // both arms says nothing.
 //
 // Sets and admission. A member of an open set is not offered the release before the set is scored
-// (decide.h, compared): which sets survive would otherwise depend on how the rollout goes. When a
-// member is treated or gone all the same the set is void.
+// (decide.h, compared): which sets survive would otherwise depend on how the rollout goes. The
+// opening that admits it changes nothing of that. When a member is treated or gone all the same the
+// set is void.
 //
 // Guards. The mean over treated devices of each one's mean since it settled; it counts when three
 // devices are in it, or all that were offered when there are fewer.

@@ -160,7 +160,8 @@ static bool is_void(const struct rollout_score *score, const struct rollout_scor
         n < EVIDENCE_RANK_COMPARED_MIN)
         return true;
     for (size_t i = 0; i < n; i++)
-        if (members[i]->gone || members[i]->arm != ROLLOUT_ARM_COMPARISON ||
+        // One that was admitted since is not offered the release before: it is compared as ever.
+        if (members[i]->gone || members[i]->arm == ROLLOUT_ARM_TREATED ||
             members[i]->run != score->run || members[i]->set_no != treated->set_no)
             return true;
     return false;

@@ -131,6 +131,13 @@ void sim_score_follow(struct sim_score *s, const struct rollout_progress *progre
 
 // ── Devices ──
 
+// Whether the fact that the policy takes for a device's site is the one that the fleet has.
+static bool names_sites(const struct sim_score *s) {
+    const char *fact = s->policy->gates.site;
+    return s->world->fleet->sites > 1 && strcmp(fact[0] == '\0' ? ROLLOUT_GATES_SITE_DEFAULT : fact,
+                                                s->world->fleet->site_fact) == 0;
+}
+
 void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_seen *seen) {
     const struct rollout_gates *gates = &s->policy->gates;
     struct rollout_score_device *row = &s->devices[device];
@@ -139,7 +146,7 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
         bool counts = rollout_score_counts(gates, &seen->seen, seen->checkin.now_s);
         rollout_score_device_init(&s->score, pool_of(s, device), seen->stage, seen->rank, counts,
                                   row);
-        if (s->world->fleet->sites > 1)
+        if (names_sites(s))
             row->site = (uint64_t)s->world->devices[device].site + 1;
         s->made[device] = true;
     } else

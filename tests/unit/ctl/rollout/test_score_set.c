@@ -281,6 +281,20 @@ Test(rollout_score_set, a_member_that_was_treated_or_is_gone_makes_it_void) {
     }
 }
 
+// The next batch opened: it keeps what it is compared for, and its offer waits (decide.h).
+Test(rollout_score_set, a_member_that_is_admitted_and_not_offered_stays_in_it) {
+    struct bench *b = bench();
+    struct rollout_score_checkin opened = {.now_s = T0 + 36000, .admitted = true};
+    (void)begin(b, 4);
+    live(b, 7, 3);
+    rollout_score_heard(&b->score, &b->gates, &opened, &b->d[4], &b->news);
+    cr_assert_eq(b->d[4].arm, ROLLOUT_ARM_NONE);
+    cr_assert_eq(score(b, 4), 0);
+    cr_assert_eq(b->news.units[0].n_values, 5);
+    cr_assert_eq(b->score.sets_void, 0);
+    cr_assert_not(rollout_score_may_compare(&b->score, &b->gates, &b->d[4], true, T0 + 39600));
+}
+
 // ── Guards ──
 
 static bool exceeded(struct bench *b) {
