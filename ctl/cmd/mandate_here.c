@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "bundle/kind.h"
 #include "bundle/mandate.h"
+#include "bundle/predicate.h"
 #include "ctl/cmd/mandate.h"
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
@@ -103,12 +104,21 @@ static int beyond(const char *what, struct err *e) {
                    "the controller's plan goes beyond the policy (%s): nothing was signed", what);
 }
 
-// A token's scope narrows it.
+// A token's scope narrows it: "(policy's) and (scope)", as the controller writes that. The scope is a
+// predicate by itself, so that no bracket of it opens what stands before it.
 static bool is_selector(const char *policy, const char *planned) {
-    size_t n = strlen(policy);
-    return n == 0 || strcmp(policy, planned) == 0 ||
-           (planned[0] == '(' && strncmp(planned + 1, policy, n) == 0 &&
-            strncmp(planned + 1 + n, ") and (", 7) == 0);
+    OWN(predicate) struct bundle_predicate *scope = NULL;
+    char rest[BUNDLE_PREDICATE_MAX + 1];
+    struct err e = ERR_NONE;
+    size_t n = strlen(policy), all = strlen(planned);
+    if (n == 0 || strcmp(policy, planned) == 0)
+        return true;
+    if (all < n + 9 || all - n - 9 >= sizeof rest || planned[0] != '(' ||
+        strncmp(planned + 1, policy, n) != 0 || strncmp(planned + 1 + n, ") and (", 7) != 0 ||
+        planned[all - 1] != ')')
+        return false;
+    (void)snprintf(rest, sizeof rest, "%.*s", (int)(all - n - 9), planned + n + 8);
+    return bundle_predicate_parse(rest, &scope, &e) == 0;
 }
 
 static bool lists(const struct rollout_policy *policy, const struct rollout_stage_policy *stage,
@@ -124,13 +134,27 @@ static bool lists(const struct rollout_policy *policy, const struct rollout_stag
     return true;
 }
 
+// Whether it opens before what comes before it can be over.
+static bool is_too_soon(const struct rollout_policy *policy, const struct bundle_mandate_content *c,
+                        size_t i) {
+    int64_t opens_s = bundle_mandate_step(&c->stages[i], 0).from_s;
+    if (i == 0)
+        return opens_s < policy->not_before_s;
+    uint64_t wait_s = policy->stages[i - 1].soak_s;
+    if (i == policy->n_stages && policy->gates.holdback_release_s > 0)
+        wait_s = policy->gates.holdback_release_s;
+    return opens_s - bundle_mandate_step(&c->stages[i - 1], 0).from_s < (int64_t)wait_s;
+}
+
 static int check_stages(const struct rollout_policy *policy, const struct bundle_mandate_content *c,
                         struct err *e) {
+    static const struct rollout_stage_policy held_back = {.name = BUNDLE_MANDATE_HELD_BACK,
+                                                          .by_count = true};
     struct rollout_stratum_plan most;
-    int64_t opened_s = 0;
     rollout_strata_newcomer(policy, 0, &most);
-    for (size_t i = 0; i < policy->n_stages; i++) {
-        const struct rollout_stage_policy *stage = &policy->stages[i];
+    for (size_t i = 0; i < c->n_stages; i++) {
+        const struct rollout_stage_policy *stage =
+            i < policy->n_stages ? &policy->stages[i] : &held_back;
         const struct bundle_mandate_stage *planned = &c->stages[i];
         if (strcmp(planned->name, stage->name) != 0 ||
             (planned->devices != NULL) != stage->by_device ||
@@ -138,13 +162,10 @@ static int check_stages(const struct rollout_policy *policy, const struct bundle
             return beyond("its stages", e);
         if (!stage->by_count && !stage->by_device && c->newcomer_bounds[i] > most.bound[i])
             return beyond("the share of a stage", e);
-        int64_t opens_s = bundle_mandate_step(planned, 0).from_s;
-        if (opens_s < policy->not_before_s)
-            return beyond("not_before", e);
-        if (i > 0 && opens_s - opened_s < (int64_t)stage[-1].soak_s)
-            return beyond("the soak of a stage", e);
-        opened_s = opens_s;
-        if (i > 0 && i < c->signed_stages && stage->approve)
+        if (is_too_soon(policy, c, i))
+            return beyond(i == 0 ? "not_before" : "the soak of a stage", e);
+        // What is signed later goes by what is signed of it now (mandate_widen.c).
+        if (planned->approve != stage->approve || (i > 0 && i < c->signed_stages && stage->approve))
             return beyond("a stage that waits for approval", e);
     }
     return 0;
