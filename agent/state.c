@@ -270,7 +270,9 @@ int agent_state_wait(struct agent_state *state, const struct err_kind *kind, con
     struct err why = {.kind = kind};
     (void)snprintf(why.text, sizeof why.text, "%s", text);
     after.why = agent_state_why(&why);
-    struct fsm_outcome out = {.has_report = !same && after.has_update,
+    // What becomes of a sham is not what becomes of an update.
+    struct fsm_outcome out = {.has_report =
+                                  !same && after.has_update && !fsm_machine_is_sham(after.state),
                               .report = BUNDLE_EVENT_WAITING,
                               .why = after.why,
                               .update = after.update};

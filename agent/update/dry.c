@@ -22,7 +22,6 @@
 #include "keys/kind.h"
 
 #define PER_DAY  8
-#define DAY_MS   86400000
 #define MOST_MS  600000 // all probes together
 #define FETCH_MS 300000 // the manifest
 
@@ -31,6 +30,7 @@ struct update_dry {
     struct bundle_instruction probe; // what was asked
     struct bundle_checkin_probed *answer;
     struct trust_verdict verdict;
+    bool asked; // the repository, that has not answered
     struct agent_hire *hire;
     int announce; // memfd in which the worker leaves the manifest
     struct bundle_manifest *manifest;
@@ -45,7 +45,8 @@ struct update_dry {
 static void drop(struct agent_update *u) {
     struct update_dry *d = u->dry;
     u->dry = NULL;
-    if (u->host.trust)
+    // An update that asks is under way with the same.
+    if (u->host.trust && d->asked)
         agent_trust_stop(u->host.trust, u);
     agent_hire_dismiss(d->hire);
     probe_run_cancel(d->run);
@@ -255,6 +256,7 @@ static int hire(struct update_dry *d, struct err *e) {
 void update_dry_answered(void *update, struct agent_trust_outcome *outcome) {
     struct agent_update *u = update;
     struct err why = outcome->why;
+    u->dry->asked = false;
     if (!why.kind) {
         u->dry->verdict = *outcome->verdict;
         *outcome->verdict = (struct trust_verdict){.document = NULL};
@@ -278,13 +280,8 @@ static int admit(struct agent_update *u, struct err *e) {
         return err_set(e, &err_not_in_targets, "there is no repository to ask for this bundle");
     if (update_link_is_closed(u, e))
         return -1;
-    if (u->dry_runs == 0 || now - u->dry_day_ms >= DAY_MS) {
-        u->dry_runs = 0;
-        u->dry_day_ms = now;
-    }
-    if (u->dry_runs >= PER_DAY)
+    if (!update_ration_take(&u->dry_ration, PER_DAY, now))
         return err_set(e, &err_limit, "dry probes are run %d times within a day at most", PER_DAY);
-    u->dry_runs++;
     return 0;
 }
 
@@ -295,6 +292,7 @@ static void ask(struct update_dry *d) {
     bundle_target_path(
         bundle_target_set(&target, d->probe.bundle_name, d->probe.release, &d->probe.bundle), path);
     const struct agent_trust_wanted wanted = {.path = path, .delta = ""};
+    d->asked = true;
     if (u->host.ask)
         u->host.ask(u->host.context, &wanted);
     else

@@ -19,6 +19,15 @@
 
 #define MANIFEST_FILE "manifest"
 
+bool update_ration_take(struct update_ration *ration, uint64_t most, int64_t now_ms) {
+    if (ration->taken == 0 || now_ms - ration->day_ms >= 86400000)
+        *ration = (struct update_ration){.day_ms = now_ms};
+    if (ration->taken >= most)
+        return false;
+    ration->taken++;
+    return true;
+}
+
 const struct fsm_record *update_engine_record(const struct agent_update *u) {
     return &u->host.state->journal.record;
 }

@@ -32,6 +32,12 @@ struct update_engine_told {
     char text[BUNDLE_REPORT_TEXT_MAX + 1];
 };
 
+// How often something was done within the day that began then, by the clock that nobody can set.
+struct update_ration {
+    uint64_t taken;
+    int64_t day_ms;
+};
+
 struct agent_update {
     struct agent_update_host host;
     struct err fatal;
@@ -92,14 +98,16 @@ struct agent_update {
     // dry probes
     struct update_dry *dry;               // NULL: none are run
     struct bundle_checkin_probed *probed; // what came of the last ones; NULL when that was told
-    uint64_t dry_runs;                    // within the day that began then
-    int64_t dry_day_ms;
+    struct update_ration dry_ration, sham_ration;
 
     bool ended;
     enum bundle_event ended_event;
     struct fsm_why ended_why;
 };
 
+// Whether it may be done once more, which then counts as done.
+bool update_ration_take(struct update_ration *ration, uint64_t most, int64_t now_ms)
+    __attribute__((nonnull));
 const struct fsm_record *update_engine_record(const struct agent_update *u)
     __attribute__((nonnull));
 // Applies an event and notes the work; *why (or NULL) says the reason.

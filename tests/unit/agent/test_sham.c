@@ -74,6 +74,7 @@ static size_t reported(struct device *d, enum bundle_event ret[static 16], char 
     size_t n = 0, n_sham = 0;
     cr_assert_eq(agent_queue_peek(&d->state.queue, 256, &reports, &n, &e), 0, "%s", e.text);
     for (size_t i = 0; i < n; i++) {
+        cr_expect_neq(reports[i].event, BUNDLE_EVENT_WAITING, "of updates alone");
         if (!BUNDLE_EVENT_IS_SHAM(reports[i].event))
             continue;
         cr_assert_lt(n_sham, 16);
@@ -199,6 +200,22 @@ Test(sham, no_more_than_a_few_are_done_in_a_day_whoever_signs_them) {
     cr_expect_eq(ask(&d, names[FSM_SHAMS_MAX], 1, &e), 0, "%s", e.text);
     device_drive(&d);
     cr_expect_eq(told, 3 + FSM_SHAMS_MAX);
+    device_drop(&d);
+}
+
+Test(sham, nor_when_the_date_moves_on_without_a_day_going_by) {
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    for (int i = 0; i <= FSM_SHAMS_MAX; i++) {
+        int asked = ask(&d, names[i], 1, &e);
+        cr_expect_eq(asked < 0, i == FSM_SHAMS_MAX, "%s", e.text);
+        device_drive(&d);
+        for (size_t k = 0; k < d.state.journal.record.n_shams; k++)
+            d.state.journal.record.shams[k].at_s -= 2 * (int64_t)FSM_SHAMS_PERIOD_S;
+    }
+    cr_expect(err_is(&e, &err_sham_unfit), "%s", e.text);
     device_drop(&d);
 }
 
