@@ -21,6 +21,9 @@
 #include "keys/kind.h"
 
 #define MANDATE_FILE "mandate"
+#define SEEN_FILE    "mandates"
+#define SEEN_MAX     64 // rollouts
+#define SEEN_BYTES   16384
 
 static const struct keys_role *role_of(const struct agent_state *state) {
     return keys_root_role(state->root, KEYS_ROOT_ROLE_MANDATE);
@@ -64,23 +67,66 @@ bool update_mandate_wanted(const struct agent_update *u, struct update_mandate_w
     return len >= 0 && (size_t)len < sizeof ret->url;
 }
 
-// A controller cannot go back to what people signed before.
-static int check_newer(const struct agent_state *state, const struct bundle_mandate *fetched,
-                       struct err *e) {
-    OWN(buf) struct buf raw;
-    OWN(mandate) struct bundle_mandate *kept = NULL;
-    struct keys_digest id;
-    struct err worthless = ERR_NONE;
-    if (!read_kept(state, &raw, &id) ||
-        bundle_mandate_verify(buf_slice(&raw), role_of(state), &kept, &worthless) < 0)
+// What was seen of rollouts: {ROLLOUT: [highest version, until when any of its mandates holds]}. What
+// is damaged is forgotten, as nothing but this device writes it.
+static json_t *read_seen(const struct agent_state *state) {
+    static const struct doc_limits limits = {.bytes = SEEN_BYTES, .depth = 4, .values = 1024};
+    struct err why = ERR_NONE;
+    json_t *seen = NULL;
+    OWN(buf) struct buf text;
+    buf_init(&text, SEEN_BYTES);
+    if (fs_read_file(state->private_dir, SEEN_FILE, SEEN_BYTES, &text, &why) < 0 ||
+        doc_parse(buf_slice(&text), SEEN_FILE, &limits, &seen, &why) < 0) {
+        if (!err_is(&why, &err_not_found))
+            agent_log_line(AGENT_LOG_WARNING, "the mandates that were seen: %s", why.text);
+        return json_object();
+    }
+    return seen;
+}
+
+static json_int_t at(const json_t *seen, const char *rollout, size_t n) {
+    return json_integer_value(json_array_get(json_object_get(seen, rollout), n));
+}
+
+// Room for one more: those that have expired go, else the one that expires first.
+static void evict(json_t *io, int64_t now_s) {
+    const char *rollout, *first = NULL;
+    json_t *entry;
+    void *next;
+    json_object_foreach_safe (io, next, rollout, entry) {
+        if (at(io, rollout, 1) <= now_s)
+            (void)json_object_del(io, rollout);
+        else if (!first || at(io, rollout, 1) < at(io, first, 1))
+            first = rollout;
+    }
+    if (json_object_size(io) < SEEN_MAX)
+        return;
+    agent_log_line(AGENT_LOG_WARNING,
+                   "mandates of more than %d rollouts are in force: an older one of %s would be "
+                   "taken again",
+                   SEEN_MAX, first);
+    (void)json_object_del(io, first);
+}
+
+// A controller cannot go back to what people signed before, whatever it handed out in between.
+static int remember(const struct agent_state *state, const struct bundle_mandate_content *now,
+                    struct err *e) {
+    OWN(json) json_t *seen = read_seen(state);
+    json_int_t version = (json_int_t)now->header.version, before = at(seen, now->rollout, 0);
+    json_int_t until_s = at(seen, now->rollout, 1);
+    if (version < before)
+        return err_set(e, &err_outside_mandate,
+                       "a mandate of version %lld was given after one of version %lld",
+                       (long long)version, (long long)before);
+    if (version == before && until_s >= now->header.expires_s)
         return 0;
-    const struct bundle_mandate_content *before = bundle_mandate_content(kept);
-    const struct bundle_mandate_content *now = bundle_mandate_content(fetched);
-    if (strcmp(before->rollout, now->rollout) != 0 || now->header.version >= before->header.version)
-        return 0;
-    return err_set(
-        e, &err_outside_mandate, "a mandate of version %llu was given after one of version %llu",
-        (unsigned long long)now->header.version, (unsigned long long)before->header.version);
+    until_s = until_s > now->header.expires_s ? until_s : now->header.expires_s;
+    if (!json_object_get(seen, now->rollout))
+        evict(seen, agent_state_trusted_s(state));
+    (void)json_object_set_new(seen, now->rollout, json_pack("[I, I]", version, until_s));
+    OWN(mem) char *text = json_dumps(seen, JSON_COMPACT);
+    return text ? fs_replace(state->private_dir, SEEN_FILE, text, strlen(text), 0600, e)
+                : err_set(e, &err_memory, "remembering a mandate: out of memory");
 }
 
 int update_mandate_take(struct agent_update *u, struct slice raw, struct err *e) {
@@ -98,7 +144,7 @@ int update_mandate_take(struct agent_update *u, struct slice raw, struct err *e)
         return err_set(e, &err_garbage,
                        "the mandate that was fetched is not the one that was named");
     if (bundle_mandate_verify(raw, role_of(state), &mandate, e) < 0 ||
-        check_newer(state, mandate, e) < 0)
+        remember(state, bundle_mandate_content(mandate), e) < 0)
         return -1;
     return fs_replace(state->private_dir, MANDATE_FILE, raw.data, raw.len, 0600, e);
 }

@@ -282,11 +282,11 @@ class Fleet(contextlib.AbstractContextManager):
             json.dump({"name": name, **document}, f)
         return path
 
-    def approve(self, name, *more, **options):
+    def approve(self, name, *more, env=None, **options):
         """By a second person: who applied a rollout does not approve it."""
         if not self.second:
             self.second = self.edgectl("token", "create", "--name", "second", "--role", "deployer").split()[-1]
-        return self.run("rollout", "approve", name, *more, env={"EDGECTL_TOKEN": self.second}, **options)
+        return self.run("rollout", "approve", name, *more, env={"EDGECTL_TOKEN": self.second, **(env or {})}, **options)
 
     def rollout(self, name):
         return self.json("rollout", "status", name)

@@ -332,6 +332,22 @@ def a_late_device_is_brought_to_what_was_signed_for(f):
     wait_for("it to have the baseline", lambda: late.agent("status", "--config", late.config, status=None).returncode == 0 and late.version() == "1.1")
 
 
+def with_the_keys_at_hand_one_step_does_it_all(f):
+    """Planned, signed and applied; approved and signed for. Nobody has anything to install, so that it is quick."""
+    policy = f.policy("one-step", release="pair 1.1", stages=[{"name": "canary", "count": 1}, {"name": "rest", "percent": 100, "approve": True}], timeout_s=120)
+    told = f.run("rollout", "apply", "-f", policy, "--workspace", f.ws)
+    check("signed with the mandate key" in told.stderr and "through stage canary" in told.stderr, told.stderr)
+    f.run("rollout", "apply", "-f", policy, "--workspace", f.ws)  # the same again is the same rollout
+    said = f.rollout("one-step")
+    check(said["mandate"]["version"] == 1 and said["mandate"]["signed_stages"] == 1, f"{said['mandate']}")
+    wait_for("the stage to wait", lambda: f.rollout("one-step")["stages"][1]["why"]["code"] == "approval")
+    told = f.approve("one-step", env={"EDGECTL_WORKSPACE": f.ws})
+    check("signed through stage rest" in told.stderr, told.stderr)
+    wait_for("its end", lambda: f.rollout("one-step")["state"] == "finished")
+    said = f.rollout("one-step")
+    check(said["mandate"]["version"] == 2 and said["mandate"]["baseline"], f"{said['mandate']}")
+
+
 def a_pin_is_signed_for(f):
     device = f.devices[0]
     f.run("device", "pin", device.name, "pair", "1.0", status=NO_MANDATE)
@@ -347,7 +363,8 @@ def honest():
             f.publish(f.pair(version))
         f.add_fleet(3)
         fleet.each(f, a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed, a_signed_plan_goes_through, somebody_else_cannot_sign,
-                   behind_an_approval_a_further_signature_is_needed, a_late_device_is_brought_to_what_was_signed_for, a_pin_is_signed_for)
+                   behind_an_approval_a_further_signature_is_needed, a_late_device_is_brought_to_what_was_signed_for, with_the_keys_at_hand_one_step_does_it_all,
+                   a_pin_is_signed_for)
 
 
 def the_honest_controller():

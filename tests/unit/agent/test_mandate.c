@@ -265,6 +265,96 @@ Test(mandate, a_controller_cannot_go_back_to_an_older_one) {
     device_drop(&d);
 }
 
+// Takes a mandate of this rollout and version, whatever it allows, and gives the offer up.
+static void see(struct device *d, const char *rollout, uint64_t version, int64_t expires_s) {
+    content.header.version = version;
+    content.header.expires_s = expires_s;
+    (void)snprintf(content.rollout, sizeof content.rollout, "%s", rollout);
+    content.attempt_max = attempt + 1;
+    sign_mandate(d);
+    take_offer(d, 0);
+    device_answer(d);
+    if (d->state.journal.record.state != FSM_IDLE)
+        give_up(d);
+    else
+        attempt++;
+}
+
+static json_t *seen(const struct device *d) {
+    OWN(buf) struct buf text;
+    struct err e = ERR_NONE;
+    buf_init(&text, 65536);
+    cr_assert_eq(fs_read_file(d->state.private_dir, "mandates", 65536, &text, &e), 0, "%s", e.text);
+    json_t *read = json_loads(buf_text(&text), 0, NULL);
+    cr_assert_not_null(read);
+    return read;
+}
+
+Test(mandate, nor_with_that_of_another_rollout_in_between) {
+    struct device d;
+    start(&d);
+    see(&d, "spring", 5, NOW_S + DAY_S);
+    see(&d, "autumn", 1, NOW_S + DAY_S);
+    check_reported(&d, "outside_mandate"); // of another rollout; it was seen all the same
+    OWN(json) json_t *both = seen(&d);
+    cr_expect_eq(json_object_size(both), 2);
+    see(&d, "spring", 4, NOW_S + DAY_S);
+    check_reported(&d, "outside_mandate");
+    cr_expect(strstr(d.state.journal.record.why.text, "version 4 was given after one of version 5"),
+              "%s", d.state.journal.record.why.text);
+    see(&d, "spring", 5, NOW_S + DAY_S);
+    see(&d, "spring", 6, NOW_S + DAY_S / 2);
+    OWN(json) json_t *again = seen(&d);
+    const json_t *entry = json_object_get(again, "spring");
+    cr_expect_eq(json_integer_value(json_array_get(entry, 0)), 6);
+    cr_expect_eq(json_integer_value(json_array_get(entry, 1)), NOW_S + DAY_S,
+                 "as long as any of them holds");
+    device_drop(&d);
+}
+
+Test(mandate, of_more_rollouts_than_there_is_room_for_the_one_that_ends_first_is_forgotten) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    OWN(json) json_t *full = json_object();
+    for (int i = 0; i < 64; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "r-%02d", i);
+        json_object_set_new(full, name, json_pack("[i, I]", 3, (json_int_t)NOW_S + DAY_S + i));
+    }
+    OWN(mem) char *text = json_dumps(full, JSON_COMPACT);
+    cr_assert_eq(fs_replace(d.state.private_dir, "mandates", text, strlen(text), 0600, &e), 0);
+    see(&d, "spring", 5, NOW_S + DAY_S);
+    OWN(json) json_t *after = seen(&d);
+    cr_expect_eq(json_object_size(after), 64);
+    cr_expect_null(json_object_get(after, "r-00"));
+    cr_expect_not_null(json_object_get(after, "r-01"));
+    cr_expect_not_null(json_object_get(after, "spring"));
+    // What has expired makes room for more than one.
+    for (int i = 1; i < 10; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "r-%02d", i);
+        json_object_set_new(after, name, json_pack("[i, I]", 3, (json_int_t)1));
+    }
+    OWN(mem) char *some = json_dumps(after, JSON_COMPACT);
+    cr_assert_eq(fs_replace(d.state.private_dir, "mandates", some, strlen(some), 0600, &e), 0);
+    see(&d, "autumn", 1, NOW_S + DAY_S);
+    OWN(json) json_t *fewer = seen(&d);
+    cr_expect_eq(json_object_size(fewer), 64 - 9 + 1);
+    device_drop(&d);
+}
+
+Test(mandate, a_table_that_is_damaged_refuses_nothing_honest) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    cr_assert_eq(fs_replace(d.state.private_dir, "mandates", "{\"spring", 8, 0600, &e), 0);
+    see(&d, "spring", 5, NOW_S + DAY_S);
+    OWN(json) json_t *after = seen(&d);
+    cr_expect_eq(json_object_size(after), 1);
+    device_drop(&d);
+}
+
 // With the mandate at hand, an update that waits for its last look.
 static void wait_with(struct device *d) {
     struct err e = ERR_NONE;
