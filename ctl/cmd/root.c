@@ -124,6 +124,22 @@ static bool other_targets(const struct publishing *p) {
            !cmd_quorum_holds(&quorum);
 }
 
+// Rollouts that were under way before, and the pins and baselines, go on with what is signed alone.
+static void warn_of_mandates(const struct publishing *p) {
+    OWN(root) struct keys_root *now = NULL;
+    struct err none = ERR_NONE;
+    const enum keys_root_role role = KEYS_ROOT_ROLE_MANDATE;
+    if (!p->root.next.content || !p->root.trusted ||
+        keys_root_role(p->root.trusted, role)->n_keys > 0 ||
+        keys_root_advance(p->root.trusted, buf_slice(&p->root.next.raw), &now, &none) < 0 ||
+        keys_root_role(now, role)->n_keys == 0)
+        return;
+    (void)fprintf(
+        stderr, "WARNING: this root has the role mandate, and the one before had not. From now on "
+                "devices install nothing that it did not sign for: rollouts under way, baselines "
+                "and pins stand still (no_mandate) until they are planned and signed anew.\n");
+}
+
 // What became of a root: it came into force now, or it was before.
 enum outcome { OUTCOME_PUBLISHED, OUTCOME_SAME };
 static int tell_published(const struct publishing *p, const struct keys_header *root,
@@ -175,6 +191,7 @@ static int publish_next(struct publishing *p, struct err *e) {
         keys_envelope_check_expiry(&document->header, p->root.name,
                                    chrono_wall_ms(p->context->clock) / 1000, e) < 0)
         return -1;
+    warn_of_mandates(p);
     if (cmd_source_put(p->source, "root", document, &same, e) < 0 ||
         keep(p->workspace, document, e) < 0 || sweep(p->workspace, document, e) < 0)
         return -1;

@@ -53,6 +53,11 @@ bool rollout_decide_stands_still(const struct rollout_candidate *c, int64_t now_
         rollout_why_set(why, ROLLOUT_WHY_too_early, "rollout %s has not begun", name);
     else if (rollout_decide_too_late(c, now_s))
         rollout_why_set(why, ROLLOUT_WHY_too_late, "the time of rollout %s is over", name);
+    else if (c->mandate_ends_s == ROLLOUT_MANDATE_MISSING)
+        rollout_why_set(why, ROLLOUT_WHY_no_mandate,
+                        "nobody signed for rollout %s, and devices ask for that since it began: "
+                        "plan, sign and apply it anew, under another name",
+                        name);
     else if (c->mandate_ends_s != 0 && now_s >= c->mandate_ends_s)
         rollout_why_set(why, ROLLOUT_WHY_mandate_expired,
                         "what people signed for rollout %s has expired: sign its plan again and "
@@ -267,6 +272,20 @@ static bool expire(const struct rollout_inputs *in, struct rollout_decision *ret
 
 // ── 3. Hold and pin ──
 
+// Devices would refuse it.
+static void say_not_signed(const char *what, const struct rollout_target *t, bool pinned,
+                           struct rollout_why *ret) {
+    bool missing = t->mandate_ends_s == ROLLOUT_MANDATE_MISSING;
+    rollout_why_set(ret, missing ? ROLLOUT_WHY_no_mandate : ROLLOUT_WHY_mandate_expired,
+                    "%s is %s %s, and %s: %s", what, t->release_name, t->release_version,
+                    missing ? "nobody signed for that, as devices ask since"
+                            : "what people signed for it has expired",
+                    pinned    ? "pin it again (edgectl device pin --workspace)"
+                    : missing ? "plan, sign and apply it anew"
+                              : "sign its plan again (edgectl rollout sign --expires) and give it "
+                                "along (edgectl rollout approve --mandate)");
+}
+
 // Brings it to a release without a rollout. pinned: by a person, so at once.
 static bool bring(const struct rollout_inputs *in, const struct rollout_target *t, bool pinned,
                   struct rollout_decision *ret) {
@@ -286,11 +305,7 @@ static bool bring(const struct rollout_inputs *in, const struct rollout_target *
                         "%s, %s %s, failed here before: pin it to try again", what, t->release_name,
                         t->release_version);
     else if (t->mandate_ends_s != 0 && in->now_s >= t->mandate_ends_s)
-        rollout_why_set(&ret->why, ROLLOUT_WHY_mandate_expired,
-                        "%s is %s %s, and what people signed for it has expired: sign its plan "
-                        "again (edgectl rollout sign --expires) and give it along (edgectl rollout "
-                        "approve --mandate)",
-                        what, t->release_name, t->release_version);
+        say_not_signed(what, t, pinned, &ret->why);
     else if (!pinned && !in->baseline_allowed)
         rollout_why_set(&ret->why, ROLLOUT_WHY_baseline_rate,
                         "%s is %s %s: it will be offered when its turn comes", what,

@@ -39,6 +39,8 @@ struct rollout_fit {
 // A rollout that has not ended, or has ended by going back, and whose selector and scope hold for
 // the device (or of which it is a part already). And those that finished after an older one began
 // that has not.
+#define ROLLOUT_MANDATE_MISSING (-1)
+
 struct rollout_candidate {
     const struct rollout_policy *policy;
     const struct rollout_progress *progress;
@@ -56,8 +58,8 @@ struct rollout_candidate {
     bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
     const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
     bool went_back;    // another rollout told it to go back from this release before
-    // Until when what people signed for holds (bundle/mandate.h); 0: nothing has to be signed. Devices
-    // refuse what comes later, so nothing is offered then.
+    // Until when what people signed for holds (bundle/mandate.h); 0: nothing has to be signed,
+    // ROLLOUT_MANDATE_MISSING: nobody signed. Devices would refuse what is offered then.
     int64_t mandate_ends_s;
     bool revert_full; // as many as revert_rate allows were told to go back
     bool offer_full;  // as many as offer_rate allows were offered it
@@ -68,7 +70,7 @@ struct rollout_target {
     const char *release_name;
     const char *release_version;
     struct rollout_fit fit;
-    int64_t mandate_ends_s; // what people signed for it; 0: no bound. A pin: 0
+    int64_t mandate_ends_s; // as of a candidate
 };
 
 // What the controller remembers of the device's last update, and what the device says now.

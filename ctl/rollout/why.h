@@ -26,6 +26,7 @@
     X(too_early,         "the rollout may not offer anything yet")                                                     \
     X(too_late,          "the rollout's time is over")                                                                 \
     X(mandate_expired,   "what people signed for the rollout has expired")                                             \
+    X(no_mandate,        "nobody signed for it, and devices ask for that")                                             \
     X(unresolved_limit,  "as many devices as allowed are at work on the rollout")                                      \
     X(other_update,      "it is at work on another update")                                                            \
     X(failed_here,       "the release failed here before; a new attempt is needed")                                    \

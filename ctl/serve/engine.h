@@ -60,6 +60,8 @@ struct serve_engine_bundle {
 
 struct serve_engine {
     bool doubted; // to be read anew before use
+    bool
+        devices_judge; // devices install nothing that people did not sign for (ctl/serve/mandate.h)
     size_t n_rollouts;
     struct serve_engine_rollout **rollouts; // oldest first
     size_t n_bundles;

@@ -6,6 +6,7 @@
 
 #include "base/own.h"
 #include "ctl/serve/fleet_view.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/store/mandate.h"
 #include "ctl/store/part.h"
 #include "ctl/store/ran.h"
@@ -134,10 +135,8 @@ static int find_mandate(const struct serve_fleet *fleet, struct rollout_candidat
                         struct err *e) {
     struct store_mandate mandate;
     int found = store_mandate_of_rollout(fleet->db, io->policy->name, &mandate, e);
-    if (found != 0)
-        return found < 0 ? -1 : 0;
-    io->mandate_ends_s = mandate.expires_s;
-    return 0;
+    io->mandate_ends_s = serve_mandate_ends(fleet->engine, found, &mandate);
+    return found < 0 ? -1 : 0;
 }
 
 int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_device *device,

@@ -9,6 +9,7 @@
 #include "ctl/kind.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet_view.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/store/mandate.h"
 #include "ctl/store/undone.h"
 
@@ -51,8 +52,21 @@ static int add_baseline(const struct serve_fleet *fleet, const struct serve_engi
     struct store_mandate mandate;
     int found =
         store_mandate_of_baseline(fleet->db, t->release_name, t->release_version, &mandate, e);
-    if (found == 0)
-        t->mandate_ends_s = mandate.expires_s;
+    t->mandate_ends_s = serve_mandate_ends(fleet->engine, found, &mandate);
+    return found < 0 ? -1 : 0;
+}
+
+static int find_pin(const struct serve_fleet *fleet, const struct store_device *device,
+                    struct rollout_target *ret, struct serve_fleet_view *view, struct err *e) {
+    struct store_mandate mandate;
+    if (device->pin_name[0] == '\0')
+        return 0;
+    ret->release_name = device->pin_name;
+    ret->release_version = device->pin_version;
+    serve_fleet_fit(fleet, view, device->pin_name, device->pin_version, &ret->fit);
+    int found = store_mandate_of_pin(fleet->db, device->id, device->pin_name, device->pin_version,
+                                     &mandate, e);
+    ret->mandate_ends_s = serve_mandate_ends(fleet->engine, found, &mandate);
     return found < 0 ? -1 : 0;
 }
 
@@ -247,13 +261,9 @@ static int foresee_compared(const struct serve_fleet *fleet, const struct store_
 static int look_up(const struct serve_fleet *fleet, const struct store_device *device,
                    const struct bundle_checkin *checkin, struct serve_fleet_view *view,
                    struct rollout_inputs *ret, struct err *e) {
-    if (prepare(fleet, device, view, e) < 0 || collect(fleet, device, view, e) < 0)
+    if (prepare(fleet, device, view, e) < 0 || collect(fleet, device, view, e) < 0 ||
+        find_pin(fleet, device, &view->pin, view, e) < 0)
         return -1;
-    if (device->pin_name[0] != '\0') {
-        view->pin.release_name = device->pin_name;
-        view->pin.release_version = device->pin_version;
-        serve_fleet_fit(fleet, view, device->pin_name, device->pin_version, &view->pin.fit);
-    }
     *ret = (struct rollout_inputs){.device = device_view(device, checkin),
                                    .candidates = view->candidates,
                                    .n_candidates = view->n_candidates,

@@ -14,6 +14,7 @@
 #include "bundle/mandate.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/batch.h"
+#include "ctl/rollout/decide.h"
 #include "ctl/rollout/plan.h"
 #include "ctl/rollout/strata.h"
 #include "ctl/serve/download.h"
@@ -28,6 +29,16 @@ static const struct keys_role *role_of(const struct serve_server *server) {
 
 bool serve_mandate_is_called_for(const struct serve_server *server) {
     return role_of(server)->n_keys > 0;
+}
+
+void serve_mandate_know(const struct serve_server *server) {
+    if (server->engine != NULL)
+        server->engine->devices_judge = serve_mandate_is_called_for(server);
+}
+
+int64_t serve_mandate_ends(const struct serve_engine *engine, int found,
+                           const struct store_mandate *mandate) {
+    return found == 0 ? mandate->expires_s : engine->devices_judge ? ROLLOUT_MANDATE_MISSING : 0;
 }
 
 bool serve_mandate_holds_back(const struct rollout_policy *policy) {
@@ -66,11 +77,16 @@ static int read_envelope(const struct serve_server *server, const json_t *envelo
     return err_set(e, &err_mandate_expired, "%s", cause.text);
 }
 
+static char *id_of(const struct buf *raw, char ret[static KEYS_DIGEST_HEX]) {
+    struct keys_digest id;
+    keys_digest_of(raw->data, raw->len, &id);
+    return keys_digest_hex(&id, ret);
+}
+
 // The file first, then the row.
 static int keep(struct store_db *db, struct serve_call *call, const struct buf *raw,
                 const struct bundle_mandate *mandate, const char *device, struct err *e) {
     const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
-    struct keys_digest id;
     char name[STORE_MANDATE_FILE_BYTES];
     struct store_mandate row = {.version = c->header.version,
                                 .signed_stages = c->signed_stages,
@@ -78,8 +94,7 @@ static int keep(struct store_db *db, struct serve_call *call, const struct buf *
                                 .size = raw->len,
                                 .expires_s = c->header.expires_s,
                                 .created_s = serve_call_now_s(call)};
-    keys_digest_of(raw->data, raw->len, &id);
-    keys_digest_hex(&id, row.id);
+    (void)id_of(raw, row.id);
     memcpy(row.rollout, c->rollout, sizeof row.rollout);
     memcpy(row.name, c->name, sizeof row.name);
     memcpy(row.release, c->release, sizeof row.release);
@@ -244,10 +259,12 @@ int serve_mandate_approve(struct store_db *db, struct serve_call *call, const js
             check(mandate, r, e) < 0)
             return err_prefix(e, "approving %s", policy->name);
         const struct bundle_mandate_content *c = bundle_mandate_content(mandate);
-        if (found == 0 && c->header.version < before.version)
+        char id[KEYS_DIGEST_HEX];
+        if (found == 0 && c->header.version <= before.version &&
+            strcmp(id_of(&raw, id), before.id) != 0)
             return err_set(e, &err_outside_mandate,
                            "rollout %s: the mandate has version %" PRIu64 ", and %" PRIu64
-                           " was given before",
+                           " was given before: a further one has a higher version",
                            policy->name, c->header.version, before.version);
         is = c->signed_stages;
     }

@@ -14,6 +14,13 @@
 // Whether devices of this root install nothing without one.
 bool serve_mandate_is_called_for(const struct serve_server *server) __attribute__((nonnull));
 
+// Tells the engine so, at the start and when the root is another one.
+void serve_mandate_know(const struct serve_server *server) __attribute__((nonnull));
+// Until when a mandate that was looked for (found: what the store said) holds, as decide.h has it.
+struct store_mandate;
+int64_t serve_mandate_ends(const struct serve_engine *engine, int found,
+                           const struct store_mandate *mandate) __attribute__((nonnull));
+
 // Whether the rollout's mandate has a stage more than the policy, that of those held back.
 struct rollout_policy;
 bool serve_mandate_holds_back(const struct rollout_policy *policy) __attribute__((nonnull));

@@ -12,6 +12,7 @@
 #include "ctl/kind.h"
 #include "ctl/lock.h"
 #include "ctl/serve/engine.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/repository_parts.h"
 #include "ctl/store/audit.h"
 #include "keys/kind.h"
@@ -55,6 +56,7 @@ int serve_repository_keep_root(struct serve_server *server, struct serve_reposit
     // Another thread may be verifying a bundle by the old one.
     r->retired[r->n_retired++] = server->root;
     server->root = root;
+    serve_mandate_know(server);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "ctl/serve/delta.h"
 #include "ctl/serve/engine.h"
 #include "ctl/serve/listen.h"
+#include "ctl/serve/mandate.h"
 #include "ctl/serve/notify.h"
 #include "ctl/serve/publish.h"
 #include "ctl/serve/repository.h"
@@ -70,6 +71,7 @@ static int open_parts(struct serve_server *server, struct err *e) {
         serve_challenge_open(&server->challenges, e) < 0 ||
         serve_work_open_waiting(&server->waiting, e) < 0 || open_store(server, e) < 0)
         return -1;
+    serve_mandate_know(server);
     // After the store, whose lock says that no other controller writes here.
     if (serve_repository_open(server, e) < 0)
         return -1;

@@ -169,6 +169,15 @@ Test(rollout_decide, a_baseline_fills_what_no_rollout_claims) {
     cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_INSTALL);
     w.baseline.mandate_ends_s = w.in.now_s;
     cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE, "what devices would refuse");
+    // A pin is as much as a person's word that nobody signed: it is pinned again.
+    w.in.pin = &w.baseline;
+    d = decide(&w);
+    cr_assert_eq(d.action, ROLLOUT_ACTION_NONE);
+    cr_assert_eq(d.why.code, ROLLOUT_WHY_mandate_expired);
+    cr_assert_not_null(strstr(d.why.text, "pin it again"), "%s", d.why.text);
+    w.baseline.mandate_ends_s = ROLLOUT_MANDATE_MISSING;
+    cr_assert_eq(decide(&w).why.code, ROLLOUT_WHY_no_mandate);
+    w.in.pin = NULL;
     w.baseline.mandate_ends_s = 0;
     w.in.baseline_allowed = false;
     cr_assert_eq(decide(&w).action, ROLLOUT_ACTION_NONE);

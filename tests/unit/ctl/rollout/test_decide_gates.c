@@ -76,6 +76,9 @@ Test(rollout_decide_gates, beyond_what_people_signed_nothing_is_offered_or_activ
     w.candidates[0].mandate_ends_s = NOW;
     cr_assert_eq(decide(&w), ROLLOUT_WHY_mandate_expired);
     cr_assert_eq(w.out.mark, ROLLOUT_TASK_NONE);
+    w.candidates[0].mandate_ends_s = ROLLOUT_MANDATE_MISSING;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_no_mandate);
+    w.candidates[0].mandate_ends_s = NOW;
     become(&w, ROLLOUT_TASK_STAGED, 1);
     w.in.device.updating = w.in.device.look = true;
     w.in.device.update_rollout = "r0";
