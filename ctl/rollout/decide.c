@@ -184,6 +184,11 @@ static bool under_way(const struct rollout_inputs *in, struct rollout_decision *
         rollout_why_set(&ret->why, ROLLOUT_WHY_in_progress, "is going back");
         return true;
     }
+    if (d->shamming) {
+        rollout_why_set(&ret->why, ROLLOUT_WHY_sham,
+                        "it restarted what it runs, to be compared, and is watched");
+        return true;
+    }
     if (!d->updating)
         return false;
     size_t i = 0;
@@ -355,7 +360,27 @@ static bool kept_out(const struct rollout_inputs *in, struct rollout_decision *r
     return decided;
 }
 
-// ── 5. Baselines ──
+// ── 5. Comparisons ──
+
+static bool compare(const struct rollout_inputs *in, struct rollout_decision *ret) {
+    for (size_t i = 0; i < in->n_candidates; i++) {
+        const struct rollout_candidate *c = &in->candidates[i];
+        if (!c->sham || c->progress->state != ROLLOUT_STATE_RUNNING)
+            continue;
+        rollout_why_set(
+            &ret->why, ROLLOUT_WHY_sham,
+            "rollout %s compares it: it is told to restart what it runs, as a device that "
+            "got the release did",
+            c->policy->name);
+        ret->mark = ROLLOUT_TASK_NONE;
+        ret->rollout = c->policy->name;
+        return rollout_decide_act(ret, ROLLOUT_ACTION_SHAM, i, c->progress->attempt,
+                                  &c->sham_bundle);
+    }
+    return false;
+}
+
+// ── 6. Baselines ──
 
 // Whether a newer release of the same name was or will be given to it by this rollout, so that no
 // older baseline takes its place.
@@ -414,9 +439,9 @@ static bool nothing(const struct rollout_inputs *in, struct rollout_decision *re
 }
 
 void rollout_decide(const struct rollout_inputs *in, struct rollout_decision *ret) {
-    static const step_fn steps[] = {cloned,         under_way, go_back,
-                                    expire,         kept_out,  rollout_decide_rollouts,
-                                    from_baselines, nothing};
+    static const step_fn steps[] = {
+        cloned,  under_way,      go_back, expire, kept_out, rollout_decide_rollouts,
+        compare, from_baselines, nothing};
     *ret = (struct rollout_decision){.candidate = ROLLOUT_DECIDE_NO_CANDIDATE};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (steps[i](in, ret))

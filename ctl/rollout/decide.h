@@ -11,7 +11,8 @@
 //   4. rollouts, by priority, then the older one first: the first one that has something for it. Of
 //      two for a release of the same name the newer one alone is responsible
 //      (rollout_decide_superseded);
-//   5. baselines: what finished rollouts left behind, at a limited rate.
+//   5. a comparison: what it runs is restarted as the release was elsewhere (trial.h);
+//   6. baselines: what finished rollouts left behind, at a limited rate.
 //
 // There is always a why.
 #pragma once
@@ -24,7 +25,8 @@ enum rollout_action {
     ROLLOUT_ACTION_INSTALL,
     ROLLOUT_ACTION_ACTIVATE,
     ROLLOUT_ACTION_CANCEL,
-    ROLLOUT_ACTION_REVERT
+    ROLLOUT_ACTION_REVERT,
+    ROLLOUT_ACTION_SHAM
 };
 
 // A release as this device would get it.
@@ -55,7 +57,9 @@ struct rollout_candidate {
     const char *aside_code; // what the failure was reported with; NULL or "" unknown
     // Where its rank is (batch.h). OPEN also for a device that the stage names.
     enum rollout_admission admission;
-    bool compared;     // it is in an open set (score.h: place > 0, due_s > 0)
+    bool compared; // it is in an open set (score.h: place > 0, due_s > 0)
+    bool sham;     // and is to restart as the treated device did (trial.h): what it runs, by
+    struct keys_digest sham_bundle; // the bundle that the release would take the place of
     const char *stone; // a stepping stone that it has not run, "NAME VERSION"; NULL: none
     bool went_back;    // another rollout told it to go back from this release before
     // Until when what people signed for holds (bundle/mandate.h); 0: nothing has to be signed,
@@ -93,6 +97,7 @@ struct rollout_device {
     bool look;       // asks whether it may activate
     bool probation;  // the update was swapped in
     bool going_back; // is going back to the previous generation already
+    bool shamming;   // restarts, or is watched after it, for a comparison
 };
 
 struct rollout_inputs {
@@ -117,6 +122,7 @@ struct rollout_decision {
     // What the device becomes in the candidate (or, without one, in the offer without rollout);
     // NONE: as it was. Remembered even when the action is NONE (already, skipped, cancelled).
     enum rollout_task mark;
+    const char *rollout; // SHAM: whose comparison it is for; borrowed from the candidate's policy
     bool spent_baseline; // counts against the rate
     bool spent_offer;    // counts against the candidate's offer_rate
     bool spent_revert;   // counts against the candidate's revert_rate, and as went_back from now on

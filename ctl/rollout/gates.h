@@ -5,7 +5,7 @@
 //
 //   "gates": [{"name": "install", "kind": "install", "baseline_pct": 2, "intolerable_pct": 10},
 //             {"name": "lost", "kind": "lost"},
-//             {"name": "crashes", "kind": "counter", "metric": "app_restarts", "weight": 2,
+//             {"name": "crashes", "kind": "counter", "metric": "app_crashes", "weight": 2,
 //              "tolerable_ratio": 1, "intolerable_ratio": 2},
 //             {"name": "latency", "kind": "metric", "metric": "p95_ms", "worse": "higher",
 //              "tolerable": 0, "intolerable": "5.5", "guard": 200}],
@@ -13,12 +13,21 @@
 //                "window_s": "6h", "grace_s": "1h", "settle_s": "15m", "newcomer_s": "7d",
 //                "rhythm_s": "30m", "drift_pct": 20, "min_fragility": 2, "reach_pct": 80,
 //                "holdback_pct": 0, "holdback_release_s": 0, "max_soak_s": "7d",
-//                "on_max_soak": "pause", "unit": "device", "site": "label.site"}
+//                "on_max_soak": "pause", "unit": "device", "site": "label.site", "sham": false}
 //
 // What each promises is in ctl/rollout/evidence/: install.h (installs that fail, against a stated
-// share), events.h (lost, revert, counter: hazard ratio of treated and comparison devices), rank.h
+// share), events.h (lost, revert, counter: hazard ratio of treated and comparison devices; a revert
+// within the set, trial.h), rank.h
 // (metric: rank of the treated device among those compared with it). man/edgectl-policy.5 says it
 // for people.
+//
+// A counter that an orderly restart raises says that the release was activated, and nothing else: it
+// should not be a gate (app_crashes, not app_restarts), with a sham or without. At risk of a counter's
+// event is a treated device from its activation and the settling time on.
+//
+// "sham": devices that a treated one is compared with are told to restart as it did, and run the probes of what
+// they run (bundle/instruction.h); a gate of kind revert needs it, and metrics are then compared among devices
+// that all restarted. Devices whose agent does not know how are not counted, in either arm.
 //
 // Weights are relative when read (1 each when not given) and are kept as parts per million that sum
 // to ROLLOUT_PPM. "worse": "both" is two gates, NAME.up and NAME.down, with half of the weight
@@ -66,7 +75,7 @@
 enum rollout_gate_kind {
     ROLLOUT_GATE_INSTALL,
     ROLLOUT_GATE_LOST,
-    ROLLOUT_GATE_REVERT, // refused in policies: without a sham its comparison cannot revert
+    ROLLOUT_GATE_REVERT, // with sham alone: else its comparison cannot revert
     ROLLOUT_GATE_COUNTER,
     ROLLOUT_GATE_METRIC,
     ROLLOUT_GATE_KINDS
@@ -104,5 +113,6 @@ struct rollout_gates {
     uint64_t holdback_release_s; // after the last stage opened; 0: when its gates have passed
     uint64_t max_soak_s;         // after a stage is complete, without a verdict
     bool advance_on_max_soak;    // else it pauses
+    bool sham;                   // members of sets restart as the treated device did (trial.h)
     char site[BUNDLE_FACT_NAME_MAX + 1]; // the fact that names a device's site: whose a verdict is
 };

@@ -46,7 +46,7 @@ static void begin_run(uint32_t run, struct rollout_score *io) {
     memset(io, 0, sizeof *io);
     io->run = run;
     io->first_number = io->next_number = io->prefix = number;
-    io->first_set = io->next_set = set;
+    io->first_set = io->next_set = io->next_trial = set;
 }
 
 bool rollout_score_follow(uint32_t run, uint64_t number, struct rollout_score *io) {
@@ -65,7 +65,7 @@ bool rollout_score_follow(uint32_t run, uint64_t number, struct rollout_score *i
 
 bool rollout_score_counts(const struct rollout_gates *gates, const struct rollout_score_seen *seen,
                           int64_t now_s) {
-    return seen->fits && !seen->named && !seen->apart &&
+    return seen->fits && !seen->named && !seen->apart && (!gates->sham || seen->shams) &&
            now_s - seen->enrolled_s > (int64_t)gates->newcomer_s && seen->seen_s > 0 &&
            now_s - seen->seen_s <= (int64_t)rhythms_s(gates, ROLLOUT_SCORE_RHYTHMS);
 }
@@ -95,6 +95,7 @@ static void follow_run(const struct rollout_score *score, struct rollout_score_d
     device->base_s = device->due_s = 0;
     device->set_no = 0;
     device->place = 0;
+    device->trial = ROLLOUT_TRIAL_NONE;
     for (size_t g = 0; g < ROLLOUT_GATES_MAX; g++)
         device->history[g].has_mark = device->history[g].has_guard = false;
 }
@@ -111,21 +112,51 @@ bool rollout_score_count_again(const struct rollout_score *score, const struct r
     return true;
 }
 
+// A treated device whose activation is not known, or too new: what a counter reads may be the restart.
+static bool is_new(const struct rollout_gates *gates, const struct rollout_score_device *device,
+                   int64_t now_s) {
+    return device->arm == ROLLOUT_ARM_TREATED &&
+           (device->base_s == 0 || now_s - device->base_s <= (int64_t)gates->settle_s);
+}
+
+static void enter_gate(struct rollout_score *score, size_t g, struct rollout_score_device *device,
+                       struct rollout_score_news *ret) {
+    device->at_risk |= 1U << g;
+    *side(&score->risk[g][device->stratum], device->arm) += 1;
+    if (device->stratum >= score->n_strata)
+        score->n_strata = device->stratum + 1;
+    ret->shared = ret->device = true;
+}
+
+static bool may_enter(const struct rollout_gates *gates, size_t g,
+                      const struct rollout_score_checkin *checkin,
+                      const struct rollout_score_device *device) {
+    enum rollout_gate_kind kind = gates->gate[g].kind;
+    bool counter = kind == ROLLOUT_GATE_COUNTER;
+    bool at_risk = is_event(kind) && kind != ROLLOUT_GATE_REVERT; // trial.h
+    return at_risk && !(device->had & 1U << g) &&
+           (!counter || ((checkin->given & 1U << g) && !is_new(gates, device, checkin->now_s)));
+}
+
+// Counters of a device that was new when it entered: it has no reading of before.
+static void enter_later(struct rollout_score *score, const struct rollout_gates *gates,
+                        const struct rollout_score_checkin *checkin,
+                        struct rollout_score_device *device, struct rollout_score_news *ret) {
+    for (size_t g = 0; g < gates->n; g++)
+        if (gates->gate[g].kind == ROLLOUT_GATE_COUNTER && !device->history[g].has_last &&
+            !(device->at_risk & 1U << g) && device->arm == ROLLOUT_ARM_TREATED &&
+            may_enter(gates, g, checkin, device))
+            enter_gate(score, g, device, ret);
+}
+
 static void enter(struct rollout_score *score, const struct rollout_gates *gates,
                   const struct rollout_score_checkin *checkin, struct rollout_score_device *device,
                   struct rollout_score_news *ret) {
     device->entered = true;
     ret->device = true;
-    for (size_t g = 0; g < gates->n; g++) {
-        bool reads = gates->gate[g].kind != ROLLOUT_GATE_COUNTER || (checkin->given & 1U << g);
-        if (!is_event(gates->gate[g].kind) || (device->had & 1U << g) || !reads)
-            continue;
-        device->at_risk |= 1U << g;
-        *side(&score->risk[g][device->stratum], device->arm) += 1;
-        if (device->stratum >= score->n_strata)
-            score->n_strata = device->stratum + 1;
-        ret->shared = true;
-    }
+    for (size_t g = 0; g < gates->n; g++)
+        if (may_enter(gates, g, checkin, device))
+            enter_gate(score, g, device, ret);
     if ((device->at_risk & rollout_score_lost_gates(gates)) == 0)
         return;
     uint64_t changed =
@@ -178,6 +209,11 @@ static void count(struct rollout_score *score, const struct rollout_gates *gates
         struct rollout_score_history *history = &device->history[g];
         if (gates->gate[g].kind != ROLLOUT_GATE_COUNTER || !(checkin->given & 1U << g))
             continue;
+        if (is_new(gates, device, checkin->now_s)) {
+            ret->device = ret->device || history->has_last;
+            history->has_last = false;
+            continue;
+        }
         bool more = history->has_last && checkin->nano[g] > history->last_nano;
         if (more && (at_risk & 1U << g))
             have_event(score, device, g, ret);
@@ -216,6 +252,8 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     } else if (!device->entered && device->arm != ROLLOUT_ARM_NONE &&
                checkin->now_s - device->first_s > (int64_t)gates->settle_s)
         enter(score, gates, checkin, device, ret);
+    else if (device->entered)
+        enter_later(score, gates, checkin, device, ret);
     if (device->sited)
         ret->sites |= rollout_score_sites_hear(&score->sites, device->stratum, device->site,
                                                rhythms_s(gates, 1), checkin->now_s);

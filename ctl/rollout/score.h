@@ -53,7 +53,8 @@
 // Counting. Numbers are drawn at the offer, not at the activation: a refusal comes sooner than an
 // activation, so in the order of activations failures would come first. A device is at risk from
 // its first check-in that comes later than the settling time after its first check-in of the epoch
-// (events.h). A counter's event is that it reads more at a check-in than at the one before, both
+// (events.h), for a counter a treated one only when its activation, too, is known for longer than that: the
+// restart itself is no event. A counter's event is that it reads more at a check-in than at the one before, both
 // while at risk; one that reads less was restarted, and goes on from there. A set's values are
 // means of the first readings in the slots (a twelfth of window and grace each) of the window before
 // base_s, frozen then, and of the window up to the horizon, with the grace for what is heard late. A
@@ -62,6 +63,9 @@
 // left out of that gate's set, and so is one of the comparison for the window before it was drawn:
 // who is in a set is known before the release can matter to it. (A treated one that was heard of
 // before its offer, and not between it and base_s, is compared with what was heard before the offer.)
+// With a sham members that did not restart are left out, too (trial.h). The window stays that of the
+// set, so that both see the same hours: a member restarted later than the treated device by as long
+// as it took to call.
 //
 // Silence is compared within the site (score_sites.h): a site that goes dark with the devices of
 // both arms says nothing.
@@ -107,6 +111,15 @@ enum rollout_outcome {
     ROLLOUT_OUTCOME_LEFT = 3  // it left without one: its number counts for nothing
 };
 
+// What became of the restart that activating, or a sham, is (trial.h).
+enum rollout_trial_state {
+    ROLLOUT_TRIAL_NONE = 0,
+    ROLLOUT_TRIAL_BEGUN = 1,
+    ROLLOUT_TRIAL_HELD = 2,   // every probe held
+    ROLLOUT_TRIAL_FAILED = 3, // it went back, or would have
+    ROLLOUT_TRIAL_OUT = 4     // it never began, and will not
+};
+
 // A sum of n decimals, split so that it cannot overflow: whole units and rest in 1e-9.
 struct rollout_score_mean {
     uint64_t n;
@@ -129,6 +142,7 @@ struct rollout_score {
     uint64_t first_set, next_set;          // of this run's sets; they go on over runs
     uint64_t sets_scored, sets_void;       // of this run
     uint64_t drift_worse, drift_better;    // comparison devices against their own past
+    uint64_t next_trial;                   // the set that gates on reverts wait for (trial.h)
     struct rollout_score_mean guard[ROLLOUT_GATES_MAX]; // of the treated devices' means
     union rollout_score_gate gate[ROLLOUT_GATES_MAX];
     size_t n_strata; // of those ever at risk; risk beyond is zero
@@ -177,6 +191,7 @@ struct rollout_score_device {
     uint64_t set_no;  // 0 none
     uint32_t place;   // in the set: 0 the treated one, 1 …
     int64_t due_s;    // its set is open until then; 0: it is in none, or that is over
+    enum rollout_trial_state trial;
     struct rollout_score_history history[ROLLOUT_GATES_MAX];
 };
 
@@ -214,9 +229,10 @@ struct rollout_score_seen {
     bool fits;      // a bundle of the release fits it, and it does not run the release
     bool named;     // a stage names it: nobody drew it
     bool apart;     // held, pinned or cloned
+    bool shams; // its agent knows how, and one bundle is what the release would take the place of
 };
-// Whether the device is counted: it fits, was not named or put apart, enrolled longer than
-// newcomer_s ago, and was heard of within two rhythms before.
+// Whether the device is counted: it fits, was not named or put apart, can sham where that is asked,
+// enrolled longer than newcomer_s ago, and was heard of within two rhythms before.
 bool rollout_score_counts(const struct rollout_gates *gates, const struct rollout_score_seen *seen,
                           int64_t now_s) __attribute__((nonnull));
 // A new row, of no site. stage: the first that admits it.
@@ -306,8 +322,9 @@ bool rollout_score_may_compare(const struct rollout_score *score, const struct r
                                int64_t now_s) __attribute__((nonnull));
 // The treated device's activation is known, or its failing before that: its set begins, with n
 // members that were drawn for it, highest rank first. ROLLOUT_SCORE_NO_SET when it gets none (no
-// gate on a metric, fewer than EVIDENCE_RANK_COMPARED_MIN members, not counted); its base_s is set
-// all the same, and members are untouched.
+// gate on a metric or on reverts, too few members, not counted); its base_s is set all the same, and
+// members are untouched. Too few is less than EVIDENCE_RANK_COMPARED_MIN, without gates on metrics
+// none, and then a device that never activated has no set.
 enum { ROLLOUT_SCORE_NO_SET = 1 };
 int rollout_score_set_begin(struct rollout_score *score, const struct rollout_gates *gates,
                             struct rollout_score_device *treated,

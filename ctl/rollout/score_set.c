@@ -6,6 +6,7 @@
 
 #include "ctl/rollout/score.h"
 #include "ctl/rollout/score_slots.h"
+#include "ctl/rollout/trial.h"
 
 bool rollout_score_may_compare(const struct rollout_score *score, const struct rollout_gates *gates,
                                const struct rollout_score_device *device, bool admitted,
@@ -52,7 +53,9 @@ int rollout_score_set_begin(struct rollout_score *score, const struct rollout_ga
     assert(treated->arm == ROLLOUT_ARM_TREATED && treated->set_no == 0);
     assert(n <= EVIDENCE_RANK_COMPARED_MAX);
     treated->base_s = now_s;
-    if (!has_metrics(gates) || n < EVIDENCE_RANK_COMPARED_MIN || treated->gone ||
+    bool metrics = has_metrics(gates);
+    if (!rollout_trial_has_sets(gates) || n < (metrics ? EVIDENCE_RANK_COMPARED_MIN : 1) ||
+        (!metrics && !rollout_trial_began(treated)) || treated->gone ||
         treated->run != score->run || treated->number < score->first_number)
         return ROLLOUT_SCORE_NO_SET;
     uint64_t set_no = score->next_set++;
@@ -113,6 +116,11 @@ static void score_gate(const struct rollout_gate_policy *gate, struct rollout_sc
     history->mark[2] = (uint32_t)unit->c;
 }
 
+// Where members restart as the treated device did, those that did not are not like it.
+static bool is_alike(const struct rollout_gates *gates, const struct rollout_score_device *member) {
+    return !gates->sham || rollout_trial_began(member);
+}
+
 // The values of a gate's set: false when the treated device, or too many others, have none.
 static bool read_set(const struct rollout_gates *gates, size_t g,
                      const struct rollout_score_device *treated,
@@ -126,7 +134,8 @@ static bool read_set(const struct rollout_gates *gates, size_t g,
         return false;
     ret->n_values = 1;
     for (size_t i = 0; i < n; i++)
-        ret->n_values += value_of(gate, members[i], g, &span, &ret->values[ret->n_values]);
+        if (is_alike(gates, members[i]))
+            ret->n_values += value_of(gate, members[i], g, &span, &ret->values[ret->n_values]);
     if (ret->n_values - 1 < EVIDENCE_RANK_COMPARED_MIN)
         return false;
     evidence_rank_find(&ret->values[0], ret->values + 1, ret->n_values - 1, gate->tolerable.nano,
@@ -185,7 +194,7 @@ int rollout_score_set_score(struct rollout_score *score, const struct rollout_ga
         ret->gates |= 1U << g;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!none)
+        if (!none && is_alike(gates, members[i]))
             drift(score, gates, treated, members[i]);
         members[i]->due_s = 0;
     }

@@ -12,7 +12,8 @@
 #include "ctl/rollout/line.h"
 
 #define VERSION          1
-#define VERSION_DEVICE   2 // 1 is without a site
+#define VERSION_SHARED   2 // 1 is without trials
+#define VERSION_DEVICE   2 // 1 is without a site and trials
 #define VERSION_PROGRESS 2 // 1 is without pauses
 
 static void begin(struct rollout_line_writer *w, const char *kind, struct err *e) {
@@ -84,9 +85,9 @@ int rollout_score_state_format_shared(const struct rollout_score *score,
         score->run,          score->epoch,        score->first_number,   score->next_number,
         score->prefix,       score->known_failed, score->known_resolved, score->first_set,
         score->next_set,     score->sets_scored,  score->sets_void,      score->drift_worse,
-        score->drift_better, score->n_strata};
+        score->drift_better, score->n_strata,     score->next_trial};
     struct rollout_line_writer w;
-    begin(&w, "score", e);
+    rollout_line_begin(&w, "score", VERSION_SHARED, e);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         rollout_line_put(&w, numbers[i]);
     for (size_t g = 0; g < gates->n; g++)
@@ -102,7 +103,7 @@ int rollout_score_state_format_shared(const struct rollout_score *score,
 
 // All but the gates' evidence, which is another line's.
 static void take_shared(struct rollout_line_reader *r, const struct rollout_gates *gates,
-                        struct rollout_score *io) {
+                        uint64_t version, struct rollout_score *io) {
     io->run = rollout_line_take_small(r, UINT32_MAX);
     uint64_t *const numbers[] = {&io->epoch,     &io->first_number, &io->next_number,
                                  &io->prefix,    &io->known_failed, &io->known_resolved,
@@ -111,6 +112,7 @@ static void take_shared(struct rollout_line_reader *r, const struct rollout_gate
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = rollout_line_take(r, INT64_MAX);
     io->n_strata = rollout_line_take(r, BUNDLE_STRATA_MAX);
+    io->next_trial = version < VERSION_SHARED ? io->next_set : rollout_line_take(r, INT64_MAX);
     memset(io->guard, 0, sizeof io->guard);
     memset(io->risk, 0, sizeof io->risk);
     if (io->sites.epoch != io->epoch)
@@ -124,20 +126,22 @@ static void take_shared(struct rollout_line_reader *r, const struct rollout_gate
             io->risk[g][s].treated = rollout_line_take(r, INT64_MAX);
         }
     r->wrong = r->wrong || io->prefix < io->first_number || io->prefix > io->next_number ||
-               io->first_set > io->next_set || io->known_failed > io->known_resolved ||
+               io->first_set > io->next_trial || io->next_trial > io->next_set ||
+               io->known_failed > io->known_resolved ||
                io->known_resolved > io->next_number - io->first_number;
 }
 
 int rollout_score_state_parse_shared(const char *text, const struct rollout_gates *gates,
                                      struct rollout_score *io, struct err *e) {
     struct rollout_line_reader r;
-    if (open_line(text, "score", &r, e) < 0)
+    uint64_t version = 0;
+    if (rollout_line_open(text, "score", VERSION_SHARED, &r, &version, e) < 0)
         return -1;
     OWN(mem) struct rollout_score *read = malloc(sizeof *read);
     if (read == NULL)
         return err_set(e, &err_memory, "reading what is known of a rollout: out of memory");
     *read = *io;
-    take_shared(&r, gates, read);
+    take_shared(&r, gates, version, read);
     if (!rollout_line_is_over(&r))
         return rollout_line_refuse("score", e);
     *io = *read;
@@ -245,6 +249,7 @@ int rollout_score_state_format_device(const struct rollout_score_device *d,
         rollout_line_put_signed(&w, times[i]);
     rollout_line_put(&w, d->site);
     rollout_line_put(&w, d->sited);
+    rollout_line_put(&w, (uint64_t)d->trial);
     for (size_t g = 0; g < gates->n; g++)
         put_history(&w, &d->history[g], gates->gate[g].kind);
     return rollout_line_finish(&w, ret);
@@ -306,6 +311,8 @@ static void take_device(struct rollout_line_reader *r, const struct rollout_gate
     d->site = version < VERSION_DEVICE ? 0 : rollout_line_take(r, UINT64_MAX);
     d->sited = version >= VERSION_DEVICE && rollout_line_take_flag(r);
     r->wrong = r->wrong || (d->sited && d->site == 0);
+    if (version >= VERSION_DEVICE)
+        d->trial = (enum rollout_trial_state)rollout_line_take_small(r, ROLLOUT_TRIAL_OUT);
     for (size_t g = 0; g < gates->n && !r->wrong; g++)
         take_history(r, gates->gate[g].kind, &d->history[g]);
 }

@@ -5,9 +5,11 @@
 // lines are.
 //
 //   gate        the line of its evidence (evidence/state.h)
-//   shared      "score 1 RUN EPOCH …": all else of the score, the numbers at risk included
+//   shared      "score 2 RUN EPOCH …": all else of the score, the numbers at risk included; 1 is
+//               without trials
 //   sites       "sites 1 EPOCH (AT SITE STRATUM …)*": cells of one block that are in use
 //   device      "device 2 RUN ARM …": one device's row; 1 is without a site
+//               and trials
 //   progress    "progress 2 …": what advance.h keeps for evidence beside the stages; 1 is without
 //               pauses
 #pragma once

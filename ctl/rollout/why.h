@@ -39,6 +39,7 @@
     X(in_comparison,     "it is being compared with a device that has the release")                                    \
     X(stepping_stone,    "it has to run another release first")                                                        \
     X(offer_rate,        "it will be offered the release when its turn comes")                                         \
+    X(sham,              "it restarts what it runs, to be compared with a device that has the release")                \
     X(retry_later,       "it gets another attempt later")                                                              \
     X(revert_rate,       "it will go back when its turn comes")                                                        \
     X(went_back,         "it went back from the release before: once is all")                                          \

@@ -231,6 +231,7 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
         [ROLLOUT_ACTION_ACTIVATE] = BUNDLE_ACTION_ACTIVATE,
         [ROLLOUT_ACTION_CANCEL] = BUNDLE_ACTION_CANCEL,
         [ROLLOUT_ACTION_REVERT] = BUNDLE_ACTION_REVERT,
+        [ROLLOUT_ACTION_SHAM] = BUNDLE_ACTION_SHAM,
     };
     struct rollout_decision decision;
     if (serve_dry_heard(fleet, device, &s->said.probed, e) < 0 ||
@@ -248,7 +249,9 @@ static int instruct(const struct serve_fleet *fleet, struct serve_call *call, st
     // What is under way is named by the device; what begins or is long over, by what it was told.
     bool begins = decision.action == ROLLOUT_ACTION_INSTALL || !s->said.has_update;
     (void)snprintf(s->instruction.rollout, sizeof s->instruction.rollout, "%s",
-                   begins ? device->task.rollout : s->said.rollout);
+                   decision.action == ROLLOUT_ACTION_SHAM ? decision.rollout
+                   : begins                               ? device->task.rollout
+                                                          : s->said.rollout);
     if (serve_mandate_fill(fleet->db, call->server, device, &s->instruction, e) < 0)
         return -1;
     return serve_offer_fill(fleet, call->server, json_object_get(device->said, "components"),

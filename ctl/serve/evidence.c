@@ -12,6 +12,7 @@
 #include "bundle/rank.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/retry.h"
+#include "ctl/rollout/trial.h"
 #include "ctl/serve/evidence_parts.h"
 
 // The fact by which clusters are looked for when the policy names none.
@@ -43,6 +44,7 @@ static struct rollout_score_seen what_is_known(const struct serve_fleet *fleet,
                                        .seen_s = fleet->before_s,
                                        .fits = place->fits,
                                        .named = place->named,
+                                       .shams = place->shams,
                                        .apart = device->held || device->pin_name[0] != '\0' ||
                                                 device->clone_s != 0};
 }
@@ -80,14 +82,18 @@ static void read_metrics(const struct rollout_gates *gates, const json_t *metric
     }
 }
 
-static bool is_compared(const struct rollout_score_device *row) {
-    return row->place > 0 && row->due_s > 0;
+static struct serve_evidence_standing standing_of(const struct serve_fleet *fleet,
+                                                  const struct serve_engine_rollout *r,
+                                                  const struct rollout_score_device *row) {
+    return (struct serve_evidence_standing){
+        .compared = row->place > 0 && row->due_s > 0,
+        .sham = rollout_trial_wanted(r->score, &r->row.policy.gates, row, fleet->now_ms / 1000)};
 }
 
 int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          const struct store_device *device,
-                         const struct serve_evidence_place *place, bool *ret_compared,
-                         struct err *e) {
+                         const struct serve_evidence_place *place,
+                         struct serve_evidence_standing *ret, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct rollout_score_checkin checkin = {.now_s = fleet->now_ms / 1000,
                                             .admitted = place->admitted};
@@ -111,17 +117,18 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
     news.device = news.device || again;
     if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
         return -1;
-    *ret_compared = is_compared(row);
+    *ret = standing_of(fleet, r, row);
     return news.gates == 0 ? 0 : serve_fleet_advance(fleet, r, e);
 }
 
 int serve_evidence_compared(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
-                            const char *device, bool *ret, struct err *e) {
+                            const char *device, struct serve_evidence_standing *ret,
+                            struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     OWN(mem) struct rollout_score_device *row = make_room(e);
     if (row == NULL || store_cohort_get(&of, device, row, e) < 0)
         return -1;
-    *ret = is_compared(row);
+    *ret = standing_of(fleet, r, row);
     return 0;
 }
 
@@ -177,7 +184,8 @@ static bool tried_again(const struct serve_engine_rollout *r, const struct store
 }
 
 int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
-                        const char *device, bool has_outcome, bool bad, struct err *e) {
+                        const char *device, enum rollout_task task, struct err *e) {
+    bool has_outcome = task != ROLLOUT_TASK_ACTIVATED, bad = task != ROLLOUT_TASK_COMMITTED;
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct rollout_score_news news = {.shared = false};
     OWN(mem) struct rollout_score_device *row = make_room(e);
@@ -188,17 +196,22 @@ int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rol
         return found < 0 ? -1 : 0;
     if (has_outcome)
         rollout_score_outcome(r->score, of.gates, bad, row, &news);
+    bool tried = rollout_trial_moved(r->score, task, row);
+    news.device = news.device || tried;
     if (serve_evidence_keep(fleet, r, device, row, &news, NULL, e) < 0)
         return -1;
     if (row->arm == ROLLOUT_ARM_TREATED && row->base_s == 0 &&
         serve_evidence_begin_set(fleet, r, device, row, e) < 0)
         return -1;
-    return has_outcome ? serve_evidence_drain(fleet, r, e) : 0;
+    if (has_outcome && serve_evidence_drain(fleet, r, e) < 0)
+        return -1;
+    return tried ? serve_evidence_score_trials(fleet, r, e) : 0;
 }
 
 int serve_evidence_gave_up(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                            const char *device, struct err *e) {
-    return serve_evidence_counts(r) ? serve_evidence_note(fleet, r, device, true, true, e) : 0;
+    return serve_evidence_counts(r) ? serve_evidence_note(fleet, r, device, ROLLOUT_TASK_FAILED, e)
+                                    : 0;
 }
 
 // Who was told to give it up has no outcome and leaves; who did so by itself has one, and stays.
@@ -220,16 +233,33 @@ int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_ro
         return 0;
     switch (task->state) {
     case ROLLOUT_TASK_ACTIVATED:
-        return serve_evidence_note(fleet, r, device, false, false, e);
     case ROLLOUT_TASK_COMMITTED:
-        return serve_evidence_note(fleet, r, device, true, false, e);
     case ROLLOUT_TASK_FAILED:
     case ROLLOUT_TASK_REVERTED:
     case ROLLOUT_TASK_LOST:
-        return serve_evidence_note(fleet, r, device, true, true, e);
+        return serve_evidence_note(fleet, r, device, task->state, e);
     case ROLLOUT_TASK_CANCELLED:
         return cancelled(fleet, r, device, e);
     default:
         return 0;
     }
+}
+
+int serve_evidence_shammed(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                           const char *device, enum bundle_event event, struct err *e) {
+    const struct rollout_score_news news = {.device = true};
+    OWN(mem) struct rollout_score_device *row = NULL;
+    if (!serve_evidence_counts(r))
+        return 0;
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    row = make_room(e);
+    if (row == NULL)
+        return -1;
+    int found = store_cohort_get(&of, device, row, e);
+    if (found != 0 || !rollout_trial_told(r->score, of.gates, event, fleet->now_ms / 1000, row))
+        return found < 0 ? -1 : 0;
+    if (serve_evidence_keep(fleet, r, device, row, &news, NULL, e) < 0 ||
+        serve_evidence_score_trials(fleet, r, e) < 0)
+        return -1;
+    return serve_fleet_advance(fleet, r, e);
 }

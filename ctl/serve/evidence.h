@@ -7,6 +7,7 @@
 //     a device checks in             serve_evidence_heard, then the decision
 //     it is offered the release      serve_evidence_offered
 //     its task moves                 serve_evidence_moved (from serve_fleet_move)
+//     a sham begins or ends           serve_evidence_shammed (from serve_fleet_report)
 //     it does not take part          serve_evidence_leave
 //     the progress of a rollout moved serve_evidence_follow (from serve_fleet_keep)
 //     before a rollout is judged     serve_evidence_judge (from serve_fleet_advance)
@@ -36,17 +37,23 @@ struct serve_evidence_place {
     bool admitted; // within the open bound
     bool named;    // a stage names it
     bool fits;     // a bundle of the release fits it, and it does not run the release
+    bool shams;    // it could be told to sham
     const struct bundle_facts *facts;
 };
-// *ret_compared: it is a member of an open set.
+struct serve_evidence_standing {
+    bool compared; // it is a member of an open set
+    bool sham;     // and is to restart for that (ctl/rollout/trial.h)
+};
 int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                          const struct store_device *device,
-                         const struct serve_evidence_place *place, bool *ret_compared,
-                         struct err *e) __attribute__((nonnull));
+                         const struct serve_evidence_place *place,
+                         struct serve_evidence_standing *ret, struct err *e)
+    __attribute__((nonnull));
 // The same without hearing of it.
 int serve_evidence_compared(const struct serve_fleet *fleet,
                             const struct serve_engine_rollout *rollout, const char *device,
-                            bool *ret, struct err *e) __attribute__((nonnull));
+                            struct serve_evidence_standing *ret, struct err *e)
+    __attribute__((nonnull));
 // It is offered something by this rollout (NULL: by a pin or a baseline): it leaves the others.
 int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                            const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));
@@ -58,6 +65,10 @@ int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_ro
 // treat. Before its task moves.
 int serve_evidence_gave_up(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                            const char *device, struct err *e) __attribute__((nonnull));
+// A device that this rollout compares others with reported a sham's event.
+int serve_evidence_shammed(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                           const char *device, enum bundle_event event, struct err *e)
+    __attribute__((nonnull));
 // It takes part in this rollout no more (NULL: in none).
 int serve_evidence_leave(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                          const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));

@@ -35,15 +35,19 @@ int serve_evidence_score_sets(const struct serve_fleet *fleet, struct serve_engi
                               struct err *e) __attribute__((nonnull));
 int serve_evidence_load_pulse(struct store_db *db, struct serve_engine_rollout *rollout,
                               struct err *e) __attribute__((nonnull));
+// Sets whose trials are over, in their order (ctl/rollout/trial.h).
+int serve_evidence_score_trials(const struct serve_fleet *fleet,
+                                struct serve_engine_rollout *rollout, struct err *e)
+    __attribute__((nonnull));
 // Devices that fell silent: a slice.
 int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                         struct err *e) __attribute__((nonnull));
 // The device that the install gate waits for failed, has a try left, and does not return for it.
 int serve_evidence_give_up(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                            struct err *e) __attribute__((nonnull));
-// What a device came to: its outcome, if it has one.
+// What a device came to: activated, or an outcome: committed, failed, reverted or lost.
 int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
-                        const char *device, bool has_outcome, bool bad, struct err *e)
+                        const char *device, enum rollout_task task, struct err *e)
     __attribute__((nonnull));
 // What a stop rests on.
 int serve_evidence_verdict(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,

@@ -73,7 +73,7 @@ int serve_evidence_give_up(const struct serve_fleet *fleet, struct serve_engine_
     if (found == 0)
         found = store_device_get(fleet->db, id, &device, e);
     if (found == 0 && is_gone(fleet, r, &device))
-        found = serve_evidence_note(fleet, r, id, true, true, e);
+        found = serve_evidence_note(fleet, r, id, device.task.state, e);
     store_device_clear(&device);
     return found < 0 ? -1 : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/trial.h"
 #include "ctl/serve/evidence_parts.h"
 
 #define DUE_PER_TICK 16
@@ -79,13 +80,6 @@ static int draw(const struct serve_fleet *fleet, struct members *m, struct err *
     return store_cohort_draw(&of, &how, draw_one, m, e);
 }
 
-static bool has_metrics(const struct rollout_gates *gates) {
-    for (size_t g = 0; g < gates->n; g++)
-        if (gates->gate[g].kind == ROLLOUT_GATE_METRIC)
-            return true;
-    return false;
-}
-
 int serve_evidence_begin_set(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                              const char *device, struct rollout_score_device *row, struct err *e) {
     const struct rollout_score_news shared = {.shared = true};
@@ -94,7 +88,7 @@ int serve_evidence_begin_set(const struct serve_fleet *fleet, struct serve_engin
     if (m == NULL)
         return -1;
     add(m, device, row);
-    if (has_metrics(&r->row.policy.gates) && row->counted && draw(fleet, m, e) < 0)
+    if (rollout_trial_has_sets(&r->row.policy.gates) && row->counted && draw(fleet, m, e) < 0)
         return -1;
     point(m, compared);
     int done = rollout_score_set_begin(r->score, &r->row.policy.gates, &m->rows[0], compared,
@@ -133,17 +127,25 @@ static int take_member(void *context, const char *device, const struct rollout_s
     return m->n == m->max ? 1 : 0;
 }
 
+static int read_set(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                    uint64_t set_no, struct members *ret, struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    if (store_cohort_set(&of, set_no, take_member, ret, e) < 0)
+        return -1;
+    if (ret->n == 0 || ret->rows[0].place != 0)
+        return err_set(e, &err_bad_store, "reading the store: a set of rollout %s has no head",
+                       r->row.policy.name);
+    return 0;
+}
+
 static int score_set(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                      uint64_t set_no, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct rollout_score_device *compared[EVIDENCE_RANK_COMPARED_MAX + 1];
     struct rollout_score_news news;
     OWN(mem) struct members *m = make_members(fleet, r, e);
-    if (m == NULL || store_cohort_set(&of, set_no, take_member, m, e) < 0)
+    if (m == NULL || read_set(fleet, r, set_no, m, e) < 0)
         return -1;
-    if (m->n == 0 || m->rows[0].place != 0)
-        return err_set(e, &err_bad_store, "reading the store: a set of rollout %s has no head",
-                       r->row.policy.name);
     point(m, compared);
     (void)rollout_score_set_score(r->score, of.gates, &m->rows[0], compared, m->n - 1, &news);
     if (keep(fleet, r, m, e) < 0)
@@ -164,4 +166,41 @@ int serve_evidence_score_sets(const struct serve_fleet *fleet, struct serve_engi
         if (score_set(fleet, r, due.sets[i], e) < 0)
             return -1;
     return 0;
+}
+
+// ── Trials ──
+
+// The next set that gates on reverts wait for. 1 when it is not over.
+static int score_trial(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                       struct err *e) {
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    struct rollout_score_device *compared[EVIDENCE_RANK_COMPARED_MAX + 1];
+    struct serve_evidence_ties ties = {.unit = {0}};
+    struct rollout_score_news news, units;
+    struct rollout_trial trial;
+    OWN(mem) struct members *m = make_members(fleet, r, e);
+    if (m == NULL || read_set(fleet, r, r->score->next_trial, m, e) < 0)
+        return -1;
+    point(m, compared);
+    if (rollout_trial_score(r->score, gates, &m->rows[0], compared, m->n - 1, m->now_s, &trial,
+                            &news) == ROLLOUT_TRIAL_OPEN)
+        return 1;
+    for (size_t i = 0; i < m->n; i++) {
+        rollout_trial_units(gates, &trial, &m->rows[i], &units);
+        if (serve_evidence_keep(fleet, r, m->ids[i], NULL, &units, &ties, e) < 0)
+            return -1;
+    }
+    return keep(fleet, r, m, e) < 0
+               ? -1
+               : serve_evidence_keep(fleet, r, m->ids[0], NULL, &news, NULL, e);
+}
+
+int serve_evidence_score_trials(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                                struct err *e) {
+    int done = 0;
+    if (rollout_trial_gates(&r->row.policy.gates) == 0)
+        return 0;
+    while (done == 0 && r->score->next_trial < r->score->next_set)
+        done = score_trial(fleet, r, e);
+    return done < 0 ? -1 : 0;
 }

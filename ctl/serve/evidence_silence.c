@@ -190,5 +190,7 @@ int serve_evidence_tick(const struct serve_fleet *fleet, struct serve_engine_rol
         return 0;
     if (serve_evidence_lose(fleet, r, e) < 0 || serve_evidence_give_up(fleet, r, e) < 0)
         return -1;
+    if (serve_evidence_score_trials(fleet, r, e) < 0)
+        return -1;
     return serve_evidence_score_sets(fleet, r, e);
 }

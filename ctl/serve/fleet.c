@@ -193,6 +193,11 @@ int serve_fleet_report(const struct serve_fleet *fleet, struct store_device *dev
     }
     if (note_way_back(fleet, device->id, report, e) < 0)
         return -1;
+    struct serve_engine_rollout *r = serve_engine_find(fleet->engine, report->rollout);
+    if (r != NULL && BUNDLE_EVENT_IS_SHAM(report->event) &&
+        report->attempt == r->row.progress.attempt &&
+        serve_evidence_shammed(fleet, r, device->id, report->event, e) < 0)
+        return -1;
     (void)snprintf(kind, sizeof kind, "device_%s", bundle_event_names[report->event]);
     return serve_fleet_tell(fleet, kind, device->id, report->rollout, report->code, report->text,
                             e);

@@ -130,6 +130,26 @@ static int find_aside(const struct serve_fleet *fleet, const struct store_device
     return 0;
 }
 
+// What it runs of the release's name: a bundle, or nothing that it could sham with.
+static bool find_sham(const struct serve_fleet_view *view, const char *name,
+                      struct keys_digest *ret) {
+    const char *key = NULL, *found = NULL;
+    struct err ignored = ERR_NONE;
+    json_t *c = NULL;
+    if (!json_is_true(bundle_facts_find(view->facts, "agent.sham")))
+        return false;
+    json_object_foreach ((json_t *)(uintptr_t)view->components, key, c) {
+        const char *of = json_string_value(json_object_get(c, "name"));
+        const char *manifest = json_string_value(json_object_get(c, "manifest"));
+        if (of == NULL || manifest == NULL || strcmp(of, name) != 0)
+            continue;
+        if (found != NULL && strcmp(found, manifest) != 0)
+            return false; // of two bundles
+        found = manifest;
+    }
+    return found != NULL && keys_digest_parse(found, "manifest", ret, &ignored) == 0;
+}
+
 // What people signed for.
 static int find_mandate(const struct serve_fleet *fleet, struct rollout_candidate *io,
                         struct err *e) {
@@ -155,6 +175,7 @@ int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_de
     view->n_candidates++;
     b->rollout = r;
     b->rank = bundle_rank(device->id, r->row.seed);
+    b->shams = find_sham(view, policy->release_name, &c->sham_bundle);
     if (find_aside(fleet, device, b, c, e) < 0 || find_way_back(fleet, device, r, c, e) < 0)
         return -1;
     if (!selected || rollout_advance_ended(r->row.progress.state))

@@ -117,6 +117,7 @@ static struct rollout_device device_view(const struct store_device *device,
     static const char *const swapped[] = {"activating", "rebooting", "probation", "committed",
                                           NULL};
     static const char *const back[] = {"reverting", NULL};
+    static const char *const sham[] = {"sham_restarting", "sham_probation", NULL};
     return (struct rollout_device){.rollout = device->task.rollout,
                                    .attempt = device->task.attempt,
                                    .task = device->task.state,
@@ -132,7 +133,8 @@ static struct rollout_device device_view(const struct store_device *device,
                                    .update_bundle = m->bundle,
                                    .look = m->look,
                                    .probation = is_any(m->state, swapped),
-                                   .going_back = is_any(m->state, back)};
+                                   .going_back = is_any(m->state, back),
+                                   .shamming = is_any(m->state, sham)};
 }
 
 static bool stands_aside(enum rollout_task task) {
@@ -238,10 +240,14 @@ static int hear(const struct serve_fleet *fleet, const struct store_device *devi
                                              .named = rollout_policy_named(c->policy, device->id) <
                                                       c->policy->n_stages,
                                              .fits = c->fit.fits && !c->fit.runs,
+                                             .shams = b->shams,
                                              .facts = view->facts};
+        struct serve_evidence_standing standing = {.compared = false};
         if (c->selected && serve_evidence_counts(b->rollout) &&
-            serve_evidence_heard(fleet, b->rollout, device, &place, &c->compared, e) < 0)
+            serve_evidence_heard(fleet, b->rollout, device, &place, &standing, e) < 0)
             return -1;
+        c->compared = standing.compared;
+        c->sham = standing.sham && b->shams;
     }
     return leave_others(fleet, device, view, e);
 }
@@ -250,9 +256,12 @@ static int foresee_compared(const struct serve_fleet *fleet, const struct store_
                             const struct serve_fleet_view *view, struct err *e) {
     for (size_t i = 0; i < view->n_candidates; i++) {
         const struct serve_engine_rollout *r = view->beside[i].rollout;
+        struct serve_evidence_standing standing = {.compared = false};
         if (serve_evidence_counts(r) &&
-            serve_evidence_compared(fleet, r, device->id, &view->candidates[i].compared, e) < 0)
+            serve_evidence_compared(fleet, r, device->id, &standing, e) < 0)
             return -1;
+        view->candidates[i].compared = standing.compared;
+        view->candidates[i].sham = standing.sham && view->beside[i].shams;
     }
     return 0;
 }

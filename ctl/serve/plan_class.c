@@ -57,6 +57,8 @@ static void find_variants(struct serve_plan_classes *c) {
 static void find_facts(struct serve_plan_classes *c) {
     bool all = serve_plan_facts_name(&c->facts, c->of.policy->selector) &&
                serve_plan_facts_name(&c->facts, c->of.scope_text);
+    if (all && c->of.policy->gates.sham)
+        all = serve_plan_facts_name(&c->facts, "agent.sham");
     for (size_t i = 0; all && i < c->of.policy->n_stratify; i++)
         all = serve_plan_facts_name(&c->facts, c->of.policy->stratify[i]);
     for (size_t i = 0; all && i < c->n_variants; i++)
@@ -121,6 +123,7 @@ static int judge_facts(struct serve_plan_classes *c, const struct bundle_facts *
     OWN(buf) struct buf key;
     buf_init(&key, BUNDLE_STRATUM_KEY_MAX_BYTES);
     *ret = (struct serve_plan_class){.variant = c->n_variants};
+    ret->shams = json_is_true(bundle_facts_find(facts, "agent.sham"));
     ret->in_scope = c->of.scope == NULL || bundle_predicate_holds(c->of.scope, facts, reason);
     if (!ret->in_scope || !bundle_predicate_holds(c->of.selector, facts, reason))
         return 0;

@@ -30,6 +30,7 @@ struct serve_plan_class {
     bool selected;  // and of the selector
     size_t stratum; // selected: of the strata found so far
     size_t variant; // selected: of the variants; the number of them: none fits
+    bool shams;     // its agent knows how (a policy with sham)
     char reason[BUNDLE_PREDICATE_REASON_BYTES]; // why none does
 };
 

@@ -92,14 +92,15 @@ static void count_age(struct serve_plan_count *c, const struct store_census_row 
     ages->lost_week += age_s > silence_s && age_s <= silence_s + WEEK_S;
 }
 
-// As rollout_score_counts has it.
+// As rollout_score_counts has it; but whether one bundle is what it runs is seen when it checks in.
 static bool counts(const struct serve_plan_count *c, const struct store_census_row *row, bool fits,
-                   bool named) {
+                   bool named, bool shams) {
     const struct rollout_gates *gates = &c->ask->policy->gates;
     const struct rollout_score_seen seen = {.enrolled_s = row->created_s,
                                             .seen_s = row->seen_s,
                                             .fits = fits,
                                             .named = named,
+                                            .shams = shams,
                                             .apart = row->held || row->pinned || row->cloned};
     return gates->n > 0 && rollout_score_counts(gates, &seen, c->ask->now_s);
 }
@@ -134,7 +135,7 @@ static int visit(void *context, const struct store_census_row *row, struct err *
                                     .rank = bundle_rank(row->id, c->ask->seed)};
     bool fits = count_fit(c, class, row);
     count_age(c, row);
-    c->counted[class->stratum] += counts(c, row, fits, member.named != 0);
+    c->counted[class->stratum] += counts(c, row, fits, member.named != 0, class->shams);
     return enlist(c, &member, e);
 }
 

@@ -213,6 +213,13 @@ static int take_report(struct sim_control *c, size_t device, const struct sim_de
     if (report->id <= d->last_report) // known already
         return 0;
     d->last_report = report->id;
+    if (BUNDLE_EVENT_IS_SHAM(report->event)) {
+        if (c->score == NULL || rollout_advance_ended(c->progress.state) ||
+            report->attempt != c->progress.attempt)
+            return 0;
+        sim_score_shammed(c->score, device, report->event, now_s);
+        return advance(c, now_s, ROLLOUT_SILENCE_UNKNOWN, e);
+    }
     if (d->task == ROLLOUT_TASK_NONE || d->attempt != report->attempt)
         return 0;
     if (sim_control_note(c, device, SIM_CONTROL_REPORT, report->event, e) < 0)
@@ -230,7 +237,7 @@ static int score(struct sim_control *c, size_t device, const struct sim_device_c
                  int64_t seen_s, int64_t now_s, struct err *e) {
     const struct sim_control_device *d = &c->devices[device];
     struct sim_score_seen seen = {
-        .seen = {.enrolled_s = d->enrolled_s, .seen_s = seen_s, .fits = !m->runs},
+        .seen = {.enrolled_s = d->enrolled_s, .seen_s = seen_s, .fits = !m->runs, .shams = true},
         .checkin = {.now_s = now_s, .given = m->given},
         .stage = d->admits,
         .rank = d->rank};

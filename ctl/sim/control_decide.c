@@ -34,7 +34,8 @@ enum rollout_admission sim_control_admission(const struct sim_control *c, size_t
 }
 
 static void view_candidate(const struct sim_control *c, size_t device,
-                           const struct sim_device_checkin *m, struct rollout_candidate *ret) {
+                           const struct sim_device_checkin *m, int64_t now_s,
+                           struct rollout_candidate *ret) {
     const struct sim_control_device *d = &c->devices[device];
     *ret = (struct rollout_candidate){
         .policy = c->policy,
@@ -50,6 +51,7 @@ static void view_candidate(const struct sim_control *c, size_t device,
     ret->stage = d->admits;
     ret->admission = sim_control_admission(c, device);
     ret->compared = c->score != NULL && sim_score_is_compared(c->score, device);
+    ret->sham = c->score != NULL && sim_score_wants_sham(c->score, device, now_s);
     while (d->task == ROLLOUT_TASK_NONE && ret->stage < c->policy->n_stages &&
            is_full(c, ret->stage))
         ret->stage++;
@@ -68,12 +70,13 @@ static void view_device(const struct sim_control *c, size_t device,
                                    .update_rollout = ""};
     if (record == NULL)
         return;
-    ret->updating = record->has_update;
+    ret->updating = record->has_update && !fsm_machine_is_sham(record->state);
+    ret->shamming = record->state == FSM_SHAM_RESTARTING || record->state == FSM_SHAM_PROBATION;
     ret->look = m->look;
     ret->going_back = record->state == FSM_REVERTING;
     ret->probation = record->state == FSM_ACTIVATING || record->state == FSM_REBOOTING ||
                      record->state == FSM_PROBATION || record->state == FSM_COMMITTED;
-    if (!record->has_update)
+    if (!ret->updating)
         return;
     ret->update_rollout = record->update.rollout;
     ret->update_attempt = record->update.attempt;
@@ -157,18 +160,19 @@ static int mark(struct sim_control *c, size_t device, const struct rollout_candi
 
 int sim_control_decide(struct sim_control *c, size_t device, const struct sim_device_checkin *m,
                        int64_t now_s, struct sim_device_answer *ret, struct err *e) {
-    static const enum sim_device_action actions[] = {[ROLLOUT_ACTION_NONE] = SIM_DEVICE_NOTHING,
-                                                     [ROLLOUT_ACTION_INSTALL] = SIM_DEVICE_INSTALL,
-                                                     [ROLLOUT_ACTION_ACTIVATE] =
-                                                         SIM_DEVICE_ACTIVATE,
-                                                     [ROLLOUT_ACTION_CANCEL] = SIM_DEVICE_CANCEL,
-                                                     [ROLLOUT_ACTION_REVERT] = SIM_DEVICE_REVERT};
+    static const enum sim_device_action actions[] = {
+        [ROLLOUT_ACTION_NONE] = SIM_DEVICE_NOTHING,
+        [ROLLOUT_ACTION_INSTALL] = SIM_DEVICE_INSTALL,
+        [ROLLOUT_ACTION_ACTIVATE] = SIM_DEVICE_ACTIVATE,
+        [ROLLOUT_ACTION_CANCEL] = SIM_DEVICE_CANCEL,
+        [ROLLOUT_ACTION_REVERT] = SIM_DEVICE_REVERT,
+        [ROLLOUT_ACTION_SHAM] = SIM_DEVICE_SHAM};
     struct rollout_candidate candidate;
     struct rollout_decision decision;
     struct rollout_inputs in = {.candidates = &candidate, .now_s = now_s};
     struct rollout_target baseline = {.release_name = c->policy->release_name,
                                       .release_version = c->policy->release_version};
-    view_candidate(c, device, m, &candidate);
+    view_candidate(c, device, m, now_s, &candidate);
     view_device(c, device, m, &in.device);
     uint32_t rate = c->policy->offer_rate;
     candidate.offer_full =

@@ -10,6 +10,7 @@
 
 #include "agent/fsm/attempt.h"
 #include "agent/fsm/pace.h"
+#include "agent/fsm/sham.h"
 
 #define SOON_S         20 // within which it checks in when the machine wants it to
 #define GATE_S         20 // sealing and the probes before the swap
@@ -241,6 +242,10 @@ static uint32_t work_done(const struct sim_world_luck *luck, struct sim_device *
             return 0;
         }
         return watch_over(d, now_s);
+    case FSM_SHAM_RESTARTING:
+        return plain_step(d, FSM_ACTIVATED, now_s);
+    case FSM_SHAM_PROBATION:
+        return watch_over(d, now_s);
     case FSM_REVERTING:
         d->running_s = -1;
         return plain_step(d, FSM_REVERTED, now_s);
@@ -259,7 +264,7 @@ void sim_device_work(const struct sim_world_luck *luck, struct sim_device *d, in
 void sim_device_restart(const struct sim_world_luck *luck, struct sim_device *d, int64_t now_s) {
     if (d->dead || d->record == NULL)
         return;
-    if (d->record->state == FSM_PROBATION) {
+    if (d->record->state == FSM_PROBATION || d->record->state == FSM_SHAM_PROBATION) {
         struct fsm_update *update = &d->record->update;
         uint64_t on_s = (uint64_t)(now_s - d->watched_s) + update->probation_done_s;
         update->probation_done_s = on_s < update->probation_s ? on_s : update->probation_s;
@@ -316,6 +321,32 @@ static int take_offer(const struct sim_world_luck *luck, struct sim_device *d,
     return 0;
 }
 
+// It restarts what it runs, which goes wrong as often as any release that activates.
+static int take_sham(const struct sim_world_luck *luck, struct sim_device *d,
+                     const struct sim_device_answer *answer, int64_t now_s, struct err *e) {
+    const struct sim_fleet *fleet = luck->world->fleet;
+    const char *rollout = luck->world->policy->name;
+    if (first_offer(d, e) < 0)
+        return -1;
+    if (d->record->state != FSM_IDLE || d->n_reports > SIM_DEVICE_REPORTS_MAX / 2 ||
+        fsm_sham_admits(d->record, rollout, answer->attempt, now_s) != 0)
+        return 0;
+    struct fsm_update sham = {.attempt = answer->attempt,
+                              .has_bundle = true,
+                              .bundle = answer->bundle,
+                              .probation_s = fleet->probation_s};
+    (void)snprintf(sham.rollout, sizeof sham.rollout, "%s", rollout);
+    struct fsm_input in = {.offer = &sham};
+    uint64_t activated_ppm = SIM_DICE_PPM - fleet->refused_ppm;
+    d->will_refuse = d->will_loop = d->will_die = false;
+    d->will_revert =
+        activated_ppm > 0 && sim_dice_below(&d->install, activated_ppm) < fleet->reverted_ppm;
+    fsm_sham_note(d->record, rollout, answer->attempt, now_s);
+    (void)step(d, FSM_SHAM, &in, now_s);
+    begin(luck, d, plain_step(d, FSM_GO, now_s), now_s);
+    return 0;
+}
+
 static void drop_acked(struct sim_device *d, uint64_t acked) {
     size_t n = 0;
     while (n < d->n_reports && d->reports[n].id <= acked)
@@ -338,6 +369,8 @@ int sim_device_hear(const struct sim_world_luck *luck, struct sim_device *d,
         break;
     case SIM_DEVICE_INSTALL:
         return take_offer(luck, d, answer, now_s, e);
+    case SIM_DEVICE_SHAM:
+        return take_sham(luck, d, answer, now_s, e);
     case SIM_DEVICE_ACTIVATE:
         if (d->record != NULL && d->record->state == FSM_WAITING) {
             d->record->update.looked = true;

@@ -66,7 +66,8 @@ enum sim_device_action {
     SIM_DEVICE_INSTALL,
     SIM_DEVICE_ACTIVATE,
     SIM_DEVICE_CANCEL,
-    SIM_DEVICE_REVERT
+    SIM_DEVICE_REVERT,
+    SIM_DEVICE_SHAM
 };
 struct sim_device_answer {
     enum sim_device_action action;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "ctl/rollout/trial.h"
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "simulating: out of memory");
@@ -245,6 +246,23 @@ bool sim_score_awaits(const struct sim_score *s, size_t *ret_device) {
     return true;
 }
 
+// Gates on reverts take sets in their order, as they are over.
+static void score_trials(struct sim_score *s, int64_t now_s) {
+    const struct rollout_gates *gates = &s->policy->gates;
+    struct rollout_score_device *members[EVIDENCE_RANK_COMPARED_MAX];
+    struct rollout_score_news news;
+    struct rollout_trial trial;
+    while (rollout_trial_gates(gates) != 0 && s->score.next_trial < s->score.next_set) {
+        const struct sim_score_set *set = &s->sets[s->score.next_trial];
+        for (size_t i = 0; i < set->n; i++)
+            members[i] = &s->devices[set->members[i]];
+        if (rollout_trial_score(&s->score, gates, &s->devices[set->treated], members, set->n, now_s,
+                                &trial, &news) == ROLLOUT_TRIAL_OPEN)
+            return;
+        take_news(s, &news);
+    }
+}
+
 int sim_score_became(struct sim_score *s, const struct rollout_progress *progress, size_t device,
                      enum rollout_task task, bool will_retry, int64_t now_s, struct err *e) {
     struct rollout_score_news news;
@@ -264,7 +282,23 @@ int sim_score_became(struct sim_score *s, const struct rollout_progress *progres
         feed(s);
     } else if (task != ROLLOUT_TASK_ACTIVATED)
         return 0;
-    return begin_set(s, progress, device, now_s, e);
+    bool tried = rollout_trial_moved(&s->score, task, &s->devices[device]);
+    if (begin_set(s, progress, device, now_s, e) < 0)
+        return -1;
+    if (tried)
+        score_trials(s, now_s);
+    return 0;
+}
+
+void sim_score_shammed(struct sim_score *s, size_t device, enum bundle_event event, int64_t now_s) {
+    if (s->made[device] &&
+        rollout_trial_told(&s->score, &s->policy->gates, event, now_s, &s->devices[device]))
+        score_trials(s, now_s);
+}
+
+bool sim_score_wants_sham(const struct sim_score *s, size_t device, int64_t now_s) {
+    return s->made[device] &&
+           rollout_trial_wanted(&s->score, &s->policy->gates, &s->devices[device], now_s);
 }
 
 bool sim_score_is_compared(const struct sim_score *s, size_t device) {
@@ -277,6 +311,7 @@ bool sim_score_is_compared(const struct sim_score *s, size_t device) {
 void sim_score_due(struct sim_score *s, int64_t now_s) {
     struct rollout_score_device *members[EVIDENCE_RANK_COMPARED_MAX];
     struct rollout_score_news news;
+    score_trials(s, now_s);
     while (s->next_due < s->n_due) {
         struct rollout_score_device *row = &s->devices[s->due[s->next_due]];
         // One of an earlier run is in none any more.

@@ -72,6 +72,12 @@ int sim_score_became(struct sim_score *score, const struct rollout_progress *pro
                      struct err *e) __attribute__((nonnull));
 // The treated device whose outcome the install gate waits for; false when it waits for none.
 bool sim_score_awaits(const struct sim_score *score, size_t *ret_device) __attribute__((nonnull));
+// A device that is compared reported a sham's event.
+void sim_score_shammed(struct sim_score *score, size_t device, enum bundle_event event,
+                       int64_t now_s) __attribute__((nonnull));
+// Whether the device is to be told to sham.
+bool sim_score_wants_sham(const struct sim_score *score, size_t device, int64_t now_s)
+    __attribute__((nonnull));
 // Sets whose time has come.
 void sim_score_due(struct sim_score *score, int64_t now_s) __attribute__((nonnull));
 // When the device is lost to the gates if nothing more is heard of it; INT64_MAX when its silence

@@ -222,6 +222,17 @@ def a_release_that_silences_its_devices_is_stopped_by_its_losses(f):
     becomes(f, name, "reverted")
 
 
+def a_release_that_is_gone_back_from_is_stopped_by_reverts_that_shams_came_through(f):
+    publish(f, "1.8-broken")
+    goes_back(f, apply(f, "1.8-broken", [{"name": "reverts", "kind": "revert"}], evidence={"min_fragility": 1, "sham": True}), "evidence_failed")
+    shams = collections.Counter((e["kind"], e["subject"]) for e in map(json.loads, f.edgectl("events", "--json").splitlines())
+                                if "sham" in e["kind"] and e["rollout"] == "app-1.8-broken")
+    kinds = {kind for kind, _ in shams}
+    check({"device_sham_begun", "device_shammed"} <= kinds <= {"device_sham_begun", "device_shammed", "device_sham_refused"},
+          f"others restarted what they run, and came through: {shams}")
+    check(max(shams.values()) == 1, f"each of them once: {shams}")
+
+
 def a_release_of_which_nothing_is_known_waits_for_a_person(f):
     publish(f, "1.6")
     name = apply(f, "1.6", [CRASHES], evidence={"max_soak_s": 5})
@@ -272,6 +283,7 @@ def test(f):
     fleet.each(f, a_release_that_does_not_start_is_stopped_by_its_installs, a_release_that_crashes_is_stopped_by_its_counter,
                a_release_that_is_slower_is_stopped_by_its_metric_though_the_controller_was_killed,
                a_release_beyond_a_guard_is_stopped_at_once, a_release_that_silences_its_devices_is_stopped_by_its_losses,
+               a_release_that_is_gone_back_from_is_stopped_by_reverts_that_shams_came_through,
                a_release_of_which_nothing_is_known_waits_for_a_person, a_healthy_release_passes_to_the_end)
     f.world.over = True
     proxy.shutdown()

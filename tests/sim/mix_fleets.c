@@ -187,8 +187,14 @@ static json_t *random_policy(struct dice *dice) {
                                             pick(dice, 1, 3), "on",
                                             one_in(dice, 2) ? "notified" : "succeeded"));
     if (!one_in(dice, 3)) {
-        (void)json_object_set_new(policy, "gates", random_gates(dice));
-        (void)json_object_set_new(policy, "evidence", random_evidence(dice, whole));
+        json_t *gates = random_gates(dice), *evidence = random_evidence(dice, whole);
+        if (one_in(dice, 3)) {
+            (void)json_array_append_new(
+                gates, json_pack("{s:s, s:s}", "name", "reverts", "kind", "revert"));
+            (void)json_object_set_new(evidence, "sham", json_true());
+        }
+        (void)json_object_set_new(policy, "gates", gates);
+        (void)json_object_set_new(policy, "evidence", evidence);
     } else
         (void)json_object_set_new(policy, "gate",
                                   json_pack("{s:i, s:i, s:i}", "success_pct", pick(dice, 50, 100),

@@ -58,9 +58,10 @@
 //    (intention to treat). Otherwise those who are heard of often would stand in one arm first.
 //  * What an offer does to a device before that (refused, reverted, silent since) is the outcome of
 //    an install (install.h), with a baseline of its own, and cannot happen to the comparison.
-//  * A revert is an event here where the comparison runs the policy's sham (restart and probes on
-//    the old generation), in which the same probes can fail; else it is the install's outcome
-//    alone, and the device leaves.
+//  * A revert is an event where the comparison runs the policy's sham (restart and probes of what
+//    it has). Its hazard is that of the minutes behind a restart, so it is scored within the set and on
+//    the time since each device's own restart (ctl/rollout/trial.h), and not with those at risk now;
+//    without a sham it is the install's outcome alone.
 //  * An event counts when the controller learns of it, in both arms, so late reports need nothing.
 //    A device's event is its first since the rollout began, in whichever arm: later it is not at
 //    risk.

@@ -252,6 +252,7 @@ static enum passing passes(const struct question *q, const struct reach *reach, 
                    ? PASSES_UNKNOWN
                    : PASSES_NOT;
     case ROLLOUT_GATE_COUNTER:
+    case ROLLOUT_GATE_REVERT:
         return share == 0 ? PASSES_NOT : PASSES_UNKNOWN;
     default:
         return share != 0 && evidence_power_passing_events(
@@ -261,17 +262,22 @@ static enum passing passes(const struct question *q, const struct reach *reach, 
     }
 }
 
+// How often a counter rises, and a restart fails, nobody has said.
+static bool is_rate_unknown(const struct rollout_gate_policy *gate) {
+    return gate->kind == ROLLOUT_GATE_COUNTER || gate->kind == ROLLOUT_GATE_REVERT;
+}
+
 static void see(const struct question *q, const struct reach *reach, uint64_t n,
                 struct plan_sight_memo *memo, char effect[static TEXT_BYTES / 2],
                 char text[static TEXT_BYTES]) {
-    bool counter = q->gate->kind == ROLLOUT_GATE_COUNTER;
+    bool counter = is_rate_unknown(q->gate);
     uint32_t seen = counter ? EVIDENCE_POWER_NOTHING : least(q, reach, n, memo);
     effect[0] = '\0';
     if (counter && treated_share(reach) == 0)
         (void)snprintf(text, TEXT_BYTES, "nothing is left to compare with");
     else if (counter)
         (void)snprintf(text, TEXT_BYTES,
-                       "how often it rises is not known; see how many events it needs");
+                       "how often it comes is not known; see how many events it needs");
     else if (seen == EVIDENCE_POWER_NOTHING)
         (void)snprintf(text, TEXT_BYTES, "%llu %s: too small to see anything",
                        (unsigned long long)n, unit_of(q->gate));
@@ -286,7 +292,7 @@ static json_t *gate_json(const struct question *q, const struct reach *reach,
                          struct plan_sight_memo *memo) {
     const struct rollout_gate_policy *gate = q->gate;
     char effect[TEXT_BYTES / 2], text[TEXT_BYTES], all[2 * TEXT_BYTES];
-    bool counter = gate->kind == ROLLOUT_GATE_COUNTER;
+    bool counter = is_rate_unknown(gate);
     uint64_t n = gate->kind == ROLLOUT_GATE_INSTALL  ? reach->total
                  : gate->kind == ROLLOUT_GATE_METRIC ? reach->sets
                                                      : reach->n_events;

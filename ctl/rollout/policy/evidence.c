@@ -34,6 +34,7 @@ const char *const policy_evidence_members[] = {"alpha",
                                                "on_max_soak",
                                                "unit",
                                                "site",
+                                               "sham",
                                                NULL};
 
 static const char *const on_max_soak_names[] = {"pause", "advance"};
@@ -99,6 +100,8 @@ static int read_choices(const struct doc_at *at, struct rollout_gates *io, struc
                            &unit, e) < 0)
         return -1;
     io->advance_on_max_soak = on_max_soak == 1;
+    if (doc_bool_opt(at, "sham", &io->sham, e) < 0)
+        return policy_read_config(e);
     int found = doc_string_opt(at, "site", BUNDLE_FACT_NAME_MAX, &site, e);
     if (found < 0)
         return policy_read_config(e);
@@ -146,13 +149,13 @@ json_t *policy_evidence_format(const struct rollout_gates *g) {
                   (json_int_t)g->min_fragility, "reach_pct", policy_read_percent_json(g->reach_ppm),
                   "holdback_pct", policy_read_percent_json(g->holdback_ppm));
     json_t *times = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "horizon_s",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:b}", "horizon_s",
         (json_int_t)g->horizon_s, "window_s", (json_int_t)g->window_s, "grace_s",
         (json_int_t)g->grace_s, "settle_s", (json_int_t)g->settle_s, "newcomer_s",
         (json_int_t)g->newcomer_s, "rhythm_s", (json_int_t)g->rhythm_s, "holdback_release_s",
         (json_int_t)g->holdback_release_s, "max_soak_s", (json_int_t)g->max_soak_s, "on_max_soak",
         on_max_soak_names[g->advance_on_max_soak], "unit", unit_names[0], "site",
-        json_string(g->site));
+        json_string(g->site), "sham", (int)g->sham);
     if (shares == NULL || times == NULL || json_object_update(shares, times) < 0) {
         json_decref(shares);
         shares = NULL;

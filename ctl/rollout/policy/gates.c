@@ -126,18 +126,14 @@ static int read_metric(const struct doc_at *at, struct read *ret, struct err *e)
 static int read_kind(const struct doc_at *at, struct read *ret, struct err *e) {
     unsigned kind = 0;
     int found = policy_read_choice(at, "kind", kind_names, ROLLOUT_GATE_KINDS,
-                                   "\"install\", \"lost\", \"counter\" or \"metric\"", &kind, e);
+                                   "\"install\", \"lost\", \"revert\", \"counter\" or \"metric\"",
+                                   &kind, e);
     if (found != 0)
         return found < 0 ? -1
-                         : policy_read_wrong(at, "kind",
-                                             "\"install\", \"lost\", \"counter\" or \"metric\"", e);
+                         : policy_read_wrong(
+                               at, "kind",
+                               "\"install\", \"lost\", \"revert\", \"counter\" or \"metric\"", e);
     ret->gate.kind = (enum rollout_gate_kind)kind;
-    if (ret->gate.kind == ROLLOUT_GATE_REVERT)
-        return policy_read_wrong(at, "kind",
-                                 "another kind: devices without the release cannot revert, so "
-                                 "there is nothing to compare with; the install gate counts "
-                                 "devices that went back",
-                                 e);
     return check_members(at, ret->gate.kind, e);
 }
 
@@ -248,6 +244,28 @@ static int read_gates(const struct doc_at *root, const struct doc_at *gates,
     return weigh(root, weights, ret, e);
 }
 
+// What reverts are compared with; and restarts that nothing asks for.
+static int check_sham(const struct doc_at *root, const struct rollout_gates *gates, struct err *e) {
+    bool reverts = false, sets = false;
+    for (size_t i = 0; i < gates->n; i++) {
+        reverts = reverts || gates->gate[i].kind == ROLLOUT_GATE_REVERT;
+        sets = sets || gates->gate[i].kind == ROLLOUT_GATE_METRIC;
+    }
+    if (reverts && !gates->sham)
+        return policy_read_wrong(root, "gates",
+                                 "\"evidence\": {\"sham\": true} beside a gate of kind revert: "
+                                 "devices without the release go back from nothing, unless they "
+                                 "restart as well; without it the install gate counts devices that "
+                                 "went back",
+                                 e);
+    if (gates->sham && !reverts && !sets)
+        return policy_read_wrong(root, "evidence",
+                                 "no sham without a gate of kind revert or metric: devices would "
+                                 "restart for nothing",
+                                 e);
+    return 0;
+}
+
 int policy_gates_parse(const struct doc_at *root, struct rollout_gates *ret, struct err *e) {
     struct doc_at gates;
     int found = doc_array_opt(root, "gates", ROLLOUT_GATES_MAX, &gates, e);
@@ -260,9 +278,9 @@ int policy_gates_parse(const struct doc_at *root, struct rollout_gates *ret, str
                                  e);
     if (!some)
         return 0;
-    if (read_gates(root, &gates, ret, e) < 0)
+    if (read_gates(root, &gates, ret, e) < 0 || policy_evidence_parse(root, ret, e) < 0)
         return -1;
-    return policy_evidence_parse(root, ret, e);
+    return check_sham(root, ret, e);
 }
 
 // ── The normal form ──

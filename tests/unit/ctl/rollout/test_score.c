@@ -78,12 +78,13 @@ static void offer(struct bench *b, size_t i) {
     rollout_score_offered(&b->score, gates_of(b), &b->d[i], &b->news);
 }
 
-// Devices first … end - 1 are offered the release, the others compared, and all are at risk.
+// The first ones are offered the release and activate it at once, the others compared; all are at risk.
 static void settle(struct bench *b, size_t treated) {
     for (size_t i = 0; i < 12; i++) {
         hear(b, i, (struct said){.admitted = i < treated, .has_counter = true});
         if (i < treated)
             offer(b, i);
+        b->d[i].base_s = i < treated ? b->now_s : 0;
     }
     b->now_s += 901;
     for (size_t i = 0; i < 12; i++)
@@ -282,6 +283,34 @@ Test(rollout_score, a_check_in_that_says_nothing_new_is_written_four_times_a_rhy
 }
 
 // ── Counters ──
+
+Test(rollout_score, the_restart_that_activating_is_is_no_event_of_a_counter) {
+    struct bench *b = bench();
+    settle(b, 4);
+    b->d[0].base_s = b->d[1].base_s = 0; // two have fetched all the time
+    b->d[0].entered = b->d[1].entered = false;
+    b->d[0].at_risk = b->d[1].at_risk = 0;
+    b->d[0].history[COUNTER].has_last = b->d[1].history[COUNTER].has_last = false;
+    b->score.risk[COUNTER][0].treated = b->score.risk[LOST][0].treated = 2;
+    hear(b, 0, counts(1));
+    hear(b, 1, counts(1));
+    cr_assert_eq(b->score.risk[COUNTER][0].treated, 2);
+    cr_assert_eq(b->score.risk[LOST][0].treated, 4, "losses are asked of all");
+    b->d[0].base_s = b->now_s; // it activated, and restarted for that
+    hear(b, 0, counts(2));
+    cr_assert_eq(b->news.gates, 0);
+    b->now_s += 901;
+    hear(b, 0, counts(3));
+    cr_assert_eq(b->news.gates, 0, "nothing is known of before");
+    cr_assert_eq(b->score.risk[COUNTER][0].treated, 3);
+    hear(b, 1, counts(3));
+    cr_assert_eq(b->score.risk[COUNTER][0].treated, 3, "it has not activated anything");
+    hear(b, 0, counts(4));
+    cr_assert_eq(b->news.gates, 1U << COUNTER);
+    hear(b, 0, counts(5));
+    cr_assert_eq(b->news.gates, 0);
+    cr_assert_eq(b->score.risk[COUNTER][0].treated, 2);
+}
 
 Test(rollout_score, a_counter_that_rises_while_at_risk_is_an_event_once) {
     struct bench *b = bench();

@@ -46,8 +46,10 @@ static void hear(struct bench *b, size_t i) {
 static void settle(struct bench *b) {
     for (size_t i = 0; i < 24; i++) {
         hear(b, i);
-        if (i % 8 < 2)
+        if (i % 8 < 2) {
             rollout_score_offered(&b->score, &b->gates, &b->d[i], &b->news);
+            b->d[i].base_s = b->now_s;
+        }
     }
     b->now_s += 901;
     for (size_t i = 0; i < 24; i++)

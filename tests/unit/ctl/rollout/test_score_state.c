@@ -38,7 +38,8 @@ static struct rollout_score_device device(void) {
                                      .set_no = 4,
                                      .due_s = 1763990000,
                                      .site = UINT64_MAX,
-                                     .sited = true};
+                                     .sited = true,
+                                     .trial = ROLLOUT_TRIAL_FAILED};
     d.history[2].has_last = true;
     d.history[2].last_nano = -999999999000000000;
     for (int64_t slot = 980000; slot < 980014; slot++)
@@ -71,6 +72,7 @@ Test(rollout_score_state, a_device_comes_back_as_it_was) {
     cr_assert_str_eq(device_line(&back, &again), buf_text(&line));
     cr_assert_eq(back.rank, UINT64_MAX);
     cr_assert_eq(back.outcome, ROLLOUT_OUTCOME_BAD);
+    cr_assert_eq(back.trial, ROLLOUT_TRIAL_FAILED);
     cr_assert_eq(memcmp(back.history, d.history, sizeof d.history), 0);
 }
 
@@ -91,6 +93,7 @@ Test(rollout_score_state, a_score_comes_back_from_its_lines) {
                                    .sets_void = 1,
                                    .drift_worse = 3,
                                    .drift_better = 2,
+                                   .next_trial = 3,
                                    .n_strata = 2};
     score.guard[3] = (struct rollout_score_mean){.n = 2, .whole = -4, .nano = 5};
     score.risk[1][0] = (struct evidence_risk){.comparison = 40, .treated = 10};
@@ -289,7 +292,7 @@ Test(rollout_score_state, numbers_that_contradict_one_another_are_refused) {
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         cr_assert_eq(refusal(lines[i]), &err_syntax, "%s", lines[i]);
-    cr_assert_eq(refusal("score 2 1 1"), &err_newer_format);
+    cr_assert_eq(refusal("score 3 1 1"), &err_newer_format);
     struct rollout_gates g = gates();
     static struct rollout_score back;
     struct err e = ERR_NONE;

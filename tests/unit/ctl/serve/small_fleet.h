@@ -25,7 +25,9 @@
     } while (0)
 
 struct small_device {
-    unsigned phase; // 0 at rest, 1 was offered, 2 in probation, 3 has gone back
+    unsigned phase; // 0 at rest, 1 was offered, 2 in probation, 3 has gone back, 4 shams, 5 in its
+                    // probation
+    unsigned shams;
     bool runs, quiet;
     bool hangs; // says that it is at work on the offer, and does not come further
     uint64_t attempt, reports, crashes;
@@ -39,9 +41,11 @@ struct small_fleet {
     struct small_device devices[SMALL_FLEET_MAX];
     // The release: every so many-th device fails its install, crashes, measures so much more.
     unsigned fails_each, crashes_each;
+    unsigned sham_fails_each; // every so many-th device fails its sham
+    bool had;                 // devices run a release of before, and know how to sham
     int worse;
     bool restarts; // the controller starts anew before each check-in and each tick
-    struct keys_digest bundle;
+    struct keys_digest bundle, old;
     size_t log_len;
     char log[SMALL_FLEET_LOG]; // what was decided
 };
@@ -69,6 +73,8 @@ static inline void small_fleet_add_devices(struct small_fleet *w, size_t n) {
                                       .seen_s = SMALL_FLEET_FROM,
                                       .direct_attempt = 1};
         (void)small_fleet_id(i, device.id);
+        if (w->had)
+            device.facts = json_pack("{s:b}", "agent.sham", 1);
         device.labels = json_pack("{s:s}", "site", i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c");
         must(store_device_add(w->fleet.db, &device, &e));
         store_device_clear(&device);
@@ -94,16 +100,18 @@ static inline void small_fleet_apply(struct small_fleet *w, json_t *consumed) {
     must(serve_fleet_advance(&w->fleet, r, &e));
 }
 
-static inline struct small_fleet *small_fleet_open(size_t n) {
+static inline struct small_fleet *small_fleet_make(size_t n, bool had) {
     struct small_fleet *w = calloc(1, sizeof *w);
     struct store_bundle bundle = {.name = "app", .version = "1.0", .size = 1};
     struct err e = ERR_NONE;
     char path[TMP_PATH_BYTES + 16];
     cr_assert_not_null(w);
+    w->had = had;
     w->dir = tmp_dir_make();
     (void)snprintf(path, sizeof path, "%s/store.db", w->dir.path);
     w->fleet.now_ms = SMALL_FLEET_FROM * 1000LL;
     memset(w->bundle.bytes, 0x5a, sizeof w->bundle.bytes);
+    memset(w->old.bytes, 0x4b, sizeof w->old.bytes);
     (void)keys_digest_hex(&w->bundle, bundle.id);
     must(store_db_open(path, &w->fleet.db, &e));
     bundle.components = json_pack("{s:{}}", "app");
@@ -114,6 +122,10 @@ static inline struct small_fleet *small_fleet_open(size_t n) {
     must(serve_fleet_start(&w->fleet, &e));
     small_fleet_add_devices(w, n);
     return w;
+}
+
+static inline struct small_fleet *small_fleet_open(size_t n) {
+    return small_fleet_make(n, false);
 }
 
 static inline void small_fleet_close(struct small_fleet *w) {
@@ -158,6 +170,17 @@ static inline void small_fleet_live(struct small_fleet *w, size_t i, struct stor
         d->runs = false;
         d->phase = 0;
         break;
+    case 4:
+        small_fleet_report(w, d, device, BUNDLE_EVENT_SHAM_BEGUN);
+        d->phase = 5;
+        break;
+    case 5:
+        small_fleet_report(w, d, device,
+                           w->sham_fails_each > 0 && i % w->sham_fails_each == 0
+                               ? BUNDLE_EVENT_SHAM_FAILED
+                               : BUNDLE_EVENT_SHAMMED);
+        d->phase = 0;
+        break;
     default:
         break;
     }
@@ -173,10 +196,11 @@ static inline json_t *small_fleet_said(const struct small_fleet *w, size_t i) {
     (void)snprintf(latency, sizeof latency, "%lld", (long long)value + (d->runs ? w->worse : 0));
     (void)snprintf(crashes, sizeof crashes, "%llu", (unsigned long long)d->crashes);
     json_t *components = json_object();
-    if (d->runs)
+    if (d->runs || w->had)
         (void)json_object_set_new(components, "app",
-                                  json_pack("{s:s, s:s, s:s}", "name", "app", "version", "1.0",
-                                            "manifest", keys_digest_hex(&w->bundle, hex)));
+                                  json_pack("{s:s, s:s, s:s}", "name", "app", "version",
+                                            d->runs ? "1.0" : "0.9", "manifest",
+                                            keys_digest_hex(d->runs ? &w->bundle : &w->old, hex)));
     return json_pack("{s:o, s:{s:s, s:s}}", "components", components, "metrics", "latency", latency,
                      "crashes", crashes);
 }
@@ -207,6 +231,7 @@ static inline enum rollout_action small_fleet_check_in(struct small_fleet *w, si
     device.said = small_fleet_said(w, i);
     (void)snprintf(checkin->state, sizeof checkin->state, "%s",
                    d->phase == 2   ? "probation"
+                   : d->phase == 5 ? "sham_probation"
                    : d->phase == 1 ? "fetching"
                                    : "idle");
     checkin->has_update = d->phase == 1 || d->phase == 2;
@@ -218,6 +243,12 @@ static inline enum rollout_action small_fleet_check_in(struct small_fleet *w, si
         d->phase = 1;
         d->attempt = decision.attempt;
         d->bundle = decision.bundle;
+    } else if (decision.action == ROLLOUT_ACTION_SHAM) {
+        cr_assert(d->phase == 0 && !d->runs && keys_digest_equal(&decision.bundle, &w->old));
+        cr_assert_str_eq(decision.rollout, "r");
+        d->phase = 4;
+        d->shams++;
+        d->attempt = decision.attempt;
     } else if (decision.action == ROLLOUT_ACTION_REVERT)
         d->phase = 3;
     else if (decision.action == ROLLOUT_ACTION_CANCEL)
