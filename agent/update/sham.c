@@ -25,6 +25,7 @@ int update_sham_manifest(const struct agent_update *u, const struct keys_digest 
     OWN(buf) struct buf raw;
     char path[BUNDLE_NAME_MAX + 32];
     size_t at = 0;
+    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (agent_store_record(store, committed, &g, e) < 0)
         return -1;
     while (at < g.n_components && !keys_digest_equal(&g.components[at].manifest, id))
@@ -34,7 +35,6 @@ int update_sham_manifest(const struct agent_update *u, const struct keys_digest 
                        : err_set(e, &err_sham_unfit,
                                  "nothing that runs here came from the bundle that is asked for");
     (void)snprintf(path, sizeof path, ".edge/%s.manifest", g.components[at].name);
-    buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
     if (fs_read_file(dir, path, BUNDLE_MANIFEST_MAX_BYTES, &raw, e) < 0)
         return -1;
     return bundle_manifest_verify_id(buf_slice(&raw), id, ret, e);
