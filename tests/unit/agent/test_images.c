@@ -403,7 +403,6 @@ static bool killed_at(const struct plan *plan, size_t n) {
 
 static void kill_everywhere(const struct plan *plan) {
     size_t n = 0;
-    tmp_dir_in_memory();
     while (killed_at(plan, n))
         n++;
     cr_assert_gt(n, 20, "only %zu calls were killed", n);

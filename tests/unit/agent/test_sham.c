@@ -326,7 +326,6 @@ static bool killed_at(size_t n) {
 
 Test(sham, killed_at_any_call_it_is_done_to_its_end_or_not_at_all, .timeout = 600) {
     size_t n = 0;
-    tmp_dir_in_memory();
     while (killed_at(n))
         n++;
     cr_assert_gt(n, 10, "only %zu calls were killed", n);
