@@ -280,7 +280,7 @@ static int admit(struct agent_update *u, struct err *e) {
         return err_set(e, &err_not_in_targets, "there is no repository to ask for this bundle");
     if (update_link_is_closed(u, e))
         return -1;
-    if (!update_ration_take(&u->dry_ration, PER_DAY, now))
+    if (!update_engine_ration(&u->dry_ration, PER_DAY, now))
         return err_set(e, &err_limit, "dry probes are run %d times within a day at most", PER_DAY);
     return 0;
 }

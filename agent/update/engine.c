@@ -19,7 +19,7 @@
 
 #define MANIFEST_FILE "manifest"
 
-bool update_ration_take(struct update_ration *ration, uint64_t most, int64_t now_ms) {
+bool update_engine_ration(struct update_ration *ration, uint64_t most, int64_t now_ms) {
     if (ration->taken == 0 || now_ms - ration->day_ms >= 86400000)
         *ration = (struct update_ration){.day_ms = now_ms};
     if (ration->taken >= most)

@@ -106,7 +106,7 @@ struct agent_update {
 };
 
 // Whether it may be done once more, which then counts as done.
-bool update_ration_take(struct update_ration *ration, uint64_t most, int64_t now_ms)
+bool update_engine_ration(struct update_ration *ration, uint64_t most, int64_t now_ms)
     __attribute__((nonnull));
 const struct fsm_record *update_engine_record(const struct agent_update *u)
     __attribute__((nonnull));

@@ -95,8 +95,8 @@ int agent_update_sham(struct agent_update *update, const struct bundle_instructi
     if (update_sham_manifest(update, &instruction->bundle, &manifest, e) < 0)
         return -1;
     // By the date, which outlives a restart, and by the clock since the start, which who asks cannot move on.
-    if (admits == FSM_SHAM_OFTEN || !update_ration_take(&update->sham_ration, FSM_SHAMS_MAX,
-                                                        chrono_boot_ms(update->host.loop->clock)))
+    if (admits == FSM_SHAM_OFTEN || !update_engine_ration(&update->sham_ration, FSM_SHAMS_MAX,
+                                                          chrono_boot_ms(update->host.loop->clock)))
         return err_set(e, &err_sham_unfit, "%d shams were done here within a day, which is all",
                        FSM_SHAMS_MAX);
     return begin(update, instruction, bundle_manifest_view(manifest), now_s, e);
