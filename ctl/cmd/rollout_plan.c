@@ -65,12 +65,16 @@ static void show_head(FILE *out, const json_t *plan) {
                   number(plan, "devices"), number(plan, "accepted"));
     if (number(plan, "held_back") > 0)
         (void)fprintf(out, "  %lld of them are held back to the end\n", number(plan, "held_back"));
-    (void)fprintf(out, "  half of them called within %s, 95 %% within %s",
+    (void)fprintf(out, "  half of them call within %s, 95 %% within %s",
                   duration(cmd_print_integer(calls, "half_s"), half),
                   duration(cmd_print_integer(calls, "nearly_all_s"), most));
-    if (number(calls, "never") > 0)
-        (void)fprintf(out, "; %lld never did", number(calls, "never"));
-    (void)fprintf(out, "\n");
+    (void)fprintf(out, " (by the history of %lld of %lld)\n", number(calls, "known"),
+                  number(calls, "devices") + number(calls, "never"));
+    const json_t *expected = json_object_get(plan, "expected");
+    (void)fprintf(out, "  expected: half of them have it after %s, 90 %% after %s; %s\n",
+                  duration(cmd_print_integer(expected, "half_s"), half),
+                  duration(cmd_print_integer(expected, "p90_s"), most),
+                  safe(expected, "text", name));
 }
 
 #define STEPS_SHOWN 3

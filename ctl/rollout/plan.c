@@ -46,6 +46,40 @@ uint64_t rollout_plan_age_at(const struct rollout_plan_ages *ages, uint32_t ppm)
     return age_of(ROLLOUT_PLAN_AGE_BUCKETS - 1);
 }
 
+// ── Calls ──
+
+#define WEEK_S (7 * 86400)
+#define SLICES 16 // of a gap
+
+void rollout_plan_call_add(struct rollout_plan_calls *calls, const struct rollout_gaps *gaps,
+                           bool seen, uint64_t age_s) {
+    if (!seen || age_s > WEEK_S) {
+        calls->silent++;
+        return;
+    }
+    calls->until.n += ROLLOUT_PLAN_CALL;
+    if (rollout_gaps_weigh(gaps, ROLLOUT_PLAN_CALL, calls->gaps))
+        calls->known++;
+    else
+        calls->until.bucket[bucket_of(age_s)] += ROLLOUT_PLAN_CALL;
+}
+
+void rollout_plan_call_spread(struct rollout_plan_calls *calls) {
+    uint64_t parts = 0;
+    for (unsigned class = 0; class < ROLLOUT_GAPS_CLASSES; class ++) {
+        uint64_t middle = rollout_gaps_middle(class), left = calls->gaps[class];
+        for (unsigned i = 0; i < SLICES; i++) {
+            uint64_t part = left / (SLICES - i);
+            calls->until.bucket[bucket_of(middle * (2 * i + 1) / (2 * SLICES))] += part;
+            left -= part;
+        }
+        calls->gaps[class] = 0;
+    }
+    for (size_t i = 0; i < ROLLOUT_PLAN_AGE_BUCKETS; i++)
+        parts += calls->until.bucket[i];
+    calls->until.n = parts; // without what weighing rounded away
+}
+
 // ── Bounds ──
 
 // A stage cannot begin before those before it took what they take at least.

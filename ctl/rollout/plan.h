@@ -22,16 +22,21 @@
 //              "text":TEXT}],
 //    "exposure":[{"failing_pct":TEXT,"median":N,"p95":N,"stopped":bool,"text":TEXT}],
 //    "installs":{"rollouts":N,"good":N,"bad":N,"stated_pct":TEXT|null,"proposed_pct":TEXT,"text"},
-//    "calls":{"devices":N,"never":N,"half_s":N,"most_s":N,"nearly_all_s":N}}
+//    "calls":{"devices":N,"never":N,"known":N,"silent":N,"half_s":N,"most_s":N,"nearly_all_s":N},
+//    "expected":{"half_s":N,"p90_s":N,"silent":N,"text":TEXT}}
 //
 // BOUNDS are 16 hex digits per stage, one after the other. `bytes` is the most that the devices'
 // links carry: a bundle for each; deltas and what a device holds make it less.
 //
-// When devices call. Of a fleet that calls as it always did, the time until a device calls next is
-// distributed like the time since it called last. So the quantiles of the latter, over the selected
-// devices, are what a batch waits for: calls_s is when 95 % have called, but no longer than two
-// rhythms. waits_s is soak, and with a metric the horizon and the grace. Downloads, probation and
-// windows come on top, and are not known here.
+// When devices call. Of each the controller remembers how long it was silent between its check-ins
+// (gaps.h): seen at any time, it calls after what is left of such a gap. Of one without a history, that
+// calls as it always did, the time until it calls next is distributed like the time since it called
+// last. The quantiles of both together are what a batch waits for: calls_s is when 95 % have called, but
+// no longer than two rhythms. Who was not heard of for a week is not expected, and counted by itself.
+// waits_s is soak, and with a metric the horizon and the grace. Downloads, probation and windows come on
+// top, and are not known here. `expected` is when half of the devices that are expected can have the
+// release, and when 90 %: a stage's batches follow each other evenly, and in a stage of one batch so many
+// have called as the quantiles say.
 //
 // What people sign bounds a controller that was taken over (bundle/mandate.h): `reach` is how many
 // devices it could bring the release to before the next stage's time, `steps` how many before each
@@ -58,6 +63,7 @@
 #include <jansson.h>
 
 #include "bundle/rank.h"
+#include "ctl/rollout/gaps.h"
 #include "ctl/rollout/strata.h"
 #include "keys/digest.h"
 
@@ -80,6 +86,21 @@ void rollout_plan_age_add(struct rollout_plan_ages *ages, uint64_t age_s) __attr
 // twentieth; 0 of none.
 uint64_t rollout_plan_age_at(const struct rollout_plan_ages *ages, uint32_t ppm)
     __attribute__((nonnull));
+
+// When devices are to be expected: of each that was heard of within a week ROLLOUT_PLAN_CALL parts, spread
+// over the time until it calls by its history (gaps.h), or, without one, all at the age of its silence.
+#define ROLLOUT_PLAN_CALL 256
+struct rollout_plan_calls {
+    struct rollout_plan_ages until;
+    uint64_t known;  // devices with a history
+    uint64_t silent; // devices that are not expected: never heard of, or not for a week
+    uint64_t gaps[ROLLOUT_GAPS_CLASSES]; // parts that are not spread
+};
+// seen: false is never.
+void rollout_plan_call_add(struct rollout_plan_calls *calls, const struct rollout_gaps *gaps,
+                           bool seen, uint64_t age_s) __attribute__((nonnull));
+// Once all are added, before anything is asked of it.
+void rollout_plan_call_spread(struct rollout_plan_calls *calls) __attribute__((nonnull));
 
 struct rollout_plan_variant {
     struct keys_digest bundle; // manifest id
@@ -115,7 +136,8 @@ struct rollout_plan_census {
     const struct rollout_plan_variant *variants;
     size_t n_nothings;
     const struct rollout_plan_nothing *nothings;
-    struct rollout_plan_ages ages; // of the members
+    struct rollout_plan_ages ages;   // of the members
+    struct rollout_plan_calls calls; // of the members; without any `ages` stands for it
     struct rollout_plan_past past;
 };
 

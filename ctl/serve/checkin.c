@@ -291,6 +291,8 @@ static int check_in(const struct serve_fleet *fleet, struct serve_call *call, st
                     struct store_device *device, struct err *e) {
     if (check_device(device, s, e) < 0 || check_nonce(fleet, device, &s->said, e) < 0)
         return -1;
+    if (device->seen_s != 0 && serve_call_now_s(call) > device->seen_s)
+        rollout_gaps_note(&device->gaps, (uint64_t)(serve_call_now_s(call) - device->seen_s));
     device->seen_s = serve_call_now_s(call);
     OWN(json) json_t *said = said_json(&s->said);
     if (said == NULL)

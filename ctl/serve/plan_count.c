@@ -80,11 +80,12 @@ static bool count_fit(struct serve_plan_count *c, const struct serve_plan_class 
 static void count_age(struct serve_plan_count *c, const struct store_census_row *row) {
     const struct rollout_policy *policy = c->ask->policy;
     struct rollout_plan_ages *ages = &c->census.ages;
+    int64_t age_s = c->ask->now_s > row->seen_s ? c->ask->now_s - row->seen_s : 0;
+    rollout_plan_call_add(&c->census.calls, &row->gaps, row->seen_s != 0, (uint64_t)age_s);
     if (row->seen_s == 0) {
         ages->never++;
         return;
     }
-    int64_t age_s = c->ask->now_s > row->seen_s ? c->ask->now_s - row->seen_s : 0;
     int64_t silence_s = (int64_t)policy->timeout_s;
     int64_t rhythms_s = (int64_t)policy->gates.rhythm_s * ROLLOUT_SCORE_SILENCE;
     silence_s = silence_s > rhythms_s ? silence_s : rhythms_s;
@@ -170,6 +171,7 @@ static int walk(struct serve_plan_count *c, struct err *e) {
     memcpy(c->variants, variants, c->census.n_variants * sizeof *variants);
     if (store_census_walk(c->ask->db, visit, c, e) < 0)
         return -1;
+    rollout_plan_call_spread(&c->census.calls);
     c->census.n_strata = serve_plan_class_strata(c->classes, &c->census.keys);
     c->census.counted = c->counted;
     c->census.variants = c->variants;

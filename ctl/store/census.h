@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "ctl/rollout/gaps.h"
 #include "ctl/store/db.h"
 
 // An accepted device. Texts are borrowed for the visit: JSON as it was stored, empty when there is
@@ -17,6 +18,7 @@ struct store_census_row {
     const char *id;
     int64_t created_s, seen_s; // seen_s 0: never
     bool held, pinned, cloned;
+    struct rollout_gaps gaps;
     struct slice facts, labels, said;
 };
 typedef int (*store_census_visit)(void *context, const struct store_census_row *row, struct err *e);

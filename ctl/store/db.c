@@ -85,7 +85,7 @@ static const char schema_5[] =
     "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
 
 // Version 6 finds devices that do not come further with an offer; it added requests for dry probes
-// (ctl/store/dry.h), and why a device could not go back.
+// (ctl/store/dry.h), why a device could not go back, and how long devices are silent.
 static const char schema_6[] =
     "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
     " WHERE task_state BETWEEN 1 AND 3;"
@@ -99,7 +99,8 @@ static const char schema_6[] =
     " PRIMARY KEY(bucket, device, request)) WITHOUT ROWID;"
     "CREATE INDEX dry_device_of ON dry_device(request);"
     "ALTER TABLE undone ADD COLUMN code TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE undone ADD COLUMN text TEXT NOT NULL DEFAULT '';";
+    "ALTER TABLE undone ADD COLUMN text TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE device ADD COLUMN gaps BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';";
 
 // Version 1. Times are seconds since 1970; booleans 0 and 1; digests blobs.
 static const char schema[] =

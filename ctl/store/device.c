@@ -15,7 +15,7 @@
     "id,state,key,created_s,seen_s,token_epoch,sequence,nonce,nonce_before,clone_s,report_acked,"  \
     "held,pin_name,pin_version,direct_attempt,task_rollout,task_attempt,task_state,task_stage,"    \
     "task_stratum,task_since_s,task_bundle,why_code,why_text,labels,said,facts,facts_digest,"      \
-    "held_s,spent,token,task_code"
+    "held_s,spent,token,task_code,gaps"
 
 static const char *const state_names[STORE_DEVICE_STATES] = {"pending", "accepted", "rejected",
                                                              "retired", "replacing"};
@@ -54,7 +54,8 @@ static int read_texts(sqlite3_stmt *row, struct store_device *ret, struct err *e
         store_sql_text(row, 13, ret->pin_version, sizeof ret->pin_version, e) < 0 ||
         store_sql_text(row, 22, ret->why_code, sizeof ret->why_code, e) < 0 ||
         store_sql_text(row, 23, ret->why_text, sizeof ret->why_text, e) < 0 ||
-        store_sql_text(row, 30, ret->token, sizeof ret->token, e) < 0)
+        store_sql_text(row, 30, ret->token, sizeof ret->token, e) < 0 ||
+        store_sql_blob(row, 32, ret->gaps.count, sizeof ret->gaps.count, e) < 0)
         return -1;
     return store_sql_text(row, 27, ret->facts_digest, sizeof ret->facts_digest, e);
 }
@@ -112,16 +113,16 @@ int store_device_put(struct store_db *db, const struct store_device *d, struct e
         "UPDATE device SET state=?,key=?,created_s=?,seen_s=?,token_epoch=?,sequence=?,nonce=?,"
         "nonce_before=?,clone_s=?,report_acked=?,held=?,pin_name=?,pin_version=?,direct_attempt=?,"
         "task_rollout=?,task_attempt=?,task_state=?,task_stage=?,task_stratum=?,task_since_s=?,"
-        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=?,spent=?,token=?,task_code=? WHERE "
-        "bucket=? AND "
-        "id=?",
-        "ibiiiittiiittitiiiiibttjijttit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
+        "task_bundle=?,why_code=?,why_text=?,said=?,held_s=?,spent=?,token=?,task_code=?,gaps=? "
+        "WHERE "
+        "bucket=? AND id=?",
+        "ibiiiittiiittitiiiiibttjijttbit", (int64_t)d->state, d->key, sizeof d->key, d->created_s,
         d->seen_s, (int64_t)d->token_epoch, (int64_t)d->sequence, d->nonce, d->nonce_before,
         d->clone_s, (int64_t)d->report_acked, (int64_t)d->held, d->pin_name, d->pin_version,
         (int64_t)d->direct_attempt, t->rollout, (int64_t)t->attempt, (int64_t)t->state,
         (int64_t)t->stage, (int64_t)t->stratum, t->since_s, t->bundle.bytes, sizeof t->bundle.bytes,
-        d->why_code, d->why_text, d->said, d->held_s, d->spent, d->token, t->code,
-        (int64_t)store_db_bucket(d->id), d->id);
+        d->why_code, d->why_text, d->said, d->held_s, d->spent, d->token, t->code, d->gaps.count,
+        sizeof d->gaps.count, (int64_t)store_db_bucket(d->id), d->id);
 }
 
 int store_device_put_facts(struct store_db *db, const struct store_device *d, struct err *e) {

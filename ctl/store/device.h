@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "bundle/checkin.h"
+#include "ctl/rollout/gaps.h"
 #include "ctl/rollout/task.h"
 #include "ctl/store/db.h"
 #include "ctl/store/token.h"
@@ -45,8 +46,9 @@ struct store_device {
     char token[STORE_TOKEN_ID_BYTES]; // id of the token it enrolled with; "" without one
     char nonce[BUNDLE_NONCE_HEX];
     char nonce_before[BUNDLE_NONCE_HEX];
-    int64_t clone_s;       // since when two seem to share the identity; 0 never
-    uint64_t report_acked; // every report up to this id is here
+    int64_t clone_s;          // since when two seem to share the identity; 0 never
+    uint64_t report_acked;    // every report up to this id is here
+    struct rollout_gaps gaps; // between its check-ins
     bool held;
     int64_t held_s;                     // since when, when it is held
     char pin_name[BUNDLE_NAME_MAX + 1]; // "" not pinned

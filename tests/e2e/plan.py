@@ -157,6 +157,8 @@ def what_the_fleet_says_of_a_releases_own_probes(f):
     tasks = [d["update"] for d in f.json("device", "list")["devices"]]
     plan(f, "usage", release="pair 2.0", options=["--sample", "3"], status=USAGE)
     _, made = plan(f, "dry", release="pair 2.0", stratify=["label.kind"], options=["--dry-probes", "--wait", "10m"])
+    check(made["plan"]["calls"]["known"] == 6, f"how long each is silent is known by now: {made['plan']['calls']}")
+    check(made["plan"]["expected"]["silent"] == 0, f"all can be expected: {made['plan']['expected']}")
     dry = made["plan"]["dry_probes"]
     check((dry["sample"], dry["asked"], dry["answered"], dry["judged"]) == (6, 6, 6, 6), f"all answered: {dry}")
     check(dry["would_fail"] == 2 and dry["would_fail_pct"] == "33.3333", f"two would fail: {dry}")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plan as a document.
+#include <stdio.h>
 #include <string.h>
 
 #include "base/chrono.h"
@@ -76,12 +77,57 @@ static json_t *nothings_json(const struct rollout_plan_census *census) {
     return all;
 }
 
-static json_t *calls_json(const struct rollout_plan_ages *ages) {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "devices", (json_int_t)ages->n, "never",
-                     (json_int_t)ages->never, "half_s",
-                     (json_int_t)rollout_plan_age_at(ages, 500000), "most_s",
-                     (json_int_t)rollout_plan_age_at(ages, 800000), "nearly_all_s",
-                     (json_int_t)rollout_plan_age_at(ages, 950000));
+static const struct rollout_plan_ages *calls_of(const struct rollout_plan_census *census) {
+    return census->calls.until.n > 0 ? &census->calls.until : &census->ages;
+}
+
+static json_t *calls_json(const struct rollout_plan_census *census) {
+    const struct rollout_plan_ages *calls = calls_of(census);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "devices", (json_int_t)census->ages.n,
+                     "never", (json_int_t)census->ages.never, "known",
+                     (json_int_t)census->calls.known, "silent", (json_int_t)census->calls.silent,
+                     "half_s", (json_int_t)rollout_plan_age_at(calls, 500000), "most_s",
+                     (json_int_t)rollout_plan_age_at(calls, 800000), "nearly_all_s",
+                     (json_int_t)rollout_plan_age_at(calls, 950000));
+}
+
+// ── When it is over ──
+
+// When this share of the devices that stages admit can have it, by the stages as they were written.
+static uint64_t expected_s(const struct rollout_plan_census *census, const json_t *stages,
+                           uint32_t ppm) {
+    uint64_t total = 0, before = 0, at_s = 0;
+    size_t i;
+    json_t *stage;
+    json_array_foreach (stages, i, stage)
+        total += (uint64_t)json_integer_value(json_object_get(stage, "adds"));
+    uint64_t wanted = (total * ppm + ROLLOUT_PPM - 1) / ROLLOUT_PPM;
+    json_array_foreach (stages, i, stage) {
+        uint64_t adds = (uint64_t)json_integer_value(json_object_get(stage, "adds"));
+        uint64_t calls_s = (uint64_t)json_integer_value(json_object_get(stage, "calls_s"));
+        if (adds > 0 && before + adds >= wanted) {
+            uint64_t share = (wanted - before) * ROLLOUT_PPM / adds;
+            bool one = json_integer_value(json_object_get(stage, "batches")) <= 1;
+            uint64_t in_s = one ? rollout_plan_age_at(calls_of(census), (uint32_t)share)
+                                : calls_s * share / ROLLOUT_PPM;
+            return at_s + (in_s < calls_s ? in_s : calls_s);
+        }
+        before += adds;
+        at_s += (uint64_t)json_integer_value(json_object_get(stage, "expected_s"));
+    }
+    return at_s;
+}
+
+static json_t *expected_json(const struct rollout_plan_census *census, const json_t *stages) {
+    char text[160] = "all were heard of within a week";
+    uint64_t silent = census->calls.silent;
+    if (silent > 0)
+        (void)snprintf(text, sizeof text,
+                       "%llu devices were not heard of for a week, and cannot be expected",
+                       (unsigned long long)silent);
+    return json_pack(
+        "{s:I, s:I, s:I, s:s}", "half_s", (json_int_t)expected_s(census, stages, 500000), "p90_s",
+        (json_int_t)expected_s(census, stages, 900000), "silent", (json_int_t)silent, "text", text);
 }
 
 // What the links of so many devices carry at most: a bundle for each, in proportion to who gets
@@ -119,7 +165,7 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
     const struct rollout_stage_policy *stage = &policy->stages[i];
     struct plan_pace_stage pace;
     uint64_t adds = view->plan->adds[i];
-    plan_pace_find(policy, &view->census->ages, view->plan, i, io_size, &pace);
+    plan_pace_find(policy, calls_of(view->census), view->plan, i, io_size, &pace);
     json_t *gates = plan_sight_stage(view, i, pace.calls_s + pace.waits_s);
     bool waits = !plan_sight_passes(gates);
     if (waits && pace.waits_s < policy->gates.max_soak_s)
@@ -174,8 +220,10 @@ int rollout_plan_format(const struct rollout_policy *policy,
         strata_json(policy, census, plan), "pooled", pooled_json(census, plan), "variants",
         variants_json(policy, census), "nothing", nothings_json(census), "gates",
         plan_sight_gates(policy), "exposure", plan_pace_exposure(policy, plan), "installs",
-        plan_pace_installs(policy, &census->past), "calls", calls_json(&census->ages));
-    if (rest == NULL || json_object_update(made, rest) < 0)
+        plan_pace_installs(policy, &census->past), "calls", calls_json(census));
+    if (rest == NULL || json_object_update(made, rest) < 0 ||
+        json_object_set_new(made, "expected",
+                            expected_json(census, json_object_get(rest, "stages"))) < 0)
         return err_set(e, &err_memory, "writing the plan of %s: out of memory", policy->name);
     *ret = json_incref(made);
     return 0;

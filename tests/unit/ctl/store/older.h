@@ -6,7 +6,8 @@
 
 #define OLDER_5                                                                                    \
     "DROP INDEX device_since; DROP TABLE dry; DROP TABLE dry_device;"                              \
-    "ALTER TABLE undone DROP COLUMN code; ALTER TABLE undone DROP COLUMN text;"                    \
+    "ALTER TABLE device DROP COLUMN gaps; ALTER TABLE undone DROP COLUMN code;"                    \
+    "ALTER TABLE undone DROP COLUMN text;"                                                         \
     "PRAGMA user_version=5;"
 #define OLDER_4                                                                                    \
     OLDER_5                                                                                        \

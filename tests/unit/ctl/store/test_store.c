@@ -118,6 +118,13 @@ Test(store, of_the_program_before_asks_devices_and_hears_why_they_do_not_go_back
     must(store_undone_say(db, "held", "app", "1.0", &said, &e));
     must(store_undone_get(db, "held", "app", "1.0", &undone, &e));
     cr_expect_eq(undone.at_s, 5);
+    // And remembers how long they are silent.
+    struct store_device d = {.id = "quiet", .gaps = {.count = {[3] = 7}}}, got;
+    must(store_device_add(db, &d, &e));
+    must(store_device_get(db, "quiet", &got, &e));
+    cr_expect_eq(got.gaps.count[3], 7);
+    cr_expect_eq(got.gaps.count[2], 0);
+    store_device_clear(&got);
     store_db_close(db);
 }
 
