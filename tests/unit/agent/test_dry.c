@@ -3,6 +3,7 @@
 // Dry probes: a bundle's `after` probes on what runs, with real runners, and nothing else that happens.
 #include "agent/checkin/body.h"
 #include "agent/checkin/instruction.h"
+#include "agent/trust.h"
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
 #include "keys/kind.h"
@@ -38,6 +39,8 @@ static json_t *golden(const char *name, const char *runner) {
                      "name", name, "phase", "after", "runner", runner, "cases", "expected",
                      "release", "input", "release", "element", "text", "failures", 1);
 }
+
+static unsigned heard; // outcomes of an update's own question
 
 static void start(struct device *d) {
     device_start(d, settings());
@@ -271,5 +274,37 @@ Test(dry, it_is_told_until_it_was_heard) {
         cr_expect_eq(told, turn < 2, "turn %d: %s", turn, buf_text(&text));
         agent_update_told_probed(d.update, turn == 0 ? 4 : 5); // an earlier one, then it
     }
+    device_drop(&d);
+}
+
+static void note_outcome(void *context, struct agent_trust_outcome *outcome) {
+    (void)context;
+    heard += outcome->why.kind != NULL;
+}
+
+Test(dry, what_an_update_asks_the_repository_is_not_ended_by_a_refusal) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct agent_trust *trust = NULL;
+    const struct agent_trust_wanted wanted = {.path = "thing/2.0/x", .delta = ""};
+    start(&d);
+    heard = 0;
+    d.config.worker = "/bin/false";
+    d.config.worker_user = "nobody";
+    const struct agent_trust_host host = {
+        .loop = &d.loop, .state = &d.state, .fill_net = device_net, .context = &d};
+    cr_assert_eq(agent_trust_open(&host, &trust, &e), 0, "%s", e.text);
+    d.holds_back = true;
+    device_release(&d, "2.0", NULL);
+    cr_assert_eq(device_offer(&d, false, &e), 0, "%s", e.text);
+    d.update->host.trust = trust;
+    agent_trust_begin(trust, &wanted, note_outcome, d.update);
+    ask(&d, 5);
+    cr_expect_str_eq(answer(&d)->code, "busy", "%s", answer(&d)->text);
+    for (int turn = 0; turn < 500 && heard == 0; turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 20, &e), 0, "%s", e.text);
+    cr_expect_eq(heard, 1, "the update waits for an answer that nobody looks for any more");
+    d.update->host.trust = NULL;
+    agent_trust_close(trust);
     device_drop(&d);
 }
