@@ -351,9 +351,13 @@ def nothing_is_offered_after_the_window_has_closed(f):
     rollout = apply(f, "window", until=utc(20))
     check(offered(devices[:1]), "it is open")
     wait_for("the window to close", lambda: f.rollout(rollout)["why"]["code"] == "too_late")
-    check(devices[0].check_in(state="waiting") is None, f"not even what is staged is activated: {devices[0].heard}")
     check(not offered(devices[1:]), "too late")
-    check(devices[1].heard["why"]["code"] == "too_late", str(devices[1].heard))
+    check(devices[1].heard["why"]["code"] in ("too_late", "no_release"), str(devices[1].heard))  # the latter once it has ended
+    check(devices[0].check_in(state="waiting") == "cancel", f"not even what is staged is activated: {devices[0].heard}")
+    devices[0].report("cancelled", devices[0].last)
+    devices[0].rest()
+    devices[0].check_in()
+    check(becomes(f, rollout, "aborted")["why"]["code"] == "too_late", "nobody is waited for any more")
 
 
 # ── Going back ──────────────────────────────────────────────────────────────────────────────────────
