@@ -155,3 +155,31 @@ uint64_t sim_check_end(const struct sim_control *c, const struct sim_device *dev
         n = check_devices(c, devices, text);
     return n > 0 ? n : sim_check_tallies(c, text);
 }
+
+// ── Windows ──
+
+// By the hands of a clock, and not by what the devices go by.
+static bool is_within(const struct bundle_window *w, int64_t local_min) {
+    int64_t minute = local_min % 1440, day = (local_min / 1440 + 4) % 7;
+    int64_t length =
+        w->end_min > w->start_min ? w->end_min - w->start_min : 1440 + w->end_min - w->start_min;
+    for (int64_t back = 0; back < 2; back++)
+        if ((w->days >> ((day + 7 - back) % 7) & 1) && minute + back * 1440 >= w->start_min &&
+            minute + back * 1440 < w->start_min + length)
+            return true;
+    return false;
+}
+
+uint64_t sim_check_window(const struct sim_world *world, size_t device, int64_t now_s,
+                          char text[static SIM_CHECK_TEXT_BYTES]) {
+    const struct bundle_window_list *windows = &world->policy->windows.install;
+    bool open = windows->n == 0;
+    for (size_t i = 0; i < windows->n; i++)
+        open = open || is_within(&windows->list[i], now_s / 60 + world->devices[device].zone_min);
+    if (open)
+        return 0;
+    (void)snprintf(text, SIM_CHECK_TEXT_BYTES,
+                   "device %zu began to activate at %lld, which is outside of its windows", device,
+                   (long long)now_s);
+    return 1;
+}

@@ -17,6 +17,10 @@
 //             the limits, or given while the rollout did not run
 uint64_t sim_check_end(const struct sim_control *control, const struct sim_device *devices,
                        char text[static SIM_CHECK_TEXT_BYTES]) __attribute__((nonnull));
+// A device begins to activate the release: 1, and a text, when no window of the policy for that is open
+// where it is.
+uint64_t sim_check_window(const struct sim_world *world, size_t device, int64_t now_s,
+                          char text[static SIM_CHECK_TEXT_BYTES]) __attribute__((nonnull));
 // The tallies alone: at any instant.
 uint64_t sim_check_tallies(const struct sim_control *control,
                            char text[static SIM_CHECK_TEXT_BYTES]) __attribute__((nonnull));

@@ -11,6 +11,8 @@
 #include "agent/fsm/attempt.h"
 #include "agent/fsm/pace.h"
 #include "agent/fsm/sham.h"
+#include "bundle/kind.h"
+#include "ctl/sim/hours.h"
 
 #define SOON_S         20 // within which it checks in when the machine wants it to
 #define GATE_S         20 // sealing and the probes before the swap
@@ -62,10 +64,17 @@ void sim_device_end(struct sim_device *device) {
     device->reports = NULL;
 }
 
-void sim_device_say(const struct sim_device *device, struct sim_device_checkin *ret) {
+// It may activate what it has.
+static int64_t install_s(const struct sim_world_luck *luck, const struct sim_device *d,
+                         int64_t now_s) {
+    return sim_hours_open_s(luck->world, d->index, &d->record->update.windows.install, now_s);
+}
+
+void sim_device_say(const struct sim_world_luck *luck, const struct sim_device *device,
+                    int64_t now_s, struct sim_device_checkin *ret) {
+    bool waits = device->record != NULL && device->record->state == FSM_WAITING;
     *ret = (struct sim_device_checkin){.record = device->record,
-                                       .look = device->record != NULL &&
-                                               device->record->state == FSM_WAITING,
+                                       .look = waits && install_s(luck, device, now_s) <= now_s,
                                        .runs = device->running_s >= 0,
                                        .n_reports = device->n_reports,
                                        .reports = device->reports};
@@ -148,11 +157,42 @@ static void draw_fate(const struct sim_world_luck *luck, struct sim_device *d) {
         d->will_refuse = d->will_revert = d->will_loop = false;
 }
 
+// What it waits for is reported when it is another thing than before (agent_state_wait).
+static void wait_until(struct sim_device *d, int64_t open_s, int64_t now_s) {
+    struct fsm_outcome outcome = {.report = BUNDLE_EVENT_WAITING, .update = d->record->update};
+    struct fsm_why *why = &d->record->why;
+    d->next.work_s = open_s;
+    if (strcmp(why->code, err_outside_rollout_window.name) == 0 ||
+        d->n_reports > SIM_DEVICE_REPORTS_MAX / 2)
+        return;
+    (void)snprintf(why->code, sizeof why->code, "%s", err_outside_rollout_window.name);
+    (void)snprintf(why->text, sizeof why->text, "%s", err_outside_rollout_window.text);
+    outcome.why = *why;
+    keep_report(d, &outcome);
+    check_in_soon(d, now_s);
+}
+
 static void begin_fetch(const struct sim_world_luck *luck, struct sim_device *d, int64_t now_s) {
     uint64_t fetch_s = luck->world->fleet->fetch_s;
+    const struct bundle_window_list *hours = &d->record->update.windows.download;
     (void)plain_step(d, FSM_FETCH_BEGUN, now_s);
-    d->pausing = false;
-    d->next.work_s = now_s + 1 + (int64_t)(fetch_s / 2 + sim_dice_below(&d->install, fetch_s));
+    int64_t open_s = sim_hours_open_s(luck->world, d->index, hours, now_s);
+    d->pausing = open_s > now_s;
+    if (d->pausing) {
+        wait_until(d, open_s, now_s);
+        return;
+    }
+    if (d->left_s == 0)
+        d->left_s = 1 + (int64_t)(fetch_s / 2 + sim_dice_below(&d->install, fetch_s));
+    d->next.work_s = sim_hours_end_s(luck->world, d->index, hours, now_s, now_s + d->left_s);
+    d->left_s -= d->next.work_s - now_s;
+}
+
+// Ready, and waits for the hours in which it may activate.
+static void wait_for_hours(const struct sim_world_luck *luck, struct sim_device *d, int64_t now_s) {
+    int64_t open_s = install_s(luck, d, now_s);
+    if (open_s > now_s)
+        wait_until(d, open_s, now_s);
 }
 
 // Begins what the machine wants done.
@@ -166,6 +206,8 @@ static void begin(const struct sim_world_luck *luck, struct sim_device *d, uint3
         d->pausing = true;
         d->next.work_s = now_s + 1 + d->back_off_ms / 1000;
     }
+    if (work & FSM_DO_WAIT)
+        wait_for_hours(luck, d, now_s);
     if (work & FSM_DO_GATE)
         d->next.work_s = now_s + 1 + (int64_t)sim_dice_below(&d->install, GATE_S);
     if (work & (FSM_DO_ACTIVATE | FSM_DO_REVERT))
@@ -217,7 +259,7 @@ static uint32_t work_done(const struct sim_world_luck *luck, struct sim_device *
     case FSM_OFFERED:
         return FSM_DO_FETCH;
     case FSM_FETCHING:
-        if (d->pausing)
+        if (d->pausing || d->left_s > 0)
             return FSM_DO_FETCH;
         if (has(luck, d, SIM_FLEET_HANG, &fault) ||
             sim_world_reachable_s(luck, d->index, now_s) > now_s ||
@@ -230,6 +272,9 @@ static uint32_t work_done(const struct sim_world_luck *luck, struct sim_device *
             return say_step(d, FSM_REFUSED, "probe_failed", "a probe before the swap failed",
                             now_s);
         return say_step(d, FSM_GATED, "last_look", "asks whether it may activate", now_s);
+    case FSM_WAITING:
+        check_in_soon(d, now_s);
+        return 0;
     case FSM_ACTIVATING:
         launch(luck, d, now_s);
         return plain_step(d, sim_dice_below(&d->install, 4) == 0 ? FSM_REBOOT : FSM_ACTIVATED,
@@ -270,6 +315,7 @@ void sim_device_restart(const struct sim_world_luck *luck, struct sim_device *d,
         update->probation_done_s = on_s < update->probation_s ? on_s : update->probation_s;
     }
     d->next.work_s = SIM_DEVICE_NEVER;
+    d->left_s = 0;
     uint32_t work = d->record->state == FSM_REBOOTING ? FSM_DO_REBOOT : 0;
     work |= plain_step(d, FSM_RESTARTED, now_s);
     if (fsm_attempt_interrupted(d->record))
@@ -310,13 +356,15 @@ static int take_offer(const struct sim_world_luck *luck, struct sim_device *d,
     struct fsm_update offer = {.attempt = answer->attempt,
                                .has_bundle = true,
                                .bundle = answer->bundle,
-                               .probation_s = luck->world->fleet->probation_s};
+                               .probation_s = luck->world->fleet->probation_s,
+                               .windows = policy->windows};
     (void)snprintf(offer.rollout, sizeof offer.rollout, "%s", policy->name);
     (void)snprintf(offer.name, sizeof offer.name, "%s", policy->release_name);
     (void)snprintf(offer.release, sizeof offer.release, "%s", policy->release_version);
     struct fsm_input in = {.offer = &offer};
     draw_fate(luck, d);
     d->offered_once = true;
+    d->left_s = 0;
     begin(luck, d, step(d, FSM_OFFER, &in, now_s), now_s);
     return 0;
 }
@@ -364,6 +412,9 @@ int sim_device_hear(const struct sim_world_luck *luck, struct sim_device *d,
     drop_acked(d, answer->acked);
     if (d->record != NULL && d->n_reports > 0)
         check_in_soon(d, now_s);
+    // The hours may have gone by while it was out of reach.
+    if (d->record != NULL && d->record->state == FSM_WAITING)
+        wait_for_hours(luck, d, now_s);
     switch (answer->action) {
     case SIM_DEVICE_NOTHING:
         break;
@@ -372,7 +423,8 @@ int sim_device_hear(const struct sim_world_luck *luck, struct sim_device *d,
     case SIM_DEVICE_SHAM:
         return take_sham(luck, d, answer, now_s, e);
     case SIM_DEVICE_ACTIVATE:
-        if (d->record != NULL && d->record->state == FSM_WAITING) {
+        if (d->record != NULL && d->record->state == FSM_WAITING &&
+            install_s(luck, d, now_s) <= now_s) {
             d->record->update.looked = true;
             begin(luck, d, plain_step(d, FSM_GO, now_s), now_s);
         }

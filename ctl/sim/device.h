@@ -36,7 +36,8 @@ struct sim_device {
     int64_t running_s; // since when it runs the release; -1 it does not
     int64_t death_s;   // when it will fall silent, or SIM_DEVICE_NEVER
     int64_t back_off_ms;
-    bool pausing;      // between two tries of the download
+    bool pausing;      // between two tries of the download, or for its hours
+    int64_t left_s;    // of the download that the end of its hours broke off
     int64_t watched_s; // since when the probes of the probation run
     struct fsm_record *record;
     struct sim_device_next next;
@@ -82,8 +83,8 @@ void sim_device_begin(const struct sim_world_luck *luck, uint32_t index, int64_t
 void sim_device_end(struct sim_device *device) __attribute__((nonnull));
 
 // What it would say now.
-void sim_device_say(const struct sim_device *device, struct sim_device_checkin *ret)
-    __attribute__((nonnull));
+void sim_device_say(const struct sim_world_luck *luck, const struct sim_device *device,
+                    int64_t now_s, struct sim_device_checkin *ret) __attribute__((nonnull));
 // It is answered. rollout: the name in the offer. Kinds: memory.
 int sim_device_hear(const struct sim_world_luck *luck, struct sim_device *device,
                     const struct sim_device_answer *answer, int64_t now_s, struct err *e)

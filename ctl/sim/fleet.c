@@ -92,7 +92,7 @@ static int read_all(const struct doc_at *at, struct sim_fleet *io, struct err *e
     if (read_sites(at, io, e) < 0 || sim_fleet_seconds(at, "poll_s", 1, &poll_s, e) < 0 ||
         sim_fleet_seconds(at, "duration", 1, &io->duration_s, e) < 0 ||
         sim_fleet_percent(at, "newcomers_pct", &io->newcomers_ppm, e) < 0 ||
-        sim_fleet_facts_read(at, &io->facts, e) < 0 ||
+        sim_fleet_facts_read(at, &io->facts, e) < 0 || sim_fleet_zones_read(at, io, e) < 0 ||
         sim_fleet_kinds_read(at, poll_s, io, e) < 0 || sim_fleet_metrics_read(at, io, e) < 0 ||
         read_installs(at, io, e) < 0 || read_outages(at, io, e) < 0 || read_people(at, io, e) < 0)
         return -1;
@@ -102,7 +102,7 @@ static int read_all(const struct doc_at *at, struct sim_fleet *io, struct err *e
 int sim_fleet_parse(json_t *document, const char *what, struct sim_fleet *ret, struct err *e) {
     static const char *const known[] = {
         "name",    "devices",       "sites",  "site_fact", "poll_s",  "duration", "facts", "kinds",
-        "metrics", "newcomers_pct", "people", "installs",  "outages", "release",  NULL};
+        "metrics", "newcomers_pct", "people", "installs",  "outages", "release",  "zones", NULL};
     struct doc_at root;
     OWN(mem) struct sim_fleet *fleet = calloc(1, sizeof *fleet);
     if (fleet == NULL)

@@ -8,7 +8,7 @@
 //    "facts": {"arch": "arm64", "hw.line": {"A": 60, "B": 40}},
 //    "kinds": [{"name": "wired", "weight": 3}, {"name": "far", "weight": 1, "poll_s": "2h",
 //               "off": "20:00-06:00", "loss_pct": 5, "facts": {…}}],
-//    "newcomers_pct": 2,
+//    "newcomers_pct": 2, "zones": {"+00:00": 60, "+05:30": 40},
 //    "metrics": {"latency_ms": {"mean": 12, "sd": 2, "device_sd": 1, "site_sd": 1, "day": 3,
 //                               "heavy": true, "step": "0.5"},
 //                "oom": {"per_day": "0.2"}},
@@ -33,18 +33,20 @@
 #include "base/num.h"
 #include "bundle/limits.h"
 
-#define SIM_FLEET_MAX_BYTES   (64 * 1024)
-#define SIM_FLEET_DEVICES_MAX 1000000
-#define SIM_FLEET_SITES_MAX   100000
-#define SIM_FLEET_KINDS_MAX   16
-#define SIM_FLEET_FACTS_MAX   16 // of the fleet or of a kind
-#define SIM_FLEET_VALUES_MAX  16 // of a fact
-#define SIM_FLEET_VALUE_MAX   64 // bytes
-#define SIM_FLEET_METRICS_MAX BUNDLE_METRICS_MAX
-#define SIM_FLEET_FAULTS_MAX  16
-#define SIM_FLEET_TIME_MAX_S  (366ULL * 86400)
-#define SIM_FLEET_WEEKLY_MAX  10000 // of what happens so often a week
-#define SIM_FLEET_RESUMES_MAX 16
+#define SIM_FLEET_MAX_BYTES    (64 * 1024)
+#define SIM_FLEET_DEVICES_MAX  1000000
+#define SIM_FLEET_SITES_MAX    100000
+#define SIM_FLEET_KINDS_MAX    16
+#define SIM_FLEET_FACTS_MAX    16 // of the fleet or of a kind
+#define SIM_FLEET_VALUES_MAX   16 // of a fact
+#define SIM_FLEET_VALUE_MAX    64 // bytes
+#define SIM_FLEET_ZONES_MAX    16
+#define SIM_FLEET_ZONE_MAX_MIN (14 * 60)
+#define SIM_FLEET_METRICS_MAX  BUNDLE_METRICS_MAX
+#define SIM_FLEET_FAULTS_MAX   16
+#define SIM_FLEET_TIME_MAX_S   (366ULL * 86400)
+#define SIM_FLEET_WEEKLY_MAX   10000 // of what happens so often a week
+#define SIM_FLEET_RESUMES_MAX  16
 // Changes of a metric in one of its units; what is computed with it stays within 64 bits.
 #define SIM_FLEET_VALUE_LIMIT 1000000
 
@@ -88,6 +90,11 @@ struct sim_fleet_kind {
     struct sim_fleet_facts facts;
 };
 
+struct sim_fleet_zone {
+    int16_t east_min; // of UTC
+    uint32_t weight;
+};
+
 struct sim_fleet_metric {
     char name[BUNDLE_NAME_MAX + 1];
     bool is_counter;
@@ -129,7 +136,9 @@ struct sim_fleet {
     uint64_t duration_s; // how long a rollout is followed
     uint32_t newcomers_ppm;
     struct sim_fleet_facts facts; // of all; a kind's come first
-    size_t n_kinds;               // 1 or more
+    size_t n_zones;               // 0: all at UTC
+    struct sim_fleet_zone zones[SIM_FLEET_ZONES_MAX];
+    size_t n_kinds; // 1 or more
     struct sim_fleet_kind kinds[SIM_FLEET_KINDS_MAX];
     size_t n_metrics;
     struct sim_fleet_metric metrics[SIM_FLEET_METRICS_MAX];

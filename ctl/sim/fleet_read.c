@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "bundle/window.h"
 
 int sim_fleet_wrong(const struct doc_at *at, const char *key, const char *expected, struct err *e) {
     return err_set(e, &err_config, "%s.%s: expected %s", at->path, key, expected);
@@ -213,6 +214,47 @@ int sim_fleet_facts_read(const struct doc_at *at, struct sim_fleet_facts *ret, s
         ret->n++;
     }
     qsort(ret->list, ret->n, sizeof ret->list[0], by_name);
+    return 0;
+}
+
+// ── Zones ──
+
+// "+05:30"
+static bool take_zone(const char *text, int16_t *ret) {
+    int minute = text[0] == '+' || text[0] == '-' ? bundle_window_minute(text + 1) : -1;
+    if (minute < 0 || text[6] != '\0' || minute > SIM_FLEET_ZONE_MAX_MIN)
+        return false;
+    *ret = (int16_t)(text[0] == '-' ? -minute : minute);
+    return true;
+}
+
+static int by_east(const void *left, const void *right) {
+    const struct sim_fleet_zone *a = left, *b = right;
+    return a->east_min - b->east_min;
+}
+
+int sim_fleet_zones_read(const struct doc_at *at, struct sim_fleet *io, struct err *e) {
+    struct doc_at zones;
+    const char *name = NULL;
+    json_t *weight = NULL;
+    int found = doc_object_opt(at, "zones", &zones, e);
+    if (found != 0)
+        return found < 0 ? sim_fleet_as_config(e) : 0;
+    if (json_object_size(zones.value) > SIM_FLEET_ZONES_MAX)
+        return sim_fleet_wrong(at, "zones", "at most 16 of them", e);
+    json_object_foreach (zones.value, name, weight) {
+        struct sim_fleet_zone *zone = &io->zones[io->n_zones];
+        if (!take_zone(name, &zone->east_min))
+            return sim_fleet_wrong(at, "zones",
+                                   "hours and minutes from UTC, -14:00 to +14:00, like +05:30, "
+                                   "with their weights",
+                                   e);
+        if (read_weight(&zones, name, weight, &zone->weight, e) < 0)
+            return -1;
+        io->n_zones++;
+    }
+    // A document's members have no order that a seed could hold to.
+    qsort(io->zones, io->n_zones, sizeof io->zones[0], by_east);
     return 0;
 }
 

@@ -28,7 +28,9 @@ int sim_fleet_rate(const struct doc_at *at, const char *key, uint64_t max, uint6
 int sim_fleet_decimal(const struct doc_at *at, const char *key, struct decimal *ret, struct err *e)
     __attribute__((nonnull));
 
-// The members "facts", "kinds", "metrics", "release".
+// The members "zones", "facts", "kinds", "metrics", "release".
+int sim_fleet_zones_read(const struct doc_at *at, struct sim_fleet *io, struct err *e)
+    __attribute__((nonnull));
 int sim_fleet_facts_read(const struct doc_at *at, struct sim_fleet_facts *ret, struct err *e)
     __attribute__((nonnull));
 int sim_fleet_kinds_read(const struct doc_at *at, uint64_t poll_s, struct sim_fleet *io,

@@ -117,11 +117,16 @@ static bool is_reached(struct run *r, size_t i) {
            !(loss_ppm > 0 && sim_dice_chance(&r->devices[i].rhythm, loss_ppm));
 }
 
+static bool is_swapping(const struct sim_device *d) {
+    return d->record != NULL && d->record->state == FSM_ACTIVATING;
+}
+
 static int check_in(struct run *r, size_t i, struct err *e) {
     struct sim_device *d = &r->devices[i];
     uint32_t loss_ppm = r->world->fleet->kinds[r->world->devices[i].kind].loss_ppm;
     struct sim_device_checkin checkin;
     struct sim_device_answer answer;
+    char text[SIM_CHECK_TEXT_BYTES];
     if (d->death_s <= r->now_s)
         d->dead = true;
     if (d->dead)
@@ -130,7 +135,7 @@ static int check_in(struct run *r, size_t i, struct err *e) {
         sim_device_miss(&r->luck, d, r->now_s);
         return 0;
     }
-    sim_device_say(d, &checkin);
+    sim_device_say(&r->luck, d, r->now_s, &checkin);
     sim_readings_take(&r->luck, r->control.score, d, r->counters, r->now_s, &checkin);
     if (sim_control_hear(&r->control, i, &checkin, r->now_s, &answer, e) < 0)
         return -1;
@@ -140,7 +145,12 @@ static int check_in(struct run *r, size_t i, struct err *e) {
         sim_device_miss(&r->luck, d, r->now_s);
         return 0;
     }
-    return sim_device_hear(&r->luck, d, &answer, r->now_s, e);
+    bool swapped = is_swapping(d);
+    if (sim_device_hear(&r->luck, d, &answer, r->now_s, e) < 0)
+        return -1;
+    if (!swapped && is_swapping(d))
+        broken(r, sim_check_window(r->world, i, r->now_s, text), text);
+    return 0;
 }
 
 static int work(struct run *r, size_t i, struct err *e) {

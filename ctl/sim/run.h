@@ -15,7 +15,7 @@
 // over.
 //
 // What must hold in every run is checked in it (struct sim_run_broken): the rules by check.h, and
-// that no device installed after the halt was durable and it had looked again.
+// that no device installed after the halt was durable and it had looked again, or outside of its windows.
 #pragma once
 
 #include "ctl/sim/control.h"

@@ -155,13 +155,28 @@ static uint16_t choose_kind(const struct sim_fleet *fleet, struct sim_dice *dice
     return kind;
 }
 
+static int16_t choose_zone(const struct sim_fleet *fleet, struct sim_dice *dice) {
+    uint64_t all = 0;
+    size_t i = 0;
+    for (size_t k = 0; k < fleet->n_zones; k++)
+        all += fleet->zones[k].weight;
+    if (all == 0)
+        return 0;
+    uint64_t at = sim_dice_below(dice, all);
+    while (i + 1 < fleet->n_zones && at >= fleet->zones[i].weight)
+        at -= fleet->zones[i++].weight;
+    return fleet->zones[i].east_min;
+}
+
 static int make_device(struct sim_world *world, const struct predicates *predicates,
                        const struct sim_world_given *given, size_t index, struct err *e) {
     struct sim_dice kind = sim_dice_make(world->seed, index, SIM_WORLD_KIND);
     struct sim_dice site = sim_dice_make(world->seed, index, SIM_WORLD_SITE);
+    struct sim_dice zone = sim_dice_make(world->seed, index, SIM_WORLD_ZONE);
     struct sim_world_device *device = &world->devices[index];
     struct bundle_facts *facts = NULL;
     device->kind = choose_kind(world->fleet, &kind);
+    device->zone_min = choose_zone(world->fleet, &zone);
     device->site =
         given == NULL ? (uint32_t)sim_dice_below(&site, world->fleet->sites) : given->sites[index];
     if (given != NULL)

@@ -26,6 +26,7 @@ enum sim_world_purpose {
     SIM_WORLD_SEED,
     SIM_WORLD_RESTARTS,
     SIM_WORLD_RELOADS,
+    SIM_WORLD_ZONE,
     SIM_WORLD_OFFSETS = 100, // one for each metric
     SIM_WORLD_FAULTS = 200   // two for each fault
 };
@@ -37,6 +38,7 @@ struct sim_world_device {
     uint32_t site;
     uint16_t kind;
     uint16_t stratum;
+    int16_t zone_min; // east of UTC
     bool selected;
     uint16_t where; // bit for each fault whose predicate holds
 };

@@ -9,7 +9,8 @@
 // liars, installs that fail, releases that harm, restarts of the controller, people who resume. The
 // rollout is run twice, with restarts of the controller and without. Held for each seed:
 //
-//   * the rules of ctl/sim/run.h: bounds and limits, nothing while halted, every device ends, the
+//   * the rules of ctl/sim/run.h: bounds and limits, nothing while halted, nothing activated outside of
+//     the windows where the device is, every device ends, the
 //     rollout ends, the counts equal a recount, a score read from its lines is the same;
 //   * both runs make the same decisions, whatever instants the controller was restarted at.
 //
@@ -93,19 +94,25 @@ static json_t *random_fleet(struct dice *dice) {
     json_t *faults = json_array();
     for (int i = pick(dice, 0, 3); i > 0; i--)
         (void)json_array_append_new(faults, random_fault(dice));
+    json_t *zones = json_object();
+    if (one_in(dice, 3))
+        (void)json_object_update_new(
+            zones, json_pack("{s:i, s:i}", "-08:00", pick(dice, 1, 3), "+05:30", pick(dice, 1, 3)));
     return json_pack(
-        "{s:s, s:i, s:i, s:s, s:i, s:{s:s, s:{s:i, s:i}}, s:o, s:{s:{s:i, s:i, s:i, s:b}, s:{s:s}},"
+        "{s:o, s:s, s:i, s:i, s:s, s:i, s:{s:s, s:{s:i, s:i}}, s:o, s:{s:{s:i, s:i, s:i, s:b}, "
+        "s:{s:s}},"
         " s:{s:i, s:i, s:i, s:i}, s:{s:i, s:s, s:i, s:i, s:i}, s:{s:i, s:i}, s:o}",
-        "name", "mixed", "devices", pick(dice, 1, 220), "sites", pick(dice, 1, 12), "duration",
-        "20d", "newcomers_pct", one_in(dice, 2) ? 0 : pick(dice, 1, 20), "facts", "arch", "arm64",
-        "hw.line", "A", pick(dice, 1, 5), "B", pick(dice, 1, 5), "kinds", random_kinds(dice),
-        "metrics", "load", "mean", 100, "sd", pick(dice, 0, 20), "day", pick(dice, 0, 10), "heavy",
-        one_in(dice, 4), "oom", "per_day", "0.5", "installs", "refused_pct",
-        one_in(dice, 2) ? 0 : pick(dice, 0, 10), "reverted_pct", one_in(dice, 2) ? 0 : 2,
-        "lost_pct", one_in(dice, 3) ? 2 : 0, "fetch", pick(dice, 10, 3000), "outages",
-        "site_per_week", pick(dice, 0, 3), "last", "5h", "fleet_per_week", one_in(dice, 4) ? 1 : 0,
-        "restarts_per_week", pick(dice, 0, 6), "controller_per_week", pick(dice, 5, 60), "people",
-        "approve_after", 60 * pick(dice, 0, 300), "resume", pick(dice, 0, 2), "release", faults);
+        "zones", zones, "name", "mixed", "devices", pick(dice, 1, 220), "sites", pick(dice, 1, 12),
+        "duration", "20d", "newcomers_pct", one_in(dice, 2) ? 0 : pick(dice, 1, 20), "facts",
+        "arch", "arm64", "hw.line", "A", pick(dice, 1, 5), "B", pick(dice, 1, 5), "kinds",
+        random_kinds(dice), "metrics", "load", "mean", 100, "sd", pick(dice, 0, 20), "day",
+        pick(dice, 0, 10), "heavy", one_in(dice, 4), "oom", "per_day", "0.5", "installs",
+        "refused_pct", one_in(dice, 2) ? 0 : pick(dice, 0, 10), "reverted_pct",
+        one_in(dice, 2) ? 0 : 2, "lost_pct", one_in(dice, 3) ? 2 : 0, "fetch", pick(dice, 10, 3000),
+        "outages", "site_per_week", pick(dice, 0, 3), "last", "5h", "fleet_per_week",
+        one_in(dice, 4) ? 1 : 0, "restarts_per_week", pick(dice, 0, 6), "controller_per_week",
+        pick(dice, 5, 60), "people", "approve_after", 60 * pick(dice, 0, 300), "resume",
+        pick(dice, 0, 2), "release", faults);
 }
 
 // ── A policy ──
@@ -159,6 +166,27 @@ static json_t *random_evidence(struct dice *dice, bool whole) {
                      "min_fragility", pick(dice, 1, 3));
 }
 
+static json_t *random_hours(struct dice *dice) {
+    json_t *list = json_array();
+    for (int n = pick(dice, 1, 3); n > 0; n--) {
+        int from = pick(dice, 0, 23), to = (from + pick(dice, 1, 12)) % 24;
+        (void)json_array_append_new(
+            list, one_in(dice, 3)
+                      ? json_pack("{s:o, s:o, s:[s, s]}", "start", json_sprintf("%02d:30", from),
+                                  "end", json_sprintf("%02d:00", to), "days", "tue", "sat")
+                      : json_sprintf("%02d:00-%02d:30", from, to));
+    }
+    return list;
+}
+
+static json_t *random_windows(struct dice *dice) {
+    json_t *windows = json_object();
+    if (one_in(dice, 2))
+        (void)json_object_set_new(windows, "download", random_hours(dice));
+    (void)json_object_set_new(windows, "install", random_hours(dice));
+    return windows;
+}
+
 static json_t *random_policy(struct dice *dice) {
     bool whole = false;
     json_t *stages = random_stages(dice, &whole);
@@ -200,6 +228,10 @@ static json_t *random_policy(struct dice *dice) {
                                   json_pack("{s:i, s:i, s:i}", "success_pct", pick(dice, 50, 100),
                                             "failure_pct", pick(dice, 0, 40), "min_sample",
                                             pick(dice, 1, 10)));
+    if (one_in(dice, 4))
+        (void)json_object_set_new(policy, "windows", random_windows(dice));
+    if (one_in(dice, 6))
+        (void)json_object_set_new(policy, "offer_rate", json_integer(pick(dice, 1, 30)));
     return policy;
 }
 

@@ -182,7 +182,7 @@ static size_t drive(struct scene *s, struct sim_device *d, int64_t *now_s, bool 
             continue;
         }
         struct sim_device_checkin says;
-        sim_device_say(d, &says);
+        sim_device_say(&s->luck, d, *now_s, &says);
         for (size_t r = 0; r < says.n_reports; r++)
             if (says.reports[r].id > acked) {
                 ret[n++] = says.reports[r].event;
