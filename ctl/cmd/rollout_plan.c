@@ -120,6 +120,9 @@ static void show_stages(FILE *out, const json_t *plan, bool advances) {
                       duration(cmd_print_integer(stage, "expected_s"), took));
         (void)fprintf(out, number(stage, "batches") == 1 ? " in one batch\n" : " in %lld batches\n",
                       number(stage, "batches"));
+        if (cmd_print_integer(stage, "windows_s") > 0)
+            (void)fprintf(out, "  of that %s for windows, at their worst\n",
+                          duration(cmd_print_integer(stage, "windows_s"), took));
         if (json_is_true(json_object_get(stage, "inconclusive")))
             (void)fprintf(out, "  without a verdict: it waits for %s, and then %s\n",
                           duration(cmd_print_integer(stage, "waits_s"), took),

@@ -9,7 +9,7 @@
 //    "seed":"<64 hex>", "devices":N,                      of the selector; "accepted":N of the fleet
 //    "stages":[{"name","approve","not_before":TIME,"adds":N,"total":N,"reach":N,
 //               "steps":[{"at":TIME,"reach":N}],
-//               "bytes":N,"calls_s":N,"waits_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
+//               "bytes":N,"calls_s":N,"waits_s":N,"windows_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
 //               "gates":[{"name","kind","weight_pct","n":N,"of":"devices"|"events"|"sets",
 //                         "sees":TEXT|null,"passes":bool|null,"text":TEXT}]}],
 //    "strata":[{"key":TEXT,"devices":N,"counted":N,"pooled":bool,"bounds":BOUNDS,"adds":[N per stage],
@@ -33,8 +33,9 @@
 // calls as it always did, the time until it calls next is distributed like the time since it called
 // last. The quantiles of both together are what a batch waits for: calls_s is when 95 % have called, but
 // no longer than two rhythms. Who was not heard of for a week is not expected, and counted by itself.
-// waits_s is soak, and with a metric the horizon and the grace. Downloads, probation and windows come on
-// top, and are not known here. `expected` is when half of the devices that are expected can have the
+// waits_s is soak, and with a metric the horizon and the grace. windows_s is what
+// windows add (plan/hours.h says how it is reckoned). With offer_rate calls_s is no less than all offers
+// take. Downloads and probation come on top, and are not known here. `expected` is when half of the devices that are expected can have the
 // release, and when 90 %: a stage's batches follow each other evenly, and in a stage of one batch so many
 // have called as the quantiles say.
 //

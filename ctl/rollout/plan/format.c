@@ -110,6 +110,7 @@ static uint64_t expected_s(const struct rollout_plan_census *census, const json_
             bool one = json_integer_value(json_object_get(stage, "batches")) <= 1;
             uint64_t in_s = one ? rollout_plan_age_at(calls_of(census), (uint32_t)share)
                                 : calls_s * share / ROLLOUT_PPM;
+            at_s += (uint64_t)json_integer_value(json_object_get(stage, "windows_s"));
             return at_s + (in_s < calls_s ? in_s : calls_s);
         }
         before += adds;
@@ -166,17 +167,18 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
     struct plan_pace_stage pace;
     uint64_t adds = view->plan->adds[i];
     plan_pace_find(policy, calls_of(view->census), view->plan, i, io_size, &pace);
-    json_t *gates = plan_sight_stage(view, i, pace.calls_s + pace.waits_s);
+    json_t *gates = plan_sight_stage(view, i, pace.calls_s + pace.hours_s + pace.waits_s);
     bool waits = !plan_sight_passes(gates);
     if (waits && pace.waits_s < policy->gates.max_soak_s)
         pace.waits_s = policy->gates.max_soak_s;
-    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}",
+    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}",
                      "name", stage->name, "approve", (int)stage->approve, "not_before",
                      time_json(view->plan->not_before_s[i]), "adds", (json_int_t)adds, "total",
                      (json_int_t)total, "reach", (json_int_t)view->plan->reach[i], "bytes",
                      (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches,
                      "calls_s", (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s,
-                     "expected_s", (json_int_t)(pace.calls_s + pace.waits_s), "inconclusive",
+                     "windows_s", (json_int_t)pace.hours_s, "expected_s",
+                     (json_int_t)(pace.calls_s + pace.hours_s + pace.waits_s), "inconclusive",
                      (int)waits, "gates", gates, "steps", steps_json(view->plan, i));
 }
 

@@ -8,6 +8,7 @@
 #include "ctl/rollout/batch.h"
 #include "ctl/rollout/evidence/install.h"
 #include "ctl/rollout/evidence/power.h"
+#include "ctl/rollout/plan/hours.h"
 #include "ctl/rollout/plan/sight.h"
 #include "ctl/rollout/policy/read.h"
 
@@ -81,6 +82,10 @@ void plan_pace_find(const struct rollout_policy *policy, const struct rollout_pl
     one = one < most ? one : most;
     ret->batches = count_batches(&policy->batch, plan->adds[stage], io_size);
     ret->calls_s = ret->batches * one;
+    // No faster than they are offered it.
+    uint64_t offers_s = policy->offer_rate == 0 ? 0 : plan->adds[stage] * 60 / policy->offer_rate;
+    ret->calls_s = ret->calls_s > offers_s ? ret->calls_s : offers_s;
+    ret->hours_s = plan->adds[stage] == 0 ? 0 : plan_hours_find(&policy->windows, ret->calls_s);
     ret->waits_s = waits(policy, stage);
 }
 

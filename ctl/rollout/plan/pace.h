@@ -10,6 +10,7 @@ struct plan_pace_stage {
     uint64_t batches;
     uint64_t calls_s; // until the devices of a batch called, for all batches
     uint64_t waits_s; // soak, horizon and grace
+    uint64_t hours_s; // for windows (plan/hours.h)
 };
 
 // size: of the last batch of the stage before, 0 before the first; set to the last one of this.
