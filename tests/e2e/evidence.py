@@ -210,6 +210,8 @@ def a_release_that_silences_its_devices_is_stopped_by_its_losses(f):
     publish(f, "1.5")
     name = apply(f, "1.5", [{"name": "lost", "kind": "lost"}], timeout_s=20, canary=8)
     wait_for("the canary to be at risk", lambda: f.rollout(name)["evidence"]["gates"][0]["at_risk"]["treated"] >= 7)
+    # At risk from the offer on; those that are silenced have to have it.
+    wait_for("the canary to run it", lambda: sum(f.world.version(d) == "1.5" for d in f.devices) >= 7)
     silent = [d for d in f.devices if f.world.version(d) == "1.5"]
     for device in silent:
         device.kill()
