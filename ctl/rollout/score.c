@@ -229,9 +229,11 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     memset(ret, 0, sizeof *ret);
     if (!device->counted || device->gone)
         return;
+    // To a grid: who calls in bursts, as the treated do, is not held to be silent for longer than others.
+    int64_t step_s = (int64_t)(rhythms_s(gates, 1) / ROLLOUT_SCORE_HEARD);
+    int64_t heard_s = checkin->now_s - checkin->now_s % (step_s > 0 ? step_s : 1);
     ret->device =
-        device->run != score->run || device->epoch != score->epoch ||
-        checkin->now_s - device->heard_s >= (int64_t)(rhythms_s(gates, 1) / ROLLOUT_SCORE_HEARD);
+        device->run != score->run || device->epoch != score->epoch || heard_s != device->heard_s;
     follow_run(score, device);
     uint32_t before = device->epoch == score->epoch ? device->at_risk : 0;
     if (device->arm != ROLLOUT_ARM_TREATED) {
@@ -259,8 +261,7 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
                                                rhythms_s(gates, 1), checkin->now_s);
     count(score, gates, checkin, before, device, ret);
     rollout_score_slots_hear(score, gates, checkin, device, ret);
-    if (ret->device)
-        device->heard_s = checkin->now_s;
+    device->heard_s = heard_s;
 }
 
 void rollout_score_offered(struct rollout_score *score, const struct rollout_gates *gates,

@@ -180,7 +180,7 @@ struct rollout_score_device {
     uint64_t site;   // a hash of its name, 0 none; set by the caller when the row is made
     uint64_t number; // 0 none
     enum rollout_outcome outcome;
-    int64_t heard_s;  // last check-in, or at most 1/ROLLOUT_SCORE_HEARD of a rhythm before it
+    int64_t heard_s;  // last check-in, down to a multiple of 1/ROLLOUT_SCORE_HEARD of a rhythm
     uint64_t epoch;   // of which the next three are
     int64_t first_s;  // first check-in of the epoch
     bool entered;     // it was counted in

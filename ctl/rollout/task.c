@@ -51,6 +51,10 @@ enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event e
         return task;
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
+    // Back to an earlier phase is no step: who goes to and fro does not finish either.
+    if (rollout_task_unresolved(task) && rollout_task_unresolved(after[event]) &&
+        after[event] < task)
+        return task;
     return after[event];
 }
 

@@ -355,6 +355,13 @@ Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
         for (size_t i = 0; i < 3; i++)
             cr_assert_eq(rollout_task_after(never_offered[i], (enum bundle_event)event),
                          never_offered[i], "event %u", event);
+    // To and fro is no step: what is there has lasted since it came.
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_STAGED, BUNDLE_EVENT_OFFERED),
+                 ROLLOUT_TASK_STAGED);
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_ACTIVATED, BUNDLE_EVENT_STAGED),
+                 ROLLOUT_TASK_ACTIVATED);
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_STAGED, BUNDLE_EVENT_ACTIVATED),
+                 ROLLOUT_TASK_ACTIVATED);
     rollout_tally_move(&t, ROLLOUT_TASK_OFFERED, ROLLOUT_TASK_COMMITTED);
     cr_assert_eq(rollout_tally_unresolved(&t), 0);
     cr_assert_eq(rollout_tally_offered(&t), 1);
