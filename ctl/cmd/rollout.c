@@ -9,6 +9,7 @@
 
 #include "base/num.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "bundle/kind.h"
 #include "ctl/cmd/mandate.h"
 #include "ctl/cmd/print.h"
@@ -300,6 +301,9 @@ static int act(const struct opt_args *args, const char *pattern, json_t *consume
         net_client_post(client, buf_text(&path), body, &answer, e) < 0)
         return err_prefix(e, "rollout %.80s", opt_operand(args, 0));
     print_one(args, answer);
+    char note[600];
+    if (!opt_given(args, "json") && *text_safe(cmd_print_string(answer, "note"), note, sizeof note))
+        (void)printf("%s\n", note);
     return 0;
 }
 

@@ -43,6 +43,11 @@ void cmd_rollout_plan_show(FILE *out, const json_t *file) __attribute__((nonnull
 struct buf;
 int cmd_rollout_show_stage(const json_t *stage, struct buf *ret, struct err *e)
     __attribute__((nonnull));
+// What people have to withdraw of one that did not go through, as a sentence into ret, escaped; "" when
+// there is nothing.
+#define CMD_ROLLOUT_REMAINS_BYTES 800
+const char *cmd_rollout_remains(const json_t *rollout, char ret[static CMD_ROLLOUT_REMAINS_BYTES])
+    __attribute__((nonnull));
 // The whole rollout as lines of at most `width` columns, with a bar for each stage. Returns how
 // many lines were printed.
 unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width)

@@ -79,6 +79,25 @@ static void show_head(FILE *out, const json_t *plan) {
 
 #define STEPS_SHOWN 3
 
+// A device that dies is known to be dead when it has been silent for long enough.
+static void show_losses(FILE *out, const json_t *stage) {
+    const json_t *losses = json_object_get(stage, "losses");
+    char after[32], by[32];
+    if (!json_is_object(losses))
+        return;
+    duration(cmd_print_integer(losses, "seen_after_s"), after);
+    duration(cmd_print_integer(losses, "by_s"), by);
+    (void)fprintf(out,
+                  "  it waits %s for devices that fall silent: those that do so within %s of the "
+                  "last batch are seen in it\n",
+                  after, by);
+    if (cmd_print_integer(losses, "by_s") < cmd_print_integer(losses, "seen_after_s"))
+        (void)fprintf(out,
+                      "  WARNING: who dies later is seen in a later stage, after the last one not "
+                      "at all: soak_s is shorter than the %s that silence takes to be seen\n",
+                      after);
+}
+
 // What is signed of the plan, against a controller that was taken over.
 static void show_reach(FILE *out, const json_t *plan, size_t i) {
     const json_t *stages = json_object_get(plan, "stages");
@@ -127,6 +146,7 @@ static void show_stages(FILE *out, const json_t *plan, bool advances) {
             (void)fprintf(out, "  without a verdict: it waits for %s, and then %s\n",
                           duration(cmd_print_integer(stage, "waits_s"), took),
                           advances ? "goes on without evidence" : "pauses");
+        show_losses(out, stage);
         show_reach(out, plan, i);
         json_array_foreach (json_object_get(stage, "gates"), k, gate)
             (void)fprintf(out, "  gate %s: %s\n", safe(gate, "name", name),

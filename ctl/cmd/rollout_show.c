@@ -96,22 +96,45 @@ static size_t break_at(const char *text, unsigned width) {
 }
 
 // Several lines where one is too narrow. Returns how many.
-static unsigned show_why(FILE *out, const json_t *why, unsigned width) {
+static unsigned show_text(FILE *out, const char *text, unsigned width) {
     static const char indent[] = "    ";
-    char text[600], code[64], line[LINE_BYTES];
     unsigned lines = 0;
-    if (!*cmd_print_string(why, "code"))
-        return 0;
-    (void)snprintf(line, sizeof line, "  why: %s (%s)",
-                   text_safe(cmd_print_string(why, "text"), text, sizeof text),
-                   text_safe(cmd_print_string(why, "code"), code, sizeof code));
-    for (const char *at = line; *at; lines++) {
+    for (const char *at = text; *at; lines++) {
         unsigned taken = lines > 0 ? (unsigned)strlen(indent) : 0;
         size_t len = break_at(at, width > taken + 8 ? width - taken : 8);
         (void)fprintf(out, "%s%.*s\n", lines > 0 ? indent : "", (int)len, at);
         at += len + (at[len] == ' ');
     }
     return lines;
+}
+
+static unsigned show_why(FILE *out, const json_t *why, unsigned width) {
+    char text[600], code[64], line[LINE_BYTES];
+    if (!*cmd_print_string(why, "code"))
+        return 0;
+    (void)snprintf(line, sizeof line, "  why: %s (%s)",
+                   text_safe(cmd_print_string(why, "text"), text, sizeof text),
+                   text_safe(cmd_print_string(why, "code"), code, sizeof code));
+    return show_text(out, line, width);
+}
+
+const char *cmd_rollout_remains(const json_t *rollout, char ret[static CMD_ROLLOUT_REMAINS_BYTES]) {
+    const json_t *remains = json_object_get(rollout, "remains");
+    const json_t *release = json_object_get(rollout, "release");
+    char name[128], version[128], until[64] = "";
+    bool targets = json_is_true(json_object_get(remains, "targets"));
+    const char *mandate = cmd_print_string(remains, "mandate");
+    ret[0] = '\0';
+    text_safe(cmd_print_string(release, "name"), name, sizeof name);
+    text_safe(cmd_print_string(release, "version"), version, sizeof version);
+    text_safe(mandate, until, sizeof until);
+    if (targets)
+        (void)snprintf(ret, CMD_ROLLOUT_REMAINS_BYTES,
+                       "%s %s is still in the targets%s%s, so whoever steals the controller can "
+                       "bring it to devices: withdraw it (edgectl release withdraw %s %s)",
+                       name, version, *until ? ", and what was signed for it holds until " : "",
+                       until, name, version);
+    return ret;
 }
 
 // What it cost its devices so far. Returns how many lines.
@@ -122,6 +145,14 @@ static unsigned show_bytes(FILE *out, const json_t *bytes, unsigned width) {
     (void)snprintf(line, sizeof line, "  bytes: %s", text);
     print_line(out, line, width);
     return 1;
+}
+
+static unsigned show_remains(FILE *out, const json_t *rollout, unsigned width) {
+    char text[CMD_ROLLOUT_REMAINS_BYTES], line[LINE_BYTES];
+    if (!*cmd_rollout_remains(rollout, text))
+        return 0;
+    (void)snprintf(line, sizeof line, "  note: %s", text);
+    return show_text(out, line, width);
 }
 
 unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
@@ -143,5 +174,5 @@ unsigned cmd_rollout_show(FILE *out, const json_t *rollout, unsigned width) {
         lines++;
     }
     lines += show_bytes(out, json_object_get(rollout, "bytes"), width);
-    return lines + show_why(out, why, width);
+    return lines + show_why(out, why, width) + show_remains(out, rollout, width);
 }

@@ -123,6 +123,9 @@ static void say_changes(struct watch *w, bool last) {
                      text_safe(cmd_print_string(w->rollout, "state"), state, sizeof state),
                      *text ? ": " : "", text);
     }
+    char remains[CMD_ROLLOUT_REMAINS_BYTES];
+    if (last && *cmd_rollout_remains(w->rollout, remains))
+        (void)printf("note: %s\n", remains);
     (void)fflush(stdout);
 }
 

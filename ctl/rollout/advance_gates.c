@@ -46,6 +46,19 @@ static bool fail(const struct rollout_policy *policy, const struct rollout_count
     return true;
 }
 
+// What may take a doubt away. One about installs rests on outcomes, of which no more come when nobody
+// is at work on it: nothing is offered while it is paused.
+static const char *way_out(const struct rollout_policy *policy,
+                           const struct rollout_counts *counts) {
+    const struct rollout_verdict *v = counts->verdict;
+    uint64_t working = 0;
+    for (size_t i = 0; i < policy->n_stages * counts->n_strata; i++)
+        working += rollout_tally_unresolved(&counts->tallies[i]);
+    if (working > 0 || v->guard || policy->gates.gate[v->gate].kind != ROLLOUT_GATE_INSTALL)
+        return ", or wait for more reports";
+    return "; nobody is at work on it any more, so reports alone do not settle it";
+}
+
 bool rollout_advance_gates_stop(const struct rollout_policy *policy,
                                 const struct rollout_counts *counts, struct rollout_progress *io) {
     struct rollout_why own;
@@ -64,9 +77,8 @@ bool rollout_advance_gates_stop(const struct rollout_policy *policy,
     io->silent = false;
     io->complete_s = io->reached_s = 0;
     rollout_why_set(&io->why, why->code,
-                    "stage %s: %.400s; paused: resume it, revert it or abort it, or wait for more "
-                    "reports",
-                    stage_name(policy, io), why->text);
+                    "stage %s: %.380s; paused: resume it, revert it or abort it%s",
+                    stage_name(policy, io), why->text, way_out(policy, counts));
     return true;
 }
 

@@ -10,6 +10,7 @@
 //    "stages":[{"name","approve","not_before":TIME,"adds":N,"total":N,"reach":N,
 //               "steps":[{"at":TIME,"reach":N}],
 //               "bytes":N,"calls_s":N,"waits_s":N,"windows_s":N,"expected_s":N,"batches":N,"inconclusive":bool,
+//               "losses":{"by_s":N,"seen_after_s":N}|null,
 //               "gates":[{"name","kind","weight_pct","n":N,"of":"devices"|"events"|"sets",
 //                         "sees":TEXT|null,"passes":bool|null,"text":TEXT}]}],
 //    "strata":[{"key":TEXT,"devices":N,"counted":N,"pooled":bool,"bounds":BOUNDS,"adds":[N per stage],
@@ -33,7 +34,9 @@
 // calls as it always did, the time until it calls next is distributed like the time since it called
 // last. The quantiles of both together are what a batch waits for: calls_s is when 95 % have called, but
 // no longer than two rhythms. Who was not heard of for a week is not expected, and counted by itself.
-// waits_s is soak, and with a metric the horizon and the grace. windows_s is what
+// waits_s is soak, and with a metric the horizon and the grace, with a gate of losses the time after which
+// one is seen (the longer of the two). `losses`: a device is seen seen_after_s after it fell silent, by this
+// stage when that was at most by_s after the last batch opened. windows_s is what
 // windows add (plan/hours.h says how it is reckoned). With offer_rate calls_s is no less than all offers
 // take. Downloads and probation come on top, and are not known here. `expected` is when half of the devices that are expected can have the
 // release, and when 90 %: a stage's batches follow each other evenly, and in a stage of one batch so many

@@ -186,6 +186,14 @@ void serve_repository_hint(const struct serve_server *server, struct bundle_answ
     answer->repository_snapshot = repo_folder_find(r->folder, "snapshot")->header.version;
 }
 
+bool serve_repository_names(const struct serve_server *server, const struct store_bundle *bundle,
+                            const struct keys_digest *id) {
+    struct repo_target target = {.length = 0};
+    (void)bundle_target_set(&target.bundle, bundle->name, bundle->version, id);
+    return serve_repository_is_meant(server->repository) &&
+           repo_folder_names(server->repository->folder, &target) == 0;
+}
+
 bool serve_repository_names_delta(const struct serve_server *server,
                                   const struct store_bundle *bundle,
                                   const struct store_delta *delta) {

@@ -54,6 +54,9 @@ int serve_repository_take(const struct serve_server *server, const struct bundle
 struct repo_target;
 int serve_repository_take_delta(const struct serve_server *server, const struct repo_target *target,
                                 struct slice signed_part, struct err *e) __attribute__((nonnull));
+// Whether the current targets name this bundle, as devices search. The store's thread.
+bool serve_repository_names(const struct serve_server *server, const struct store_bundle *bundle,
+                            const struct keys_digest *id) __attribute__((nonnull));
 // Whether the current targets name this very delta, as devices search. The store's thread.
 bool serve_repository_names_delta(const struct serve_server *server,
                                   const struct store_bundle *bundle,

@@ -19,6 +19,7 @@
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
+#include "ctl/serve/show_remains.h"
 
 static struct serve_fleet fleet_of(struct store_db *db, struct serve_call *call) {
     return (struct serve_fleet){.engine = call->server->engine, .db = db, .now_ms = call->now_ms};
@@ -43,7 +44,8 @@ int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err
     OWN(json) json_t *shown = serve_show_rollout(r);
     if (json_object_set_new(shown, "deltas", deltas) < 0)
         return err_set(e, &err_memory, "showing a rollout: out of memory");
-    if (serve_mandate_show(db, call->server, r, shown, e) < 0)
+    if (serve_mandate_show(db, call->server, r, shown, e) < 0 ||
+        serve_show_remains(db, call->server, r, serve_call_now_s(call), shown, e) < 0)
         return -1;
     return serve_call_answer(call, 200, json_incref(shown), e);
 }
@@ -224,15 +226,15 @@ static int check_revert(struct store_db *db, const struct serve_engine *engine,
 }
 
 static int carry_out(struct store_db *db, struct serve_call *call, struct serve_engine_rollout *r,
-                     enum rollout_verb verb, const char *action, struct err *e) {
+                     enum rollout_verb verb, const char *action, struct rollout_why *ret_note,
+                     struct err *e) {
     struct serve_fleet fleet = fleet_of(db, call);
     struct rollout_progress before = r->row.progress;
-    struct rollout_why reason;
     int done = rollout_advance_by_hand(&r->row.policy, verb, serve_call_now_s(call),
-                                       &r->row.progress, &reason);
+                                       &r->row.progress, ret_note);
     if (done == ROLLOUT_REFUSED)
         return err_set(e, &err_rollout_state, "rollout %s: %.400s", r->row.policy.name,
-                       reason.text);
+                       ret_note->text);
     if (done == ROLLOUT_UNCHANGED)
         return 0;
     if (verb == ROLLOUT_VERB_APPROVE && strcmp(call->who.name, r->row.actor) == 0)
@@ -273,6 +275,7 @@ static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_ve
     bool approves = verb == ROLLOUT_VERB_APPROVE;
     const char *const known[] = {member, approves ? "mandate" : NULL, NULL};
     struct serve_engine_rollout *r = NULL;
+    struct rollout_why note = {.code = ROLLOUT_WHY_NONE};
     struct doc_at at;
     if (serve_call_members(call, known, &at, e) < 0 || serve_admin_rollout(call, &r, e) < 0 ||
         check_stage(call, r, e) < 0 || (approves && check_mandate(db, call, r, e) < 0))
@@ -280,9 +283,14 @@ static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_ve
     bool renewed = approves && r->row.progress.state == ROLLOUT_STATE_FINISHED &&
                    json_is_true(json_object_get(call->document, "mandate"));
     if ((renewed ? serve_admin_audit(db, call, action, r->row.policy.name, call->document, e)
-                 : carry_out(db, call, r, verb, action, e)) < 0)
+                 : carry_out(db, call, r, verb, action, &note, e)) < 0)
         return -1;
-    return serve_call_answer(call, 200, serve_show_rollout(r), e);
+    OWN(json) json_t *shown = serve_show_rollout(r);
+    if (serve_show_remains(db, call->server, r, serve_call_now_s(call), shown, e) < 0)
+        return -1;
+    if (note.text[0] != '\0' && json_object_set_new(shown, "note", json_string(note.text)) < 0)
+        return err_set(e, &err_memory, "showing a rollout: out of memory");
+    return serve_call_answer(call, 200, json_incref(shown), e);
 }
 
 int serve_rollouts_approve(struct store_db *db, struct serve_call *call, struct err *e) {

@@ -5,10 +5,13 @@
 
 #include <string.h>
 
+#include "base/num.h"
 #include "base/own.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/score_state.h"
 #include "ctl/store/sql.h"
+
+#define DRIFT_MOST_PCT "49.9999" // ROLLOUT_GATES_DRIFT_MAX_PPM
 
 static int bad(const char *what, struct err *e) {
     return err_set(e, &err_bad_store, "reading the store: a rollout's %s is damaged", what);
@@ -153,6 +156,19 @@ int store_rollout_put(struct store_db *db, const struct store_rollout *r, struct
                          (int64_t)r->members, progress, r->policy.name);
 }
 
+// Of a program before, which took a drift that nothing can be judged by: what was applied goes on with
+// the largest that can.
+static void mend(json_t *policy) {
+    json_t *evidence = json_object_get(policy, "evidence");
+    const json_t *drift = json_object_get(evidence, "drift_pct");
+    struct decimal pct = {.nano = json_integer_value(drift) * NUM_DECIMAL_SCALE};
+    struct err ignored = ERR_NONE;
+    if (json_is_string(drift))
+        (void)num_parse_decimal(json_string_value(drift), "drift_pct", &pct, &ignored);
+    if (pct.nano >= 50 * NUM_DECIMAL_SCALE)
+        (void)json_object_set_new(evidence, "drift_pct", json_string(DRIFT_MOST_PCT));
+}
+
 static int read_row(sqlite3_stmt *row, struct store_rollout *ret, struct err *e) {
     OWN(json) json_t *policy = NULL;
     OWN(json) json_t *progress = NULL;
@@ -163,6 +179,7 @@ static int read_row(sqlite3_stmt *row, struct store_rollout *ret, struct err *e)
         store_sql_blob(row, 3, ret->seed, sizeof ret->seed, e) < 0 ||
         store_sql_json(row, 5, &policy, e) < 0 || store_sql_json(row, 6, &progress, e) < 0)
         return -1;
+    mend(policy);
     if (rollout_policy_parse(policy, "stored policy", &ret->policy, e) < 0)
         return bad("policy", e);
     return read_progress(progress, &ret->progress, e);

@@ -171,15 +171,20 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
     bool waits = !plan_sight_passes(gates);
     if (waits && pace.waits_s < policy->gates.max_soak_s)
         pace.waits_s = policy->gates.max_soak_s;
-    return json_pack("{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}",
-                     "name", stage->name, "approve", (int)stage->approve, "not_before",
-                     time_json(view->plan->not_before_s[i]), "adds", (json_int_t)adds, "total",
-                     (json_int_t)total, "reach", (json_int_t)view->plan->reach[i], "bytes",
-                     (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches,
-                     "calls_s", (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s,
-                     "windows_s", (json_int_t)pace.hours_s, "expected_s",
-                     (json_int_t)(pace.calls_s + pace.hours_s + pace.waits_s), "inconclusive",
-                     (int)waits, "gates", gates, "steps", steps_json(view->plan, i));
+    json_t *losses = pace.seen_after_s == 0
+                         ? json_null()
+                         : json_pack("{s:I, s:I}", "by_s", (json_int_t)pace.dies_by_s,
+                                     "seen_after_s", (json_int_t)pace.seen_after_s);
+    return json_pack(
+        "{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name",
+        stage->name, "approve", (int)stage->approve, "not_before",
+        time_json(view->plan->not_before_s[i]), "adds", (json_int_t)adds, "total",
+        (json_int_t)total, "reach", (json_int_t)view->plan->reach[i], "bytes",
+        (json_int_t)bytes_of(view->census, adds), "batches", (json_int_t)pace.batches, "calls_s",
+        (json_int_t)pace.calls_s, "waits_s", (json_int_t)pace.waits_s, "windows_s",
+        (json_int_t)pace.hours_s, "expected_s",
+        (json_int_t)(pace.calls_s + pace.hours_s + pace.waits_s), "inconclusive", (int)waits,
+        "losses", losses, "gates", gates, "steps", steps_json(view->plan, i));
 }
 
 static json_t *stages_json(const struct plan_sight_view *view) {

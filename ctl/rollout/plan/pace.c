@@ -11,6 +11,7 @@
 #include "ctl/rollout/plan/hours.h"
 #include "ctl/rollout/plan/sight.h"
 #include "ctl/rollout/policy/read.h"
+#include "ctl/rollout/score.h"
 
 #define NEARLY_ALL_PPM 950000
 #define TEXT_BYTES     256
@@ -67,10 +68,19 @@ static uint64_t rhythm_of(const struct rollout_policy *policy) {
     return policy->gates.n == 0 ? ROLLOUT_GATES_RHYTHM_DEFAULT_S : policy->gates.rhythm_s;
 }
 
+// After which a device that fell silent is lost to a gate; 0 without such a gate.
+static uint64_t losses_s(const struct rollout_policy *policy) {
+    return rollout_score_lost_gates(&policy->gates) == 0
+               ? 0
+               : (uint64_t)rollout_score_silence_s(policy);
+}
+
 static uint64_t waits(const struct rollout_policy *policy, size_t stage) {
     uint64_t measured =
         has_metric(&policy->gates) ? policy->gates.horizon_s + policy->gates.grace_s : 0;
-    return policy->stages[stage].soak_s + measured;
+    // The last batch is watched for losses while its metrics are measured.
+    uint64_t seen = losses_s(policy);
+    return policy->stages[stage].soak_s + (measured > seen ? measured : seen);
 }
 
 void plan_pace_find(const struct rollout_policy *policy, const struct rollout_plan_ages *ages,
@@ -87,6 +97,8 @@ void plan_pace_find(const struct rollout_policy *policy, const struct rollout_pl
     ret->calls_s = ret->calls_s > offers_s ? ret->calls_s : offers_s;
     ret->hours_s = plan->adds[stage] == 0 ? 0 : plan_hours_find(&policy->windows, ret->calls_s);
     ret->waits_s = waits(policy, stage);
+    ret->seen_after_s = losses_s(policy);
+    ret->dies_by_s = ret->seen_after_s == 0 ? 0 : rhythm + ret->waits_s - ret->seen_after_s;
 }
 
 uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollout_plan *plan,

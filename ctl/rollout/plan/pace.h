@@ -9,7 +9,10 @@
 struct plan_pace_stage {
     uint64_t batches;
     uint64_t calls_s; // until the devices of a batch called, for all batches
-    uint64_t waits_s; // soak, horizon and grace
+    uint64_t waits_s; // soak, horizon and grace, and until a loss could be seen
+    // With a gate of losses: how long after the last batch opened a device may fall silent at the latest
+    // to be seen by this stage, and how long after it fell silent it is; else 0.
+    uint64_t dies_by_s, seen_after_s;
     uint64_t hours_s; // for windows (plan/hours.h)
 };
 
@@ -18,7 +21,7 @@ void plan_pace_find(const struct rollout_policy *policy, const struct rollout_pl
                     const struct rollout_plan *plan, size_t stage, uint64_t *io_size,
                     struct plan_pace_stage *ret) __attribute__((nonnull));
 // What a stage takes at least: a rhythm for each of its batches, soak, and with a metric horizon and
-// grace. size as above.
+// grace, with a gate of losses the time after which one is seen. size as above.
 uint64_t plan_pace_least(const struct rollout_policy *policy, const struct rollout_plan *plan,
                          size_t stage, uint64_t *io_size) __attribute__((nonnull));
 // How so many devices of a stage open at the fastest, when each batch is full and clean and takes a

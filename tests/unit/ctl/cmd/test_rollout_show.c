@@ -83,3 +83,25 @@ Test(rollout_show, nothing_in_an_answer_can_drive_the_terminal) {
         cr_expect(text[i] == '\n' || (unsigned char)text[i] >= ' ', "byte %zu is %d", i, text[i]);
     free(text);
 }
+
+Test(rollout_show, what_is_left_to_withdraw_is_said_until_it_is_withdrawn) {
+    static const struct {
+        const char *remains, *says;
+    } cases[] = {{"{\"targets\":true,\"mandate\":null}", "edgectl release withdraw app 1.1"},
+                 {"{\"targets\":true,\"mandate\":\"2026-12-01T00:00:00Z\"}",
+                  "holds until 2026-12-01T00:00:00Z"},
+                 {"{\"targets\":false,\"mandate\":\"2026-12-01T00:00:00Z\"}", NULL},
+                 {"null", NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        OWN(json)
+        json_t *value = json_pack("{s:{s:s, s:s}, s:o}", "release", "name", "app", "version", "1.1",
+                                  "remains", json_loads(cases[i].remains, JSON_DECODE_ANY, NULL));
+        char text[CMD_ROLLOUT_REMAINS_BYTES];
+        cr_assert_not_null(value);
+        (void)cmd_rollout_remains(value, text);
+        if (cases[i].says == NULL)
+            cr_expect_str_eq(text, "", "case %zu", i);
+        else
+            cr_expect(strstr(text, cases[i].says), "case %zu: %s", i, text);
+    }
+}

@@ -281,6 +281,21 @@ Test(rollout_advance_gates, a_doubt_pauses_and_is_judged_on) {
     cr_assert_not(w.progress.doubt);
 }
 
+Test(rollout_advance_gates, a_doubt_about_installs_says_whether_anything_may_resolve_it) {
+    struct world w = world();
+    (void)advance(&w);
+    stop(&w, ROLLOUT_WHY_fragile);
+    w.tallies[0].now[ROLLOUT_TASK_OFFERED] = 1;
+    (void)advance(&w);
+    cr_assert_not_null(strstr(w.progress.why.text, "or wait for more reports"), "%s",
+                       w.progress.why.text);
+    w.tallies[0].now[ROLLOUT_TASK_OFFERED] = 0;
+    (void)advance(&w);
+    cr_assert_eq(w.policy.gates.gate[w.verdict.gate].kind, ROLLOUT_GATE_INSTALL);
+    cr_assert_not_null(strstr(w.progress.why.text, "nobody is at work on it any more"), "%s",
+                       w.progress.why.text);
+}
+
 Test(rollout_advance_gates, paused_by_a_person_it_is_not_judged) {
     struct world w = world();
     struct rollout_why reason;

@@ -229,6 +229,36 @@ Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_resta
     free(r);
 }
 
+// A drift that nothing can be judged by was taken once: the store that has one is read.
+Test(store, a_policy_of_the_program_before_goes_on_with_what_can_be_judged) {
+    struct store_db *db = open_store();
+    struct store_rollout *r = calloc(1, sizeof *r);
+    struct err e = ERR_NONE;
+    OWN(json)
+    json_t *policy =
+        json_pack("{s:s, s:s, s:[{s:s, s:s}], s:{s:i}}", "name", "r", "release", "app 1.0", "gates",
+                  "name", "lost", "kind", "lost", "evidence", "drift_pct", 20);
+    must(rollout_policy_parse(policy, "policy", &r->policy, &e));
+    must(store_rollout_add(db, r, &e));
+    store_db_close(db);
+    static const char *const stored[] = {"60", "\"50\"", "\"99.5\"", "\"49.9999\"", "30"};
+    static const uint32_t read[] = {499999, 499999, 499999, 499999, 300000};
+    for (size_t i = 0; i < sizeof stored / sizeof *stored; i++) {
+        char sql[160];
+        (void)snprintf(
+            sql, sizeof sql,
+            "UPDATE rollout SET policy=json_set(policy,'$.evidence.drift_pct',json('%s'))",
+            stored[i]);
+        tamper(sql);
+        db = open_store();
+        must(store_rollout_list(db, copy_rollout, r, &e));
+        cr_expect_eq(r->policy.gates.drift_ppm, read[i], "%s: %u", stored[i],
+                     (unsigned)r->policy.gates.drift_ppm);
+        store_db_close(db);
+    }
+    free(r);
+}
+
 Test(store, a_device_comes_back_as_it_was_put) {
     struct store_db *db = open_store();
     struct err e = ERR_NONE;
