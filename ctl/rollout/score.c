@@ -38,6 +38,26 @@ static void leave_risk(struct rollout_score *score, struct rollout_score_device 
     device->sited = false;
 }
 
+// At risk of being lost since an epoch before, and not heard of since.
+static bool is_late(const struct rollout_score *score, const struct rollout_score_device *device) {
+    return score->lost_gate > 0 && device->run == score->run && device->epoch != score->epoch &&
+           device->epoch >= score->first_epoch && (device->at_risk & 1U << (score->lost_gate - 1));
+}
+
+static void leave_late(struct rollout_score *score, struct rollout_score_device *device,
+                       struct rollout_score_news *ret) {
+    uint32_t stratum = rollout_score_tie_stratum(score, device);
+    uint64_t *n = side(&score->late[device->stratum], device->arm);
+    assert(*n > 0);
+    *n -= 1;
+    if (device->sited)
+        ret->sites |= rollout_score_sites_leave(&score->sites, stratum, device->site,
+                                                device->arm == ROLLOUT_ARM_TREATED);
+    device->at_risk = 0;
+    device->sited = false;
+    ret->shared = ret->device = true;
+}
+
 // ── Openings ──
 
 static void begin_run(uint32_t run, struct rollout_score *io) {
@@ -55,9 +75,18 @@ bool rollout_score_follow(uint32_t run, uint64_t number, struct rollout_score *i
         begin_run(run, io);
     else if (number == io->epoch)
         return false;
+    if (other)
+        io->first_epoch = number;
+    for (size_t s = 0; io->lost_gate > 0 && s < io->n_strata; s++) {
+        io->late[s].comparison += io->risk[io->lost_gate - 1][s].comparison;
+        io->late[s].treated += io->risk[io->lost_gate - 1][s].treated;
+    }
     io->epoch = number;
     memset(io->risk, 0, sizeof io->risk);
-    rollout_score_sites_open(number, &io->sites);
+    if (other)
+        rollout_score_sites_open(number, &io->sites);
+    else
+        rollout_score_sites_next(number, &io->sites);
     return true;
 }
 
@@ -157,8 +186,10 @@ static void enter(struct rollout_score *score, const struct rollout_gates *gates
     for (size_t g = 0; g < gates->n; g++)
         if (may_enter(gates, g, checkin, device))
             enter_gate(score, g, device, ret);
-    if ((device->at_risk & rollout_score_lost_gates(gates)) == 0)
+    uint32_t lost = device->at_risk & rollout_score_lost_gates(gates);
+    if (lost == 0)
         return;
+    score->lost_gate = (uint32_t)__builtin_ctz(lost) + 1;
     uint64_t changed =
         rollout_score_sites_enter(&score->sites, device->stratum, device->site,
                                   device->arm == ROLLOUT_ARM_TREATED, checkin->now_s);
@@ -235,6 +266,13 @@ void rollout_score_heard(struct rollout_score *score, const struct rollout_gates
     ret->device =
         device->run != score->run || device->epoch != score->epoch || heard_s != device->heard_s;
     follow_run(score, device);
+    if (is_late(score, device)) {
+        if (device->sited)
+            ret->sites |=
+                rollout_score_sites_hear(&score->sites, rollout_score_tie_stratum(score, device),
+                                         device->site, rhythms_s(gates, 1), checkin->now_s);
+        leave_late(score, device, ret);
+    }
     uint32_t before = device->epoch == score->epoch ? device->at_risk : 0;
     if (device->arm != ROLLOUT_ARM_TREATED) {
         enum rollout_arm arm = checkin->admitted ? ROLLOUT_ARM_NONE : ROLLOUT_ARM_COMPARISON;
@@ -270,6 +308,8 @@ void rollout_score_offered(struct rollout_score *score, const struct rollout_gat
     follow_run(score, device);
     if (device->epoch == score->epoch && device->arm != ROLLOUT_ARM_TREATED)
         leave_risk(score, device, ret);
+    if (is_late(score, device) && device->arm != ROLLOUT_ARM_TREATED)
+        leave_late(score, device, ret);
     ret->device = device->arm != ROLLOUT_ARM_TREATED || (device->counted && device->number == 0);
     device->arm = ROLLOUT_ARM_TREATED;
     if (device->counted && !device->gone && device->number == 0) {
@@ -318,7 +358,9 @@ void rollout_score_leave(struct rollout_score *score, struct rollout_score_devic
     memset(ret, 0, sizeof *ret);
     if (device->run == score->run && device->epoch == score->epoch)
         leave_risk(score, device, ret);
-    ret->device = !device->gone;
+    if (is_late(score, device))
+        leave_late(score, device, ret);
+    ret->device = ret->device || !device->gone;
     device->gone = true;
     if (device->number != 0 && device->outcome == ROLLOUT_OUTCOME_NONE)
         device->outcome = ROLLOUT_OUTCOME_LEFT;
@@ -346,6 +388,10 @@ struct evidence_risk rollout_score_at_risk(const struct rollout_score *score, si
         all.comparison += score->risk[gate][s].comparison;
         all.treated += score->risk[gate][s].treated;
     }
+    for (size_t s = 0; gate + 1 == score->lost_gate && s < score->n_strata; s++) {
+        all.comparison += score->late[s].comparison;
+        all.treated += score->late[s].treated;
+    }
     return all;
 }
 
@@ -358,10 +404,17 @@ bool rollout_score_silent(const struct rollout_score *score, const struct rollou
     return silent > (all.comparison + all.treated) / 2;
 }
 
+uint32_t rollout_score_tie_stratum(const struct rollout_score *score,
+                                   const struct rollout_score_device *device) {
+    return device->stratum + (device->epoch == score->epoch ? 0 : ROLLOUT_SCORE_SITE_LATE);
+}
+
 uint64_t rollout_score_tie_site(const struct rollout_score *score,
                                 const struct rollout_score_device *device) {
-    return device->sited ? rollout_score_sites_group(&score->sites, device->stratum, device->site)
-                         : 0;
+    return device->sited
+               ? rollout_score_sites_group(&score->sites, rollout_score_tie_stratum(score, device),
+                                           device->site)
+               : 0;
 }
 
 // At risk in the tie's cell, or in what has none of its own.
@@ -370,7 +423,9 @@ static struct evidence_risk risk_of(const struct rollout_score *score, size_t ga
     if (tie->site != 0)
         return rollout_score_sites_find(&score->sites, tie->stratum, tie->site)->risk;
     struct evidence_risk apart = rollout_score_sites_apart(&score->sites, tie->stratum);
-    struct evidence_risk risk = score->risk[gate][tie->stratum];
+    struct evidence_risk risk = tie->stratum < ROLLOUT_SCORE_SITE_LATE
+                                    ? score->risk[gate][tie->stratum]
+                                    : score->late[tie->stratum - ROLLOUT_SCORE_SITE_LATE];
     assert(apart.comparison <= risk.comparison && apart.treated <= risk.treated);
     risk.comparison -= apart.comparison;
     risk.treated -= apart.treated;
@@ -388,7 +443,7 @@ void rollout_score_lose(struct rollout_score *score, const struct rollout_gates 
                         struct rollout_score_tie *io, struct rollout_score_news *ret) {
     uint32_t lost = rollout_score_lost_gates(gates);
     memset(ret, 0, sizeof *ret);
-    assert(io->stratum < BUNDLE_STRATA_MAX);
+    assert(io->stratum < 2 * ROLLOUT_SCORE_SITE_LATE);
     io->marked = 0;
     io->before = (struct evidence_risk){0};
     io->dark = is_dark(score, gates, io);
@@ -424,12 +479,15 @@ void rollout_score_lost(struct rollout_score *score, const struct rollout_gates 
                         struct rollout_score_news *ret) {
     uint32_t lost = rollout_score_lost_gates(gates);
     memset(ret, 0, sizeof *ret);
-    assert(device->stratum == tie->stratum && device->epoch == score->epoch);
+    assert(rollout_score_tie_stratum(score, device) == tie->stratum);
     assert((device->at_risk & lost) == lost);
     if (tie->dark)
         device->entered = false;
     else
         note_loss(gates, lost, tie, device, ret);
-    leave_risk(score, device, ret);
+    if (is_late(score, device))
+        leave_late(score, device, ret);
+    else
+        leave_risk(score, device, ret);
     ret->device = true;
 }

@@ -24,8 +24,9 @@
 // The play. C is the caller.
 //
 //   progress changed (batch, stage, hold-back, resumed run), and when a score is loaded
-//       C: rollout_score_follow. A new number of the batch is a new epoch: nobody is at risk. A new
-//       run is a new score: what was known before is spent.
+//       C: rollout_score_follow. A new number of the batch is a new epoch: nobody is at risk, but those
+//       who were at risk of being lost wait for being heard of, or lost. A new run is a new score:
+//       what was known before is spent.
 //   a device checks in, after its reports were taken
 //       C: makes its row when there is none (rollout_score_counts, rollout_score_device_init), else
 //       asks rollout_score_count_again, then rollout_score_heard, then decides what to tell it
@@ -38,7 +39,7 @@
 //       C: when its base_s is 0: draws the members of its set and rollout_score_set_begin. To draw:
 //       the highest ranks of its stratum for which rollout_score_may_compare holds, up to
 //       gates->compared of them
-//   the tick: devices at risk that were not heard of for rollout_score_silence_s
+//   the tick: devices at risk, or waiting, that were not heard of for rollout_score_silence_s
 //       C: rollout_pulse_tick (pulse.h) and rollout_score_silent; if either says so tells advance.h
 //       and scores none of them, nor declares anybody at work on an offer lost. Else for each
 //       stratum, and in it each rollout_score_tie_site, with such devices rollout_score_lose once,
@@ -147,6 +148,10 @@ struct rollout_score {
     union rollout_score_gate gate[ROLLOUT_GATES_MAX];
     size_t n_strata; // of those ever at risk; risk beyond is zero
     struct evidence_risk risk[ROLLOUT_GATES_MAX][BUNDLE_STRATA_MAX];
+    // Of being lost, since an epoch of this run before, and not heard of since.
+    uint64_t first_epoch; // of this run
+    uint32_t lost_gate;   // the first gate of losses, and one more; 0 while nobody was at risk
+    struct evidence_risk late[BUNDLE_STRATA_MAX];
     struct rollout_score_sites sites; // of those at risk of being lost, which are in risk as well
 };
 
@@ -288,11 +293,18 @@ bool rollout_score_silent(const struct rollout_score *score, const struct rollou
 // Bits of the gates whose event is a loss: devices at risk of one are at risk of all.
 uint32_t rollout_score_lost_gates(const struct rollout_gates *gates) __attribute__((nonnull));
 
+// The stratum that it would be compared within: its own, or, when it was at risk in an epoch before and
+// was not heard of since, ROLLOUT_SCORE_SITE_LATE more. Whoever died before the last opening would
+// otherwise be lost to nobody. Those who wait so leave at their next check-in, both arms alike, so that
+// they are compared with one another only.
+uint32_t rollout_score_tie_stratum(const struct rollout_score *score,
+                                   const struct rollout_score_device *device)
+    __attribute__((nonnull));
 // The site that the device's loss would be compared within; 0: its stratum, but for the sites that
 // are compared by themselves.
 uint64_t rollout_score_tie_site(const struct rollout_score *score,
                                 const struct rollout_score_device *device) __attribute__((nonnull));
-// Devices of one stratum and rollout_score_tie_site, at risk of being lost, that are declared lost
+// Devices of one rollout_score_tie_stratum and rollout_score_tie_site, at risk of being lost, that are declared lost
 // in one instant: they tie.
 struct rollout_score_tie {
     uint32_t stratum;

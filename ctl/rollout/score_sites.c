@@ -33,10 +33,36 @@ void rollout_score_sites_open(uint64_t epoch, struct rollout_score_sites *ret) {
     ret->epoch = epoch;
 }
 
+void rollout_score_sites_next(uint64_t epoch, struct rollout_score_sites *io) {
+    const struct rollout_score_sites before = *io;
+    rollout_score_sites_open(epoch, io);
+    for (size_t i = 0; i < ROLLOUT_SCORE_SITE_CELLS; i++) {
+        const struct rollout_score_site *cell = &before.cells[i];
+        if (cell->site == 0 || cell->risk.comparison + cell->risk.treated == 0)
+            continue;
+        uint32_t stratum = cell->stratum % ROLLOUT_SCORE_SITE_LATE + ROLLOUT_SCORE_SITE_LATE;
+        struct rollout_score_site *to = &io->cells[place_of(io, stratum, cell->site)];
+        io->n += to->site == 0;
+        to->site = cell->site;
+        to->stratum = stratum;
+        to->entered = cell->entered > to->entered ? cell->entered : to->entered;
+        to->risk.comparison += cell->risk.comparison;
+        to->risk.treated += cell->risk.treated;
+        to->heard_s = cell->heard_s > to->heard_s ? cell->heard_s : to->heard_s;
+    }
+}
+
 const struct rollout_score_site *rollout_score_sites_find(const struct rollout_score_sites *sites,
                                                           uint32_t stratum, uint64_t site) {
     const struct rollout_score_site *cell = &sites->cells[place_of(sites, stratum, site)];
     return site == 0 || cell->site == 0 ? NULL : cell;
+}
+
+bool rollout_score_sites_used(const struct rollout_score_sites *sites, size_t block) {
+    size_t at = block * ROLLOUT_SCORE_SITE_BLOCK, end = at + ROLLOUT_SCORE_SITE_BLOCK;
+    while (at < end && sites->cells[at].site == 0)
+        at++;
+    return at < end;
 }
 
 static uint64_t *side(struct rollout_score_site *cell, bool treated) {

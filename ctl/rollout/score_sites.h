@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bundle/stratum.h"
 #include "ctl/rollout/evidence/events.h"
 
 #define ROLLOUT_SCORE_SITES       3072 // cells in use, at most
@@ -48,19 +49,28 @@ struct rollout_score_site {
         heard_s; // of one of them, at most 1/ROLLOUT_SCORE_SITE_HEARD of a rhythm before the last
 };
 
-// An open hash, by stratum and site. All zero at the beginning of an epoch, but for its number.
+// An open hash, by stratum and site. All zero at the beginning of a run, but for its epoch.
 struct rollout_score_sites {
     uint64_t epoch;
     size_t n; // in use
     struct rollout_score_site cells[ROLLOUT_SCORE_SITE_CELLS];
 };
 
-// Begins an epoch.
+// A new epoch of the same run: those at risk are not heard of yet, and wait in cells of another stratum,
+// ROLLOUT_SCORE_SITE_LATE more, with those that waited before.
+#define ROLLOUT_SCORE_SITE_LATE BUNDLE_STRATA_MAX
+void rollout_score_sites_next(uint64_t epoch, struct rollout_score_sites *io)
+    __attribute__((nonnull));
+// Begins an epoch of a new run.
 void rollout_score_sites_open(uint64_t epoch, struct rollout_score_sites *ret)
     __attribute__((nonnull));
 // The cell, NULL when it has none.
 const struct rollout_score_site *rollout_score_sites_find(const struct rollout_score_sites *sites,
                                                           uint32_t stratum, uint64_t site)
+    __attribute__((nonnull));
+
+// Whether a block has any cell.
+bool rollout_score_sites_used(const struct rollout_score_sites *sites, size_t block)
     __attribute__((nonnull));
 
 // What follows returns a bit for the block of cells that changed, 0 when none did.

@@ -98,7 +98,25 @@ int rollout_score_state_format_shared(const struct rollout_score *score,
             rollout_line_put(&w, score->risk[g][s].comparison);
             rollout_line_put(&w, score->risk[g][s].treated);
         }
+    rollout_line_put(&w, score->first_epoch);
+    rollout_line_put(&w, score->lost_gate);
+    for (size_t s = 0; s < score->n_strata; s++) {
+        rollout_line_put(&w, score->late[s].comparison);
+        rollout_line_put(&w, score->late[s].treated);
+    }
     return rollout_line_finish(&w, ret);
+}
+
+// A later addition.
+static void take_late(struct rollout_line_reader *r, struct rollout_score *io) {
+    bool has_none = rollout_line_is_over(r);
+    memset(io->late, 0, sizeof io->late);
+    io->first_epoch = has_none ? io->epoch : rollout_line_take(r, INT64_MAX);
+    io->lost_gate = has_none ? 0 : rollout_line_take_small(r, ROLLOUT_GATES_MAX);
+    for (size_t s = 0; !has_none && s < io->n_strata; s++) {
+        io->late[s].comparison = rollout_line_take(r, INT64_MAX);
+        io->late[s].treated = rollout_line_take(r, INT64_MAX);
+    }
 }
 
 // All but the gates' evidence, which is another line's.
@@ -125,6 +143,7 @@ static void take_shared(struct rollout_line_reader *r, const struct rollout_gate
             io->risk[g][s].comparison = rollout_line_take(r, INT64_MAX);
             io->risk[g][s].treated = rollout_line_take(r, INT64_MAX);
         }
+    take_late(r, io);
     r->wrong = r->wrong || io->prefix < io->first_number || io->prefix > io->next_number ||
                io->first_set > io->next_trial || io->next_trial > io->next_set ||
                io->known_failed > io->known_resolved ||
@@ -176,7 +195,7 @@ int rollout_score_state_format_sites(const struct rollout_score *score, size_t b
 static void take_site(struct rollout_line_reader *r, struct rollout_score_sites *io) {
     size_t at = (size_t)rollout_line_take(r, ROLLOUT_SCORE_SITE_CELLS - 1);
     struct rollout_score_site cell = {.site = rollout_line_take(r, UINT64_MAX)};
-    cell.stratum = rollout_line_take_small(r, BUNDLE_STRATA_MAX - 1);
+    cell.stratum = rollout_line_take_small(r, 2 * ROLLOUT_SCORE_SITE_LATE - 1);
     cell.entered = rollout_line_take_small(r, UINT32_MAX);
     cell.risk.comparison = rollout_line_take(r, INT64_MAX);
     cell.risk.treated = rollout_line_take(r, INT64_MAX);

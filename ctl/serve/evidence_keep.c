@@ -133,6 +133,10 @@ int serve_evidence_follow(const struct serve_fleet *fleet, struct serve_engine_r
     for (size_t g = 0; run != r->score->run && g < r->row.policy.gates.n; g++)
         if (put_line(fleet, r, (int)g, e) < 0)
             return -1;
+    for (int block = 0; block < ROLLOUT_SCORE_SITE_BLOCKS; block++)
+        if (rollout_score_sites_used(&r->score->sites, (size_t)block) &&
+            put_line(fleet, r, STORE_SCORE_SITES - block, e) < 0)
+            return -1;
     return put_line(fleet, r, STORE_SCORE_SHARED, e);
 }
 

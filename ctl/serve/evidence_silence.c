@@ -38,7 +38,7 @@ static int note_lost(void *context, const char *device, const struct rollout_sco
     struct lost_device *one = &lost->devices[lost->n++];
     (void)e;
     (void)snprintf(one->id, sizeof one->id, "%s", device);
-    one->stratum = row->stratum;
+    one->stratum = rollout_score_tie_stratum(lost->score, row);
     one->site = rollout_score_tie_site(lost->score, row);
     one->treated = row->arm == ROLLOUT_ARM_TREATED;
     return 0;
@@ -139,7 +139,7 @@ int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rol
                         struct err *e) {
     int64_t now_s = fleet->now_ms / 1000;
     const struct store_cohort_silence silence = {
-        .epoch = r->score->epoch,
+        .epoch = r->score->first_epoch,
         .gates = rollout_score_lost_gates(&r->row.policy.gates),
         .before_s = rollout_downtime_before_s(&fleet->engine->down, now_s,
                                               (uint64_t)rollout_score_silence_s(&r->row.policy))};

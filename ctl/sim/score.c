@@ -335,8 +335,8 @@ static uint32_t lost_gates(const struct sim_score *s) {
 int64_t sim_score_deadline_s(const struct sim_score *s, size_t device) {
     const struct rollout_score_device *row = &s->devices[device];
     uint32_t lost = lost_gates(s);
-    if (lost == 0 || !s->made[device] || row->epoch != s->score.epoch || row->run != s->score.run ||
-        row->gone || (row->at_risk & lost) != lost)
+    if (lost == 0 || !s->made[device] || row->epoch < s->score.first_epoch ||
+        row->run != s->score.run || row->gone || (row->at_risk & lost) != lost)
         return INT64_MAX;
     return row->heard_s + rollout_score_silence_s(s->policy) + 1;
 }
@@ -346,15 +346,17 @@ static int by_tie(const void *left, const void *right, void *context) {
     const struct rollout_score_device *a = &s->devices[*(const uint32_t *)left];
     const struct rollout_score_device *b = &s->devices[*(const uint32_t *)right];
     uint64_t x = rollout_score_tie_site(&s->score, a), y = rollout_score_tie_site(&s->score, b);
-    if (a->stratum != b->stratum)
-        return a->stratum < b->stratum ? -1 : 1;
+    uint32_t s1 = rollout_score_tie_stratum(&s->score, a);
+    uint32_t s2 = rollout_score_tie_stratum(&s->score, b);
+    if (s1 != s2)
+        return s1 < s2 ? -1 : 1;
     return (x > y) - (x < y);
 }
 
 // Devices that tie.
 static void lose(struct sim_score *s, int64_t before_s, const uint32_t *devices, size_t n) {
     const struct rollout_score_device *first = &s->devices[devices[0]];
-    struct rollout_score_tie tie = {.stratum = first->stratum,
+    struct rollout_score_tie tie = {.stratum = rollout_score_tie_stratum(&s->score, first),
                                     .site = rollout_score_tie_site(&s->score, first),
                                     .before_s = before_s};
     struct rollout_score_news news;

@@ -189,7 +189,7 @@ int store_cohort_count_silent(const struct store_cohort *of,
                               const struct store_cohort_silence *silence, uint64_t max,
                               uint64_t *ret, struct err *e) {
     return store_sql_count(of->db, ret, e,
-                           "SELECT count(*) FROM (SELECT 1 FROM cohort WHERE rollout=? AND epoch=?"
+                           "SELECT count(*) FROM (SELECT 1 FROM cohort WHERE rollout=? AND epoch>=?"
                            " AND at_risk>0 AND seen_s<? AND (at_risk&?)<>0 LIMIT ?)",
                            "tiiii", of->rollout, (int64_t)silence->epoch, silence->before_s,
                            (int64_t)silence->gates, (int64_t)max);
@@ -199,7 +199,7 @@ int store_cohort_silent(const struct store_cohort *of, const struct store_cohort
                         uint64_t max, store_cohort_visit visit, void *context, struct err *e) {
     sqlite3_stmt *row = NULL;
     if (store_sql_query(of->db, &row, e,
-                        "SELECT device,body FROM cohort WHERE rollout=? AND epoch=? AND at_risk>0"
+                        "SELECT device,body FROM cohort WHERE rollout=? AND epoch>=? AND at_risk>0"
                         " AND seen_s<? AND (at_risk&?)<>0 ORDER BY seen_s LIMIT ?",
                         "tiiii", of->rollout, (int64_t)silence->epoch, silence->before_s,
                         (int64_t)silence->gates, (int64_t)max) < 0)

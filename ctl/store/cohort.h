@@ -76,7 +76,8 @@ int store_cohort_holder(const struct store_cohort *of, uint64_t number,
                         char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e)
     __attribute__((nonnull));
 
-// Devices at risk of one of these gates in this epoch that were not heard of since before_s.
+// Devices at risk of one of these gates in this epoch, or a later one, that were not heard of since
+// before_s.
 struct store_cohort_silence {
     uint64_t epoch;
     uint32_t gates; // bits

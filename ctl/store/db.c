@@ -89,6 +89,8 @@ static const char schema_5[] =
 static const char schema_6[] =
     "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
     " WHERE task_state BETWEEN 1 AND 3;"
+    "DROP INDEX cohort_silent;"
+    "CREATE INDEX cohort_silent ON cohort(rollout, seen_s) WHERE at_risk>0;"
     "CREATE TABLE dry(id TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL,"
     " scope TEXT NOT NULL, actor TEXT NOT NULL, created_s INTEGER NOT NULL,"
     " expires_s INTEGER NOT NULL) WITHOUT ROWID;"

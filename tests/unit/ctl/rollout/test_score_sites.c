@@ -160,7 +160,7 @@ Test(rollout_score_sites, strata_of_a_site_are_compared_apart) {
     cr_expect_eq(b->score.sites.n, 2);
 }
 
-Test(rollout_score_sites, an_opening_begins_with_no_site_and_leaving_is_counted) {
+Test(rollout_score_sites, who_waits_over_an_opening_is_compared_within_the_site) {
     struct bench *b = bench();
     settle(b);
     rollout_score_leave(&b->score, &b->d[0], &b->news);
@@ -169,11 +169,19 @@ Test(rollout_score_sites, an_opening_begins_with_no_site_and_leaving_is_counted)
     rollout_score_offered(&b->score, &b->gates, &b->d[5], &b->news);
     cr_expect_eq(rollout_score_sites_find(&b->score.sites, 0, 100)->risk.comparison, 5);
     cr_expect(rollout_score_follow(1, 2, &b->score));
-    cr_expect_eq(b->score.sites.n, 0);
+    cr_expect_eq(b->score.sites.n, 3);
     cr_expect_eq(b->score.sites.epoch, 2);
-    rollout_score_leave(&b->score, &b->d[1], &b->news); // of the epoch before: in no number
+    cr_expect_null(rollout_score_sites_find(&b->score.sites, 0, 100));
+    const uint32_t late = ROLLOUT_SCORE_SITE_LATE;
+    cr_expect_eq(rollout_score_sites_find(&b->score.sites, late, 100)->risk.comparison, 5);
+    rollout_score_leave(&b->score, &b->d[1], &b->news);
+    cr_expect_eq(rollout_score_sites_find(&b->score.sites, late, 100)->risk.treated, 0);
+    cr_expect_eq(rollout_score_tie_site(&b->score, &b->d[3]), 100);
     hear(b, 2);
     cr_expect_not(b->d[2].sited);
+    const struct rollout_score_site *waits = rollout_score_sites_find(&b->score.sites, late, 100);
+    cr_expect_eq(waits->risk.comparison, 4);
+    cr_expect_eq(waits->heard_s, b->now_s, "so it is not dark");
     b->now_s += 901;
     hear(b, 2);
     cr_expect_eq(rollout_score_sites_find(&b->score.sites, 0, 100)->risk.comparison, 1);

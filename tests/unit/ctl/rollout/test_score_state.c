@@ -165,7 +165,7 @@ Test(rollout_score_state, damaged_sites_are_refused) {
                                         "sites 1 1 0",
                                         "sites 1 1 0 0 0 1 1 1 5",
                                         "sites 1 1 4096 7 0 1 1 1 5",
-                                        "sites 1 1 0 7 256 1 1 1 5",
+                                        "sites 1 1 0 7 512 1 1 1 5",
                                         "sites 1 1 0 7 0 1 1 1 5 0 8 0 1 1 1 5",
                                         "sites 1 1 0 7 0 1 1 1 5 "};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -299,4 +299,28 @@ Test(rollout_score_state, numbers_that_contradict_one_another_are_refused) {
     cr_assert_eq(rollout_score_state_parse_shared("score 1 1 1 1 4 1 0 0 1 1 0 0 0 0 0 0 0 0", &g,
                                                   &back, &e),
                  0, "%s", e.text);
+}
+
+Test(rollout_score_state, who_waits_over_an_opening_comes_back) {
+    static struct rollout_score score, back;
+    struct rollout_gates g = {.n = 1, .gate = {{.kind = ROLLOUT_GATE_LOST}}};
+    struct err e = ERR_NONE;
+    OWN(buf) struct buf line;
+    buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
+    score.run = 1;
+    score.epoch = score.sites.epoch = 9;
+    score.first_epoch = 4;
+    score.lost_gate = 1;
+    score.n_strata = 2;
+    score.late[0] = (struct evidence_risk){.comparison = 5, .treated = 3};
+    score.late[1] = (struct evidence_risk){.comparison = 7};
+    cr_assert_eq(rollout_score_state_format_shared(&score, &g, &line, &e), 0);
+    cr_assert_eq(rollout_score_state_parse_shared(buf_text(&line), &g, &back, &e), 0, "%s", e.text);
+    cr_assert_eq(memcmp(&score, &back, sizeof score), 0);
+    // Of the program before: nobody waits.
+    cr_assert_eq(
+        rollout_score_state_parse_shared("score 1 1 9 0 0 0 0 0 0 0 0 0 0 0 1 4 2", &g, &back, &e),
+        0, "%s", e.text);
+    cr_assert(back.first_epoch == 9 && back.lost_gate == 0 && back.late[0].comparison == 0);
+    cr_assert_eq(back.risk[0][0].comparison, 4);
 }

@@ -5,6 +5,8 @@
 #pragma once
 
 #define OLDER_5                                                                                    \
+    "DROP INDEX cohort_silent;"                                                                    \
+    "CREATE INDEX cohort_silent ON cohort(rollout, epoch, seen_s) WHERE at_risk>0;"                \
     "DROP INDEX device_since; DROP TABLE dry; DROP TABLE dry_device;"                              \
     "ALTER TABLE device DROP COLUMN gaps; ALTER TABLE undone DROP COLUMN code;"                    \
     "ALTER TABLE undone DROP COLUMN text;"                                                         \
