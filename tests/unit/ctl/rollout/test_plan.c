@@ -498,22 +498,3 @@ Test(rollout_plan, bounds_have_sixteen_digits_a_stage_and_do_not_fall) {
     }
     drop(f);
 }
-
-// What dies is seen when it has been silent for long enough, and a stage lasts as long.
-Test(rollout_plan, a_gate_of_losses_says_until_when_it_sees_what_dies) {
-    struct fleet *f =
-        make(HEAD "\"timeout_s\":\"6h\",\"gates\":[{\"name\":\"l\",\"kind\":\"lost\"}],"
-                  "\"evidence\":{\"max_soak_s\":\"1h\"}," STAGES "}",
-             1000, 1);
-    OWN(json) json_t *document = format(f);
-    const json_t *stage = row(document, "stages", 0), *losses = json_object_get(stage, "losses");
-    cr_assert_eq(number(stage, "waits_s"), 600 + 6 * 3600, "soak, after a loss could be seen");
-    cr_assert_eq(number(losses, "seen_after_s"), 6 * 3600);
-    cr_assert_eq(number(losses, "by_s"), 600 + 1800, "soak and a rhythm");
-    cr_assert_geq(f->plan.not_before_s[1] - f->plan.made_s, 600 + 6 * 3600 + 1800);
-    drop(f);
-    f = make(HEAD STAGES "}", 1000, 1);
-    OWN(json) json_t *without = format(f);
-    cr_assert(json_is_null(json_object_get(row(without, "stages", 0), "losses")));
-    drop(f);
-}

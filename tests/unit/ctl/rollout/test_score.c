@@ -235,21 +235,15 @@ Test(rollout_score, who_died_before_an_opening_is_lost_and_compared_with_those_w
     cr_expect_eq(tie.before.treated, 2);
     cr_expect_eq(tie.before.comparison, 2);
     rollout_score_lost(&b->score, gates_of(b), &tie, &b->d[0], &b->news);
-    cr_expect_eq(b->news.n_units, 1);
     cr_expect_eq(b->score.gate[LOST].events.scored, 1);
     cr_expect_eq(b->score.late[0].treated, 1);
     cr_expect_eq(b->score.risk[LOST][0].treated, 2, "those of this epoch are not asked");
-    // It is one once; who waits and leaves, waits no more.
-    hear(b, 0, admitted);
+    hear(b, 0, admitted); // it is one once; who waits and leaves, waits no more
     b->now_s += 901;
     hear(b, 0, admitted);
     cr_expect_eq(b->d[0].at_risk & 1U << LOST, 0);
     rollout_score_leave(&b->score, &b->d[11], &b->news);
     cr_expect_eq(b->score.late[0].comparison, 1);
-    // A new run has nothing to do with it.
-    cr_assert(rollout_score_follow(2, 4, &b->score));
-    cr_expect_eq(rollout_score_at_risk(&b->score, LOST).comparison, 0);
-    rollout_score_leave(&b->score, &b->d[10], &b->news);
 }
 
 Test(rollout_score, admitted_and_not_offered_is_neither) {
