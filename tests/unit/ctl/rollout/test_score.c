@@ -214,38 +214,6 @@ Test(rollout_score, an_opening_counts_everybody_out_and_in_again) {
     cr_assert_eq(b->score.risk[LOST][0].comparison, 1);
 }
 
-// Batches open by the hour, and a loss is known a day later: whoever died before an opening would
-// otherwise be lost to nobody.
-Test(rollout_score, who_died_before_an_opening_is_lost_and_compared_with_those_who_wait) {
-    struct bench *b = bench();
-    settle(b, 4);
-    cr_assert(rollout_score_follow(1, 2, &b->score));
-    cr_assert(rollout_score_follow(1, 3, &b->score)); // and another one
-    for (size_t i = 2; i < 10; i++)                   // 0, 1 and 10, 11 are not heard of again
-        hear(b, i, i < 4 ? admitted : nothing);
-    b->now_s += 901;
-    for (size_t i = 2; i < 10; i++)
-        hear(b, i, i < 4 ? admitted : nothing);
-    cr_assert_eq(b->score.risk[LOST][0].treated, 2);
-    cr_assert_eq(b->score.risk[LOST][0].comparison, 6);
-    struct rollout_score_tie tie = {.stratum = rollout_score_tie_stratum(&b->score, &b->d[0]),
-                                    .treated = 1};
-    cr_assert_eq(tie.stratum, ROLLOUT_SCORE_SITE_LATE);
-    rollout_score_lose(&b->score, gates_of(b), &tie, &b->news);
-    cr_expect_eq(tie.before.treated, 2);
-    cr_expect_eq(tie.before.comparison, 2);
-    rollout_score_lost(&b->score, gates_of(b), &tie, &b->d[0], &b->news);
-    cr_expect_eq(b->score.gate[LOST].events.scored, 1);
-    cr_expect_eq(b->score.late[0].treated, 1);
-    cr_expect_eq(b->score.risk[LOST][0].treated, 2, "those of this epoch are not asked");
-    hear(b, 0, admitted); // it is one once; who waits and leaves, waits no more
-    b->now_s += 901;
-    hear(b, 0, admitted);
-    cr_expect_eq(b->d[0].at_risk & 1U << LOST, 0);
-    rollout_score_leave(&b->score, &b->d[11], &b->news);
-    cr_expect_eq(b->score.late[0].comparison, 1);
-}
-
 Test(rollout_score, admitted_and_not_offered_is_neither) {
     struct bench *b = bench();
     hear(b, 0, admitted);
