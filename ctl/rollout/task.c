@@ -43,6 +43,18 @@ bool rollout_task_took(enum rollout_task task) {
            task == ROLLOUT_TASK_LOST;
 }
 
+// No step: who goes to and fro does not finish either, and would be waited for without end. A device that is at work
+// goes on, or has an outcome; one with an outcome may have another, and is at work only when it is offered it again.
+static bool leads_back(enum rollout_task from, enum rollout_task to) {
+    if (from == ROLLOUT_TASK_ACTIVATED && to == ROLLOUT_TASK_CANCELLED)
+        return true;
+    if (from == ROLLOUT_TASK_CANCELLED && to == ROLLOUT_TASK_ACTIVATED) // it came too late
+        return false;
+    if (rollout_task_unresolved(from))
+        return rollout_task_unresolved(to) && to < from;
+    return from != ROLLOUT_TASK_LOST && rollout_task_unresolved(to);
+}
+
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event) {
     assert(event < BUNDLE_EVENTS);
     bool apart =
@@ -51,11 +63,7 @@ enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event e
         return task;
     if (event == BUNDLE_EVENT_WAITING) // still there after all
         return task == ROLLOUT_TASK_LOST ? ROLLOUT_TASK_STAGED : task;
-    // Back to an earlier phase is no step: who goes to and fro does not finish either.
-    if (rollout_task_unresolved(task) && rollout_task_unresolved(after[event]) &&
-        after[event] < task)
-        return task;
-    return after[event];
+    return leads_back(task, after[event]) ? task : after[event];
 }
 
 bool rollout_task_is_stuck(enum rollout_task task, const char *code) {
@@ -65,7 +73,7 @@ bool rollout_task_is_stuck(enum rollout_task task, const char *code) {
 enum rollout_task rollout_task_reported(enum rollout_task task, const char *code,
                                         enum bundle_event event) {
     bool at_work = event == BUNDLE_EVENT_OFFERED || event == BUNDLE_EVENT_STAGED ||
-                   event == BUNDLE_EVENT_WAITING;
+                   event == BUNDLE_EVENT_WAITING || event == BUNDLE_EVENT_ACTIVATED;
     return at_work && rollout_task_is_stuck(task, code) ? task : rollout_task_after(task, event);
 }
 

@@ -29,7 +29,7 @@ bool rollout_task_unresolved(enum rollout_task task);
 // May hold the release because of the rollout: without outcome, committed or lost.
 bool rollout_task_took(enum rollout_task task);
 // What a report makes of it. Only who was offered it can say what became of it: where nothing was
-// (none, already, skipped) a report changes nothing.
+// (none, already, skipped) a report changes nothing. None leads back to work that is behind it.
 enum rollout_task rollout_task_after(enum rollout_task task, enum bundle_event event);
 // Lost although it calls: it did not finish in time. code: what the task was noted with.
 bool rollout_task_is_stuck(enum rollout_task task, const char *code) __attribute__((nonnull));

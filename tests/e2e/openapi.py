@@ -255,6 +255,12 @@ def plans(client):
     check(missing["mandate"] is None and "not published" in missing["mandate_why"], f"{missing}")
     client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": {**policy, "stages": []}})
     client.expect(400, "POST", "/api/v1/rollouts/plan", {"policy": policy, "expires": "2020-01-01T00:00:00Z"})
+    asked = client.expect(201, "POST", "/api/v1/rollouts/plan/probes", {"policy": {**policy, "stages": [{"name": "all", "percent": 100}]}, "wait_s": 1})
+    client.expect(200, "GET", f"/api/v1/rollouts/plan/probes/{asked['id']}")
+    told = client.expect(200, "POST", "/api/v1/rollouts/plan", {"policy": policy, "dry_probes": asked["id"]})
+    check(told["plan"]["dry_probes"]["asked"] == asked["asked"], f"{asked} {told['plan']['dry_probes']}")
+    client.expect(404, "POST", "/api/v1/rollouts/plan/probes", {"policy": {**policy, "release": "app 7"}, "wait_s": 1})
+    client.expect(400, "POST", "/api/v1/rollouts/plan/probes", {"policy": policy})
     plan = {key: made["plan"][key] for key in ("format", "rollout", "seed", "devices")}
     plan["strata"] = [{key: s[key] for key in ("key", "devices", "bounds", "pooled")} for s in made["plan"]["strata"]]
     client.expect(400, "POST", "/api/v1/rollouts", {"plan": plan})
@@ -264,6 +270,9 @@ def plans(client):
     for status in (201, 200):
         client.expect(status, "POST", "/api/v1/rollouts", {"plan": plan, "policy": made["policy"], "drift_pct": 5})
     client.expect(200, "GET", "/api/v1/rollouts/planned/why")
+    client.expect(200, "GET", "/api/v1/rollouts/planned/failures?limit=5")
+    client.expect(400, "GET", "/api/v1/rollouts/planned/failures?limit=x")
+    client.expect(404, "GET", "/api/v1/rollouts/none/failures")
     client.expect(200, "POST", "/api/v1/rollouts/planned/pause", {})
     client.expect(200, "POST", "/api/v1/rollouts/planned/abort", {})
 
@@ -360,7 +369,7 @@ def every_mistake(f):
                 attempt({413}, method, path, b'{"x":"' + b"y" * (256 << 10) + b'"}')
             if method in ("GET", "DELETE"):
                 attempt({400}, method, path, b"a body")
-            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts", "/deltas")):
+            if "404" in operation["responses"] and not pattern.endswith(("/label", "/pin", "/hold", "/rollouts", "/deltas", "/probes")):
                 attempt({404}, method, path, json_body)
         for method in ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE"):
             if method.lower() in methods:
@@ -380,6 +389,8 @@ def every_mistake(f):
 RARE = {429, 503, 507, 411}
 # Asked for in rogue.py, which can declare more than it sends, and in tests/unit/ctl/serve/test_overlap.c.
 ELSEWHERE = {"POST /api/v1/releases: 413", "POST /api/v1/deltas: 413", "POST /api/v1/rollouts/{name}/revert: 409",
+             # tests/unit/ctl/serve/test_dry.c
+             "POST /api/v1/rollouts/plan/probes: 409",
              # tests/unit/ctl/serve/test_repository.c
              "PUT /api/v1/repository/metadata/{role}: 413",
              # tests/e2e/mandate.py: one is there where the root has the role; the way is that of bundles

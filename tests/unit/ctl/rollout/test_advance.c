@@ -356,6 +356,19 @@ Test(rollout_tally, every_report_leads_somewhere_and_counts_once) {
             cr_assert_eq(rollout_task_after(never_offered[i], (enum bundle_event)event),
                          never_offered[i], "event %u", event);
     // To and fro is no step: what is there has lasted since it came.
+    static const enum rollout_task over[] = {ROLLOUT_TASK_COMMITTED, ROLLOUT_TASK_FAILED,
+                                             ROLLOUT_TASK_REVERTED};
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(rollout_task_after(over[i], BUNDLE_EVENT_OFFERED), over[i]);
+        cr_assert_eq(rollout_task_after(over[i], BUNDLE_EVENT_ACTIVATED), over[i]);
+        cr_assert_eq(rollout_task_after(over[i], BUNDLE_EVENT_REVERTED), ROLLOUT_TASK_REVERTED);
+    }
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_CANCELLED, BUNDLE_EVENT_STAGED),
+                 ROLLOUT_TASK_CANCELLED);
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_CANCELLED, BUNDLE_EVENT_ACTIVATED),
+                 ROLLOUT_TASK_ACTIVATED, "it came too late");
+    cr_assert_eq(rollout_task_after(ROLLOUT_TASK_ACTIVATED, BUNDLE_EVENT_CANCELLED),
+                 ROLLOUT_TASK_ACTIVATED);
     cr_assert_eq(rollout_task_after(ROLLOUT_TASK_STAGED, BUNDLE_EVENT_OFFERED),
                  ROLLOUT_TASK_STAGED);
     cr_assert_eq(rollout_task_after(ROLLOUT_TASK_ACTIVATED, BUNDLE_EVENT_STAGED),

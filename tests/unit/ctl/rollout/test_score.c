@@ -265,7 +265,8 @@ Test(rollout_score, a_check_in_that_says_nothing_new_is_written_four_times_a_rhy
     unsigned written = 0;
     settle(b, 4);
     hear(b, 0, counts(0)); // and in the first slot its metric
-    int64_t from_s = b->d[0].heard_s;
+    int64_t from_s = b->now_s = b->d[0].heard_s + 1800 / ROLLOUT_SCORE_HEARD;
+    hear(b, 0, counts(0));
     for (int64_t s = 1; s <= 1800; s++) {
         b->now_s = from_s + s;
         hear(b, 0, counts(0));
