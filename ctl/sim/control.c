@@ -263,6 +263,7 @@ int sim_control_hear(struct sim_control *c, size_t device, const struct sim_devi
     int64_t seen_s = d->seen_s;
     *ret = (struct sim_device_answer){.action = SIM_DEVICE_NOTHING};
     d->seen_s = now_s;
+    d->overdue = false;
     for (size_t i = 0; i < m->n_reports; i++)
         if (take_report(c, device, &m->reports[i], now_s, e) < 0)
             return -1;
@@ -367,8 +368,8 @@ static int lose_overdue(struct sim_control *c, int64_t now_s, struct err *e) {
     for (size_t i = 0; i < n; i++) {
         size_t device = c->overdue[i];
         uint64_t timeout_s = rollout_retry_silence_s(c->policy, c->devices[device].task);
-        // Overdue, but the fleet was silent: looked at again.
-        bool later = sim_control_deadline_s(c, device) <= now_s;
+        // Overdue, but the fleet was silent, or for the gates and not for its task: looked at again.
+        bool later = sim_control_deadline_s(c, device) != SIM_DEVICE_NEVER;
         c->devices[device].overdue = later;
         if (later)
             c->overdue[c->n_overdue++] = (uint32_t)device;
@@ -385,11 +386,12 @@ static int lose_overdue(struct sim_control *c, int64_t now_s, struct err *e) {
 }
 
 // Who was heard of meanwhile is not looked at again.
-static void forget_heard(struct sim_control *c, int64_t now_s) {
+static void forget_heard(struct sim_control *c) {
     size_t n = 0;
     for (size_t i = 0; i < c->n_overdue; i++) {
         size_t device = c->overdue[i];
-        bool late = sim_control_deadline_s(c, device) <= now_s;
+        bool late =
+            c->devices[device].overdue && sim_control_deadline_s(c, device) != SIM_DEVICE_NEVER;
         c->devices[device].overdue = late;
         if (late)
             c->overdue[n++] = (uint32_t)device;
@@ -426,7 +428,7 @@ int sim_control_tick(struct sim_control *c, int64_t now_s, struct err *e) {
     c->baseline_room = BASELINE_PER_MINUTE * SIM_CONTROL_TICK_S / 60;
     c->revert_room = (uint64_t)c->policy->revert_rate * SIM_CONTROL_TICK_S / 60;
     (void)rollout_downtime_tick(&c->down, now_s);
-    forget_heard(c, now_s);
+    forget_heard(c);
     if (live && c->score != NULL) {
         if (rollout_pulse_tick(&c->policy->gates, now_s, &c->pulse))
             silence = ROLLOUT_SILENCE_SILENT;

@@ -4,6 +4,13 @@
 // taken away again, newest first.
 #pragma once
 
+// With the caller's e.
+#define must(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            cr_assert_fail("%s: %s", #call, e.text);                                               \
+    } while (0)
+
 #define OLDER_5                                                                                    \
     "DROP INDEX cohort_silent;"                                                                    \
     "CREATE INDEX cohort_silent ON cohort(rollout, epoch, seen_s) WHERE at_risk>0;"                \

@@ -12,12 +12,6 @@
 #include "tests/support/tmp.h"
 #include "tests/unit/ctl/store/older.h"
 
-#define must(call)                                                                                 \
-    do {                                                                                           \
-        if ((call) < 0)                                                                            \
-            cr_assert_fail("%s: %s", #call, e.text);                                               \
-    } while (0)
-
 static struct tmp_dir dir;
 static char path[TMP_PATH_BYTES + 16];
 static struct store_db *db;
