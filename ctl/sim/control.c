@@ -310,7 +310,8 @@ int64_t sim_control_deadline_s(const struct sim_control *c, size_t device) {
 }
 
 int sim_control_overdue(struct sim_control *c, size_t device, struct err *e) {
-    if (c->devices[device].overdue)
+    c->devices[device].overdue = true;
+    if (c->devices[device].listed)
         return 0;
     if (c->n_overdue == c->overdue_capacity) {
         size_t capacity = c->overdue_capacity == 0 ? 64 : 2 * c->overdue_capacity;
@@ -320,7 +321,7 @@ int sim_control_overdue(struct sim_control *c, size_t device, struct err *e) {
         c->overdue = grown;
         c->overdue_capacity = capacity;
     }
-    c->devices[device].overdue = true;
+    c->devices[device].listed = true;
     c->overdue[c->n_overdue++] = (uint32_t)device;
     return 0;
 }
@@ -370,7 +371,7 @@ static int lose_overdue(struct sim_control *c, int64_t now_s, struct err *e) {
         uint64_t timeout_s = rollout_retry_silence_s(c->policy, c->devices[device].task);
         // Overdue, but the fleet was silent, or for the gates and not for its task: looked at again.
         bool later = sim_control_deadline_s(c, device) != SIM_DEVICE_NEVER;
-        c->devices[device].overdue = later;
+        c->devices[device].overdue = c->devices[device].listed = later;
         if (later)
             c->overdue[c->n_overdue++] = (uint32_t)device;
         bool silent = is_over(c, task_deadline_s(c, device), timeout_s, now_s);
@@ -392,7 +393,7 @@ static void forget_heard(struct sim_control *c) {
         size_t device = c->overdue[i];
         bool late =
             c->devices[device].overdue && sim_control_deadline_s(c, device) != SIM_DEVICE_NEVER;
-        c->devices[device].overdue = late;
+        c->devices[device].overdue = c->devices[device].listed = late;
         if (late)
             c->overdue[n++] = (uint32_t)device;
     }

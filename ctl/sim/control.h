@@ -26,7 +26,8 @@ struct sim_control_device {
     enum rollout_task task;
     uint16_t stage, stratum;
     bool enrolled;
-    bool overdue;              // in the list of the next tick
+    bool overdue;              // its deadline came, and it was not heard of since
+    bool listed;               // in the list of the next tick
     uint16_t admits;           // the first stage that admits it
     char code[ERR_NAME_BYTES]; // of its last failure, or why it was lost
     uint64_t attempt;
