@@ -179,7 +179,10 @@ Test(serve_limits, calls_that_wait_for_news) {
     // waits longer than WAIT_S; where all of them together take longer, they begin again.
     for (int attempt = 0; attempt < 10 && status != 503; attempt++) {
         for (size_t i = 0; attempt > 0 && i < SERVE_WORK_WAITING_MAX; i++) {
-            cr_expect_eq(hear_news(fds[i], code, sizeof code), 200, "%zu: %s", i, code);
+            unsigned heard = hear_news(fds[i], code, sizeof code);
+            // Refused where the place of the call before was free only a moment after its answer.
+            cr_expect(heard == 200 || (heard == 503 && i == SERVE_WORK_WAITING_MAX - 1), "%zu: %s",
+                      i, code);
             fds[i] = ask_news(last, WAIT_S);
         }
         for (int i = 0; i < WAIT_S && status != 503; i++)
