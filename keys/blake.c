@@ -12,17 +12,6 @@
 
 #include "keys/blake_round.h"
 
-#define PARAMETERS 0x01010020ULL // depth 1, fan-out 1, no key, 32 bytes
-
-static uint64_t load(const uint8_t *at) {
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
-    return value;
-}
-
 // Inlined into each of those below, which say for what processor it is compiled.
 static inline __attribute__((always_inline)) void
 compress(uint64_t h[static 8], const uint8_t block[static KEYS_BLAKE_BLOCK_BYTES], uint64_t bytes,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The inside of BLAKE2b (RFC 7693) for those who compile it for words of their own: initial values,
-// message schedule, round. The includer says what ROTATE_32, ROTATE_24, ROTATE_16 and ROTATE_63 are
-// for its words.
+// message schedule, parameters, words in memory, round. The includer says what ROTATE_32, ROTATE_24,
+// ROTATE_16 and ROTATE_63 are for its words.
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
-#define ROUNDS 12
+#define ROUNDS     12
+#define PARAMETERS 0x01010020ULL // depth 1, fan-out 1, no key, 32 bytes
 
 static const uint64_t iv[8] = {0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b,
                                0xa54ff53a5f1d36f1, 0x510e527fade682d1, 0x9b05688c2b3e6c1f,
@@ -24,6 +26,15 @@ static const uint8_t sigma[ROUNDS][16] = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
                                           {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
                                           {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
                                           {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3}};
+
+static inline uint64_t load(const uint8_t *at) {
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
 
 #define MIX(a, b, c, d, x, y)                                                                      \
     do {                                                                                           \

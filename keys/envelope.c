@@ -231,8 +231,8 @@ int keys_envelope_verify(const struct keys_envelope_candidate *candidate, const 
 
 // ── The head of every signed part ────────────────────────────────────────────────────────────────
 
-// "1.0" or "1.0.31": major 1 is ours, a higher one was written by something newer.
-static int check_spec_version(const struct doc_at *signed_part, struct err *e) {
+// "1.0" or "1.0.31": one major is known, a higher one was written by something newer.
+static int check_spec_version(const struct doc_at *signed_part, unsigned known, struct err *e) {
     const char *text = NULL;
     if (doc_string(signed_part, "spec_version", 16, &text, e) < 0)
         return -1;
@@ -250,18 +250,18 @@ static int check_spec_version(const struct doc_at *signed_part, struct err *e) {
             major = number;
         at += len;
         if (*at == 0) {
-            if (parts < 2 || parts > 3 || major == 0)
+            if (parts < 2 || parts > 3 || major < known)
                 break;
-            if (major == 1)
+            if (major == known)
                 return 0;
             return err_set(e, &err_newer_format,
-                           "%s.spec_version: %s is newer than the 1.x known here",
-                           signed_part->path, text);
+                           "%s.spec_version: %s is newer than the %u.x known here",
+                           signed_part->path, text, known);
         }
     }
     char shown[32];
-    return err_set(e, &err_syntax, "%s.spec_version: \"%s\" is not like \"%s\"", signed_part->path,
-                   text_safe(text, shown, sizeof shown), KEYS_SPEC_VERSION);
+    return err_set(e, &err_syntax, "%s.spec_version: \"%s\" is not like \"%u.0\"",
+                   signed_part->path, text_safe(text, shown, sizeof shown), known);
 }
 
 static int read_time(const struct doc_at *at, const char *member, int64_t *ret_s, struct err *e) {
@@ -275,6 +275,11 @@ static int read_time(const struct doc_at *at, const char *member, int64_t *ret_s
 
 int keys_envelope_header(const struct doc_at *signed_part, const char *type,
                          struct keys_header *ret, struct err *e) {
+    return keys_envelope_header_of(signed_part, type, 1, ret, e);
+}
+
+int keys_envelope_header_of(const struct doc_at *signed_part, const char *type, unsigned major,
+                            struct keys_header *ret, struct err *e) {
     const char *found = NULL;
     if (doc_string(signed_part, "_type", 256, &found, e) < 0)
         return -1;
@@ -284,7 +289,7 @@ int keys_envelope_header(const struct doc_at *signed_part, const char *type,
                        signed_part->path, text_safe(found, shown, sizeof shown), type);
     }
     struct keys_header header;
-    if (check_spec_version(signed_part, e) < 0 ||
+    if (check_spec_version(signed_part, major, e) < 0 ||
         doc_u64(signed_part, "version", 1, KEYS_VERSION_MAX, &header.version, e) < 0 ||
         read_time(signed_part, "issued", &header.issued_s, e) < 0 ||
         read_time(signed_part, "expires", &header.expires_s, e) < 0)

@@ -69,6 +69,9 @@ struct keys_header {
 // syntax, limit.
 int keys_envelope_header(const struct doc_at *signed_part, const char *type,
                          struct keys_header *ret, struct err *e) __attribute__((nonnull));
+// The same of a document that takes another major version to be understood: the one that it must have.
+int keys_envelope_header_of(const struct doc_at *signed_part, const char *type, unsigned major,
+                            struct keys_header *ret, struct err *e) __attribute__((nonnull));
 // Kind expired when now_s is at or past expires_s.
 int keys_envelope_check_expiry(const struct keys_header *header, const char *what, int64_t now_s,
                                struct err *e) __attribute__((nonnull));

@@ -342,6 +342,26 @@ Test(envelope, a_head_is_read_at_the_edges_of_its_ranges) {
     cr_assert_eq(header.expires_s, CHRONO_MAX_S);
 }
 
+// A document that takes another major version has that one, and no other.
+Test(envelope, a_head_of_another_major_version_is_asked_for_by_it) {
+    static const struct {
+        const char *version;
+        const struct err_kind *kind;
+    } cases[] = {{"1.0", &err_syntax}, {"2.0", NULL}, {"2.7.1", NULL}, {"3.0", &err_newer_format}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct keys_header header;
+        struct err e = ERR_NONE;
+        OWN(json)
+        json_t *head = json_pack("{s:s, s:s, s:i, s:s, s:s}", "_type", "thing", "spec_version",
+                                 cases[i].version, "version", 1, "issued", "2026-01-01T00:00:00Z",
+                                 "expires", "2026-01-01T00:00:01Z");
+        const struct doc_at at = {.value = head, .path = "thing"};
+        int read = keys_envelope_header_of(&at, "thing", 2, &header, &e);
+        cr_assert_eq(read == 0, cases[i].kind == NULL, "%s: %s", cases[i].version, e.text);
+        cr_assert(cases[i].kind == NULL || err_is(&e, cases[i].kind), "%s", e.text);
+    }
+}
+
 Test(envelope, a_head_beyond_them_is_refused) {
     static const struct {
         const char *text;
