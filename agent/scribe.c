@@ -11,12 +11,14 @@
 
 #include "agent/job.h"
 #include "agent/kind.h"
+#include "agent/ring.h"
 #include "base/fs.h"
 #include "base/own.h"
 
-#define COMMANDS_FD  AGENT_JOB_SPEC_FD
-#define ANSWERS_FD   AGENT_JOB_FIRST_FD
-#define BUFFER_BYTES (256UL * 1024)
+#define COMMANDS_FD AGENT_JOB_SPEC_FD
+#define ANSWERS_FD  AGENT_JOB_FIRST_FD
+#define RING_FD     (AGENT_JOB_FIRST_FD + 1)
+#define RECORDS     64 // taken at once
 
 struct slot {
     int fd;
@@ -32,7 +34,13 @@ struct scribe {
     struct agent_job_message message;
     size_t n;
     struct slot slots[BUNDLE_COMPONENTS_MAX];
-    uint8_t buffer[BUFFER_BYTES];
+    uint8_t *ring;
+    // Records that came, the last one perhaps in part.
+    union {
+        uint8_t bytes[RECORDS * sizeof(struct agent_job_record)];
+        struct agent_job_record all[RECORDS];
+    } came;
+    size_t filled;
 };
 
 static int take_slots(struct scribe *s, struct err *e) {
@@ -49,22 +57,17 @@ static int take_slots(struct scribe *s, struct err *e) {
     return 0;
 }
 
-// 0: all of it; END: the pipe ended before.
+// 0: more came; END: the pipe ended.
 enum { END = 1 };
-static int take(void *data, size_t len, struct err *e) {
-    uint8_t *to = data;
-    while (len > 0) {
-        ssize_t got = read(COMMANDS_FD, to, len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(e, errno, "hearing what the worker has for a slot");
-        if (got == 0)
-            return END;
-        to += got;
-        len -= (size_t)got;
-    }
-    return 0;
+static int take(struct scribe *s, struct err *e) {
+    ssize_t got;
+    do
+        got = read(COMMANDS_FD, s->came.bytes + s->filled, sizeof s->came.bytes - s->filled);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return err_errno(e, errno, "hearing what the worker has for a slot");
+    s->filled += (size_t)got;
+    return got == 0 ? END : 0;
 }
 
 static int tell(struct scribe *s, uint64_t image, uint64_t bytes, struct err *e) {
@@ -82,16 +85,7 @@ static int write_bytes(struct scribe *s, const struct agent_job_record *r, struc
         if (tell(s, r->image, 0, e) < 0)
             return -1;
     }
-    for (uint64_t done = 0; done < r->bytes;) {
-        size_t n = r->bytes - done < BUFFER_BYTES ? (size_t)(r->bytes - done) : BUFFER_BYTES;
-        int got = take(s->buffer, n, e);
-        if (got != 0)
-            return got;
-        if (fs_pwrite(slot->fd, s->buffer, n, r->offset + done, e) < 0)
-            return -1;
-        done += n;
-    }
-    return 0;
+    return fs_pwrite(slot->fd, s->ring + r->at, (size_t)r->bytes, r->offset, e);
 }
 
 static int settle(struct scribe *s, const struct agent_job_record *r, struct err *e) {
@@ -122,25 +116,54 @@ static int answer(struct err *e) {
     return sent == 1 || errno == EPIPE ? 0 : err_errno(e, errno, "answering the worker");
 }
 
+static bool is_place(const struct scribe *s, const struct agent_job_record *r) {
+    return r->image < s->n && r->offset <= s->slots[r->image].bytes &&
+           r->bytes <= s->slots[r->image].bytes - r->offset;
+}
+
+static bool is_write(const struct scribe *s, const struct agent_job_record *r) {
+    return r->what == AGENT_JOB_WRITE && r->at <= AGENT_RING_BYTES &&
+           r->bytes <= AGENT_RING_BYTES - r->at && is_place(s, r);
+}
+
 static int obey(struct scribe *s, const struct agent_job_record *r, struct err *e) {
-    bool right = r->image < s->n && r->offset <= s->slots[r->image].bytes &&
-                 r->bytes <= s->slots[r->image].bytes - r->offset;
-    if (right && r->what == AGENT_JOB_WRITE)
+    if (is_write(s, r))
         return write_bytes(s, r, e);
-    if (right && r->what == AGENT_JOB_SETTLE)
+    if (r->what == AGENT_JOB_SETTLE && is_place(s, r))
         return settle(s, r, e);
     if (r->what == AGENT_JOB_AWAIT)
         return answer(e);
     return err_set(e, &err_worker_failed, "the worker had something for no place in a slot");
 }
 
+// The record at `number`, and with it those behind it that go on where it ends: they are written at
+// once. Returns the number of the one behind.
+static size_t join(const struct scribe *s, size_t number, size_t n, struct agent_job_record *ret) {
+    *ret = s->came.all[number++];
+    for (; number < n && is_write(s, ret) && is_write(s, &s->came.all[number]); number++) {
+        const struct agent_job_record *next = &s->came.all[number];
+        if (next->image != ret->image || next->offset != ret->offset + ret->bytes ||
+            next->at != ret->at + ret->bytes)
+            break;
+        ret->bytes += next->bytes;
+    }
+    return number;
+}
+
 static int run(struct scribe *s, struct err *e) {
-    struct agent_job_record record;
     int r = take_slots(s, e);
+    if (r == 0)
+        r = agent_ring_map(RING_FD, false, &s->ring, e);
     while (r == 0) {
-        r = take(&record, sizeof record, e);
-        if (r == 0)
+        r = take(s, e);
+        size_t done = 0, n = s->filled / sizeof s->came.all[0];
+        while (r == 0 && done < n) {
+            struct agent_job_record record;
+            done = join(s, done, n, &record);
             r = obey(s, &record, e);
+        }
+        s->filled -= done * sizeof s->came.all[0];
+        memmove(s->came.bytes, s->came.all + done, s->filled);
     }
     return r < 0 ? -1 : 0;
 }
@@ -168,6 +191,7 @@ int agent_scribe_run(void) {
     int told = conclude(s, &e);
     for (size_t i = 0; i < s->n; i++)
         own_drop_fd(&s->slots[i].fd);
+    agent_ring_unmap(s->ring);
     free(s);
     return told < 0 ? err_worker_failed.exit_status : e.kind ? e.kind->exit_status : 0;
 }

@@ -4,13 +4,14 @@
 // that has no descriptor to do so. So what was read back behind it (bundle/seal/follow.h) cannot be changed by anybody
 // who parses what came from the network, and the agent need not wait for the worker's end to begin with that.
 //
-// It takes three kinds of records of one size from a pipe, and judges nothing but their numbers: which image, and that
-// no byte is written behind its end. A record that is not right is the end (worker_failed). It ends when the pipe does.
+// It takes three kinds of records of one size from a pipe, and judges nothing but their numbers: which image, that no
+// byte is written behind its end, and that it lies in the memory that both have (agent/ring.h). A record that is not
+// right is the end (worker_failed). It ends when the pipe does.
 //
 // That something is settled it says on to the agent, in steps. When a byte comes for what was settled, it takes that
 // back before the byte is written: then the agent reads all of it when it is done.
 //
-// What is settled it begins to write to the medium at once, and lets no more than SCRIBE_DIRTY_BYTES of it be on the
+// What is settled it begins to write to the medium at once, and lets no more than AGENT_SCRIBE_DIRTY_BYTES of it be on the
 // way, so that a barrier is short and the page cache is left to others.
 #pragma once
 

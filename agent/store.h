@@ -7,7 +7,7 @@
 //
 //   what                       before it                        at the start after a cut behind it
 //   N.partial made             journal: offered, target N       fetch goes on in N.partial
-//   N.partial sealed (syncfs)  journal: staged                  sealed again from what is there
+//   N.partial sealed (synced)  journal: staged                  sealed again from what is there
 //   N.partial renamed to N     contents durable                 found as N: not sealed again
 //   current -> N               journal: activating, N verified  swapped again, told
 //   journal: probation         application was told             not told again, probes run

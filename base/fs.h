@@ -115,6 +115,9 @@ void fs_drop_cache_range(int fd, uint64_t offset, uint64_t len);
 // How many of the len bytes at offset, a multiple of 64 KiB, are not in memory, up to the first that is. 0 where that
 // cannot be told.
 uint64_t fs_uncached(int fd, uint64_t offset, uint64_t len);
+// Has the kernel begin to read len bytes at offset, whole pages and none besides, without waiting for them. Advice: what
+// lies scattered comes in side by side when all of it is asked for before the first is read.
+void fs_begin_read(int fd, uint64_t offset, uint64_t len);
 // Has the kernel read what lies from `offset` on, up to `end` and not all too far; *asked, `offset` at first, is how far
 // it was asked to. Advice: the kernel's own read-ahead is too short to keep a medium busy while what came is hashed.
 void fs_read_ahead(int fd, uint64_t offset, uint64_t end, uint64_t *asked) __attribute__((nonnull));

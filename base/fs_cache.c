@@ -20,10 +20,14 @@ void fs_drop_cache_range(int fd, uint64_t offset, uint64_t len) {
     (void)posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_DONTNEED);
 }
 
+void fs_begin_read(int fd, uint64_t offset, uint64_t len) {
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 void fs_read_ahead(int fd, uint64_t offset, uint64_t end, uint64_t *asked) {
     for (; *asked < end && *asked < offset + AHEAD_BYTES; *asked += AHEAD_STEP) {
         uint64_t len = end - *asked < AHEAD_STEP ? end - *asked : AHEAD_STEP;
-        (void)posix_fadvise(fd, (off_t)*asked, (off_t)len, POSIX_FADV_WILLNEED);
+        fs_begin_read(fd, *asked, len);
     }
 }
 

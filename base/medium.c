@@ -12,7 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES 4096UL        // the largest that places and lengths are multiples of
+#include "base/fs.h"
+
+#define BLOCK_BYTES 4096UL // the largest that places and lengths are multiples of
+#define ROOM_BYTES  (MEDIUM_SLICES * MEDIUM_SLICE_BYTES)
 #define SYNC        MEDIUM_SLICES // in the place of a slice's number
 
 #if defined(SYS_io_setup) && defined(SYS_io_getevents)
@@ -105,21 +108,40 @@ static int await(struct medium *m, long least) {
 
 #endif
 
-// Whether it can be read like that is known when it was.
+static bool take_queue(struct medium *m) {
+    if (!m->spare || !m->spare->is_there)
+        return open_queue(&m->queue);
+    m->queue = m->spare->queue;
+    m->spare->is_there = false;
+    return true;
+}
+
+// Whether it can be read like that is known when it was: there are file systems that take the flag and read through the
+// cache all the same (tmpfs, ext4 with data=journal), and then what was read is there. What is there before, being dirty
+// or somebody's, tells nothing.
+static bool reads_past_cache(const struct medium *m) {
+    fs_drop_cache_range(m->fd, 0, ROOM_BYTES);
+    for (uint64_t at = 0; at < ROOM_BYTES; at += MEDIUM_SLICE_BYTES)
+        if (fs_uncached(m->fd, at, BLOCK_BYTES) == BLOCK_BYTES)
+            return pread(m->fd, m->room, BLOCK_BYTES, (off_t)at) > 0 &&
+                   fs_uncached(m->fd, at, BLOCK_BYTES) == BLOCK_BYTES;
+    return false;
+}
+
 static bool is_possible(struct medium *m) {
     int flags = fcntl(m->fd, F_GETFL);
     if (flags < 0 || fcntl(m->fd, F_SETFL, flags | O_DIRECT) < 0)
         return false;
-    if (pread(m->fd, m->room, BLOCK_BYTES, 0) >= 0 && open_queue(&m->queue))
+    if (reads_past_cache(m) && take_queue(m))
         return true;
     (void)fcntl(m->fd, F_SETFL, flags);
     return false;
 }
 
-int medium_open(struct medium *m, int fd, struct err *e) {
+int medium_open(struct medium *m, int fd, struct medium_spare *spare, struct err *e) {
     void *room = NULL;
-    *m = (struct medium){.fd = fd};
-    if (posix_memalign(&room, BLOCK_BYTES, MEDIUM_SLICES * MEDIUM_SLICE_BYTES) != 0)
+    *m = (struct medium){.fd = fd, .spare = spare};
+    if (posix_memalign(&room, BLOCK_BYTES, ROOM_BYTES) != 0)
         return err_set(e, &err_memory, "reading from the medium: out of memory");
     m->room = room;
     if (is_possible(m))
@@ -186,10 +208,31 @@ int medium_sync_end(struct medium *m, bool wait, struct err *e) {
     return m->synced < 0 ? err_errno(e, (int)-m->synced, "making a medium durable") : 0;
 }
 
+static bool finish(struct medium *m) {
+    for (; m->given < m->asked; m->given++)
+        while (!m->is_there[m->given % MEDIUM_SLICES])
+            if (await(m, 1) < 0)
+                return false;
+    while (m->is_syncing)
+        if (await(m, 1) < 0)
+            return false;
+    return true;
+}
+
 void medium_close(struct medium *m) {
     if (!m->room)
         return;
-    close_queue(m->queue);
+    // A queue with something under way is of no use to anybody else.
+    if (m->spare && !m->spare->is_there && finish(m))
+        *m->spare = (struct medium_spare){.is_there = true, .queue = m->queue};
+    else
+        close_queue(m->queue);
     free(m->room);
     m->room = NULL;
+}
+
+void medium_spare_clear(struct medium_spare *spare) {
+    if (spare->is_there)
+        close_queue(spare->queue);
+    spare->is_there = false;
 }

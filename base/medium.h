@@ -17,9 +17,18 @@
 #define MEDIUM_SLICES      4 // read ahead, or with the caller
 #define MEDIUM_BATCH       2 // are asked for together: of small requests the overhead shows
 
+// A queue of the kernel's that nobody uses now. To make one costs nothing, but to be rid of it the kernel waits until every processor has been
+// elsewhere, some 30 ms: who opens one medium after another keeps the queue in between. Zeros: none. Clear is due at the end.
+struct medium_spare {
+    bool is_there;
+    unsigned long queue;
+};
+void medium_spare_clear(struct medium_spare *spare) __attribute__((nonnull));
+
 struct medium {
     int fd; // the caller's
     unsigned long queue;
+    struct medium_spare *spare; // the caller's, or NULL
     uint8_t *room;         // owned, for all slices; slice n lies at n % MEDIUM_SLICES
     uint64_t asked, given; // slices, since the beginning
     uint64_t asked_to;     // place behind the last one that was asked for
@@ -31,8 +40,10 @@ struct medium {
 };
 
 // fd: of an open file that nobody else reads by, as its flags are changed. MEDIUM_NONE: it must be read through the cache.
+// spare: where its queue comes from and goes to; must outlive it. May be NULL.
 enum { MEDIUM_NONE = 1 };
-int medium_open(struct medium *m, int fd, struct err *e) __attribute__((nonnull));
+int medium_open(struct medium *m, int fd, struct medium_spare *spare, struct err *e)
+    __attribute__((nonnull(1, 4)));
 // The next bytes, at most MEDIUM_SLICE_BYTES and not beyond `end`, borrowed until the next call; 0 of them where the file ends. `end` never
 // falls; what lies beyond it is not read before. Each end but the last is a multiple of 4096. Kinds: io.
 int medium_next(struct medium *m, uint64_t end, const uint8_t **ret, size_t *ret_len, struct err *e)

@@ -11,7 +11,7 @@
 //    "variant":"","version":N}
 //   component, files: {"entries":N,"executable":bool,"model":{…},"name":…,"security_version":N,"stream_bytes":N,
 //                      "tree":{"digest":…,"size":N},"type":"files"}
-//   component, image: {"content":{"digest":…,"size":N},"name":…,"security_version":N,"type":"image"}
+//   component, image: {"content":{"blocks":…,"digest":…,"size":N},"name":…,"security_version":N,"type":"image"}
 //   packing: {"data_bytes":N,"frame_bytes":N,"index":{"digest":…,"head_bytes":N,"size":N}}
 // `floors`, `model`, `probation`, `probes`, `requires` and `variant` may be absent; unknown members are refused in `components`,
 // `packing` and `probes` (they would be instructions not understood) and ignored elsewhere.
@@ -35,6 +35,8 @@ struct bundle_component {
     bool executable;             // files: at least one entry has exec set
     uint64_t entries;            // files: lines of the tree
     struct keys_digest digest;   // files: of the tree; image: of the content
+    bool has_blocks;             // image: `blocks` is said. Not by builders from before it
+    struct keys_digest blocks;   // image: of its content by blocks (keys/blocks.h)
     uint64_t size;               // bytes of the tree or of the image
     uint64_t stream_bytes;       // files: sum of the sizes of its regular files; image: size
     const json_t *model;         // borrowed facts about the model, or NULL

@@ -11,6 +11,7 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/seal/fill.h"
+#include "bundle/seal/sync.h"
 #include "bundle/seal/verify.h"
 
 #define EDGE_DIR    ".edge"
@@ -158,7 +159,7 @@ static int run_seal(struct seal *s, struct bundle_seal_result *ret, struct err *
         if (fill_component(s, &s->record.components[i], e) < 0)
             return err_prefix(e, "component %s", s->record.components[i].name);
     if (seal_fill_dress(&s->fill, s->fill.edge, 0755, e) < 0 ||
-        seal_fill_dress(&s->fill, s->fill.dir, 0755, e) < 0 || fs_sync_all(s->fill.dir, e) < 0)
+        seal_fill_dress(&s->fill, s->fill.dir, 0755, e) < 0 || seal_sync(s->fill.dir, e) < 0)
         return -1;
     struct seal_verify verify = {.dir = how->partial_dir,
                                  .images = how->images,

@@ -6,7 +6,7 @@
 //   1. the signed tree of each component of the bundle is read back and its digest compared with the manifest's;
 //   2. entry by entry: a file that the stage left out because the previous generation has it at the same path with the same digest is
 //      reflinked or hard-linked; components that the bundle does not touch are linked whole the same way;
-//   3. modes, owner and times are set; one syncfs, and one fdatasync for each slot; the cache is dropped; every file is read back and hashed
+//   3. modes, owner and times are set; all of it is synced (bundle/seal/sync.h), and each slot; the cache is dropped; every file is read back and hashed
 //      (bad_content); the number of entries on disk equals the number in the trees, so nothing else is there;
 //   4. the record is written; the caller renames <n>.partial to <n>.
 //
@@ -23,6 +23,7 @@
 struct bundle_seal_read {
     char component[BUNDLE_NAME_MAX + 1];
     uint64_t bytes;
+    bool by_blocks; // which digest: as bundle_component.blocks
     struct keys_digest digest;
 };
 struct bundle_seal_reads {

@@ -95,9 +95,10 @@ static struct agent_job_image *add(struct agent_job_proceed *p, const char *comp
     return image;
 }
 
-// The worker gets all slots to read, and two pipes to the scribe that writes.
+// The worker gets all slots to read, and what it hands over to the scribe, which writes, by.
 static void describe(const struct bundle_image_places *to, const struct bundle_image_places *old,
-                     const int scribe[2], struct agent_job_proceed *p, int *fds) {
+                     const int scribe[static AGENT_JOB_SCRIBE_FDS], struct agent_job_proceed *p,
+                     int *fds) {
     for (size_t i = 0; i < to->n; i++) {
         fds[p->n_images] = to->all[i].fd;
         (void)add(p, to->all[i].component);
@@ -108,7 +109,7 @@ static void describe(const struct bundle_image_places *to, const struct bundle_i
     }
     p->has_scribe = to->n > 0;
     if (p->has_scribe)
-        memcpy(&fds[p->n_images], scribe, 2 * sizeof *scribe);
+        memcpy(&fds[p->n_images], scribe, AGENT_JOB_SCRIBE_FDS * sizeof *scribe);
 }
 
 // By an open file of its own: what the worker does to that is nobody's concern.
@@ -127,7 +128,7 @@ static int open_readers(const struct bundle_image_places *to, struct bundle_imag
 // one.
 static int send_proceed(struct agent_update *u, const struct bundle_image_places *to,
                         const struct bundle_image_places *old, struct err *e) {
-    int fds[AGENT_JOB_PROCEED_FDS_MAX], scribe[2] = {-1, -1};
+    int fds[AGENT_JOB_PROCEED_FDS_MAX], scribe[AGENT_JOB_SCRIBE_FDS] = {-1, -1, -1};
     OWN(images) struct bundle_image_places readers = {.n = 0};
     struct agent_job_message *proceed = calloc(1, sizeof *proceed);
     if (!proceed)
@@ -141,8 +142,8 @@ static int send_proceed(struct agent_update *u, const struct bundle_image_places
         done = agent_hire_proceed(u->hire, proceed, fds, e);
     }
     // The scribe hears the end when the worker has gone: nobody else may hold these.
-    own_drop_fd(&scribe[0]);
-    own_drop_fd(&scribe[1]);
+    for (size_t i = 0; i < AGENT_JOB_SCRIBE_FDS; i++)
+        own_drop_fd(&scribe[i]);
     free(proceed);
     return done;
 }

@@ -116,6 +116,15 @@ static int tidy(bool notes, struct err *e) {
     return fs_list(edge, ".", drop_leftover, &leftovers, e);
 }
 
+// After a failure, too: what came is not to come again.
+static int finish(struct worker_staging *s, int staged, struct err *e) {
+    struct err unsent = ERR_NONE;
+    if (staged == 0)
+        return worker_slots_finish(&s->slots, e);
+    (void)worker_slots_finish(&s->slots, &unsent);
+    return -1;
+}
+
 static void note_result(struct worker_staging *s, const struct unpack_stage_result *result) {
     s->voice->source_bytes = result->source_bytes;
     s->voice->stream_bytes = result->stream_bytes;
@@ -162,7 +171,8 @@ int worker_staging_bundle(struct worker_staging *s, const struct unpack_source *
                                      .planned = on_planned,
                                      .context = s};
     struct unpack_stage_result result = {0};
-    if (unpack_stage(bundle, source, &how, &result, e) < 0)
+    int r = unpack_stage(bundle, source, &how, &result, e);
+    if (finish(s, r, e) < 0)
         return -1;
     note_result(s, &result);
     return 0;
@@ -203,7 +213,8 @@ static int stage_delta(struct worker_staging *s, const struct unpack_source *sou
     struct unpack_stage_result result = {0};
     if (tidy(false, e) < 0)
         return -1;
-    if (unpack_delta_stage(delta, source, &how, &result, e) < 0) {
+    int r = unpack_delta_stage(delta, source, &how, &result, e);
+    if (finish(s, r, e) < 0) {
         blame(s, view, e);
         return -1;
     }

@@ -52,6 +52,13 @@ static int read_digest(const struct doc_at *at, struct keys_digest *ret, struct 
     return keys_digest_parse(hex, at->path, ret, e);
 }
 
+static int read_blocks(const struct doc_at *at, struct bundle_component *c, struct err *e) {
+    const char *hex = NULL;
+    int r = doc_string_opt(at, "blocks", KEYS_DIGEST_HEX - 1, &hex, e);
+    c->has_blocks = r == 0;
+    return r != 0 ? (r < 0 ? -1 : 0) : keys_digest_parse(hex, at->path, &c->blocks, e);
+}
+
 static int read_files(const struct doc_at *at, struct bundle_component *c, struct err *e) {
     static const char *const known[] = {
         "entries",      "executable", "model", "name", "security_version",
@@ -75,12 +82,12 @@ static int read_files(const struct doc_at *at, struct bundle_component *c, struc
 static int read_image(const struct doc_at *at, struct bundle_component *c, struct err *e) {
     static const char *const known[] = {"content",          "model", "name",
                                         "security_version", "type",  NULL};
-    static const char *const known_content[] = {"digest", "size", NULL};
+    static const char *const known_content[] = {"blocks", "digest", "size", NULL};
     struct doc_at content;
     c->type = BUNDLE_COMPONENT_IMAGE;
     if (doc_no_unknown(at, known, e) < 0 || doc_object(at, "content", &content, e) < 0 ||
         doc_no_unknown(&content, known_content, e) < 0 ||
-        read_digest(&content, &c->digest, e) < 0 ||
+        read_digest(&content, &c->digest, e) < 0 || read_blocks(&content, c, e) < 0 ||
         doc_u64(&content, "size", 1, BUNDLE_STREAM_MAX_BYTES, &c->size, e) < 0)
         return -1;
     c->stream_bytes = c->size;

@@ -65,6 +65,8 @@ static int read_input(struct build *b, size_t number, struct err *e) {
     if (c->type == BUNDLE_COMPONENT_IMAGE &&
         (tree->n != 1 || tree->items[0].type != BUNDLE_TREE_FILE))
         return err_set(e, &err_usage, "an image is one file, %s is not", component->path);
+    if (c->type == BUNDLE_COMPONENT_IMAGE)
+        tree->items[0].content.by_blocks = true;
     b->result.stripped += tree->stripped;
     b->result.skipped += tree->skipped;
     return 0;
@@ -143,6 +145,8 @@ static int format_tree(struct build *b, size_t number, struct err *e) {
 static void describe_image(struct build *b, size_t number) {
     const struct pack_content *content = &b->trees[number].items[0].content;
     b->components[number].digest = content->digest;
+    b->components[number].has_blocks = true;
+    b->components[number].blocks = content->blocks;
     b->components[number].size = b->components[number].stream_bytes = content->size;
 }
 

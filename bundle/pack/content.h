@@ -33,6 +33,8 @@ struct pack_content {
     bool strip; // extended attributes are dropped, not refused
     struct pack_stamp stamp;
     struct keys_digest digest;
+    bool by_blocks; // it is an image: the next is wanted, too
+    struct keys_digest blocks;
     uint32_t
         held; // by the holders of these references, as bits (pack/reference.h): they have it whole
     size_t n_pieces, max_pieces;

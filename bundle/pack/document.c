@@ -33,8 +33,9 @@ static bool put_borrowed(json_t *object, const char *key, const json_t *value) {
 static json_t *format_component(const struct bundle_component *c, const json_t *model) {
     json_t *object = json_object(), *content = json_object();
     bool files = c->type == BUNDLE_COMPONENT_FILES;
-    bool good =
-        put(content, "digest", digest_value(&c->digest)) && put(content, "size", integer(c->size));
+    bool good = put(content, "digest", digest_value(&c->digest)) &&
+                put(content, "size", integer(c->size)) &&
+                (!c->has_blocks || put(content, "blocks", digest_value(&c->blocks)));
     good = put(object, files ? "tree" : "content", content) && good;
     good = good && put(object, "name", json_string(c->name)) &&
            put(object, "security_version", integer(c->security_version)) &&

@@ -12,7 +12,8 @@
 #include "bundle/chunker.h"
 #include "bundle/kind.h"
 #include "bundle/pack/crew.h"
-#include "bundle/pack/lanes.h"
+#include "keys/blocks.h"
+#include "keys/lanes.h"
 
 #define BATCH_BYTES (1024UL * 1024)     // small contents read together
 #define LARGE_BYTES (4UL * 1024 * 1024) // above this a content is two tasks
@@ -39,7 +40,7 @@ struct measure {
 // What one thread has for itself.
 struct own {
     uint8_t *buffer; // LARGE_BYTES
-    struct pack_lanes_job *jobs;
+    struct keys_lanes_job *jobs;
     size_t n_jobs;
 };
 
@@ -53,10 +54,10 @@ static void report(struct measure *m, uint64_t bytes) {
 }
 
 static void add_job(struct own *o, const uint8_t *data, size_t len) {
-    o->jobs[o->n_jobs++] = (struct pack_lanes_job){.data = data, .len = len};
+    o->jobs[o->n_jobs++] = (struct keys_lanes_job){.data = data, .len = len};
 }
 
-static int add_piece(struct pack_content *c, const struct pack_lanes_job *job, struct err *e) {
+static int add_piece(struct pack_content *c, const struct keys_lanes_job *job, struct err *e) {
     struct pack_piece piece = {.bytes = (uint32_t)job->len};
     memcpy(piece.digest, job->digest.bytes, sizeof piece.digest);
     return pack_content_add_piece(c, &piece, e);
@@ -78,7 +79,7 @@ static void plan_content(const struct measure *m, struct own *o, const uint8_t *
 }
 
 static int finish_content(struct pack_content *c, const struct own *o, size_t *at, struct err *e) {
-    const struct pack_lanes_job *jobs = o->jobs, *whole = &jobs[(*at)++];
+    const struct keys_lanes_job *jobs = o->jobs, *whole = &jobs[(*at)++];
     c->digest = whole->digest;
     if (whole->len == 0)
         return 0;
@@ -88,6 +89,13 @@ static int finish_content(struct pack_content *c, const struct own *o, size_t *a
         if (add_piece(c, &jobs[*at], e) < 0)
             return -1;
     return 0;
+}
+
+static void digest_blocks(const uint8_t *data, size_t len, struct keys_digest *ret) {
+    struct keys_blocks blocks;
+    keys_blocks_init(&blocks);
+    keys_blocks_add(&blocks, data, len);
+    keys_blocks_final(&blocks, ret);
 }
 
 static int measure_batch(struct measure *m, struct own *o, const struct task *task, struct err *e) {
@@ -104,9 +112,11 @@ static int measure_batch(struct measure *m, struct own *o, const struct task *ta
         if (pack_content_read(c, fd, 0, o->buffer + used, (size_t)c->size, e) < 0)
             return -1;
         plan_content(m, o, o->buffer + used, (size_t)c->size);
+        if (c->by_blocks)
+            digest_blocks(o->buffer + used, (size_t)c->size, &c->blocks);
         used += (size_t)c->size;
     }
-    pack_lanes_digest(o->jobs, o->n_jobs);
+    keys_lanes_digest(o->jobs, o->n_jobs);
     for (size_t i = task->first; i < task->first + task->count; i++)
         if (finish_content(m->contents[i], o, &at, e) < 0)
             return -1;
@@ -116,8 +126,10 @@ static int measure_batch(struct measure *m, struct own *o, const struct task *ta
 
 static int measure_digest(struct measure *m, struct own *o, struct pack_content *c, struct err *e) {
     struct keys_digest_state state;
+    struct keys_blocks blocks;
     OWN(fd) int fd = -1;
     keys_digest_init(&state);
+    keys_blocks_init(&blocks);
     if (pack_content_open(c, true, &fd, e) < 0)
         return -1;
     for (uint64_t done = 0; done < c->size;) {
@@ -125,10 +137,14 @@ static int measure_digest(struct measure *m, struct own *o, struct pack_content 
         if (pack_content_read(c, fd, done, o->buffer, n, e) < 0)
             return -1;
         keys_digest_add(&state, o->buffer, n);
+        if (c->by_blocks)
+            keys_blocks_add(&blocks, o->buffer, n);
         done += n;
         report(m, n);
     }
     keys_digest_final(&state, &c->digest);
+    if (c->by_blocks)
+        keys_blocks_final(&blocks, &c->blocks);
     return 0;
 }
 
@@ -152,7 +168,7 @@ static int measure_chunks(struct measure *m, struct own *o, struct pack_content 
             add_job(o, o->buffer + at, len);
             at += len;
         }
-        pack_lanes_digest(o->jobs, o->n_jobs);
+        keys_lanes_digest(o->jobs, o->n_jobs);
         for (size_t i = 0; i < o->n_jobs; i++)
             if (add_piece(c, &o->jobs[i], e) < 0)
                 return -1;

@@ -13,7 +13,7 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/pack/crew.h"
-#include "bundle/pack/lanes.h"
+#include "keys/lanes.h"
 
 #define BATCH 8 // frames that one thread takes together, so that their digests run side by side
 #define BATCH_FRAME_MAX                                                                            \
@@ -221,7 +221,7 @@ static void leave(void *context, void *own) {
 static int work(void *context, void *own, uint64_t task, struct err *e) {
     struct press *p = context;
     struct own *o = own;
-    struct pack_lanes_job jobs[BATCH];
+    struct keys_lanes_job jobs[BATCH];
     struct pack_table_frame *frames = &p->table->frames[task * p->batch];
     size_t n = p->table->n_frames - task * p->batch;
     if (n > p->batch)
@@ -229,9 +229,9 @@ static int work(void *context, void *own, uint64_t task, struct err *e) {
     for (size_t k = 0; k < n; k++) {
         if (gather(p, o, &frames[k], e) < 0 || pack_frame(p, o, k, &frames[k].row, e) < 0)
             return -1;
-        jobs[k] = (struct pack_lanes_job){.data = o->packed[k], .len = frames[k].row.stored_bytes};
+        jobs[k] = (struct keys_lanes_job){.data = o->packed[k], .len = frames[k].row.stored_bytes};
     }
-    pack_lanes_digest(jobs, n);
+    keys_lanes_digest(jobs, n);
     for (size_t k = 0; k < n; k++) {
         frames[k].row.digest = jobs[k].digest;
         if (hand_over(p, &o->packed[k], task * p->batch + k, e) < 0)

@@ -9,8 +9,8 @@
 #include "bundle/chunker.h"
 #include "bundle/kind.h"
 #include "bundle/pack/delta/side.h"
-#include "bundle/pack/lanes.h"
 #include "bundle/tree.h"
+#include "keys/lanes.h"
 
 #define SLOTS_MIN 4096
 #define JOBS      64 // chunks hashed together
@@ -35,7 +35,7 @@ struct reading {
     uint32_t bit;
     struct pack_delta_side side;
     struct bundle_chunker chunker;
-    struct pack_lanes_job jobs[JOBS];
+    struct keys_lanes_job jobs[JOBS];
 };
 
 static struct found *find_slot(struct found *slots, size_t n_slots, const uint8_t *digest,
@@ -67,7 +67,7 @@ static int make_slots(struct pack_reference *r, struct err *e) {
 
 static int add_jobs(struct reading *g, size_t n, struct err *e) {
     struct pack_reference *r = g->reference;
-    pack_lanes_digest(g->jobs, n);
+    keys_lanes_digest(g->jobs, n);
     for (size_t i = 0; i < n; i++) {
         if (make_slots(r, e) < 0)
             return -1;
@@ -89,7 +89,7 @@ static int cut(struct reading *g, uint64_t address, uint64_t size, struct err *e
     size_t n = 0;
     while (at < end) {
         size_t len = bundle_chunker_cut(&g->chunker, at, (size_t)(end - at));
-        g->jobs[n++] = (struct pack_lanes_job){.data = at, .len = len};
+        g->jobs[n++] = (struct keys_lanes_job){.data = at, .len = len};
         at += len;
         if ((n == JOBS || at == end) && add_jobs(g, n, e) < 0)
             return -1;

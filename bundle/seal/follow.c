@@ -12,10 +12,11 @@
 #define ALIGN_BYTES (64ULL * 1024)
 #define SLICE_BYTES (128UL * 1024)
 
-int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, struct err *e) {
+int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, bool by_blocks,
+                     struct medium_spare *spare, struct err *e) {
     *f = (struct seal_follow){.fd = fd, .bytes = bytes};
-    keys_digest_init(&f->state);
-    int r = medium_open(&f->medium, fd, e);
+    seal_hash_init(&f->hash, by_blocks);
+    int r = medium_open(&f->medium, fd, spare, e);
     if (r != MEDIUM_NONE)
         return r;
     f->buffer = malloc(SLICE_BYTES);
@@ -124,9 +125,9 @@ int seal_follow_step(struct seal_follow *f, struct err *e) {
         return -1;
     if (got == 0)
         return err_set(e, &err_bad_content, "a slot got shorter while it was read");
-    keys_digest_add(&f->state, bytes, got);
+    seal_hash_add(&f->hash, bytes, got);
     f->hashed += got;
     if (f->hashed == f->bytes)
-        keys_digest_final(&f->state, &f->digest);
+        seal_hash_final(&f->hash, &f->digest);
     return 0;
 }

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "base/medium.h"
-#include "keys/digest.h"
+#include "bundle/seal/hash.h"
 
 #define SEAL_FOLLOW_STEP_BYTES (8ULL * 1024 * 1024) // less is not worth a sync, before the end
 
@@ -32,13 +32,13 @@ struct seal_follow {
     bool is_void;     // all of it is to be read again, by somebody else
     struct medium medium;
     uint8_t *buffer; // owned; NULL: it is read past the cache
-    struct keys_digest_state state;
+    struct seal_hash hash;
     struct keys_digest digest; // when `hashed` is `bytes`
 };
 
-// fd: to read, of an open file that nobody else reads by. Clear is due after success.
-int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, struct err *e)
-    __attribute__((nonnull));
+// spare: as of medium_open. by_blocks: which digest (bundle/seal/hash.h). fd: to read, of an open file that nobody else reads by. Clear is due after success.
+int seal_follow_init(struct seal_follow *f, int fd, uint64_t bytes, bool by_blocks, struct medium_spare *spare,
+                     struct err *e) __attribute__((nonnull(1, 6)));
 void seal_follow_clear(struct seal_follow *f) __attribute__((nonnull));
 // What is less than was said before is a lie, and makes it void.
 void seal_follow_settle(struct seal_follow *f, uint64_t settled) __attribute__((nonnull));

@@ -13,6 +13,7 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/manifest.h"
+#include "bundle/seal/hash.h"
 
 #define EDGE_DIR     ".edge"
 #define RECORD_NAME  "generation.json"
@@ -86,11 +87,11 @@ static int count_entry(void *context, const char *name, mode_t type, struct err 
     return 0;
 }
 
-static int hash_file(struct walk *w, int fd, uint64_t size, struct keys_digest *ret,
+static int hash_file(struct walk *w, int fd, uint64_t size, bool by_blocks, struct keys_digest *ret,
                      struct err *e) {
-    struct keys_digest_state state;
+    struct seal_hash hash;
     uint64_t asked = 0;
-    keys_digest_init(&state);
+    seal_hash_init(&hash, by_blocks);
     for (uint64_t done = 0; done < size;) {
         if (size > SEAL_VERIFY_BUFFER_BYTES)
             fs_read_ahead(fd, done, size, &asked);
@@ -101,13 +102,13 @@ static int hash_file(struct walk *w, int fd, uint64_t size, struct keys_digest *
             return -1;
         if (got < want)
             return err_set(e, &err_bad_content, "it got shorter while it was read");
-        keys_digest_add(&state, w->buffer, got);
+        seal_hash_add(&hash, w->buffer, got);
         done += got;
         w->v->bytes_hashed += got;
         if (w->v->progress && w->v->progress(w->v->context, w->v->bytes_hashed, e) < 0)
             return -1;
     }
-    keys_digest_final(&state, ret);
+    seal_hash_final(&hash, ret);
     return 0;
 }
 
@@ -129,7 +130,7 @@ static int verify_file(struct walk *w, const struct bundle_tree_entry *entry, st
         return -1;
     // What is read must come from the medium, not from what was written into memory.
     fs_drop_cache(fd);
-    if (hash_file(w, fd, entry->size, &found, e) < 0)
+    if (hash_file(w, fd, entry->size, false, &found, e) < 0)
         return -1;
     if (!keys_digest_equal(&found, &entry->digest))
         return err_set(e, &err_bad_content,
@@ -188,14 +189,27 @@ static int verify_entries(struct walk *w, struct bundle_tree_reader *tree, struc
     return 0;
 }
 
+// What an image must have (bundle/seal/hash.h).
+struct sum {
+    bool by_blocks;
+    struct keys_digest digest;
+};
+
+static struct sum sum_of(const struct bundle_component *c) {
+    return (struct sum){.by_blocks = c->has_blocks,
+                        .digest = c->has_blocks ? c->blocks : c->digest};
+}
+
 // Whether what the record says of a component is what the kept manifest says. That was verified
 // when it was kept; here damage to either is found, to the floor's security version above all (I6).
 static bool is_of_manifest(const struct bundle_generation_component *c,
-                           const struct bundle_manifest_unverified *kept) {
+                           const struct bundle_manifest_unverified *kept, struct sum *ret) {
     const struct bundle_manifest_view *view = bundle_manifest_peek_view(kept);
     size_t i = 0;
     while (i < view->n_components && strcmp(view->components[i].name, c->name) != 0)
         i++;
+    if (i < view->n_components)
+        *ret = sum_of(&view->components[i]);
     return i < view->n_components &&
            keys_digest_equal(bundle_manifest_peek_id(kept), &c->manifest) &&
            keys_digest_equal(&view->components[i].digest, &c->digest) &&
@@ -205,7 +219,8 @@ static bool is_of_manifest(const struct bundle_generation_component *c,
            strcmp(view->name, c->bundle_name) == 0 && strcmp(view->release, c->release) == 0;
 }
 
-static int verify_manifest(int edge, const struct bundle_generation_component *c, struct err *e) {
+static int verify_manifest(int edge, const struct bundle_generation_component *c, struct sum *ret,
+                           struct err *e) {
     char name[SEAL_VERIFY_NAME_BYTES];
     struct bundle_manifest_unverified *kept = NULL;
     OWN(buf) struct buf raw;
@@ -216,7 +231,7 @@ static int verify_manifest(int edge, const struct bundle_generation_component *c
     struct err damage = ERR_NONE;
     if (bundle_manifest_peek((struct slice){raw.data, raw.len}, &kept, &damage) < 0)
         return err_set(e, &err_bad_generation, ".edge/%s: %s", name, damage.text);
-    bool same = is_of_manifest(c, kept);
+    bool same = is_of_manifest(c, kept, ret);
     bundle_manifest_peek_free(kept);
     return same ? 0
                 : err_set(e, &err_bad_generation,
@@ -257,19 +272,21 @@ static int verify_slot_link(const struct walk *w, const char *path, struct err *
 
 // What was read back of an image while it was written; NULL when it was not.
 static const struct keys_digest *find_read(const struct bundle_seal_reads *reads,
-                                           const struct bundle_generation_component *c) {
+                                           const struct bundle_generation_component *c,
+                                           bool by_blocks) {
     for (size_t i = 0; reads && i < reads->n; i++)
-        if (strcmp(reads->all[i].component, c->name) == 0 && reads->all[i].bytes == c->size)
+        if (strcmp(reads->all[i].component, c->name) == 0 && reads->all[i].bytes == c->size &&
+            reads->all[i].by_blocks == by_blocks)
             return &reads->all[i].digest;
     return NULL;
 }
 
 static int hash_image(struct walk *w, int fd, const struct bundle_generation_component *c,
-                      struct keys_digest *ret, struct err *e) {
-    const struct keys_digest *read = find_read(w->v->reads, c);
+                      bool by_blocks, struct keys_digest *ret, struct err *e) {
+    const struct keys_digest *read = find_read(w->v->reads, c, by_blocks);
     if (!read) {
         fs_drop_cache(fd);
-        return hash_file(w, fd, c->size, ret, e);
+        return hash_file(w, fd, c->size, by_blocks, ret, e);
     }
     w->v->bytes_hashed += c->size;
     *ret = *read;
@@ -277,7 +294,7 @@ static int hash_image(struct walk *w, int fd, const struct bundle_generation_com
 }
 
 static int verify_image(struct walk *w, const struct bundle_generation_component *c,
-                        struct err *e) {
+                        const struct sum *wanted, struct err *e) {
     const struct bundle_image_place *place = NULL;
     struct keys_digest found;
     uint64_t size = 0;
@@ -296,9 +313,9 @@ static int verify_image(struct walk *w, const struct bundle_generation_component
     if (size < c->size)
         return err_set(e, &err_bad_content, "its slot has %" PRIu64 " bytes, the image %" PRIu64,
                        size, c->size);
-    if (hash_image(w, place->fd, c, &found, e) < 0)
+    if (hash_image(w, place->fd, c, wanted->by_blocks, &found, e) < 0)
         return -1;
-    return keys_digest_equal(&found, &c->digest)
+    return keys_digest_equal(&found, &wanted->digest)
                ? 0
                : err_set(e, &err_bad_content,
                          "what its slot has, read back, is not the image that was signed");
@@ -311,10 +328,11 @@ static int verify_component(struct seal_verify *v, int edge,
     struct bundle_tree_reader *tree = NULL;
     OWN(fd) int dir = -1;
     OWN(fd) int fd = -1;
-    if (verify_manifest(edge, c, e) < 0)
+    struct sum wanted;
+    if (verify_manifest(edge, c, &wanted, e) < 0)
         return -1;
     if (c->type == BUNDLE_COMPONENT_IMAGE)
-        return verify_image(&w, c, e);
+        return verify_image(&w, c, &wanted, e);
     if (seal_verify_tree(edge, c, &fd, &tree, e) < 0)
         return -1;
     int r = fs_open_dir(v->dir, c->name, &dir, e);

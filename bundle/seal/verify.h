@@ -8,8 +8,9 @@
 #include "bundle/generation.h"
 #include "bundle/seal.h"
 #include "bundle/tree.h"
+#include "keys/blocks.h"
 
-#define SEAL_VERIFY_BUFFER_BYTES (256 * 1024)
+#define SEAL_VERIFY_BUFFER_BYTES (KEYS_BLOCKS_AT_ONCE * KEYS_BLOCKS_BLOCK_BYTES)
 #define SEAL_VERIFY_NAME_BYTES (BUNDLE_NAME_MAX + 16)
 
 struct seal_verify {

@@ -14,6 +14,7 @@
 #include "bundle/kind.h"
 #include "bundle/tree.h"
 #include "bundle/unpack/stream.h"
+#include "keys/blocks.h"
 
 struct check {
     const struct bundle_manifest_view *view;
@@ -37,12 +38,25 @@ static int check_chunk(const struct unpack_piece *piece, const struct keys_diges
     return 0;
 }
 
-// Takes one content, checks every chunk and the whole, and keeps it in fd unless that is -1.
-static int check_content(struct check *c, const struct keys_digest *digest, uint64_t size, int fd,
-                         struct err *e) {
+static int check_blocks(struct keys_blocks *state, const struct keys_digest *blocks,
+                        struct err *e) {
+    struct keys_digest found;
+    keys_blocks_final(state, &found);
+    return keys_digest_equal(&found, blocks)
+               ? 0
+               : err_set(e, &err_bad_content,
+                         "the digest of its blocks is not that of its contents");
+}
+
+// Takes one content, checks every chunk and the whole, by blocks too unless `blocks` is NULL, and
+// keeps it in fd unless that is -1.
+static int check_content(struct check *c, const struct keys_digest *digest,
+                         const struct keys_digest *blocks, uint64_t size, int fd, struct err *e) {
     struct keys_digest_state state;
+    struct keys_blocks by_blocks;
     struct keys_digest found;
     keys_digest_init(&state);
+    keys_blocks_init(&by_blocks);
     struct unpack_piece piece = {.bytes = 0};
     for (uint64_t done = 0; done < size;) {
         const uint8_t *bytes = NULL;
@@ -56,6 +70,8 @@ static int check_content(struct check *c, const struct keys_digest *digest, uint
                 return -1;
         }
         keys_digest_add(&state, bytes, piece.bytes);
+        if (blocks)
+            keys_blocks_add(&by_blocks, bytes, piece.bytes);
         if (fd >= 0 && fs_pwrite(fd, bytes, piece.bytes, done, e) < 0)
             return -1;
         done += piece.bytes;
@@ -63,6 +79,8 @@ static int check_content(struct check *c, const struct keys_digest *digest, uint
     keys_digest_final(&state, &found);
     if (!keys_digest_equal(&found, digest))
         return err_set(e, &err_bad_content, "its contents are not those that were signed");
+    if (blocks && check_blocks(&by_blocks, blocks, e) < 0)
+        return -1;
     // Of a content that is one chunk, one digest serves both.
     return size > 0 && piece.bytes == size ? check_chunk(&piece, &found, e) : 0;
 }
@@ -78,7 +96,7 @@ static int check_entries(struct check *c, const struct bundle_component *compone
         bytes += entry.size; // at most 10^6 entries of 2^42: no overflow
         if (bytes > component->stream_bytes)
             return err_set(e, &err_bad_tree, "its files are larger than the manifest says");
-        if (check_content(c, &entry.digest, entry.size, -1, e) < 0)
+        if (check_content(c, &entry.digest, NULL, entry.size, -1, e) < 0)
             return err_prefix(e, "%s", entry.path);
     }
     if (r < 0)
@@ -93,7 +111,9 @@ static int check_component(struct check *c, size_t number, struct err *e) {
     const struct bundle_component *component = &c->view->components[number];
     struct bundle_tree_reader *tree = NULL;
     if (component->type == BUNDLE_COMPONENT_IMAGE)
-        return check_content(c, &component->digest, component->size, -1, e);
+        return check_content(c, &component->digest,
+                             component->has_blocks ? &component->blocks : NULL, component->size, -1,
+                             e);
     if (bundle_tree_open(c->trees[number], 0, component->size, &tree, e) < 0)
         return -1;
     int r = check_entries(c, component, tree, e);
@@ -107,7 +127,7 @@ static int check_tree(struct check *c, size_t number, struct err *e) {
         return 0;
     if (memory_file(&c->trees[number], e) < 0)
         return -1;
-    int r = check_content(c, &component->digest, component->size, c->trees[number], e);
+    int r = check_content(c, &component->digest, NULL, component->size, c->trees[number], e);
     if (r < 0 && err_is(e, &err_bad_content))
         e->kind = &err_bad_tree;
     return r < 0 ? err_prefix(e, "the tree of %s", component->name) : 0;

@@ -88,6 +88,10 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
     uint64_t first = 0;
     size_t got = 0;
     int from = fd;
+    // What repeats mostly repeats the same: zeros.
+    if (c->chunk_row == piece->repeats + 1)
+        return 0;
+    c->chunk_row = 0;
     if (unpack_stream_first(c->stream, piece, &first, e) < 0)
         return -1;
     int r = unpack_scratch_find(&c->places, first, &place, e);
@@ -117,6 +121,7 @@ static int read_repeat(struct unpack_content *c, const struct unpack_piece *piec
         return err_prefix(e, "taking a chunk that repeats");
     if (got < piece->bytes)
         return err_set(e, &err_bad_content, "a file that a chunk repeats was cut short");
+    c->chunk_row = piece->repeats + 1;
     return 0;
 }
 
@@ -165,6 +170,7 @@ static int write_held(struct unpack_content *c, const struct unpack_piece *piece
                       struct err *e) {
     struct keys_digest found;
     const uint8_t *bytes = c->chunk;
+    c->chunk_row = 0;
     if (unpack_old_read(&c->plan->old, place, c->chunk, piece->bytes) == 0) {
         keys_digest_of(c->chunk, piece->bytes, &found);
         if (memcmp(found.bytes, piece->digest, sizeof piece->digest) == 0)

@@ -41,6 +41,7 @@ struct unpack_content {
     int again_fd;         // the file that a repeat was last copied from, or -1
     uint64_t again_start; // stream position of its content
     uint8_t *chunk;       // owned, BUNDLE_CHUNK_MAX_BYTES
+    uint64_t chunk_row;   // the row that repeats have it from, and one more; 0: it holds something else
     const uint8_t *run;   // bytes of the loaded frame that are to be written
     size_t run_bytes;
     uint64_t run_offset, run_frame;

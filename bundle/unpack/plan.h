@@ -20,6 +20,9 @@
 // at, until one is: reading and hashing all of a slot costs as much as writing it, and would mostly find that another image lies in it.
 #define UNPACK_PLAN_MISSES 16
 #define UNPACK_PLAN_SAMPLE 128
+// Of these so many at most are asked of the medium before the first of them is compared: side by side they come sooner than one after another. No more
+// than a medium's queue takes (32 commands with eMMC and SATA), and about 1 MiB of page cache at most.
+#define UNPACK_PLAN_AHEAD 32
 
 // What lies between two things that are needed is fetched with them up to this: less than the headers and the wait of another request.
 #define UNPACK_PLAN_GAP_BYTES (8 * 1024)

@@ -13,6 +13,7 @@
 #include "agent/queue.h"
 #include "base/fs.h"
 #include "base/own.h"
+#include "tests/support/alloc_fault.h"
 #include "tests/support/fs_fault.h"
 #include "tests/support/tmp.h"
 
@@ -175,6 +176,58 @@ Test(journal, what_is_written_is_what_is_read) {
     cr_expect_eq(memcmp(&in.record.last, &out.record.last, sizeof in.record.last), 0);
 }
 
+// The JSON library loses the name of a member, and says nothing, where it cannot make room for it.
+Test(journal, whatever_allocation_fails_one_that_was_written_is_read) {
+    OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+    struct agent_journal out = full_journal(), in;
+    struct err e = ERR_NONE;
+    cr_assert_eq(agent_journal_write(dir.fd, &out, &e), 0, "%s", e.text);
+    bool refused = true;
+    for (size_t n = 0; refused; n++) {
+        out.sequence++;
+        alloc_fault_begin(n, false);
+        int done = agent_journal_write(dir.fd, &out, &e);
+        refused = alloc_fault_end();
+        cr_assert(done == 0 || err_is(&e, &err_memory), "allocation %zu: %s", n, e.text);
+        err_clear(&e);
+        cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "allocation %zu: %s", n, e.text);
+        cr_assert(done < 0 || in.sequence == out.sequence, "allocation %zu", n);
+        cr_assert_eq(in.record.update.target, 5, "allocation %zu", n);
+        cr_assert_eq(in.report.event, BUNDLE_EVENT_ACTIVATED, "allocation %zu", n);
+    }
+}
+
+// What an agent that knows no shams takes for a device at rest.
+Test(journal, a_sham_is_read_as_it_was_written) {
+    OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+    struct err e = ERR_NONE;
+    struct agent_journal out = full_journal(), in;
+    out.record.state = FSM_SHAM_WAITING;
+    out.record.update.target = out.record.committed;
+    out.record.update.until_s = 1790000000;
+    out.record.update.windows.install = (struct bundle_window_list){.n = 1, .list = {{60, 90, 3}}};
+    out.record.n_shams = 2;
+    out.record.shams[0] = (struct fsm_sham_taken){.rollout = "q", .attempt = 4, .at_s = 5};
+    out.record.shams[1] = (struct fsm_sham_taken){.rollout = "r", .attempt = 2, .at_s = 6};
+    out.report.event = BUNDLE_EVENT_SHAM_REFUSED;
+    cr_assert_eq(agent_journal_write(dir.fd, &out, &e), 0, "%s", e.text);
+    cr_assert_eq(agent_journal_read(dir.fd, &in, &e), 0, "%s", e.text);
+    cr_expect_eq(in.record.state, FSM_SHAM_WAITING);
+    cr_expect(in.record.has_update);
+    cr_expect_eq(in.record.update.target, 4);
+    cr_expect_eq(in.record.update.until_s, 1790000000);
+    const struct bundle_window *w = in.record.update.windows.install.list;
+    cr_expect_eq(in.record.update.windows.install.n, 1);
+    cr_expect(w->start_min == 60 && w->end_min == 90 && w->days == 3);
+    cr_assert_eq(in.record.n_shams, 2);
+    cr_expect_str_eq(in.record.shams[1].rollout, "r");
+    cr_expect_eq(in.record.shams[0].attempt, 4);
+    cr_expect_eq(in.record.shams[1].at_s, 6);
+    cr_expect(in.has_report);
+    cr_expect_eq(in.report.id, 7);
+    cr_expect_eq(in.report.event, BUNDLE_EVENT_SHAM_REFUSED);
+}
+
 Test(journal, one_from_an_older_agent_with_fewer_members_is_read) {
     OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
     struct err e = ERR_NONE;
@@ -210,6 +263,10 @@ Test(journal, one_that_contradicts_itself_is_refused) {
         "{\"committed\":2,\"format\":1,\"next\":3,\"state\":\"probation\"}",
         "{\"committed\":2,\"format\":1,\"next\":3,\"previous\":2,\"state\":\"idle\"}",
         "{\"committed\":2,\"format\":1,\"next\":3,\"state\":\"idle\",\"update\":{\"target\":2}}",
+        "{\"committed\":2,\"format\":1,\"next\":3,\"sham\":{\"state\":\"sham_waiting\",\"update\":"
+        "{\"target\":1}},\"state\":\"idle\"}",
+        "{\"committed\":2,\"format\":1,\"next\":3,\"sham\":{\"state\":\"sham_waiting\"},"
+        "\"state\":\"idle\"}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
@@ -265,6 +322,26 @@ Test(queue, i5_an_id_is_never_given_out_twice) {
     cr_assert_eq(fs_remove(dir.fd, "queue", &e), 0);
     cr_assert_eq(agent_queue_open(dir.fd, 9, &q, &e), 0);
     cr_expect_eq(q.next, 9, "the journal remembers when the file is lost");
+}
+
+Test(queue, i5_whatever_allocation_fails_a_report_that_was_queued_is_read) {
+    OWN(tmp_dir) struct tmp_dir dir = tmp_dir_make();
+    struct err e = ERR_NONE;
+    struct agent_queue q;
+    bool refused = true;
+    cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0);
+    for (size_t n = 0; refused; n++) {
+        struct bundle_report r = report(&q, BUNDLE_EVENT_OFFERED);
+        alloc_fault_begin(n, false);
+        int done = agent_queue_add(&q, &r, &e);
+        refused = alloc_fault_end();
+        cr_assert(done == 0 || err_is(&e, &err_memory), "allocation %zu: %s", n, e.text);
+        err_clear(&e);
+        size_t queued = q.n;
+        cr_assert_eq(agent_queue_open(dir.fd, 1, &q, &e), 0, "%s", e.text);
+        cr_assert_eq(q.n, queued, "allocation %zu", n);
+    }
+    cr_assert_gt(q.n, 0);
 }
 
 Test(queue, i5_heartbeats_go_first_and_transitions_never) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/job.h"
@@ -85,10 +86,11 @@ __attribute__((constructor)) static void be_the_scribe(int argc, char **argv) {
 }
 
 // What the worker says to the scribe.
-static void say(int fd, uint32_t what, uint64_t offset, const uint8_t *bytes, size_t n) {
-    const struct agent_job_record record = {what, 0, offset, n};
-    cr_assert_eq(write(fd, &record, sizeof record), (ssize_t)sizeof record);
-    cr_assert(n == 0 || write(fd, bytes, n) == (ssize_t)n);
+static void say(const int to[static AGENT_JOB_SCRIBE_FDS], uint32_t what, uint64_t offset,
+                const uint8_t *bytes, size_t n) {
+    const struct agent_job_record record = {what, 0, offset, n, 0};
+    cr_assert(n == 0 || pwrite(to[2], bytes, n, 0) == (ssize_t)n);
+    cr_assert_eq(write(to[0], &record, sizeof record), (ssize_t)sizeof record);
 }
 
 // As a worker does that has no descriptor to write by; with d->lie, when all that it wrote was read back, it
@@ -100,28 +102,28 @@ static int stage_by_scribe(struct device *d, struct err *e) {
     uint8_t bytes[IMAGE_BYTES];
     struct slice raw = {d->manifest.data, d->manifest.len};
     const char *lie = own_take(&d->lie); // the files are what they should be
-    int pipes[2];
+    int hand[AGENT_JOB_SCRIBE_FDS];
     if (update_engine_keep_manifest(d->update, raw, e) < 0 ||
         update_engine_manifest(d->update, e) < 0 ||
         update_images_claim(d->update, d->update->manifest, &to, e) < 0 ||
         update_images_give_up(d->update, e) < 0 || device_stage(d, e) < 0 ||
-        update_follow_begin(d->update, &to, pipes, e) < 0)
+        update_follow_begin(d->update, &to, hand, e) < 0)
         return -1;
     bundle_image_close(&to);
     fill(d->release, bytes);
-    say(pipes[0], AGENT_JOB_WRITE, 0, bytes, sizeof bytes);
-    say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
+    say(hand, AGENT_JOB_WRITE, 0, bytes, sizeof bytes);
+    say(hand, AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
     // Until the agent heard that, and read it: one slice is all of it.
     for (int turn = 0; turn < 6000 && d->update->read_back_ms < 0; turn++)
         cr_assert_eq(agent_loop_turn(&d->loop, 10, e), 0, "%s", e->text);
     cr_assert_geq(d->update->read_back_ms, 0);
     if (lie) {
         fill(lie, bytes);
-        say(pipes[0], AGENT_JOB_WRITE, 0, bytes, 100);
-        say(pipes[0], AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
+        say(hand, AGENT_JOB_WRITE, 0, bytes, 100);
+        say(hand, AGENT_JOB_SETTLE, IMAGE_BYTES, NULL, 0);
     }
-    own_drop_fd(&pipes[0]);
-    own_drop_fd(&pipes[1]);
+    for (size_t i = 0; i < AGENT_JOB_SCRIBE_FDS; i++)
+        own_drop_fd(&hand[i]);
     update_follow_reads(d->update, &reads);
     cr_expect_eq(reads.n, 0, "as long as there is a scribe");
     cr_assert(update_follow_worker_ended(d->update, &well));
@@ -306,6 +308,52 @@ Test(images, i1_a_worker_that_writes_after_it_was_read_gains_nothing) {
     cr_expect_eq(count_reports(&d, BUNDLE_EVENT_REFUSED, "bad_content"), 1, "%s",
                  d.state.journal.record.why.text);
     cr_expect_eq(count_reports(&d, BUNDLE_EVENT_ACTIVATED, ""), 0);
+    device_drop(&d);
+}
+
+// A worker that leaves a manifest, says so twice, and stays.
+static void write_worker(struct device *d) {
+    static const struct {
+        uint32_t type, bytes;
+        struct agent_job_manifest body;
+    } packet = {.type = AGENT_JOB_MANIFEST, .bytes = sizeof packet.body};
+    char script[4 * TMP_PATH_BYTES], path[TMP_PATH_BYTES + 16];
+    int len =
+        snprintf(script, sizeof script,
+                 "#!/bin/sh\ncd '%s' && cat manifest >&%d && cat said >&%d && cat said >&%d\n"
+                 "exec sleep 600\n",
+                 d->dir.path, AGENT_JOB_FIRST_FD + 4, AGENT_JOB_CONTROL_FD, AGENT_JOB_CONTROL_FD);
+    device_write(d, "worker", script, (size_t)len);
+    device_write(d, "said", &packet, sizeof packet);
+    device_write(d, "manifest", d->manifest.data, d->manifest.len);
+    // Run as root the worker is another user, who must come in.
+    (void)snprintf(path, sizeof path, "%s/worker", d->dir.path);
+    cr_assert(chmod(path, 0755) == 0 && chmod(d->dir.path, 0755) == 0);
+}
+
+// Taken over, it can say at any time whatever there is to say.
+Test(images, a_worker_that_announces_a_second_manifest_ends_its_job_and_not_the_agent) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct fsm_update offer = {.local = true, .attempt = 1, .restarts_max = 3};
+    const struct fsm_record *r = &d.state.journal.record;
+    device_make(&d, json_pack("{s{s[ss]} ss ss}", "slots", "rootfs", "a", "b", "worker", "worker",
+                              "worker_user", "nobody"));
+    write_slot(&d, "a", SLOT_BYTES);
+    write_slot(&d, "b", SLOT_BYTES);
+    release_with(&d, "1.0", "1.0");
+    write_worker(&d);
+    d.hires = true;
+    cr_assert_eq(device_open(&d, &e), 0, "%s", e.text);
+    int file = openat(d.dir.fd, "manifest", O_RDONLY | O_CLOEXEC);
+    cr_assert_geq(file, 0);
+    cr_assert_eq(agent_update_offer(d.update, &offer, file, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < 600 && (r->state != FSM_IDLE || r->why.code[0] == '\0'); turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
+    cr_expect_str_eq(r->why.code, "worker_failed", "%s", r->why.text);
+    cr_expect(strstr(r->why.text, "twice"), "%s", r->why.text);
+    cr_expect_eq(r->n_failures, 0, "I4: not the bundle's fault");
+    cr_expect_null(d.update->follow);
     device_drop(&d);
 }
 

@@ -3,7 +3,9 @@
 // Reading from the medium: the same bytes as otherwise, no further than asked, and not from memory.
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,12 +39,16 @@ static int make(const struct tmp_dir *tmp, size_t bytes) {
     return reads;
 }
 
-static void open_it(struct medium *m, int fd) {
+static void open_with(struct medium *m, int fd, struct medium_spare *spare) {
     struct err e = ERR_NONE;
-    int r = medium_open(m, fd, &e);
+    int r = medium_open(m, fd, spare, &e);
     cr_assert_geq(r, 0, "%s", e.text);
     if (r == MEDIUM_NONE)
         skip_test("files here cannot be read past the cache");
+}
+
+static void open_it(struct medium *m, int fd) {
+    open_with(m, fd, NULL);
 }
 
 // Reads up to `end`, to where it got before.
@@ -105,11 +111,44 @@ Test(medium, a_pipe_is_read_in_another_way) {
     struct medium m;
     struct err e = ERR_NONE;
     cr_assert_eq(pipe(ends), 0);
-    cr_expect_eq(medium_open(&m, ends[0], &e), MEDIUM_NONE);
+    cr_expect_eq(medium_open(&m, ends[0], NULL, &e), MEDIUM_NONE);
     cr_expect_eq(fcntl(ends[0], F_GETFL) & O_DIRECT, 0, "its flags are what they were");
     medium_close(&m);
     close(ends[0]);
     close(ends[1]);
+}
+
+// tmpfs takes the flag since Linux 6.6, as ext4 with data=journal always did: what it gives is what memory has.
+Test(medium, a_file_that_is_read_through_the_cache_all_the_same_is_read_in_another_way) {
+    static const uint8_t page[4096];
+    OWN(fd) int memory = memfd_create("medium", MFD_CLOEXEC);
+    char path[32];
+    struct medium m;
+    struct err e = ERR_NONE;
+    cr_assert_eq(fs_pwrite(memory, page, sizeof page, 0, &e), 0, "%s", e.text);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
+    OWN(fd) int fd = open(path, O_RDONLY | O_CLOEXEC); // as a file of tmpfs is opened
+    cr_assert_geq(fd, 0);
+    cr_expect_eq(medium_open(&m, fd, NULL, &e), MEDIUM_NONE);
+    cr_expect_eq(fcntl(fd, F_GETFL) & O_DIRECT, 0, "its flags are what they were");
+    medium_close(&m);
+}
+
+// What is dirty in the cache when it is opened is no reason against it.
+Test(medium, what_is_not_written_yet_is_read_past_the_cache) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    OWN(fd) int fd = make(&tmp, FILE_BYTES);
+    OWN(fd) int writes = openat(tmp.fd, "file", O_WRONLY | O_CLOEXEC);
+    const uint8_t byte = byte_at(0);
+    struct medium m;
+    struct err e = ERR_NONE;
+    open_it(&m, fd);
+    medium_close(&m);
+    cr_assert_eq(fcntl(fd, F_SETFL, O_RDONLY), 0);
+    cr_assert_eq(fs_pwrite(writes, &byte, sizeof byte, 0, &e), 0, "%s", e.text);
+    cr_assert_eq(medium_open(&m, fd, NULL, &e), 0, "%s", e.text);
+    (void)read_to(&m, 0, FILE_BYTES);
+    medium_close(&m);
 }
 
 // With reads under way, whose answers come between.
@@ -133,4 +172,32 @@ Test(medium, what_others_wrote_is_made_durable_while_it_is_read) {
     cr_expect_eq(read_to(&m, at, FILE_BYTES), FILE_BYTES);
     medium_close(&m);
     cr_expect_not(medium_sync_begin(&m), "closed");
+}
+
+// What was under way when the first was closed is nobody's answer later.
+Test(medium, a_queue_goes_from_one_to_the_next_with_nothing_in_it) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    OWN(fd) int fd = make(&tmp, FILE_BYTES);
+    struct medium_spare spare = {.is_there = false};
+    struct medium m;
+    for (int i = 0; i < 3; i++) {
+        open_with(&m, fd, &spare);
+        cr_expect_not(spare.is_there, "it is in use");
+        (void)read_to(&m, 0, i == 1 ? FILE_BYTES : MEDIUM_SLICE_BYTES);
+        cr_assert(medium_sync_begin(&m) || i > 0);
+        unsigned long queue = m.queue;
+        medium_close(&m);
+        cr_expect(spare.is_there && spare.queue == queue);
+    }
+    struct medium other;
+    OWN(fd) int again = openat(tmp.fd, "file", O_RDONLY | O_CLOEXEC);
+    open_with(&m, fd, &spare);
+    open_with(&other, again, &spare);
+    cr_expect_neq(m.queue, other.queue);
+    medium_close(&m);
+    medium_close(&other);
+    cr_expect(spare.is_there);
+    medium_spare_clear(&spare);
+    medium_spare_clear(&spare);
+    cr_expect_not(spare.is_there);
 }

@@ -165,6 +165,45 @@ Test(manifest, components_that_break_a_rule_are_refused) {
         expect_bad(cases[i].name, NULL, cases[i].component, &err_bad_manifest);
 }
 
+#define ZEROS_64 "0000000000000000000000000000000000000000000000000000000000000000"
+
+// The component as an image with this content.
+static json_t *as_image(json_t *content_of) {
+    return json_pack("{so ss sn sn sn sn}", "content", content_of, "type", "image", "entries",
+                     "executable", "stream_bytes", "tree");
+}
+
+Test(manifest, images_whose_content_breaks_a_rule_are_refused) {
+    static const char *const good[] = {NULL, ZEROS_64};
+    for (size_t i = 0; i < 2; i++) {
+        struct err e = ERR_NONE;
+        struct bundle_manifest *m = NULL;
+        struct buf raw;
+        make(NULL,
+             as_image(json_pack("{ss si ss*}", "digest", ZEROS_64, "size", 1, "blocks", good[i])),
+             &raw);
+        cr_assert_eq(verify(&raw, &m, &e), 0, "%s", e.text);
+        cr_expect_eq(bundle_manifest_view(m)->components[0].has_blocks, i == 1);
+        bundle_manifest_free(m);
+        buf_clear(&raw);
+    }
+    const struct {
+        const char *name;
+        json_t *content;
+    } cases[] = {
+        {"no size", json_pack("{ss}", "digest", ZEROS_64)},
+        {"no bytes", json_pack("{ss si}", "digest", ZEROS_64, "size", 0)},
+        {"no digest", json_pack("{ss si}", "blocks", ZEROS_64, "size", 1)},
+        {"short blocks", json_pack("{ss si ss}", "digest", ZEROS_64, "size", 1, "blocks", "00")},
+        {"empty blocks", json_pack("{ss si ss}", "digest", ZEROS_64, "size", 1, "blocks", "")},
+        {"blocks in a list",
+         json_pack("{ss si s[s]}", "digest", ZEROS_64, "size", 1, "blocks", ZEROS_64)},
+        {"more", json_pack("{ss si si}", "digest", ZEROS_64, "size", 1, "x", 1)},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_bad(cases[i].name, NULL, as_image(cases[i].content), &err_bad_manifest);
+}
+
 Test(manifest, unknown_members_of_its_own_are_ignored) {
     struct err e = ERR_NONE;
     struct bundle_manifest *m = NULL;

@@ -193,8 +193,8 @@ static void own_drop_scene(struct scene *s) {
     tmp_dir_remove(&s->tmp);
 }
 
-// 2 differs from 1 in much, 3 has the image of 2.
-static void set_up(struct scene *s) {
+// 2 differs from 1 in much, 3 has the image of 2; but for what `edit` makes of them.
+static void set_up_with(struct scene *s, void (*edit)(struct scene *s)) {
     *s = (struct scene){.tmp = tmp_dir_make()};
     for (size_t i = 0; i < RELEASES; i++)
         s->images[i] = noise(IMAGE_BYTES, 1);
@@ -203,6 +203,8 @@ static void set_up(struct scene *s) {
         memcpy(s->images[i] + 100000, other, 250000);
         free(other);
     }
+    if (edit)
+        edit(s);
     for (unsigned i = 0; i < 2; i++) {
         uint8_t *rubbish = noise(SLOT_BYTES, 77 + i);
         put(s, i ? "b" : "a", rubbish, SLOT_BYTES);
@@ -215,6 +217,10 @@ static void set_up(struct scene *s) {
         pack(s, n);
     for (unsigned n = 2; n <= RELEASES; n++)
         pack_delta(s, n);
+}
+
+static void set_up(struct scene *s) {
+    set_up_with(s, NULL);
 }
 
 static int open_dir(const struct scene *s, unsigned generation, const char *suffix) {

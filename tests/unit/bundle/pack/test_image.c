@@ -2,7 +2,40 @@
 //
 // Images in slots, from bundles and deltas that were really made: staged, sealed, read back, broken
 // off and gone on with, and left where they are when they are the same.
+#include "keys/canon.h"
 #include "tests/unit/bundle/pack/slots.h"
+
+// Signs the manifest of release `n` anew, with other blocks of its image: NULL takes them out, as
+// builders from before them had it.
+static void say_blocks(const struct scene *s, unsigned n, const char *hex) {
+    struct err e = ERR_NONE;
+    char name[64];
+    json_t *blocks = hex ? json_string(hex) : NULL, *envelope = NULL;
+    OWN(buf) struct buf bundle, part, made;
+    buf_init(&bundle, 64 << 20);
+    buf_init(&part, BUNDLE_MANIFEST_MAX_BYTES);
+    buf_init(&made, BUNDLE_MANIFEST_MAX_BYTES);
+    (void)number_of("", n, ".edge", name);
+    cr_assert_eq(fs_read_file(s->tmp.fd, name, 64 << 20, &bundle, &e), 0, "%s", e.text);
+    struct slice old = forge_manifest_of((struct slice){bundle.data, bundle.len});
+    envelope = json_loadb((const char *)old.data, old.len, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *of_image =
+        json_array_get(json_object_get(json_object_get(envelope, "signed"), "components"), 1);
+    json_t *content = json_object_get(of_image, "content");
+    cr_assert(content && json_object_get(content, "blocks"));
+    cr_assert_eq(blocks ? json_object_set_new(content, "blocks", blocks)
+                        : json_object_del(content, "blocks"),
+                 0);
+    cr_assert_eq(keys_canon_format(json_object_get(envelope, "signed"), &part, &e), 0, "%s",
+                 e.text);
+    forge_envelope((struct slice){part.data, part.len}, &made);
+    cr_assert_leq(made.len, old.len);
+    uint8_t *at = bundle.data + (old.data - bundle.data);
+    memset(at, ' ', old.len);
+    memcpy(at, made.data, made.len);
+    put(s, name, bundle.data, bundle.len);
+    json_decref(envelope);
+}
 
 static void expect_three(struct scene *s, bool by_delta) {
     char target[512] = "", name[64];
@@ -27,6 +60,38 @@ Test(image, goes_into_the_slot_that_the_generation_before_does_not_use) {
     OWN(scene) struct scene s;
     set_up(&s);
     expect_three(&s, false);
+}
+
+// In the second zeros come again behind bytes that the first has elsewhere, and behind others that
+// repeat, twice over.
+static void put_zeros_between(struct scene *s) {
+    uint8_t *at = s->images[1];
+    memcpy(at + 400000, s->images[0] + 20000, 60000);
+    memset(at + 300000, 0, 100000);
+    memset(at + 460000, 0, 100000);
+    memset(at + 560000, 1, 66000);
+    memset(at + 626000, 0, 70000);
+    memcpy(s->images[2], at, IMAGE_BYTES);
+}
+
+static void far_away(void *context, uint64_t offset, uint64_t len) {
+    (void)context, (void)offset, (void)len;
+}
+
+// From far away, so that what the device has is copied.
+Test(image, what_repeats_comes_again_behind_anything) {
+    OWN(scene) struct scene s;
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    OWN(input) struct input i;
+    set_up_with(&s, put_zeros_between);
+    install(&s, 1, false);
+    OWN(fd) int dir = open_dir(&s, 2, "");
+    open_bundle(&s, 2, &i);
+    i.from.expect = far_away;
+    cr_assert_eq(stage(&s, &i, 1, dir, &result, &e), 0, "%s", e.text);
+    cr_assert_eq(seal(&s, &i, 1, dir, false, &e), 0, "%s", e.text);
+    expect_image(&s, 1, 2);
 }
 
 Test(image, by_a_delta_comes_out_the_same) {
@@ -134,12 +199,15 @@ Test(image, a_slot_that_nobody_began_is_looked_at_in_samples) {
     cr_expect_eq(kept[1][1], kept[0][1]);
 }
 
-Test(image, damage_behind_the_writer_is_found) {
+// One byte of the slot is wrong, when it is sealed and when it is read back later.
+static void expect_damage_is_found(bool has_blocks) {
     OWN(scene) struct scene s;
     struct err e = ERR_NONE;
     struct unpack_stage_result result;
     OWN(input) struct input i;
     set_up(&s);
+    if (!has_blocks)
+        say_blocks(&s, 1, NULL);
     OWN(fd) int dir = open_dir(&s, 1, "");
     open_bundle(&s, 1, &i);
     cr_assert_eq(stage(&s, &i, 0, dir, &result, &e), 0, "%s", e.text);
@@ -159,6 +227,35 @@ Test(image, damage_behind_the_writer_is_found) {
     cr_assert_eq(pwrite(s.slots[0], s.images[0] + IMAGE_BYTES - 1, 1, IMAGE_BYTES - 1), 1);
     cr_assert_eq(pwrite(s.slots[0], &byte, 1, IMAGE_BYTES), 1);
     cr_expect_eq(verify(&s, 1, &e), 0, "%s", e.text);
+}
+
+Test(image, damage_behind_the_writer_is_found) {
+    expect_damage_is_found(true);
+}
+
+Test(image, damage_is_found_where_the_manifest_says_no_blocks) {
+    expect_damage_is_found(false);
+}
+
+Test(image, whose_blocks_were_signed_wrongly_is_found_when_it_is_checked_and_never_sealed) {
+    OWN(scene) struct scene s;
+    struct err e = ERR_NONE;
+    struct unpack_stage_result result;
+    OWN(input) struct input i;
+    char hex[KEYS_DIGEST_HEX];
+    struct keys_digest other;
+    set_up(&s);
+    // The digest of the whole, in the place of that of its blocks.
+    keys_digest_of(s.images[0], IMAGE_BYTES, &other);
+    say_blocks(&s, 1, keys_digest_hex(&other, hex));
+    OWN(fd) int dir = open_dir(&s, 1, "");
+    open_bundle(&s, 1, &i);
+    cr_expect_lt(unpack_check(i.bundle, &i.source, DECODE_MAX, &e), 0);
+    cr_expect(err_is(&e, &err_bad_content), "%s", e.text);
+    err_clear(&e);
+    cr_assert_eq(stage(&s, &i, 0, dir, &result, &e), 0, "%s", e.text);
+    cr_expect_lt(seal(&s, &i, 0, dir, false, &e), 0);
+    cr_expect(err_is(&e, &err_bad_content), "%s", e.text);
 }
 
 Test(image, whose_slot_is_damaged_is_written_to_the_other_one) {
