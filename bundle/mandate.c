@@ -85,6 +85,21 @@ static int read_stratify(const struct doc_at *top, struct bundle_mandate_content
     return 0;
 }
 
+// Ranks that the device could not find out for itself would bind it to nothing.
+static int read_site(const struct doc_at *top, struct bundle_mandate_content *ret, struct err *e) {
+    const char *fact = NULL;
+    int found = doc_string_opt(top, "site", BUNDLE_FACT_NAME_MAX, &fact, e);
+    ret->site[0] = '\0';
+    if (found != 0)
+        return found < 0 ? -1 : 0;
+    if (!text_is_name(fact, BUNDLE_FACT_NAME_MAX) ||
+        strncmp(fact, BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) == 0)
+        return err_set(e, &err_bad_message, "%s.site: expected a fact that devices know",
+                       top->path);
+    memcpy(ret->site, fact, strlen(fact) + 1);
+    return 0;
+}
+
 static int read_devices(const struct doc_at *at, struct bundle_mandate_stage *ret, struct err *e) {
     struct doc_at list;
     const char *id = NULL;
@@ -199,6 +214,13 @@ static int read_seed(const struct doc_at *top, uint8_t *ret, struct err *e) {
     return text_unhex(text, ret, BUNDLE_RANK_SEED_BYTES, "seed", e);
 }
 
+int bundle_mandate_header(const struct doc_at *signed_part, struct keys_header *ret,
+                          struct err *e) {
+    bool by_site = json_is_string(json_object_get(signed_part->value, "site")); // null: none
+    return keys_envelope_header_of(signed_part, MANDATE_TYPE, by_site ? MANDATE_BY_SITE : 1, ret,
+                                   e);
+}
+
 int bundle_mandate_read(struct bundle_mandate *io, struct err *e) {
     static const struct bundle_message_member members[] = {
         BUNDLE_MESSAGE_MEMBER("attempt_max", COUNT, REQUIRED, bundle_mandate_content, attempt_max),
@@ -211,15 +233,15 @@ int bundle_mandate_read(struct bundle_mandate *io, struct err *e) {
     struct err cause = ERR_NONE;
     uint64_t signed_stages = 0;
     if (doc_root(io->document, "mandate", &top, &cause) < 0 ||
-        keys_envelope_header(&top, MANDATE_TYPE, &content->header, &cause) < 0 ||
+        bundle_mandate_header(&top, &content->header, &cause) < 0 ||
         doc_u64(&top, "signed_stages", 1, BUNDLE_MANDATE_STAGES_MAX, &signed_stages, &cause) < 0)
         return bundle_message_fail(&cause, &err_bad_message, e);
     content->signed_stages = (size_t)signed_stages;
     if (bundle_message_read(&top, members, content, &cause) < 0 ||
         read_selector(content->selector, &cause) < 0 ||
         read_seed(&top, content->seed, &cause) < 0 || read_release(&top, content, &cause) < 0 ||
-        read_stratify(&top, content, &cause) < 0 || read_stages(&top, content, &cause) < 0 ||
-        read_strata(&top, io, &cause) < 0 ||
+        read_stratify(&top, content, &cause) < 0 || read_site(&top, content, &cause) < 0 ||
+        read_stages(&top, content, &cause) < 0 || read_strata(&top, io, &cause) < 0 ||
         read_time_opt(&top, "baseline_not_before", &content->baseline_not_before_s, &cause) < 0)
         return bundle_message_fail(&cause, &err_bad_message, e);
     return 0;
@@ -302,4 +324,9 @@ void bundle_mandate_peek_free(struct bundle_mandate_unverified *mandate) {
 const struct bundle_mandate_content *
 bundle_mandate_peek_content(const struct bundle_mandate_unverified *mandate) {
     return &mandate->read->content;
+}
+
+void bundle_mandate_peek_stratum(const struct bundle_mandate_unverified *mandate, size_t n,
+                                 struct bundle_mandate_stratum *ret) {
+    bundle_mandate_stratum(mandate->read, n, ret);
 }

@@ -11,7 +11,7 @@
 //    "newcomer_bounds":BOUNDS,
 //    "release":{"bundles":[MANIFEST_ID,…],"name":NAME,"version":LINE},
 //    "rollout":NAME or "","seed":"<64 hex>","selector":PREDICATE,"signed_stages":N,
-//    "spec_version":"1.0",
+//    "site":FACT,"spec_version":"1.0" (with `site` "2.0"),
 //    "stages":[{"approve":true,"devices":[ID,…],"name":NAME,"not_before":TIME,
 //               "steps":[{"before":SECONDS,"share":N},…]},…],
 //    "strata":[{"bounds":BOUNDS,"key":TEXT},…],"stratify":[FACT,…],"version":N}
@@ -35,11 +35,16 @@
 // Labels ("label.…") are what people at the controller say of a device, and a device does not know its
 // own. In a selector it takes them for whatever would admit it; strata are of facts that it knows.
 //
+// With `site` ranks are of whole sites (unit.h), by the device's own value of that fact, which is no
+// label. A device that does not know the member would fall back to ranks of ids, and so admit a share
+// of the devices of each site: that is why such a mandate is of another major version, which it refuses.
+//
 // Unknown members are ignored. FORMAT.md §20 is the specification.
 #pragma once
 
 #include <stdbool.h>
 
+#include "base/doc.h"
 #include "bundle/limits.h"
 #include "bundle/rank.h"
 #include "bundle/stratum.h"
@@ -93,8 +98,9 @@ struct bundle_mandate_content {
     uint8_t seed[BUNDLE_RANK_SEED_BYTES];
     size_t n_stratify;
     char stratify[BUNDLE_MANDATE_STRATIFY_MAX][BUNDLE_FACT_NAME_MAX + 1];
-    size_t n_stages;      // 1 or more
-    size_t signed_stages; // 1 to n_stages
+    char site[BUNDLE_FACT_NAME_MAX + 1]; // ranks are of sites, by this fact; "": of devices
+    size_t n_stages;                     // 1 or more
+    size_t signed_stages;                // 1 to n_stages
     struct bundle_mandate_stage stages[BUNDLE_MANDATE_STAGES_MAX];
     uint64_t newcomer_bounds[BUNDLE_MANDATE_STAGES_MAX];
     size_t n_strata; // 0 to BUNDLE_STRATA_MAX, each once
@@ -115,6 +121,9 @@ static inline void own_drop_mandate(struct bundle_mandate **mandate) {
     bundle_mandate_free(*mandate);
     *mandate = NULL;
 }
+// The head of a mandate's signed part, of the version that it has to be (keys_envelope_header_of).
+int bundle_mandate_header(const struct doc_at *signed_part, struct keys_header *ret, struct err *e)
+    __attribute__((nonnull));
 // Borrowed until free.
 const struct bundle_mandate_content *bundle_mandate_content(const struct bundle_mandate *mandate)
     __attribute__((nonnull));
@@ -134,6 +143,9 @@ static inline void own_drop_mandate_unverified(struct bundle_mandate_unverified 
 const struct bundle_mandate_content *
 bundle_mandate_peek_content(const struct bundle_mandate_unverified *mandate)
     __attribute__((nonnull));
+// As bundle_mandate_stratum.
+void bundle_mandate_peek_stratum(const struct bundle_mandate_unverified *mandate, size_t n,
+                                 struct bundle_mandate_stratum *ret) __attribute__((nonnull));
 
 // What an offer asks of a mandate.
 struct bundle_facts;

@@ -63,6 +63,8 @@ static int read_days(const struct doc_at *at, uint8_t *ret, struct err *e) {
     *ret = found == 0 ? 0 : BUNDLE_WINDOW_EVERY_DAY;
     if (found != 0)
         return found < 0 ? -1 : 0;
+    if (json_array_size(list.value) == 0)
+        return err_set(e, &err_syntax, "%s.days: a window on no day never opens", at->path);
     for (size_t i = 0; i < json_array_size(list.value); i++) {
         const char *text = NULL;
         unsigned day = 0;

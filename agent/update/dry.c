@@ -274,8 +274,10 @@ void update_dry_answered(void *update, struct agent_trust_outcome *outcome) {
 static int admit(struct agent_update *u, struct err *e) {
     int64_t now = chrono_boot_ms(u->host.loop->clock);
     const struct fsm_record *r = update_engine_record(u);
-    if (r->state != FSM_IDLE || r->has_update || u->hashing || u->work)
+    if (r->state != FSM_IDLE)
         return err_set(e, &err_busy, "an update is %s", fsm_machine_state_names[r->state]);
+    if (u->hashing || u->work)
+        return err_set(e, &err_busy, "what an update left is being removed");
     if (!u->host.trust && !u->host.ask)
         return err_set(e, &err_not_in_targets, "there is no repository to ask for this bundle");
     if (update_link_is_closed(u, e))

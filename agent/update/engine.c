@@ -18,12 +18,14 @@
 #include "bundle/kind.h"
 
 #define MANIFEST_FILE "manifest"
+#define DAY_MS        86400000
 
 bool update_engine_ration(struct update_ration *ration, uint64_t most, int64_t now_ms) {
-    if (ration->taken == 0 || now_ms - ration->day_ms >= 86400000)
-        *ration = (struct update_ration){.day_ms = now_ms};
-    if (ration->taken >= most)
+    assert(most > 0 && most <= UPDATE_RATION_MAX);
+    int64_t *oldest = &ration->at_ms[ration->taken % most];
+    if (ration->taken >= most && now_ms - *oldest < DAY_MS)
         return false;
+    *oldest = now_ms;
     ration->taken++;
     return true;
 }
@@ -72,7 +74,6 @@ void update_engine_forget(struct agent_update *u) {
     u->need_bytes = 0;
     u->backoff_ms = 0;
     u->read_back_ms = u->looked_ms = -1;
-    u->inhibit_until_ms = 0;
 }
 
 static void note_end(struct agent_update *u, const struct fsm_outcome *out) {
@@ -244,6 +245,7 @@ void agent_update_close(struct agent_update *update) {
     if (!update)
         return;
     end_work(update);
+    medium_spare_clear(&update->spare);
     update_dry_close(update);
     update_engine_forget(update);
     agent_loop_remove_timer(update->host.loop, &update->worker);

@@ -9,6 +9,7 @@
 #include "agent/task.h"
 #include "agent/trust.h"
 #include "agent/update.h"
+#include "base/medium.h"
 #include "bundle/instruction.h"
 #include "bundle/manifest.h"
 #include "bundle/seal.h"
@@ -32,10 +33,11 @@ struct update_engine_told {
     char text[BUNDLE_REPORT_TEXT_MAX + 1];
 };
 
-// How often something was done within the day that began then, by the clock that nobody can set.
+// When something was done last, by the clock that nobody can set: one after the other in a ring.
+#define UPDATE_RATION_MAX 8
 struct update_ration {
     uint64_t taken;
-    int64_t day_ms;
+    int64_t at_ms[UPDATE_RATION_MAX];
 };
 
 struct agent_update {
@@ -52,6 +54,7 @@ struct agent_update {
     // fetch
     struct agent_hire *hire;
     struct update_follow *follow; // of its images; NULL when there is none to write
+    struct medium_spare spare;    // for the next one
     struct agent_loop_timer again;
     int64_t backoff_ms;
     int file;        // the bundle of a local update, or -1
@@ -105,7 +108,8 @@ struct agent_update {
     struct fsm_why ended_why;
 };
 
-// Whether it may be done once more, which then counts as done.
+// Whether it may be done once more, which then counts as done: no more than `most` (up to
+// UPDATE_RATION_MAX, always the same) within any 86,400 s.
 bool update_engine_ration(struct update_ration *ration, uint64_t most, int64_t now_ms)
     __attribute__((nonnull));
 const struct fsm_record *update_engine_record(const struct agent_update *u)
@@ -221,10 +225,11 @@ int update_images_give_up(struct agent_update *u, struct err *e) __attribute__((
 // Does that, and lets the worker proceed.
 int update_images_proceed(struct agent_update *u, const struct bundle_image_places *to,
                           struct err *e) __attribute__((nonnull));
-// Starts the scribe for the images of u->manifest that go to these slots; *ret_worker_fds are the worker's two pipes, the
-// caller's.
+// Starts the scribe for the images of u->manifest that go to these slots; *ret_worker_fds are what the worker
+// hands over to it by, the caller's.
 int update_follow_begin(struct agent_update *u, const struct bundle_image_places *to,
-                        int ret_worker_fds[2], struct err *e) __attribute__((nonnull));
+                        int ret_worker_fds[static AGENT_JOB_SCRIBE_FDS], struct err *e)
+    __attribute__((nonnull));
 // The worker has ended: update_fetch_ended is called when the scribe has, too, and all was read. false: there
 // is no scribe.
 bool update_follow_worker_ended(struct agent_update *u, const struct err *why)

@@ -114,12 +114,20 @@ int update_fetch_read_announced(int announce, struct buf *raw, struct err *e) {
     return 0;
 }
 
+// Once: whoever took a worker over may say it again, and an update has one manifest and one scribe.
+static int take_announced(struct agent_update *u, struct buf *raw, struct err *e) {
+    OWN(fd) int announce = own_take_fd(&u->announce);
+    if (announce < 0)
+        return err_set(e, &err_worker_failed, "the worker announced a manifest twice");
+    return update_fetch_read_announced(announce, raw, e);
+}
+
 static int on_manifest(struct agent_update *u, struct err *e) {
     OWN(buf) struct buf raw;
     OWN(manifest) struct bundle_manifest *manifest = NULL;
     OWN(images) struct bundle_image_places images = {.n = 0};
     buf_init(&raw, BUNDLE_MANIFEST_MAX_BYTES);
-    if (update_fetch_read_announced(u->announce, &raw, e) < 0 ||
+    if (take_announced(u, &raw, e) < 0 ||
         bundle_manifest_verify_root(buf_slice(&raw), u->host.state->root, &manifest, e) < 0 ||
         identify(u, manifest, e) < 0 || update_trust_admits(u, manifest, e) < 0 ||
         admit(u, manifest, e) < 0 || update_images_claim(u, manifest, &images, e) < 0 ||
@@ -140,9 +148,11 @@ static bool is_damaged_copy(const struct err_kind *kind) {
 }
 
 void update_fetch_failed(struct agent_update *u, const struct err *why, bool judged) {
-    const struct fsm_update *update = &update_engine_record(u)->update;
+    struct fsm_update *update = &u->host.state->journal.record.update;
     const struct agent_config *config = u->host.state->config;
     if (!update->local && update_link_may_wait(u, why)) {
+        // Broken off because the time was up: no try that failed.
+        update->tries -= err_is(why, &err_outside_rollout_window) && update->tries > 0;
         update_link_wait(u, why);
         return;
     }

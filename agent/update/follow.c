@@ -15,12 +15,11 @@
 
 #include "agent/kind.h"
 #include "agent/log.h"
+#include "agent/ring.h"
 #include "agent/update/engine.h"
 #include "base/fs.h"
 #include "bundle/image.h"
 #include "bundle/seal/follow.h"
-
-#define PIPE_BYTES (1024 * 1024)
 
 struct update_follow {
     struct agent_hire *scribe; // NULL: it has ended
@@ -105,14 +104,15 @@ static void on_message(void *context, const struct agent_job_message *message) {
 }
 
 static int open_images(struct update_follow *f, const struct bundle_image_places *to,
-                       const struct bundle_manifest *manifest, struct err *e) {
+                       const struct bundle_manifest *manifest, struct medium_spare *spare,
+                       struct err *e) {
     for (; f->n < to->n; f->n++) {
         const struct bundle_image_place *place = &to->all[f->n];
         const struct bundle_component *c = bundle_manifest_component(manifest, place->component);
         assert(c && c->type == BUNDLE_COMPONENT_IMAGE);
         OWN(fd) int fd = -1;
         if (fs_open_read(AT_FDCWD, place->path, &fd, e) < 0 ||
-            seal_follow_init(&f->images[f->n].follow, fd, c->size, e) < 0)
+            seal_follow_init(&f->images[f->n].follow, fd, c->size, c->has_blocks, spare, e) < 0)
             return -1;
         f->images[f->n].fd = own_take_fd(&fd);
         memcpy(f->images[f->n].component, place->component, sizeof place->component);
@@ -144,33 +144,34 @@ static int open_pipe(int *ret_read, int *ret_write, struct err *e) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_errno(e, errno, "starting to write images");
-    // A larger one is filled while the disk is waited for; where it cannot be had it goes slower.
-    (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
     *ret_read = ends[0];
     *ret_write = ends[1];
     return 0;
 }
 
 static int start_scribe(struct agent_update *u, const struct bundle_image_places *to,
-                        int ret_worker_fds[2], struct err *e) {
+                        int ret_worker_fds[static AGENT_JOB_SCRIBE_FDS], struct err *e) {
     OWN(fd) int heard = -1;
     OWN(fd) int said = -1;
     OWN(fd) int answered = -1;
     OWN(fd) int answers = -1;
-    if (open_pipe(&heard, &said, e) < 0 || open_pipe(&answered, &answers, e) < 0)
+    OWN(fd) int ring = -1;
+    if (open_pipe(&heard, &said, e) < 0 || open_pipe(&answered, &answers, e) < 0 ||
+        agent_ring_make(&ring, e) < 0)
         return -1;
     const struct agent_hire_spec spec = {.config = u->host.state->config,
-                                         .fds = {heard, answers, -1}};
+                                         .fds = {heard, answers, ring, -1}};
     if (agent_hire_start(u->host.loop, &spec, on_message, u, &u->follow->scribe, e) < 0 ||
         send_slots(u->follow, to, e) < 0)
         return -1;
     ret_worker_fds[0] = own_take_fd(&said);
     ret_worker_fds[1] = own_take_fd(&answered);
+    ret_worker_fds[2] = own_take_fd(&ring);
     return 0;
 }
 
 int update_follow_begin(struct agent_update *u, const struct bundle_image_places *to,
-                        int ret_worker_fds[2], struct err *e) {
+                        int ret_worker_fds[static AGENT_JOB_SCRIBE_FDS], struct err *e) {
     assert(!u->follow);
     struct update_follow *f = calloc(1, sizeof *f);
     if (!f)
@@ -178,7 +179,8 @@ int update_follow_begin(struct agent_update *u, const struct bundle_image_places
     u->follow = f;
     u->read_back_ms = -1;
     agent_loop_add_timer(u->host.loop, &f->turn, on_turn, u);
-    if (open_images(f, to, u->manifest, e) == 0 && start_scribe(u, to, ret_worker_fds, e) == 0)
+    if (open_images(f, to, u->manifest, &u->spare, e) == 0 &&
+        start_scribe(u, to, ret_worker_fds, e) == 0)
         return 0;
     update_follow_stop(u);
     return -1;
@@ -205,6 +207,7 @@ void update_follow_reads(const struct agent_update *u, struct bundle_seal_reads 
             continue;
         memcpy(read->component, f->images[i].component, sizeof read->component);
         read->bytes = follow->bytes;
+        read->by_blocks = follow->hash.by_blocks;
         read->digest = follow->digest;
         ret->n++;
     }

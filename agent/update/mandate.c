@@ -18,6 +18,7 @@
 #include "bundle/facts.h"
 #include "bundle/kind.h"
 #include "bundle/mandate.h"
+#include "bundle/message.h"
 #include "keys/kind.h"
 
 #define MANDATE_FILE "mandate"
@@ -69,19 +70,22 @@ bool update_mandate_wanted(const struct agent_update *u, struct update_mandate_w
 
 // What was seen of rollouts: {ROLLOUT: [highest version, until when any of its mandates holds]}. What
 // is damaged is forgotten, as nothing but this device writes it.
-static json_t *read_seen(const struct agent_state *state) {
+static int read_seen(const struct agent_state *state, json_t **ret, struct err *e) {
     static const struct doc_limits limits = {.bytes = SEEN_BYTES, .depth = 4, .values = 1024};
     struct err why = ERR_NONE;
-    json_t *seen = NULL;
     OWN(buf) struct buf text;
     buf_init(&text, SEEN_BYTES);
-    if (fs_read_file(state->private_dir, SEEN_FILE, SEEN_BYTES, &text, &why) < 0 ||
-        doc_parse(buf_slice(&text), SEEN_FILE, &limits, &seen, &why) < 0) {
-        if (!err_is(&why, &err_not_found))
-            agent_log_line(AGENT_LOG_WARNING, "the mandates that were seen: %s", why.text);
-        return json_object();
+    if (fs_read_file(state->private_dir, SEEN_FILE, SEEN_BYTES, &text, &why) == 0 &&
+        doc_parse(buf_slice(&text), SEEN_FILE, &limits, ret, &why) == 0)
+        return 0;
+    if (err_is(&why, &err_memory)) {
+        *e = why;
+        return -1;
     }
-    return seen;
+    if (!err_is(&why, &err_not_found))
+        agent_log_line(AGENT_LOG_WARNING, "the mandates that were seen: %s", why.text);
+    *ret = json_object();
+    return *ret ? 0 : err_set(e, &err_memory, "remembering a mandate: out of memory");
 }
 
 static json_int_t at(const json_t *seen, const char *rollout, size_t n) {
@@ -111,7 +115,9 @@ static void evict(json_t *io, int64_t now_s) {
 // A controller cannot go back to what people signed before, whatever it handed out in between.
 static int remember(const struct agent_state *state, const struct bundle_mandate_content *now,
                     struct err *e) {
-    OWN(json) json_t *seen = read_seen(state);
+    OWN(json) json_t *seen = NULL;
+    if (read_seen(state, &seen, e) < 0)
+        return -1;
     json_int_t version = (json_int_t)now->header.version, before = at(seen, now->rollout, 0);
     json_int_t until_s = at(seen, now->rollout, 1);
     if (version < before)
@@ -123,10 +129,13 @@ static int remember(const struct agent_state *state, const struct bundle_mandate
     until_s = until_s > now->header.expires_s ? until_s : now->header.expires_s;
     if (!json_object_get(seen, now->rollout))
         evict(seen, agent_state_trusted_s(state));
-    (void)json_object_set_new(seen, now->rollout, json_pack("[I, I]", version, until_s));
-    OWN(mem) char *text = json_dumps(seen, JSON_COMPACT);
-    return text ? fs_replace(state->private_dir, SEEN_FILE, text, strlen(text), 0600, e)
-                : err_set(e, &err_memory, "remembering a mandate: out of memory");
+    if (json_object_set_new(seen, now->rollout, json_pack("[I, I]", version, until_s)) < 0)
+        return err_set(e, &err_memory, "remembering a mandate: out of memory");
+    OWN(buf) struct buf text;
+    buf_init(&text, SEEN_BYTES);
+    if (bundle_message_dump(seen, &text, e) < 0)
+        return -1;
+    return fs_replace(state->private_dir, SEEN_FILE, text.data, text.len, 0600, e);
 }
 
 int update_mandate_take(struct agent_update *u, struct slice raw, struct err *e) {

@@ -75,9 +75,10 @@ static int check_kept(struct agent_update *u, struct err *e) {
 
 static void go(struct agent_update *u) {
     struct err why = ERR_NONE;
-    if (check_kept(u, &why) == 0)
+    if (check_kept(u, &why) == 0) {
+        u->inhibit_until_ms = 0; // was for this activation, where an operator's goes past it
         update_engine_fire(u, FSM_GO, NULL);
-    else if (why.kind->retry)
+    } else if (why.kind->retry)
         not_answered(u, &why);
     else
         no_more(u, &why);

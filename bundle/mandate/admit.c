@@ -3,6 +3,7 @@
 // What a mandate allows. The same code judges on the device, which does not know its own labels, and
 // at the controller, which does.
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/chrono.h"
@@ -11,6 +12,7 @@
 #include "bundle/kind.h"
 #include "bundle/mandate/parts.h"
 #include "bundle/predicate.h"
+#include "bundle/unit.h"
 
 // Outside of the rollout: for whoever the selector holds.
 static bool is_baseline(const struct bundle_mandate_content *c,
@@ -91,12 +93,24 @@ static uint64_t open_to(const struct span *span, uint64_t share) {
     return span->low + (all >> 32) * share + ((all & UINT32_MAX) * share >> 32);
 }
 
+// Of the device, or of its whole site.
+static uint64_t rank_of(const struct bundle_mandate_content *c,
+                        const struct bundle_mandate_ask *ask,
+                        char ret_unit[static BUNDLE_UNIT_MAX + 1]) {
+    if (c->site[0])
+        (void)bundle_unit(ask->device, c->site, ask->facts, ret_unit);
+    else
+        (void)snprintf(ret_unit, BUNDLE_UNIT_MAX + 1, "%s", ask->device);
+    return bundle_rank(ret_unit, c->seed);
+}
+
 static int check_place(const struct bundle_mandate *m, const struct bundle_mandate_ask *ask,
                        int64_t *ret_from_s, struct err *e) {
     const struct bundle_mandate_stage *stage = &m->content.stages[ask->stage];
     struct span span;
     struct bundle_mandate_step step;
-    uint64_t rank = bundle_rank(ask->device, m->content.seed);
+    char unit[BUNDLE_UNIT_MAX + 1];
+    uint64_t rank = rank_of(&m->content, ask, unit);
     for (size_t i = 0; i < json_array_size(stage->devices); i++)
         if (strcmp(json_string_value(json_array_get(stage->devices, i)), ask->device) == 0)
             return 0;
@@ -108,8 +122,8 @@ static int check_place(const struct bundle_mandate *m, const struct bundle_manda
         return -1;
     if (rank > span.high)
         return err_set(e, &err_rank_beyond,
-                       "the rank of %s is %016" PRIx64 "; stage %s admits up to %016" PRIx64,
-                       ask->device, rank, stage->name, span.high);
+                       "the rank of %s is %016" PRIx64 "; stage %s admits up to %016" PRIx64, unit,
+                       rank, stage->name, span.high);
     size_t n = 0;
     do
         step = bundle_mandate_step(stage, n++);

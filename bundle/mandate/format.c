@@ -93,26 +93,29 @@ static json_t *format_stratify(const struct bundle_mandate_content *c) {
     return whole(list, ok);
 }
 
+_Static_assert(MANDATE_BY_SITE == 2, "as it is written");
+static const char spec_by_site[] = "2.0";
+
 static json_t *format_all(const struct bundle_mandate_content *c,
                           const struct bundle_mandate_stratum *strata) {
     char issued[CHRONO_TEXT_BYTES], expires[CHRONO_TEXT_BYTES], bounds[BOUNDS_CHARS];
     char seed[2 * BUNDLE_RANK_SEED_BYTES + 1], late[CHRONO_TEXT_BYTES];
     text_hex(c->seed, sizeof c->seed, seed);
-    return json_pack("{s:s, s:I, s:b, s:s*, s:s, s:s, s:s, s:{s:o, s:s, s:s}, s:s, s:s, s:s, s:I, "
-                     "s:s, s:o, s:o, s:o, "
-                     "s:I}",
-                     "_type", MANDATE_TYPE, "attempt_max", (json_int_t)c->attempt_max, "baseline",
-                     (int)c->baseline, "baseline_not_before",
-                     c->baseline_not_before_s > 0 ? chrono_format(c->baseline_not_before_s, late)
-                                                  : NULL,
-                     "expires", chrono_format(c->header.expires_s, expires), "issued",
-                     chrono_format(c->header.issued_s, issued), "newcomer_bounds",
-                     format_bounds(c->newcomer_bounds, c->n_stages, bounds), "release", "bundles",
-                     format_bundles(c), "name", c->name, "version", c->release, "rollout",
-                     c->rollout, "seed", seed, "selector", c->selector, "signed_stages",
-                     (json_int_t)c->signed_stages, "spec_version", KEYS_SPEC_VERSION, "stages",
-                     format_stages(c), "strata", format_strata(c, strata), "stratify",
-                     format_stratify(c), "version", (json_int_t)c->header.version);
+    return json_pack(
+        "{s:s, s:I, s:b, s:s*, s:s, s:s, s:s, s:{s:o, s:s, s:s}, s:s, s:s, s:s, s:I, "
+        "s:s*, s:s, s:o, s:o, s:o, "
+        "s:I}",
+        "_type", MANDATE_TYPE, "attempt_max", (json_int_t)c->attempt_max, "baseline",
+        (int)c->baseline, "baseline_not_before",
+        c->baseline_not_before_s > 0 ? chrono_format(c->baseline_not_before_s, late) : NULL,
+        "expires", chrono_format(c->header.expires_s, expires), "issued",
+        chrono_format(c->header.issued_s, issued), "newcomer_bounds",
+        format_bounds(c->newcomer_bounds, c->n_stages, bounds), "release", "bundles",
+        format_bundles(c), "name", c->name, "version", c->release, "rollout", c->rollout, "seed",
+        seed, "selector", c->selector, "signed_stages", (json_int_t)c->signed_stages, "site",
+        c->site[0] ? c->site : NULL, "spec_version", c->site[0] ? spec_by_site : KEYS_SPEC_VERSION,
+        "stages", format_stages(c), "strata", format_strata(c, strata), "stratify",
+        format_stratify(c), "version", (json_int_t)c->header.version);
 }
 
 int bundle_mandate_format(const struct bundle_mandate_content *content,

@@ -8,6 +8,7 @@
 
 #define MANDATE_TYPE        "mandate"
 #define MANDATE_BOUND_CHARS 16 // hex digits of a bound
+#define MANDATE_BY_SITE     2  // major version of one by sites
 
 struct bundle_mandate {
     json_t *document; // owned; content borrows from it

@@ -3,13 +3,13 @@
 // Documents that wait for signatures; see document.h.
 #include "ctl/cmd/document.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/chrono.h"
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/mandate.h"
 #include "keys/canon.h"
 #include "keys/kind.h"
 
@@ -31,7 +31,7 @@ static int read_header(const struct doc_at *top, const char *only, const char **
     char shown[64];
     *ret_type = only;
     if (only)
-        return keys_envelope_header(top, only, ret, e);
+        return bundle_mandate_header(top, ret, e);
     if (doc_string(top, "_type", 64, &found, e) < 0)
         return -1;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {

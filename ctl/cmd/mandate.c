@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/chrono.h"
 #include "base/fs.h"
@@ -23,9 +22,7 @@
 #include "ctl/cmd/signers.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
-#include "ctl/rollout/policy.h"
 #include "keys/canon.h"
-#include "keys/kind.h"
 
 #define SHOWN_BYTES 160
 
@@ -243,20 +240,44 @@ int cmd_mandate_check_published(const char *workspace, const struct bundle_manda
 
 // ── Showing ─────────────────────────────────────────────────────────────────────────────────────
 
-static void show_stage(const struct bundle_mandate_content *c, size_t i) {
+static double percent_of(uint64_t bound) {
+    return (double)bound / (double)UINT64_MAX * 100;
+}
+
+const char *cmd_mandate_widest(const struct bundle_mandate_unverified *read, size_t stage,
+                               char ret[static CMD_MANDATE_WIDEST_BYTES]) {
+    const struct bundle_mandate_content *c = bundle_mandate_peek_content(read);
+    uint64_t widest = 0;
+    for (size_t i = 0; i < c->n_strata; i++) {
+        struct bundle_mandate_stratum one;
+        bundle_mandate_peek_stratum(read, i, &one);
+        widest = one.bounds[stage] > widest ? one.bounds[stage] : widest;
+    }
+    if (c->stages[stage].devices)
+        (void)snprintf(ret, CMD_MANDATE_WIDEST_BYTES, "%zu named device%s",
+                       json_array_size(c->stages[stage].devices),
+                       json_array_size(c->stages[stage].devices) == 1 ? "" : "s");
+    else if (c->n_strata == 0)
+        (void)snprintf(ret, CMD_MANDATE_WIDEST_BYTES, "%.1f %% of devices",
+                       percent_of(c->newcomer_bounds[stage]));
+    else
+        (void)snprintf(ret, CMD_MANDATE_WIDEST_BYTES,
+                       "%.1f %% of devices of a kind that nobody counted, at most %.1f %% of those "
+                       "of another",
+                       percent_of(c->newcomer_bounds[stage]), percent_of(widest));
+    return ret;
+}
+
+static void show_stage(const struct bundle_mandate_unverified *read, size_t i) {
+    const struct bundle_mandate_content *c = bundle_mandate_peek_content(read);
     const struct bundle_mandate_stage *stage = &c->stages[i];
-    char name[SHOWN_BYTES], at[CHRONO_TEXT_BYTES];
+    char name[SHOWN_BYTES], at[CHRONO_TEXT_BYTES], widest[CMD_MANDATE_WIDEST_BYTES];
     (void)printf("  stage %s: ", text_safe(stage->name, name, sizeof name));
     if (i >= c->signed_stages) {
         (void)printf("NOT signed for; it needs a further mandate (--through)\n");
         return;
     }
-    if (stage->devices)
-        (void)printf("%zu named device%s", json_array_size(stage->devices),
-                     json_array_size(stage->devices) == 1 ? "" : "s");
-    else
-        (void)printf("%.1f %% of devices that nobody counted, and the plan's of the others",
-                     (double)c->newcomer_bounds[i] / (double)UINT64_MAX * 100);
+    (void)printf("%s", cmd_mandate_widest(read, i, widest));
     (void)printf("%s%s", stage->not_before_s ? ", not before " : "",
                  stage->not_before_s ? chrono_format(bundle_mandate_step(stage, 0).from_s, at)
                                      : "");
@@ -282,8 +303,11 @@ static void show(const struct signing *s) {
         (void)printf("    %s\n", keys_digest_hex(&c->bundles[i], hex));
     (void)printf("  devices: %s\n",
                  c->selector[0] ? text_safe(c->selector, text, sizeof text) : "all");
+    if (c->site[0])
+        (void)printf("  whole sites, by what each device says of itself as %s\n",
+                     text_safe(c->site, name, sizeof name));
     for (size_t i = 0; i < c->n_stages; i++)
-        show_stage(c, i);
+        show_stage(s->shown, i);
     (void)printf("  at most %" PRIu64 " attempts%s\n", c->attempt_max,
                  c->baseline ? "; afterwards for whoever is selected (baseline)" : "");
     if (c->baseline && c->baseline_not_before_s)
@@ -307,8 +331,9 @@ static int merge(struct signing *s, size_t *ret_added, struct err *e) {
 }
 
 static int keep(struct signing *s, struct err *e) {
-    json_error_t why;
-    json_t *envelope = json_loadb((const char *)s->document.raw.data, s->document.raw.len, 0, &why);
+    json_t *envelope = NULL;
+    if (cmd_mandate_json(&s->document, &envelope, e) < 0)
+        return -1;
     if (json_object_set_new(s->file, "mandate", envelope) < 0)
         return no_memory(e);
     OWN(mem) char *text = json_dumps(s->file, JSON_INDENT(1) | JSON_SORT_KEYS);

@@ -30,6 +30,12 @@ struct bundle_mandate_content;
 int cmd_mandate_check_published(const char *workspace, const struct bundle_mandate_content *content,
                                 struct err *e) __attribute__((nonnull));
 
+// Whom a stage admits at most, for people.
+#define CMD_MANDATE_WIDEST_BYTES 128
+struct bundle_mandate_unverified;
+const char *cmd_mandate_widest(const struct bundle_mandate_unverified *read, size_t stage,
+                               char ret[static CMD_MANDATE_WIDEST_BYTES]) __attribute__((nonnull));
+
 // ── In passing (mandate_here.c) ─────────────────────────────────────────────────────────────────
 
 // The folder whose keys sign in passing: --workspace, else EDGECTL_WORKSPACE; NULL: none.
@@ -41,8 +47,8 @@ struct cmd_mandate_hand {
     const char *workspace;
     const char *keys_folder; // of the workspace, when --key and --signer are for something else
 };
-// Opens the root of the workspace, when it has the role; else CMD_MANDATE_NO_ROLE. *ret is the
-// caller's.
+// Opens the root of the workspace, when it has the role; else CMD_MANDATE_NO_ROLE, also of a folder
+// without a root: it was named for its token. *ret is the caller's.
 enum { CMD_MANDATE_NO_ROLE = 1 };
 int cmd_mandate_open_here(const char *workspace, struct keys_root **ret, struct err *e)
     __attribute__((nonnull));
@@ -68,7 +74,6 @@ int cmd_mandate_plan(const struct cmd_mandate_hand *hand, struct net_client *cli
 
 // The signed part as a further mandate, of a higher version, in place: for so many of its stages (no
 // fewer than before), which begin when they are signed for at the earliest, or with another end.
-struct bundle_mandate_content;
 struct cmd_mandate_wider {
     size_t signed_stages;
     int64_t now_s;

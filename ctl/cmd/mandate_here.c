@@ -6,7 +6,8 @@
 // Nobody reads what is signed here, and it comes from the controller, which it is to hold against. So
 // it is held against the policy that somebody did read: release, selector, stages with their
 // devices, shares and soaks, approvals, and when it ends. What the controller alone knows, how
-// many devices there are and of which kind, is its word in any plan, and is said.
+// many devices there are and of which kind, is its word in any plan, and is said; so are the steps of a
+// stage with batches, which follow from how many there are.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,13 +23,14 @@
 #include "ctl/cmd/passphrase.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/quorum.h"
-#include "ctl/cmd/remote.h"
 #include "ctl/cmd/rollout.h"
 #include "ctl/cmd/workspace.h"
 #include "ctl/kind.h"
 #include "ctl/rollout/batch.h"
+#include "ctl/rollout/plan.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/rollout/strata.h"
+#include "ctl/rollout/unit.h"
 #include "keys/canon.h"
 #include "keys/kind.h"
 
@@ -48,8 +50,13 @@ static int no_memory(struct err *e) {
 
 int cmd_mandate_open_here(const char *workspace, struct keys_root **ret, struct err *e) {
     OWN(root) struct keys_root *root = NULL;
-    if (cmd_workspace_root(workspace, &root, e) < 0)
+    struct err why = ERR_NONE;
+    if (cmd_workspace_root(workspace, &root, &why) < 0) {
+        if (err_is(&why, &err_wrong_workspace))
+            return CMD_MANDATE_NO_ROLE;
+        *e = why;
         return -1;
+    }
     if (keys_root_role(root, KEYS_ROOT_ROLE_MANDATE)->n_keys == 0)
         return CMD_MANDATE_NO_ROLE;
     *ret = own_take(&root);
@@ -150,8 +157,6 @@ static int check_stages(const struct rollout_policy *policy, const struct bundle
                         struct err *e) {
     static const struct rollout_stage_policy held_back = {.name = BUNDLE_MANDATE_HELD_BACK,
                                                           .by_count = true};
-    struct rollout_stratum_plan most;
-    rollout_strata_newcomer(policy, 0, &most);
     for (size_t i = 0; i < c->n_stages; i++) {
         const struct rollout_stage_policy *stage =
             i < policy->n_stages ? &policy->stages[i] : &held_back;
@@ -160,8 +165,6 @@ static int check_stages(const struct rollout_policy *policy, const struct bundle
             (planned->devices != NULL) != stage->by_device ||
             (stage->by_device && !lists(policy, stage, planned->devices)))
             return beyond("its stages", e);
-        if (!stage->by_count && !stage->by_device && c->newcomer_bounds[i] > most.bound[i])
-            return beyond("the share of a stage", e);
         if (is_too_soon(policy, c, i))
             return beyond(i == 0 ? "not_before" : "the soak of a stage", e);
         // What is signed later goes by what is signed of it now (mandate_widen.c).
@@ -169,6 +172,120 @@ static int check_stages(const struct rollout_policy *policy, const struct bundle
             return beyond("a stage that waits for approval", e);
     }
     return 0;
+}
+
+// What the plan says there is of each kind that devices can tell apart, in the plan's order.
+struct kinds {
+    size_t n;
+    char *keys[BUNDLE_STRATA_MAX];   // owned
+    size_t sizes[BUNDLE_STRATA_MAX]; // in what is drawn
+    uint64_t devices, units;         // of all kinds
+    struct rollout_stratum_plan most[BUNDLE_STRATA_MAX], newcomers;
+};
+
+static void clear_kinds(struct kinds *kinds) {
+    for (size_t i = 0; i < kinds->n; i++)
+        free(kinds->keys[i]);
+}
+
+static size_t find_kind(const struct kinds *kinds, const char *key) {
+    size_t i = 0;
+    while (i < kinds->n && strcmp(kinds->keys[i], key) != 0)
+        i++;
+    return i;
+}
+
+static int add_kind(struct kinds *io, const char *key, const struct rollout_plan_read_size *size,
+                    struct err *e) {
+    OWN(mem) char *known = rollout_strata_known(key);
+    if (!known)
+        return no_memory(e);
+    size_t at = find_kind(io, known);
+    if (at == io->n)
+        io->keys[io->n++] = own_take(&known);
+    io->sizes[at] += size->units;
+    io->units += size->units;
+    io->devices += size->devices;
+    return 0;
+}
+
+static int count_kinds(const struct rollout_policy *policy, json_t *plan, struct kinds *ret,
+                       struct err *e) {
+    struct rollout_plan_read read;
+    if (!json_is_object(plan))
+        return beyond("it lacks the plan", e);
+    if (rollout_plan_read(policy, plan, &read, e) < 0)
+        return -1;
+    for (size_t i = 0; i < read.n_strata; i++) {
+        struct rollout_stratum_plan bounds;
+        const char *key = NULL;
+        struct rollout_plan_read_size size;
+        bool pooled = false;
+        if (rollout_plan_read_stratum(policy, &read, i, &key, &size, &pooled, &bounds, e) < 0)
+            return -1;
+        if (size.devices == 0 || size.units == 0 || size.units > size.devices)
+            return beyond("a stratum without devices", e);
+        if (add_kind(ret, key, &size, e) < 0)
+            return -1;
+    }
+    if (ret->devices != read.devices || ret->units != read.units)
+        return beyond("its devices are not those of its strata", e);
+    rollout_strata_most(policy, ret->sizes, ret->n, ret->most);
+    rollout_strata_newcomer(policy, read.units, &ret->newcomers);
+    return 0;
+}
+
+static int check_bounds(const struct rollout_policy *policy, const struct bundle_mandate_content *c,
+                        const uint64_t *bounds, const struct rollout_stratum_plan *most,
+                        struct err *e) {
+    uint64_t held = rollout_batch_holdback(policy);
+    for (size_t i = 0; i < c->n_stages; i++) {
+        size_t of = i < policy->n_stages ? i : policy->n_stages - 1; // the last one's, held back
+        if (bounds[i] > most->bound[of])
+            return beyond("the share of a stage", e);
+        if (i < policy->n_stages && bounds[i] > held)
+            return beyond("its hold-back", e);
+    }
+    return 0;
+}
+
+static int check_strata(const struct rollout_policy *policy,
+                        const struct bundle_mandate_unverified *read, const struct kinds *kinds,
+                        struct err *e) {
+    const struct bundle_mandate_content *c = bundle_mandate_peek_content(read);
+    size_t n = 0;
+    for (size_t i = 0; i < policy->n_stratify; i++) {
+        const char *fact = policy->stratify[i];
+        if (strncmp(fact, BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) == 0)
+            continue;
+        if (n == c->n_stratify || strcmp(c->stratify[n++], fact) != 0)
+            return beyond("its strata", e);
+    }
+    if (n != c->n_stratify)
+        return beyond("its strata", e);
+    for (size_t i = 0; i < c->n_strata; i++) {
+        struct bundle_mandate_stratum one;
+        bundle_mandate_peek_stratum(read, i, &one);
+        size_t at = find_kind(kinds, one.key);
+        if (at == kinds->n)
+            return beyond("a stratum without devices", e);
+        if (check_bounds(policy, c, one.bounds, &kinds->most[at], e) < 0)
+            return -1;
+    }
+    return check_bounds(policy, c, c->newcomer_bounds, &kinds->newcomers, e);
+}
+
+// What so many devices as it says can have been given. A larger share of few is theirs by chance.
+static int check_shares(const struct rollout_policy *policy,
+                        const struct bundle_mandate_unverified *read, json_t *plan, struct err *e) {
+    OWN(mem) struct kinds *kinds = calloc(1, sizeof *kinds);
+    if (!kinds)
+        return no_memory(e);
+    int done = count_kinds(policy, plan, kinds, e);
+    if (done == 0)
+        done = check_strata(policy, read, kinds, e);
+    clear_kinds(kinds);
+    return done;
 }
 
 static int check(const struct cmd_mandate_hand *hand, const struct rollout_policy *policy,
@@ -184,9 +301,9 @@ static int check(const struct cmd_mandate_hand *hand, const struct rollout_polic
     bool holds_back = policy->gates.n > 0 && policy->gates.holdback_ppm > 0;
     if (c->n_stages != policy->n_stages + holds_back || (c->baseline && !policy->baseline))
         return beyond("its stages", e);
-    if (holds_back && c->n_stages > 1 &&
-        c->newcomer_bounds[c->n_stages - 2] > rollout_batch_holdback(policy))
-        return beyond("its hold-back", e);
+    const char *site = rollout_unit_is_site(&policy->gates) ? policy->gates.site : "";
+    if (strcmp(c->site, site) != 0)
+        return beyond("what it draws", e);
     if (c->header.expires_s > now_s + LASTS_MAX_S)
         return beyond("when it ends", e);
     if (check_stages(policy, c, e) < 0)
@@ -196,17 +313,18 @@ static int check(const struct cmd_mandate_hand *hand, const struct rollout_polic
 
 // ── Planned, signed and sent ────────────────────────────────────────────────────────────────────
 
-static void tell(const struct bundle_mandate_content *c, const char *workspace,
+static void tell(const struct bundle_mandate_unverified *read, const char *workspace,
                  const json_t *plan) {
-    char at[CHRONO_TEXT_BYTES], name[SHOWN_BYTES];
+    const struct bundle_mandate_content *c = bundle_mandate_peek_content(read);
+    char at[CHRONO_TEXT_BYTES], name[SHOWN_BYTES], widest[CMD_MANDATE_WIDEST_BYTES];
     (void)fprintf(stderr,
                   "devices take no release that people did not sign for: planned for the %" PRId64
                   " devices that the controller knows, and signed with the mandate key of %s: "
-                  "%s through stage %s, until %s\n",
+                  "%s through stage %s, until %s; its first stage: %s\n",
                   (int64_t)cmd_print_integer(plan, "devices"), workspace,
                   c->signed_stages == c->n_stages ? "all of it," : "the part",
                   text_safe(c->stages[c->signed_stages - 1].name, name, sizeof name),
-                  chrono_format(c->header.expires_s, at));
+                  chrono_format(c->header.expires_s, at), cmd_mandate_widest(read, 0, widest));
 }
 
 // Signs the mandate in a plan file.
@@ -224,12 +342,14 @@ static int sign_plan(const struct cmd_mandate_hand *hand, const struct rollout_p
         bundle_mandate_peek(buf_slice(&document.raw), &read, e) < 0)
         return -1;
     const struct bundle_mandate_content *c = bundle_mandate_peek_content(read);
-    if (check(hand, policy, c, e) < 0 || cmd_mandate_sign_here(hand, root, &document, e) < 0 ||
+    if (check(hand, policy, c, e) < 0 ||
+        check_shares(policy, read, json_object_get(io_file, "plan"), e) < 0 ||
+        cmd_mandate_sign_here(hand, root, &document, e) < 0 ||
         cmd_mandate_json(&document, &envelope, e) < 0)
         return -1;
     if (json_object_set_new(io_file, "mandate", envelope) < 0)
         return no_memory(e);
-    tell(c, hand->workspace, json_object_get(io_file, "plan"));
+    tell(read, hand->workspace, json_object_get(io_file, "plan"));
     return 0;
 }
 

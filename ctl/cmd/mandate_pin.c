@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The mandate of one device: `edgectl device pin` where devices install nothing without one.
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/own.h"
 #include "bundle/mandate.h"

@@ -7,7 +7,6 @@
 #include "base/chrono.h"
 #include "base/own.h"
 #include "base/text.h"
-#include "bundle/kind.h"
 #include "bundle/mandate.h"
 #include "ctl/cmd/mandate.h"
 #include "ctl/cmd/print.h"

@@ -4,7 +4,6 @@
 // and pausing what is paused changes nothing.
 #include "ctl/cmd/rollout.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -284,6 +283,8 @@ static int run_status(void *context, const struct opt_args *args, struct err *e)
         cmd_remote_get(args, buf_text(&path), &answer, e) < 0)
         return err_prefix(e, "rollout %.80s", opt_operand(args, 0));
     print_one(args, answer);
+    if (!opt_given(args, "json"))
+        cmd_rollout_behind_note(args, cmd_print_string(answer, "state"));
     return 0;
 }
 

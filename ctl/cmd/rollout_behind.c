@@ -61,22 +61,36 @@ static int get_all(struct net_client *client, const char *name, uint64_t limit, 
     return 0;
 }
 
+struct counts {
+    long long failed, told, unheard;
+};
+
+static struct counts counts_of(const json_t *answer) {
+    const json_t *counts = json_object_get(answer, "counts");
+    const struct counts n = {.failed = (long long)cmd_print_integer(counts, "failed"),
+                             .told = (long long)cmd_print_integer(counts, "told"),
+                             .unheard = (long long)cmd_print_integer(counts, "unheard")};
+    return n;
+}
+
+static void say_counts(const struct counts *n) {
+    (void)printf("%lld devices could not go back, %lld said nothing since they were told, "
+                 "%lld have not called since",
+                 n->failed, n->told, n->unheard);
+}
+
 static int show(const json_t *answer, struct err *e) {
     static const char *const titles[] = {"DEVICE", "STATE", "TOLD", "SEEN", "WHY"};
     OWN(print_table) struct cmd_print_table table = CMD_PRINT_TABLE_NONE;
-    const json_t *counts = json_object_get(answer, "counts");
     const json_t *devices = json_object_get(answer, "devices");
+    const struct counts n = counts_of(answer);
     char name[SHOWN_BYTES], state[SHOWN_BYTES];
     size_t i;
     json_t *row;
-    long long failed = (long long)cmd_print_integer(counts, "failed"),
-              told = (long long)cmd_print_integer(counts, "told"),
-              unheard = (long long)cmd_print_integer(counts, "unheard");
-    (void)printf("%s, %s: %lld devices could not go back, %lld said nothing since they were told, "
-                 "%lld have not called since\n",
-                 text_safe(cmd_print_string(answer, "rollout"), name, sizeof name),
-                 text_safe(cmd_print_string(answer, "state"), state, sizeof state), failed, told,
-                 unheard);
+    (void)printf("%s, %s: ", text_safe(cmd_print_string(answer, "rollout"), name, sizeof name),
+                 text_safe(cmd_print_string(answer, "state"), state, sizeof state));
+    say_counts(&n);
+    (void)putchar('\n');
     if (json_array_size(devices) == 0)
         return 0;
     if (cmd_print_begin(&table, 5, titles, e) < 0)
@@ -93,9 +107,9 @@ static int show(const json_t *answer, struct err *e) {
             return -1;
     }
     cmd_print_end(&table);
-    if (failed + told + unheard > (long long)json_array_size(devices))
-        (void)printf("and %lld more (--limit)\n",
-                     failed + told + unheard - (long long)json_array_size(devices));
+    long long more = n.failed + n.told + n.unheard - (long long)json_array_size(devices);
+    if (more > 0)
+        (void)printf("and %lld more (--limit)\n", more);
     return 0;
 }
 
@@ -114,4 +128,24 @@ int cmd_rollout_behind(void *context, const struct opt_args *args, struct err *e
         return show(answer, e);
     cmd_print_json(answer);
     return 0;
+}
+
+// While it goes back, many have still to be told: only who could not is a failure.
+void cmd_rollout_behind_note(const struct opt_args *args, const char *state) {
+    bool over = strcmp(state, "reverted") == 0;
+    OWN(net_client) struct net_client *client = NULL;
+    OWN(json) json_t *answer = NULL;
+    char name[SHOWN_BYTES];
+    struct err ignored = ERR_NONE;
+    if ((!over && strcmp(state, "reverting") != 0) ||
+        cmd_remote_open(args, &client, &ignored) < 0 ||
+        get_page(client, opt_operand(args, 0), "", 1, &answer, &ignored) < 0)
+        return;
+    const struct counts n = counts_of(answer);
+    if (n.failed == 0 && (!over || n.told + n.unheard == 0))
+        return;
+    (void)printf("  note: ");
+    say_counts(&n);
+    (void)printf(" (edgectl rollout failures %s)\n",
+                 text_safe(opt_operand(args, 0), name, sizeof name));
 }

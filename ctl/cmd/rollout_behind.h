@@ -8,3 +8,9 @@
 extern const struct opt cmd_rollout_behind_options[];
 int cmd_rollout_behind(void *context, const struct opt_args *args, struct err *e)
     __attribute__((nonnull));
+
+// For people, on standard output, below what was shown of a rollout in this state: that some of its
+// devices did not go back, and what lists them. Nothing where all did, and where the controller does not
+// answer: the rollout was shown.
+void cmd_rollout_behind_note(const struct opt_args *args, const char *state)
+    __attribute__((nonnull));

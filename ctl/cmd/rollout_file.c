@@ -79,8 +79,9 @@ int cmd_rollout_file_plan(const char *path, struct rollout_policy *policy, json_
     return 0;
 }
 
+// Members that a plan lacks, of one by devices those that say how many sites there are, stay out.
 static int copy_strata(const json_t *plan, json_t *io, struct err *e) {
-    static const char *const members[] = {"key", "devices", "bounds", "pooled"};
+    static const char *const members[] = {"key", "devices", "units", "bounds", "pooled"};
     size_t i;
     json_t *stratum;
     json_array_foreach (json_object_get(plan, "strata"), i, stratum) {
@@ -94,7 +95,7 @@ static int copy_strata(const json_t *plan, json_t *io, struct err *e) {
 }
 
 int cmd_rollout_file_body(const json_t *file, const char *drift_pct, json_t **ret, struct err *e) {
-    static const char *const members[] = {"format", "rollout", "seed", "devices"};
+    static const char *const members[] = {"format", "rollout", "seed", "devices", "sites"};
     const json_t *plan = json_object_get(file, "plan");
     const json_t *mandate = json_object_get(file, "mandate");
     json_t *strata = json_array();

@@ -56,6 +56,17 @@ static const char *duration(json_int_t seconds, char ret[static 32]) {
     return ret;
 }
 
+// Where sites are drawn it is they that count, and not their devices.
+static void show_sites(FILE *out, const json_t *sites) {
+    char text[TEXT_BYTES];
+    if (sites == NULL)
+        return;
+    (void)fprintf(out, "  whole sites are drawn and counted: %lld, of at most %lld devices%s%s\n",
+                  number(sites, "sites"), number(sites, "largest"),
+                  cmd_print_string(sites, "text")[0] == '\0' ? "" : "; ",
+                  safe(sites, "text", text));
+}
+
 static void show_head(FILE *out, const json_t *plan) {
     const json_t *release = json_object_get(plan, "release");
     const json_t *calls = json_object_get(plan, "calls");
@@ -65,6 +76,7 @@ static void show_head(FILE *out, const json_t *plan) {
                   number(plan, "devices"), number(plan, "accepted"));
     if (number(plan, "held_back") > 0)
         (void)fprintf(out, "  %lld of them are held back to the end\n", number(plan, "held_back"));
+    show_sites(out, json_object_get(plan, "sites"));
     (void)fprintf(out, "  half of them call within %s, 95 %% within %s",
                   duration(cmd_print_integer(calls, "half_s"), half),
                   duration(cmd_print_integer(calls, "nearly_all_s"), most));
@@ -132,8 +144,12 @@ static void show_stages(FILE *out, const json_t *plan, bool advances) {
     char name[TEXT_BYTES], text[TEXT_BYTES], took[32], size[NUM_SIZE_TEXT];
     json_array_foreach (json_object_get(plan, "stages"), i, stage) {
         uint64_t bytes = (uint64_t)number(stage, "bytes");
-        (void)fprintf(out, "stage %s: %lld devices, %lld with those before%s\n",
-                      safe(stage, "name", name), number(stage, "adds"), number(stage, "total"),
+        (void)fprintf(out, "stage %s: %lld devices", safe(stage, "name", name),
+                      number(stage, "adds"));
+        if (json_object_get(stage, "units") != NULL)
+            (void)fprintf(out, " of %lld site%s", number(stage, "units"),
+                          number(stage, "units") == 1 ? "" : "s");
+        (void)fprintf(out, ", %lld with those before%s\n", number(stage, "total"),
                       json_is_true(json_object_get(stage, "approve")) ? ", after approval" : "");
         (void)fprintf(out, "  at most %s over their links; about %s", num_format_size(bytes, size),
                       duration(cmd_print_integer(stage, "expected_s"), took));

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "ctl/cmd/print.h"
 #include "ctl/cmd/remote.h"
+#include "ctl/cmd/rollout_behind.h"
 
 #define SHOWN_BYTES 600
 
@@ -65,7 +66,7 @@ void cmd_rollout_show_evidence(FILE *out, const json_t *rollout) {
     const json_t *spend = json_object_get(evidence, "spend");
     const json_t *sets = json_object_get(evidence, "sets");
     const json_t *held = json_object_get(evidence, "hold_back");
-    char alpha[SHOWN_BYTES], unreached[SHOWN_BYTES], stage[SHOWN_BYTES];
+    char alpha[SHOWN_BYTES], unreached[SHOWN_BYTES], stage[SHOWN_BYTES], unit[SHOWN_BYTES];
     size_t i = 0;
     json_t *row = NULL;
     show_batch(out, json_object_get(rollout, "batch"));
@@ -73,6 +74,8 @@ void cmd_rollout_show_evidence(FILE *out, const json_t *rollout) {
         return;
     json_array_foreach (json_object_get(evidence, "gates"), i, row)
         show_gate(out, row);
+    if (strcmp(shown(evidence, "unit", unit), "site") == 0)
+        (void)fputs("  the gates count whole sites, not devices\n", out);
     (void)fprintf(
         out,
         "  exposed: %lld devices, %lld of them without an outcome; %s %% of the stage not "
@@ -135,9 +138,11 @@ int cmd_rollout_why(void *context, const struct opt_args *args, struct err *e) {
     if (cmd_remote_path(&path, e, "rollouts/%/why", opt_operand(args, 0)) < 0 ||
         cmd_remote_get(args, buf_text(&path), &answer, e) < 0)
         return err_prefix(e, "rollout %.80s", opt_operand(args, 0));
-    if (opt_given(args, "json"))
+    if (opt_given(args, "json")) {
         cmd_print_json(answer);
-    else
-        show(answer);
+        return 0;
+    }
+    show(answer);
+    cmd_rollout_behind_note(args, cmd_print_string(answer, "state"));
     return 0;
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/own.h"
@@ -19,7 +18,6 @@
 #include "ctl/cmd/root_edit.h"
 #include "ctl/cmd/signers.h"
 #include "ctl/cmd/workspace.h"
-#include "ctl/kind.h"
 #include "ctl/repo/targets.h"
 #include "keys/kind.h"
 

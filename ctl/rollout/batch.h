@@ -31,6 +31,9 @@
 // policy does not say); others when the policy gives them. Without batches each stage is admitted
 // at once, as one batch without a size.
 //
+// Where sites are drawn (unit.h) sizes stay in devices, and what lies between two openings may hold no
+// site, or one that is larger than the batch: it is then brought in parts, as devices have outcomes.
+//
 // `number` rises with every opening of any kind: a batch, a stage, the hold-back, a resumed run. It
 // is the epoch of score.h. It is durable with the rollout's progress before the first offer of the
 // batch, so that a restart of the controller neither widens nor forgets it.

@@ -2,10 +2,10 @@
 //
 // What rollouts have for a device, one after the other.
 #include <inttypes.h>
-#include <string.h>
 
 #include "ctl/rollout/decide_steps.h"
 #include "ctl/rollout/retry.h"
+#include "ctl/rollout/unit.h"
 
 // What it is in the rollout, or counts as there beside its task.
 struct past {
@@ -76,6 +76,11 @@ static bool settled(const struct rollout_inputs *in, const struct rollout_candid
     }
 }
 
+// Whose rank it is.
+static const char *whose(const struct rollout_candidate *c) {
+    return rollout_unit_is_site(&c->policy->gates) ? "its site" : "it";
+}
+
 // Its stage is open, but not for this device. Who was offered it before is let in.
 static bool is_kept_out(const struct rollout_device *d, const struct rollout_candidate *c,
                         struct rollout_why *why) {
@@ -87,15 +92,16 @@ static bool is_kept_out(const struct rollout_device *d, const struct rollout_can
         return false;
     if (c->admission == ROLLOUT_ADMISSION_HELD_BACK)
         rollout_why_set(why, ROLLOUT_WHY_holdback,
-                        "rollout %s keeps it back, to compare with those that have the release",
-                        name);
+                        "rollout %s keeps %s back, to compare with those that have the release",
+                        name, whose(c));
     else if (c->admission != ROLLOUT_ADMISSION_OPEN)
         rollout_why_set(why, ROLLOUT_WHY_rank_beyond,
-                        "it belongs to stage %s of rollout %s, and its batch has not opened",
-                        c->policy->stages[c->stage].name, name);
+                        "%s belongs to stage %s of rollout %s, and its batch has not opened",
+                        whose(c), c->policy->stages[c->stage].name, name);
     else if (c->compared)
         rollout_why_set(why, ROLLOUT_WHY_in_comparison,
-                        "rollout %s compares it with a device that has the release", name);
+                        "rollout %s compares %s with %s that has the release", name, whose(c),
+                        rollout_unit_is_site(&c->policy->gates) ? "one" : "a device");
     else if (c->stone != NULL)
         rollout_why_set(why, ROLLOUT_WHY_stepping_stone,
                         "rollout %s wants %.200s to have run before", name, c->stone);
@@ -112,7 +118,8 @@ static bool may_not_start(const struct rollout_inputs *in, const struct rollout_
         return true;
     if (c->stage >= policy->n_stages)
         rollout_why_set(why, ROLLOUT_WHY_not_in_rollout,
-                        "rollout %s ends before this device's share of the fleet", name);
+                        "rollout %s ends before %s share of the fleet", name,
+                        rollout_unit_is_site(&policy->gates) ? "its site's" : "this device's");
     else if (c->stage > c->progress->stage || c->progress->started_s[c->stage] == 0)
         rollout_why_set(why, ROLLOUT_WHY_stage_closed,
                         "it belongs to stage %s of rollout %s, which has not started: %.300s",

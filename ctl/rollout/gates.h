@@ -72,6 +72,9 @@
 #define ROLLOUT_GATES_WEIGHT_MAX              1000000               // relative, of one gate
 #define ROLLOUT_GATES_BOTH_NAME_MAX           (BUNDLE_NAME_MAX - 5) // ".down" fits behind it
 
+// What is drawn, admitted and compared (unit.h).
+enum rollout_unit_kind { ROLLOUT_UNIT_DEVICE, ROLLOUT_UNIT_SITE };
+
 enum rollout_gate_kind {
     ROLLOUT_GATE_INSTALL,
     ROLLOUT_GATE_LOST,
@@ -114,5 +117,6 @@ struct rollout_gates {
     uint64_t max_soak_s;         // after a stage is complete, without a verdict
     bool advance_on_max_soak;    // else it pauses
     bool sham;                   // members of sets restart as the treated device did (trial.h)
+    enum rollout_unit_kind unit;
     char site[BUNDLE_FACT_NAME_MAX + 1]; // the fact that names a device's site: whose a verdict is
 };

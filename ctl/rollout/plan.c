@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/rollout/batch.h"
 #include "ctl/rollout/plan/pace.h"
 #include "ctl/rollout/plan/reach.h"
+#include "ctl/rollout/unit.h"
 
 // ── Ages ──
 
@@ -100,6 +102,24 @@ static void find_times(const struct rollout_policy *policy, struct rollout_plan 
     io->over_s = io->held_back > 0 && released_s > at ? released_s : at;
 }
 
+// Units as devices have them: they stand first among the members.
+static void find_units(const struct rollout_policy *policy,
+                       const struct rollout_plan_census *census, struct rollout_plan *io) {
+    memset(io->unit_sizes, 0, sizeof io->unit_sizes);
+    memset(io->unit_adds, 0, sizeof io->unit_adds);
+    for (size_t s = 0; s < io->n_strata && !rollout_unit_is_site(&policy->gates); s++) {
+        io->unit_sizes[s] = io->sizes[s];
+        memcpy(io->unit_adds[s], io->strata[s].planned, sizeof io->unit_adds[s]);
+    }
+    for (size_t i = 0; i < io->units && rollout_unit_is_site(&policy->gates); i++) {
+        const struct rollout_member *unit = &census->members[i];
+        size_t stage = rollout_strata_stage(policy, &io->strata[unit->stratum], unit->rank);
+        io->unit_sizes[unit->stratum]++;
+        if (stage < policy->n_stages && unit->rank <= rollout_batch_holdback(policy))
+            io->unit_adds[unit->stratum][stage]++;
+    }
+}
+
 void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_census *census,
                        struct rollout_plan *io) {
     assert(census->n_strata <= BUNDLE_STRATA_MAX);
@@ -107,11 +127,12 @@ void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_
     memset(io->sizes, 0, sizeof io->sizes);
     memset(io->adds, 0, sizeof io->adds);
     io->held_back = 0;
-    rollout_strata_plan(policy, census->members, census->n_members, io->strata, io->n_strata);
+    io->units =
+        rollout_strata_plan(policy, census->members, census->n_members, io->strata, io->n_strata);
     if (census->groups != NULL)
         rollout_strata_join(policy, census->members, census->n_members, census->groups,
                             census->n_groups, io->strata, io->n_strata);
-    rollout_strata_newcomer(policy, census->n_members, &io->newcomers);
+    rollout_strata_newcomer(policy, io->units, &io->newcomers);
     for (size_t i = 0; i < census->n_members; i++)
         io->sizes[census->members[i].stratum]++;
     for (size_t s = 0; s < io->n_strata; s++) {
@@ -119,6 +140,7 @@ void rollout_plan_make(const struct rollout_policy *policy, struct rollout_plan_
             io->adds[i] += io->strata[s].planned[i];
         io->held_back += io->strata[s].held_back;
     }
+    find_units(policy, census, io);
     find_times(policy, io);
     plan_reach_find(policy, census, io);
 }

@@ -17,6 +17,7 @@
 //               "held_back":N}],
 //    "newcomer_bounds":BOUNDS, "pooled":[KEY], "held_back":N, "held_back_from":TIME|null,
 //    "by_known_facts":bool,
+//    "sites":{"units":N,"sites":N,"alone":N,"largest":N,"text":TEXT},  where sites are drawn
 //    "variants":[{"bundle":ID,"variant":TEXT,"bytes":N,"devices":N,"had":N,"over_budget":bool}],
 //    "nothing":[{"code","text","devices":N}],
 //    "gates":[{"name","kind","weight_pct","level":"1 : N","needs":{"n":N|null,"of":…,"effect":TEXT},
@@ -25,6 +26,10 @@
 //    "installs":{"rollouts":N,"good":N,"bad":N,"stated_pct":TEXT|null,"proposed_pct":TEXT,"text"},
 //    "calls":{"devices":N,"never":N,"known":N,"silent":N,"half_s":N,"most_s":N,"nearly_all_s":N},
 //    "expected":{"half_s":N,"p90_s":N,"silent":N,"text":TEXT}}
+//
+// Where sites are drawn (unit.h) stages and strata say beside their devices how many units they are
+// ("units"), what gates see is in sites, and so is exposure until it is told in devices, of a site's mean
+// size. A site is lost when the first of its devices is: as often as one of that many devices.
 //
 // BOUNDS are 16 hex digits per stage, one after the other. `bytes` is the most that the devices'
 // links carry: a bundle for each; deltas and what a device holds make it less.
@@ -68,6 +73,7 @@
 
 #include "bundle/rank.h"
 #include "ctl/rollout/gaps.h"
+#include "ctl/rollout/sites.h"
 #include "ctl/rollout/strata.h"
 #include "keys/digest.h"
 
@@ -128,8 +134,9 @@ struct rollout_plan_past {
 struct rollout_plan_census {
     uint64_t accepted; // devices of the fleet, or of the scope of whoever asks
     size_t n_strata;
-    const char *const *keys; // [n_strata], as bundle_stratum_key makes them
-    const uint64_t *counted; // [n_strata]: devices that can be counted as evidence
+    const char *const *keys;        // [n_strata], as bundle_stratum_key makes them
+    const uint64_t *counted;        // [n_strata]: units that can be counted as evidence
+    struct rollout_sites_sum sites; // where sites are drawn
     // Where devices hold to the bounds, and a stratum is more than they know of themselves: which of
     // them are one to them (rollout_strata_group); else NULL.
     const uint32_t *groups; // [n_strata]
@@ -163,6 +170,9 @@ struct rollout_plan {
     size_t n_strata;
     struct rollout_stratum_plan strata[BUNDLE_STRATA_MAX];
     uint64_t sizes[BUNDLE_STRATA_MAX];
+    // What is drawn, devices or sites: all of them, those of a stratum, and those that a stage admits.
+    uint64_t units, unit_sizes[BUNDLE_STRATA_MAX];
+    uint64_t unit_adds[BUNDLE_STRATA_MAX][ROLLOUT_POLICY_STAGES_MAX];
     struct rollout_stratum_plan newcomers;
     uint64_t adds[ROLLOUT_POLICY_STAGES_MAX]; // devices that a stage admits first
     uint64_t held_back;
@@ -184,7 +194,7 @@ int rollout_plan_format(const struct rollout_policy *policy,
 // What apply takes of a plan document. Strata are read one by one: apply knows their keys.
 struct rollout_plan_read {
     uint8_t seed[BUNDLE_RANK_SEED_BYTES];
-    uint64_t devices;
+    uint64_t devices, units;
     json_t *strata; // borrowed array
     size_t n_strata;
 };
@@ -192,10 +202,13 @@ struct rollout_plan_read {
 // caller's to find.
 int rollout_plan_read(const struct rollout_policy *policy, json_t *document,
                       struct rollout_plan_read *ret, struct err *e) __attribute__((nonnull));
+struct rollout_plan_read_size {
+    uint64_t devices, units;
+};
 // The n-th stratum: key is borrowed; of *ret only the bounds are filled. Kind config.
 int rollout_plan_read_stratum(const struct rollout_policy *policy,
                               const struct rollout_plan_read *plan, size_t n, const char **ret_key,
-                              uint64_t *ret_devices, bool *ret_pooled,
+                              struct rollout_plan_read_size *ret_size, bool *ret_pooled,
                               struct rollout_stratum_plan *ret, struct err *e)
     __attribute__((nonnull));
 

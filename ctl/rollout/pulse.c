@@ -46,6 +46,9 @@ void rollout_pulse_break(const struct rollout_gates *gates, int64_t now_s,
         io->heard = 0;
     io->slot = slot;
     io->broken = true;
+    // A clock that was set back.
+    io->since_s = io->since_s < now_s ? io->since_s : now_s;
+    io->silent_since_s = io->silent_since_s < now_s ? io->silent_since_s : now_s;
 }
 
 void rollout_pulse_heard(const struct rollout_gates *gates, int64_t before_s, int64_t now_s,

@@ -64,9 +64,13 @@
 // left out of that gate's set, and so is one of the comparison for the window before it was drawn:
 // who is in a set is known before the release can matter to it. (A treated one that was heard of
 // before its offer, and not between it and base_s, is compared with what was heard before the offer.)
-// With a sham members that did not restart are left out, too (trial.h). The window stays that of the
+// With a sham members that did not restart are left out, too (trial.h), and one whose restart failed
+// is worst, as a treated one is that went back: it would have. The window stays that of the
 // set, so that both see the same hours: a member restarted later than the treated device by as long
 // as it took to call.
+//
+// Where the policy counts sites (unit.h) each of these rows is a site's, and score_member.h says what its
+// devices bring to it.
 //
 // Silence is compared within the site (score_sites.h): a site that goes dark with the devices of
 // both arms says nothing.
@@ -153,6 +157,8 @@ struct rollout_score {
     uint32_t lost_gate;   // the first gate of losses, and one more; 0 while nobody was at risk
     struct evidence_risk late[BUNDLE_STRATA_MAX];
     struct rollout_score_sites sites; // of those at risk of being lost, which are in risk as well
+    uint64_t
+        waiting; // devices of units that are sites, whose silence may be an event (score_member.h)
 };
 
 struct rollout_score_slot {
@@ -173,7 +179,17 @@ struct rollout_score_history {
     uint32_t mark[3];
 };
 
-// Of one device and rollout. Its columns and its line are the caller's to keep whenever a call
+// Of the devices of a site that were heard of in this run and have not left (score_member.h); zero when
+// the unit is a device.
+struct rollout_score_crowd {
+    uint64_t heard;
+    uint64_t based; // whose activation, or outcome before one, is known, or not waited for
+    uint64_t resolved, failed; // that have an outcome, whether they left or not
+    int64_t based_s;           // when the last one of `based` became known
+    int64_t entered_s;         // when the site was last counted into risk sets
+};
+
+// Of one device, or site (unit.h), and rollout. Its columns and its line are the caller's to keep whenever a call
 // returned that it changed; a row that did not change need not be written.
 struct rollout_score_device {
     uint32_t run; // of which the rest is
@@ -197,6 +213,7 @@ struct rollout_score_device {
     uint32_t place;   // in the set: 0 the treated one, 1 …
     int64_t due_s;    // its set is open until then; 0: it is in none, or that is over
     enum rollout_trial_state trial;
+    struct rollout_score_crowd crowd;
     struct rollout_score_history history[ROLLOUT_GATES_MAX];
 };
 
@@ -245,6 +262,9 @@ void rollout_score_device_init(const struct rollout_score *score, uint32_t strat
                                uint64_t rank, bool counted, struct rollout_score_device *ret)
     __attribute__((nonnull));
 
+// Whether it is to be asked now: once an epoch, while it is not treated.
+bool rollout_score_is_asked(const struct rollout_score *score,
+                            const struct rollout_score_device *device) __attribute__((nonnull));
 // Whether a device that is not counted is from now on: asked once an epoch, while it is not treated.
 // A fleet that was off when the rollout began would be counted by nobody else. true when the row
 // changed, which is then to be written.
@@ -287,7 +307,7 @@ void rollout_score_leave(struct rollout_score *score, struct rollout_score_devic
 int64_t rollout_score_silence_s(const struct rollout_policy *policy) __attribute__((nonnull));
 // Whether it is the fleet that is silent (a network, the controller's own link), when so many of
 // those at risk of being lost, both arms together, are: more than half, and at least
-// ROLLOUT_SCORE_SILENT_MIN.
+// ROLLOUT_SCORE_SILENT_MIN. Devices, also where sites are counted: of those that wait (score_member.h).
 bool rollout_score_silent(const struct rollout_score *score, const struct rollout_gates *gates,
                           uint64_t silent) __attribute__((nonnull));
 // Bits of the gates whose event is a loss: devices at risk of one are at risk of all.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl/rollout/score.h"
+#include "ctl/rollout/score_member.h"
 #include "ctl/rollout/score_slots.h"
 #include "ctl/rollout/trial.h"
 
@@ -91,11 +92,10 @@ static bool value_of(const struct rollout_gate_policy *gate,
                      const struct rollout_score_device *device, size_t g, const struct span *span,
                      struct evidence_rank_value *ret) {
     const struct rollout_score_history *history = &device->history[g];
-    bool bad = device->arm == ROLLOUT_ARM_TREATED && device->outcome == ROLLOUT_OUTCOME_BAD;
     if (history->before.n == 0)
         return false;
     struct rollout_score_mean after = rollout_score_slots_sum(history, span->first, span->last);
-    *ret = (struct evidence_rank_value){.worst = bad || after.n == 0};
+    *ret = (struct evidence_rank_value){.worst = after.n == 0};
     if (ret->worst)
         return true;
     int64_t change = rollout_score_slots_mean(&after) - rollout_score_slots_mean(&history->before);
@@ -121,6 +121,24 @@ static bool is_alike(const struct rollout_gates *gates, const struct rollout_sco
     return !gates->sham || rollout_trial_began(member);
 }
 
+// Whatever it reads is worst: it went back, or, of a member that restarted as well, would have. If
+// only treated devices were, restarts that fail in both arms alike would speak against the release.
+static bool is_bad(const struct rollout_gates *gates, const struct rollout_score_device *device) {
+    return device->arm == ROLLOUT_ARM_TREATED
+               ? rollout_score_member_failed(device)
+               : gates->sham && device->trial == ROLLOUT_TRIAL_FAILED;
+}
+
+static bool ranked_value(const struct rollout_gates *gates,
+                         const struct rollout_score_device *device, size_t g,
+                         const struct span *span, struct evidence_rank_value *ret) {
+    if (!value_of(&gates->gate[g], device, g, span, ret))
+        return false;
+    if (is_bad(gates, device))
+        *ret = (struct evidence_rank_value){.worst = true};
+    return true;
+}
+
 // The values of a gate's set: false when the treated device, or too many others, have none.
 static bool read_set(const struct rollout_gates *gates, size_t g,
                      const struct rollout_score_device *treated,
@@ -130,12 +148,12 @@ static bool read_set(const struct rollout_gates *gates, size_t g,
     struct span span = span_of(gates, treated);
     struct evidence_rank_place place;
     ret->gate = g;
-    if (!value_of(gate, treated, g, &span, &ret->values[0]))
+    if (!ranked_value(gates, treated, g, &span, &ret->values[0]))
         return false;
     ret->n_values = 1;
     for (size_t i = 0; i < n; i++)
         if (is_alike(gates, members[i]))
-            ret->n_values += value_of(gate, members[i], g, &span, &ret->values[ret->n_values]);
+            ret->n_values += ranked_value(gates, members[i], g, &span, &ret->values[ret->n_values]);
     if (ret->n_values - 1 < EVIDENCE_RANK_COMPARED_MIN)
         return false;
     evidence_rank_find(&ret->values[0], ret->values + 1, ret->n_values - 1, gate->tolerable.nano,

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "base/num.h"
+#include "ctl/rollout/score_member.h"
 
 // Of one slot the first reading counts. A device that takes an update calls several times within
 // minutes, right before its set begins, and those compared with it do not: with all of its readings
@@ -56,12 +57,12 @@ static int64_t within(int64_t nano) {
     return nano > most ? most : nano < -most ? -most : nano;
 }
 
-// Whether it is of the readings that count.
-static bool put(struct rollout_score_history *history, int64_t slot, int64_t nano) {
+// Whether it is of the readings that count, at most so many in a slot.
+static bool put(struct rollout_score_history *history, int64_t slot, int64_t nano, uint64_t most) {
     struct rollout_score_slot *to = &history->slots[slot % ROLLOUT_SCORE_SLOTS];
     if (to->slot != slot)
         *to = (struct rollout_score_slot){.slot = slot};
-    if (to->sum.n == READINGS_MAX)
+    if (to->sum.n >= most)
         return false;
     add(&to->sum, within(nano), 1);
     return true;
@@ -73,7 +74,7 @@ static void guard(struct rollout_score *score, const struct rollout_gates *gates
                   struct rollout_score_news *ret) {
     struct rollout_score_history *history = &device->history[gate];
     if (!gates->gate[gate].has_guard || device->base_s == 0 || device->arm != ROLLOUT_ARM_TREATED ||
-        device->outcome == ROLLOUT_OUTCOME_BAD)
+        rollout_score_member_failed(device))
         return;
     int64_t first = rollout_score_slots_of(gates, device->base_s + (int64_t)gates->settle_s) + 1;
     struct rollout_score_mean sum = rollout_score_slots_sum(history, first, slot);
@@ -98,8 +99,28 @@ void rollout_score_slots_hear(struct rollout_score *score, const struct rollout_
     for (size_t g = 0; g < gates->n; g++) {
         if (gates->gate[g].kind != ROLLOUT_GATE_METRIC || !(checkin->given & 1U << g))
             continue;
-        if (put(&device->history[g], slot, checkin->nano[g]))
+        if (put(&device->history[g], slot, checkin->nano[g], READINGS_MAX))
             ret->device = true;
         guard(score, gates, g, slot, device, ret);
     }
+}
+
+bool rollout_score_slots_join(struct rollout_score *score, const struct rollout_gates *gates,
+                              const struct rollout_score_checkin *checkin,
+                              struct rollout_score_member *member,
+                              struct rollout_score_device *unit, struct rollout_score_news *ret) {
+    int64_t slot = rollout_score_slots_of(gates, checkin->now_s);
+    bool changed = false;
+    for (size_t g = 0; g < gates->n; g++) {
+        struct rollout_score_reading *reading = &member->reading[g];
+        if (gates->gate[g].kind != ROLLOUT_GATE_METRIC || !(checkin->given & 1U << g))
+            continue;
+        if (reading->slot != slot + 1) {
+            (void)put(&unit->history[g], slot, checkin->nano[g], UINT64_MAX);
+            reading->slot = slot + 1;
+            changed = ret->device = true;
+        }
+        guard(score, gates, g, slot, unit, ret);
+    }
+    return changed;
 }

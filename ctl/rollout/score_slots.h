@@ -15,6 +15,14 @@ void rollout_score_slots_hear(struct rollout_score *score, const struct rollout_
                               const struct rollout_score_checkin *checkin,
                               struct rollout_score_device *device, struct rollout_score_news *ret)
     __attribute__((nonnull));
+// The same, of a device of a site: its first reading in each slot is one of the site's. true when its row
+// changed.
+struct rollout_score_member;
+bool rollout_score_slots_join(struct rollout_score *score, const struct rollout_gates *gates,
+                              const struct rollout_score_checkin *checkin,
+                              struct rollout_score_member *member,
+                              struct rollout_score_device *unit, struct rollout_score_news *ret)
+    __attribute__((nonnull));
 // What was heard in slots first … last (those that are still kept).
 struct rollout_score_mean rollout_score_slots_sum(const struct rollout_score_history *history,
                                                   int64_t first, int64_t last)

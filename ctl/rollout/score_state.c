@@ -10,6 +10,7 @@
 #include "base/own.h"
 #include "ctl/rollout/evidence/state.h"
 #include "ctl/rollout/line.h"
+#include "ctl/rollout/unit.h"
 
 #define VERSION          1
 #define VERSION_SHARED   2 // 1 is without trials
@@ -104,6 +105,8 @@ int rollout_score_state_format_shared(const struct rollout_score *score,
         rollout_line_put(&w, score->late[s].comparison);
         rollout_line_put(&w, score->late[s].treated);
     }
+    if (rollout_unit_is_site(gates))
+        rollout_line_put(&w, score->waiting);
     return rollout_line_finish(&w, ret);
 }
 
@@ -144,6 +147,7 @@ static void take_shared(struct rollout_line_reader *r, const struct rollout_gate
             io->risk[g][s].treated = rollout_line_take(r, INT64_MAX);
         }
     take_late(r, io);
+    io->waiting = rollout_unit_is_site(gates) ? rollout_line_take(r, INT64_MAX) : 0;
     r->wrong = r->wrong || io->prefix < io->first_number || io->prefix > io->next_number ||
                io->first_set > io->next_trial || io->next_trial > io->next_set ||
                io->known_failed > io->known_resolved ||
@@ -252,6 +256,15 @@ static void put_history(struct rollout_line_writer *w, const struct rollout_scor
         rollout_line_put(w, h->mark[i]);
 }
 
+static void put_crowd(struct rollout_line_writer *w, const struct rollout_score_crowd *crowd) {
+    rollout_line_put(w, crowd->heard);
+    rollout_line_put(w, crowd->based);
+    rollout_line_put(w, crowd->resolved);
+    rollout_line_put(w, crowd->failed);
+    rollout_line_put_signed(w, crowd->based_s);
+    rollout_line_put_signed(w, crowd->entered_s);
+}
+
 int rollout_score_state_format_device(const struct rollout_score_device *d,
                                       const struct rollout_gates *gates, struct buf *ret,
                                       struct err *e) {
@@ -271,6 +284,8 @@ int rollout_score_state_format_device(const struct rollout_score_device *d,
     rollout_line_put(&w, (uint64_t)d->trial);
     for (size_t g = 0; g < gates->n; g++)
         put_history(&w, &d->history[g], gates->gate[g].kind);
+    if (rollout_unit_is_site(gates))
+        put_crowd(&w, &d->crowd);
     return rollout_line_finish(&w, ret);
 }
 
@@ -304,6 +319,15 @@ static void take_history(struct rollout_line_reader *r, enum rollout_gate_kind k
         h->mark[i] = rollout_line_take_small(r, UINT32_MAX);
 }
 
+static void take_crowd(struct rollout_line_reader *r, struct rollout_score_crowd *crowd) {
+    crowd->heard = rollout_line_take(r, UINT32_MAX);
+    crowd->based = rollout_line_take(r, crowd->heard);
+    crowd->resolved = rollout_line_take(r, UINT32_MAX);
+    crowd->failed = rollout_line_take(r, crowd->resolved);
+    crowd->based_s = rollout_line_take_signed(r);
+    crowd->entered_s = rollout_line_take_signed(r);
+}
+
 static void take_device(struct rollout_line_reader *r, const struct rollout_gates *gates,
                         uint64_t version, struct rollout_score_device *d) {
     uint32_t bits = (uint32_t)((UINT64_C(1) << gates->n) - 1);
@@ -334,6 +358,8 @@ static void take_device(struct rollout_line_reader *r, const struct rollout_gate
         d->trial = (enum rollout_trial_state)rollout_line_take_small(r, ROLLOUT_TRIAL_OUT);
     for (size_t g = 0; g < gates->n && !r->wrong; g++)
         take_history(r, gates->gate[g].kind, &d->history[g]);
+    if (rollout_unit_is_site(gates))
+        take_crowd(r, &d->crowd);
 }
 
 int rollout_score_state_parse_device(const char *text, const struct rollout_gates *gates,

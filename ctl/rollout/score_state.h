@@ -10,6 +10,8 @@
 //   sites       "sites 1 EPOCH (AT SITE STRATUM …)*": cells of one block that are in use
 //   device      "device 2 RUN ARM …": one device's row; 1 is without a site
 //               and trials
+//               With sites as units (unit.h) both end with what the site's devices come to.
+//   member      "member 1 RUN …": one device of a site (score_state_member.c)
 //   progress    "progress 2 …": what advance.h keeps for evidence beside the stages; 1 is without
 //               pauses
 #pragma once
@@ -18,6 +20,7 @@
 #include "ctl/rollout/advance.h"
 #include "ctl/rollout/line.h"
 #include "ctl/rollout/score.h"
+#include "ctl/rollout/score_member.h"
 
 #define ROLLOUT_SCORE_LINE_MAX_BYTES ROLLOUT_LINE_MAX_BYTES
 
@@ -32,6 +35,9 @@ int rollout_score_state_format_shared(const struct rollout_score *score,
 int rollout_score_state_format_sites(const struct rollout_score *score, size_t block,
                                      struct buf *ret, struct err *e) __attribute__((nonnull));
 int rollout_score_state_format_device(const struct rollout_score_device *device,
+                                      const struct rollout_gates *gates, struct buf *ret,
+                                      struct err *e) __attribute__((nonnull));
+int rollout_score_state_format_member(const struct rollout_score_member *member,
                                       const struct rollout_gates *gates, struct buf *ret,
                                       struct err *e) __attribute__((nonnull));
 int rollout_score_state_format_progress(const struct rollout_progress *progress, struct buf *ret,
@@ -50,6 +56,9 @@ int rollout_score_state_parse_sites(const char *text, struct rollout_score *io, 
     __attribute__((nonnull));
 int rollout_score_state_parse_device(const char *text, const struct rollout_gates *gates,
                                      struct rollout_score_device *ret, struct err *e)
+    __attribute__((nonnull));
+int rollout_score_state_parse_member(const char *text, const struct rollout_gates *gates,
+                                     struct rollout_score_member *ret, struct err *e)
     __attribute__((nonnull));
 int rollout_score_state_parse_progress(const char *text, struct rollout_progress *io, struct err *e)
     __attribute__((nonnull));

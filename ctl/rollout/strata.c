@@ -8,6 +8,11 @@
 #include <string.h>
 
 #include "ctl/rollout/batch.h"
+#include "ctl/rollout/evidence/binomial.h"
+#include "ctl/rollout/unit.h"
+
+// A bound that is higher comes about in one of two million draws.
+#define MOST_ALPHA_PPM 1
 
 static int by_stratum_and_rank(const void *left, const void *right) {
     const struct rollout_member *a = left, *b = right;
@@ -66,23 +71,30 @@ static uint64_t wanted(const struct rollout_policy *policy, size_t stage, uint64
     return k == 0 ? 1 : k;
 }
 
+// How many of `size` devices, by rank, have it when each stage is done.
+static void find_taken(const struct rollout_policy *policy, size_t size,
+                       uint64_t counts[][BUNDLE_STRATA_MAX], size_t stratum, uint64_t *ret) {
+    uint64_t before = 0;
+    for (size_t i = 0; i < policy->n_stages; i++) {
+        const struct rollout_stage_policy *stage = &policy->stages[i];
+        uint64_t k = stage->by_device  ? 0 // no share of ranks
+                     : is_whole(stage) ? size
+                                       : wanted(policy, i, counts[i][stratum], size);
+        k = k > size ? size : k;
+        ret[i] = before = k < before ? before : k;
+    }
+}
+
 static void plan_stratum(const struct rollout_policy *policy, const struct rollout_member *members,
                          size_t size, uint64_t counts[][BUNDLE_STRATA_MAX], size_t stratum,
                          struct rollout_stratum_plan *ret) {
-    uint64_t before = 0;
+    uint64_t taken[ROLLOUT_POLICY_STAGES_MAX];
+    find_taken(policy, size, counts, stratum, taken);
     *ret = (struct rollout_stratum_plan){0};
-    for (size_t i = 0; i < policy->n_stages; i++) {
-        if (policy->stages[i].by_device) { // no share of ranks
-            ret->bound[i] = i == 0 ? 0 : ret->bound[i - 1];
-            continue;
-        }
-        uint64_t k =
-            is_whole(&policy->stages[i]) ? size : wanted(policy, i, counts[i][stratum], size);
-        k = k > size ? size : k;
-        k = k < before ? before : k;
-        ret->bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX : members[k - 1].rank;
-        before = k;
-    }
+    for (size_t i = 0; i < policy->n_stages; i++)
+        ret->bound[i] = policy->stages[i].by_device    ? (i == 0 ? 0 : ret->bound[i - 1])
+                        : is_whole(&policy->stages[i]) ? UINT64_MAX
+                                                       : members[taken[i] - 1].rank;
 }
 
 // Who is named by an earlier stage than the one that its rank admits it to is planned there.
@@ -108,23 +120,26 @@ struct groups {
     size_t of[BUNDLE_STRATA_MAX]; // stratum → group
     size_t pool;                  // the pooled group; n: there is none
     size_t first;                 // the first stratum in it
-    size_t n_pooled;
-    struct rollout_member pooled[BUNDLE_STRATA_MAX * (ROLLOUT_STRATA_POOL_MIN - 1)];
+    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX]
+                   [BUNDLE_STRATA_MAX]; // of stages by count: each group's
 };
 
 static bool is_small(size_t size) {
     return size > 0 && size < ROLLOUT_STRATA_POOL_MIN;
 }
 
-static void group(const struct rollout_policy *policy, const struct rollout_member *members,
-                  size_t n_members, const size_t *sizes, size_t n_strata, struct groups *ret) {
-    size_t small = 0;
-    ret->first = ret->n = ret->n_pooled = 0;
-    for (size_t s = n_strata; s-- > 0;)
-        if (is_small(sizes[s])) {
-            small++;
-            ret->first = s;
-        }
+static void group(const struct rollout_policy *policy, const size_t *sizes, size_t n_strata,
+                  struct groups *ret) {
+    size_t small = 0, n_pooled = 0, total = 0;
+    *ret = (struct groups){0};
+    for (size_t s = n_strata; s-- > 0;) {
+        total += sizes[s];
+        if (!is_small(sizes[s]))
+            continue;
+        small++;
+        n_pooled += sizes[s];
+        ret->first = s;
+    }
     bool pools = policy->gates.n > 0 && small > 1;
     for (size_t s = 0; s < n_strata; s++)
         if (sizes[s] > 0 && !(pools && is_small(sizes[s]))) {
@@ -132,16 +147,30 @@ static void group(const struct rollout_policy *policy, const struct rollout_memb
             ret->sizes[ret->n++] = sizes[s];
         }
     ret->pool = ret->n;
-    if (!pools)
-        return;
+    for (size_t s = 0; pools && s < n_strata; s++)
+        if (is_small(sizes[s]))
+            ret->of[s] = ret->pool;
+    if (pools)
+        ret->sizes[ret->n++] = n_pooled;
+    for (size_t i = 0; i < policy->n_stages && total > 0; i++)
+        if (policy->stages[i].by_count)
+            share_out(policy->stages[i].count, ret->sizes, ret->n, total, ret->counts[i]);
+}
+
+// The pooled group, which is planned by rank alone.
+static void plan_pool(const struct rollout_policy *policy, const struct rollout_member *members,
+                      size_t n_members, const size_t *sizes, struct groups *groups,
+                      struct rollout_stratum_plan *ret) {
+    struct rollout_member pooled[BUNDLE_STRATA_MAX * (ROLLOUT_STRATA_POOL_MIN - 1)];
+    size_t n = 0;
     for (size_t i = 0; i < n_members; i++)
         if (is_small(sizes[members[i].stratum])) {
-            ret->of[members[i].stratum] = ret->pool;
-            ret->pooled[ret->n_pooled] = members[i];
-            ret->pooled[ret->n_pooled++].stratum = 0; // by rank alone
+            pooled[n] = members[i];
+            pooled[n++].stratum = 0;
         }
-    qsort(ret->pooled, ret->n_pooled, sizeof *ret->pooled, by_stratum_and_rank);
-    ret->sizes[ret->n++] = ret->n_pooled;
+    qsort(pooled, n, sizeof *pooled, by_stratum_and_rank);
+    plan_stratum(policy, pooled, n, groups->counts, groups->pool, ret);
+    ret->pool = (uint32_t)groups->first + 1;
 }
 
 void rollout_strata_count(const struct rollout_policy *policy, const struct rollout_member *members,
@@ -163,43 +192,82 @@ void rollout_strata_count(const struct rollout_policy *policy, const struct roll
     plan_named(policy, members, n_members, io);
 }
 
-// The bounds alone.
-static void find_bounds(const struct rollout_policy *policy, struct rollout_member *members,
-                        size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
+// Those of a site have one rank. Of two sites that the hash throws together none is more than the other:
+// they are one.
+size_t rollout_strata_units(const struct rollout_policy *policy, struct rollout_member *members,
+                            size_t n_members) {
+    size_t n = 0;
+    if (n_members > 0)
+        qsort(members, n_members, sizeof *members, by_stratum_and_rank);
+    if (!rollout_unit_is_site(&policy->gates))
+        return n_members;
+    for (size_t i = 0; i < n_members; i++) {
+        const struct rollout_member one = members[i];
+        if (n > 0 && by_stratum_and_rank(&members[n - 1], &one) == 0)
+            continue;
+        members[i] = members[n];
+        members[n++] = one;
+    }
+    return n;
+}
+
+// The bounds alone, from units; how many these are.
+static size_t find_bounds(const struct rollout_policy *policy, struct rollout_member *members,
+                          size_t n_devices, struct rollout_stratum_plan *ret, size_t n_strata) {
+    size_t n_members = rollout_strata_units(policy, members, n_devices);
     size_t sizes[BUNDLE_STRATA_MAX] = {0}, first = 0;
-    uint64_t counts[ROLLOUT_POLICY_STAGES_MAX][BUNDLE_STRATA_MAX] = {{0}};
     struct rollout_stratum_plan pool = {0};
     struct groups groups;
     assert(n_strata <= BUNDLE_STRATA_MAX);
-    if (n_members > 0)
-        qsort(members, n_members, sizeof *members, by_stratum_and_rank);
     for (size_t i = 0; i < n_members; i++) {
         assert(members[i].stratum < n_strata);
         sizes[members[i].stratum]++;
     }
-    group(policy, members, n_members, sizes, n_strata, &groups);
-    for (size_t i = 0; i < policy->n_stages && n_members > 0; i++)
-        if (policy->stages[i].by_count)
-            share_out(policy->stages[i].count, groups.sizes, groups.n, n_members, counts[i]);
-    if (groups.pool < groups.n) {
-        plan_stratum(policy, groups.pooled, groups.n_pooled, counts, groups.pool, &pool);
-        pool.pool = (uint32_t)groups.first + 1;
-    }
+    group(policy, sizes, n_strata, &groups);
+    if (groups.pool < groups.n)
+        plan_pool(policy, members, n_members, sizes, &groups, &pool);
     for (size_t s = 0; s < n_strata; s++) {
         if (sizes[s] == 0)
             rollout_strata_newcomer(policy, n_members, &ret[s]);
         else if (groups.of[s] == groups.pool)
             ret[s] = pool;
         else
-            plan_stratum(policy, members + first, sizes[s], counts, groups.of[s], &ret[s]);
+            plan_stratum(policy, members + first, sizes[s], groups.counts, groups.of[s], &ret[s]);
         first += sizes[s];
+    }
+    return n_members;
+}
+
+// Above the k-th lowest of n ranks lies what fewer than k of n devices are within.
+static uint64_t most_of(uint64_t n, uint64_t k) {
+    uint32_t lower_ppm, upper_ppm;
+    evidence_binomial_bounds(n, k - 1, MOST_ALPHA_PPM, &lower_ppm, &upper_ppm);
+    return scale(UINT64_MAX, upper_ppm, ROLLOUT_PPM);
+}
+
+void rollout_strata_most(const struct rollout_policy *policy, const size_t *sizes, size_t n_strata,
+                         struct rollout_stratum_plan *ret) {
+    struct groups groups;
+    uint64_t taken[ROLLOUT_POLICY_STAGES_MAX];
+    assert(n_strata <= BUNDLE_STRATA_MAX);
+    group(policy, sizes, n_strata, &groups);
+    for (size_t s = 0; s < n_strata; s++) {
+        assert(sizes[s] > 0);
+        size_t size = groups.sizes[groups.of[s]];
+        find_taken(policy, size, groups.counts, groups.of[s], taken);
+        ret[s] = (struct rollout_stratum_plan){0};
+        for (size_t i = 0; i < policy->n_stages; i++)
+            ret[s].bound[i] = is_whole(&policy->stages[i]) ? UINT64_MAX
+                              : taken[i] == 0              ? 0
+                                                           : most_of(size, taken[i]);
     }
 }
 
-void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
-                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
-    find_bounds(policy, members, n_members, ret, n_strata);
+size_t rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
+                           size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata) {
+    size_t n_units = find_bounds(policy, members, n_members, ret, n_strata);
     rollout_strata_count(policy, members, n_members, ret, n_strata);
+    return n_units;
 }
 
 void rollout_strata_join(const struct rollout_policy *policy, struct rollout_member *members,
@@ -213,7 +281,7 @@ void rollout_strata_join(const struct rollout_policy *policy, struct rollout_mem
         members[i].named |= members[i].stratum << 8;
         members[i].stratum = groups[members[i].stratum];
     }
-    find_bounds(policy, members, n_members, plans, n_groups);
+    (void)find_bounds(policy, members, n_members, plans, n_groups);
     for (size_t i = 0; i < n_members; i++) {
         members[i].stratum = members[i].named >> 8;
         members[i].named &= 0xff;
@@ -230,18 +298,17 @@ size_t rollout_strata_pool(const struct rollout_stratum_plan *plan, size_t strat
     return plan->pool == 0 ? stratum : plan->pool - 1;
 }
 
-void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
+void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_units,
                              struct rollout_stratum_plan *ret) {
     uint64_t before = 0;
     *ret = (struct rollout_stratum_plan){0};
     for (size_t i = 0; i < policy->n_stages; i++) {
         const struct rollout_stage_policy *stage = &policy->stages[i];
         uint64_t bound = UINT64_MAX;
-        if (stage->by_count && n_members == 0)
+        if (stage->by_count && n_units == 0)
             bound = 0; // before the fleet was counted nobody is one of so many
         else if (stage->by_count)
-            bound =
-                stage->count >= n_members ? UINT64_MAX : scale(UINT64_MAX, stage->count, n_members);
+            bound = stage->count >= n_units ? UINT64_MAX : scale(UINT64_MAX, stage->count, n_units);
         else if (stage->ppm < ROLLOUT_PPM)
             bound = scale(UINT64_MAX, stage->ppm, ROLLOUT_PPM);
         ret->bound[i] = before = bound < before ? before : bound;

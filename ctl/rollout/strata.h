@@ -5,6 +5,9 @@
 // starts: the k-th lowest rank, where k is the stage's share of the stratum, at least one. So the
 // smallest canary still sees every kind of hardware, and a stage by count has just that many
 // devices (or one of each stratum when there are more strata than that).
+//
+// Where sites are drawn (unit.h) k and counts are of sites: all devices of a site have one rank, and
+// members of one stratum and rank are one. What is planned stays in devices.
 #pragma once
 
 #include <stddef.h>
@@ -31,12 +34,24 @@ struct rollout_stratum_plan {
     uint32_t pool;      // the stratum that it is compared with, and 1; 0: itself
 };
 
-// Fills ret[n_strata]. members is sorted in place. With gates of evidence the strata of fewer than
+// Fills ret[n_strata], and returns how many units the members are: these stand first in members, by
+// stratum and rank, each with one of its devices. With gates of evidence the strata of fewer than
 // ROLLOUT_STRATA_POOL_MIN devices are planned as one, so that a share of them is a share, and is
 // compared within them all: they have the same bounds, and the first of them as their pool.
-void rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
-                         size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata)
+size_t rollout_strata_plan(const struct rollout_policy *policy, struct rollout_member *members,
+                           size_t n_members, struct rollout_stratum_plan *ret, size_t n_strata)
     __attribute__((nonnull(1, 4)));
+
+// The highest bounds to be expected of strata of so many units, devices or sites (1 or more each): what
+// to hold a plan of somebody else against, when the devices themselves are not known. A draw of seed
+// gives a higher one with a probability of half a millionth. Fills bound of ret[n_strata]; sizes are in
+// the order in which the strata were planned.
+void rollout_strata_most(const struct rollout_policy *policy, const size_t *sizes, size_t n_strata,
+                         struct rollout_stratum_plan *ret) __attribute__((nonnull));
+
+// Sorts the members so: units first. How many these are; without sites all members are.
+size_t rollout_strata_units(const struct rollout_policy *policy, struct rollout_member *members,
+                            size_t n_members) __attribute__((nonnull(1)));
 
 // Fills planned and held_back of io[n_strata] anew, from bounds that are there.
 void rollout_strata_count(const struct rollout_policy *policy, const struct rollout_member *members,
@@ -58,8 +73,8 @@ void rollout_strata_join(const struct rollout_policy *policy, struct rollout_mem
     __attribute__((nonnull(1, 4, 6)));
 
 // The bounds of a stratum nobody was in when the rollout started: the stage's share of the fleet.
-// n_members is how many devices were known then.
-void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_members,
+// n_units is how many were known then.
+void rollout_strata_newcomer(const struct rollout_policy *policy, size_t n_units,
                              struct rollout_stratum_plan *ret) __attribute__((nonnull));
 
 // The stratum that evidence of this one counts for.

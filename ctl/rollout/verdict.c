@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/own.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/rollout/verdict_guard.h"
 
 #define TERMS_MAX (ROLLOUT_GATES_MAX * EVIDENCE_EVENTS_NODES)
@@ -31,6 +32,10 @@ char *rollout_verdict_odds(int64_t log, char ret[static ROLLOUT_VERDICT_ODDS_BYT
                                     : 2,
                        value);
     return ret;
+}
+
+const char *rollout_verdict_unit_name(const struct rollout_gates *gates) {
+    return rollout_unit_is_site(gates) ? "site" : "device";
 }
 
 bool rollout_verdict_unit(const struct rollout_score *score, const struct rollout_gates *gates,
@@ -256,25 +261,29 @@ static size_t install_fragility(const struct sum *sum) {
 
 static void say(const struct rollout_verdict_case *of, struct rollout_verdict *io) {
     char odds[ROLLOUT_VERDICT_ODDS_BYTES], level[ROLLOUT_VERDICT_ODDS_BYTES], what[160];
+    const char *unit = rollout_verdict_unit_name(of->gates), *s = io->fragility == 1 ? "" : "s";
     (void)snprintf(what, sizeof what, "gate %s: evidence %s of %s needed",
                    of->gates->gate[io->gate].name, rollout_verdict_odds(io->log, odds),
                    rollout_verdict_odds(io->level, level));
     if (io->why.code == ROLLOUT_WHY_control_suspect)
         rollout_why_set(&io->why, io->why.code,
-                        "%s; but the devices compared with left their own past by more than the "
+                        "%s; but the %ss compared with left their own past by more than the "
                         "policy allows, so that it proves nothing",
-                        what);
+                        what, unit);
     else if (io->why.code == ROLLOUT_WHY_one_cluster)
-        rollout_why_set(&io->why, io->why.code, "%s; but not without the %zu device%s of one %s",
-                        what, io->cluster_units, io->cluster_units == 1 ? "" : "s",
+        rollout_why_set(&io->why, io->why.code, "%s; but not without the %zu %s%s of one %s", what,
+                        io->cluster_units, unit, io->cluster_units == 1 ? "" : "s",
                         rollout_verdict_cluster_name(io->kind));
     else if (io->why.code == ROLLOUT_WHY_fragile)
         rollout_why_set(&io->why, io->why.code,
-                        "%s; but it rests on %zu device%s, and the policy wants %" PRIu32, what,
-                        io->fragility, io->fragility == 1 ? "" : "s", of->gates->min_fragility);
+                        "%s; but it rests on %zu %s%s, and the policy wants %" PRIu32, what,
+                        io->fragility, unit, s, of->gates->min_fragility);
     else
-        rollout_why_set(&io->why, io->why.code, "%s; it rests on %zu device%s", what, io->fragility,
-                        io->fragility == 1 ? "" : "s");
+        rollout_why_set(&io->why, io->why.code, "%s; it rests on %zu %s%s", what, io->fragility,
+                        unit, s);
+    if (io->why.code == ROLLOUT_WHY_one_cluster && rollout_unit_is_site(of->gates) &&
+        io->kind == ROLLOUT_CLUSTER_SITE)
+        rollout_why_set(&io->why, io->why.code, "%s; but not without one site", what);
 }
 
 // The line that stopped it: the one that says most of those that reached the level.

@@ -21,7 +21,7 @@
 // the instant at which evidence reaches its level one device less would often not have reached it;
 // so a first crossing is usually fragile, and the outcomes that are under way decide.
 //
-// Units are the treated, counted devices of the current run: those that had an event or were in a
+// Units are the treated, counted devices (or sites, unit.h) of the current run: those that had an event or were in a
 // set with what it added, and the others because a cluster is judged against them. Whoever calls
 // names clusters by small numbers; one without a site, say, is a cluster of its own kind.
 #pragma once
@@ -48,6 +48,8 @@ struct rollout_unit {
     uint32_t cluster[ROLLOUT_CLUSTERS]; // below n_clusters
 };
 
+// "device", or "site" where sites are counted: what a verdict rests on. Static.
+const char *rollout_verdict_unit_name(const struct rollout_gates *gates) __attribute__((nonnull));
 // All of a unit but its clusters; false when the device is none (not treated, not counted, gone, or
 // of another run).
 bool rollout_verdict_unit(const struct rollout_score *score, const struct rollout_gates *gates,

@@ -71,24 +71,26 @@ static int ask_cluster(const struct rollout_verdict_case *of, enum rollout_clust
 static void say(const struct rollout_verdict_case *of, struct rollout_verdict *io) {
     char mean[NUM_DECIMAL_TEXT], bound[NUM_DECIMAL_TEXT];
     const struct rollout_gate_policy *gate = &of->gates->gate[io->gate];
-    const char *s = io->fragility == 1 ? "" : "s";
+    const char *unit = rollout_verdict_unit_name(of->gates), *s = io->fragility == 1 ? "" : "s";
     (void)num_format_decimal(of->judgement->guard_mean, mean);
     (void)num_format_decimal(gate->guard, bound);
     if (io->alone)
         rollout_why_set(&io->why, ROLLOUT_WHY_one_cluster,
-                        "gate %s: the mean of the treated devices is %s, beyond its guard of %s; "
-                        "but not without the devices of one %s",
-                        gate->name, mean, bound, rollout_verdict_cluster_name(io->kind));
+                        "gate %s: the mean of the treated %ss is %s, beyond its guard of %s; "
+                        "but not without the %ss of one %s",
+                        gate->name, unit, mean, bound, unit,
+                        rollout_verdict_cluster_name(io->kind));
     else if (io->fragility < of->gates->min_fragility)
         rollout_why_set(&io->why, ROLLOUT_WHY_fragile,
-                        "gate %s: the mean of the treated devices is %s, beyond its guard of %s; "
-                        "but it rests on %zu device%s, and the policy wants %" PRIu32,
-                        gate->name, mean, bound, io->fragility, s, of->gates->min_fragility);
+                        "gate %s: the mean of the treated %ss is %s, beyond its guard of %s; "
+                        "but it rests on %zu %s%s, and the policy wants %" PRIu32,
+                        gate->name, unit, mean, bound, io->fragility, unit, s,
+                        of->gates->min_fragility);
     else
         rollout_why_set(&io->why, ROLLOUT_WHY_guard_exceeded,
-                        "gate %s: the mean of the treated devices is %s, beyond its guard of %s; "
-                        "it rests on %zu device%s",
-                        gate->name, mean, bound, io->fragility, s);
+                        "gate %s: the mean of the treated %ss is %s, beyond its guard of %s; "
+                        "it rests on %zu %s%s",
+                        gate->name, unit, mean, bound, io->fragility, unit, s);
     io->doubt = io->why.code != ROLLOUT_WHY_guard_exceeded;
 }
 

@@ -19,7 +19,6 @@
 #include "ctl/serve/offer.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
-#include "ctl/store/dry.h"
 #include "ctl/store/ran.h"
 #include "keys/sign/signer.h"
 
@@ -206,20 +205,15 @@ static int next_sequence(const struct state *s, struct store_device *device, str
 // For whom nothing was decided: what a plan asks of it.
 static int ask_probes(const struct serve_fleet *fleet, const struct serve_call *call,
                       struct state *s, struct store_device *device, struct err *e) {
-    struct store_dry_due due;
-    struct keys_digest bundle;
+    struct serve_dry_due due;
     int found = serve_dry_due(fleet, device, &s->said, &due, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    if (keys_digest_parse(due.bundle, "a bundle", &bundle, e) < 0)
-        return -1;
-    if (serve_engine_bundle(fleet->engine, &bundle) == NULL)
-        return 0; // withdrawn since
     if (next_sequence(s, device, e) < 0 ||
-        store_dry_asked(fleet->db, device->id, due.id, device->sequence, serve_call_now_s(call),
-                        e) < 0)
+        store_dry_asked(fleet->db, device->id, due.request, device->sequence,
+                        serve_call_now_s(call), e) < 0)
         return -1;
-    fill_instruction(call, s, device, BUNDLE_ACTION_PROBE, &bundle);
+    fill_instruction(call, s, device, BUNDLE_ACTION_PROBE, &due.bundle);
     s->instructs = true;
     return 0;
 }

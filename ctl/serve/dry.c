@@ -14,14 +14,25 @@
 #include "ctl/kind.h"
 #include "ctl/rollout/dry.h"
 #include "ctl/serve/admin.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/plan.h"
 #include "ctl/serve/plan_class.h"
 #include "ctl/serve/repository.h"
 #include "ctl/serve/server.h"
 #include "ctl/serve/show.h"
-#include "ctl/store/dry.h"
 
 #define KEPT_S (7 * 86400) // after its end
+
+// Whether a rollout of the release compares devices that have it with those that would be asked.
+static bool is_compared(const struct serve_engine *engine, const char *name, const char *version) {
+    for (size_t i = 0; i < engine->n_rollouts; i++) {
+        const struct rollout_policy *policy = &engine->rollouts[i]->row.policy;
+        if (serve_evidence_counts(engine->rollouts[i]) && strcmp(policy->release_name, name) == 0 &&
+            strcmp(policy->release_version, version) == 0)
+            return true;
+    }
+    return false;
+}
 
 // ── Choosing ──
 
@@ -120,10 +131,7 @@ static int read_wish(struct serve_call *call, struct wish *ret, struct err *e) {
         doc_u64_opt(&at, "sample", 1, SERVE_DRY_SAMPLE_MAX, &ret->sample, e) < 0 ||
         doc_u64(&at, "wait_s", 1, SERVE_DRY_WAIT_MAX_S, &ret->wait_s, e) < 0)
         return -1;
-    json_t *document = json_object_get(at.value, "policy");
-    if (!json_is_object(document))
-        return err_set(e, &err_bad_request, "policy: expected the policy to plan for");
-    return rollout_policy_parse(document, "policy", &ret->policy, e);
+    return serve_plan_policy(&at, &ret->policy, e);
 }
 
 static void describe(const struct serve_call *call, const struct wish *wish,
@@ -142,6 +150,11 @@ static void describe(const struct serve_call *call, const struct wish *wish,
 static int add(struct store_db *db, const struct serve_call *call, const struct store_dry *dry,
                struct err *e) {
     uint64_t live = 0;
+    if (is_compared(call->server->engine, dry->name, dry->version))
+        return err_set(e, &err_conflict,
+                       "a rollout of %s %s is under way and compares the devices that have it with "
+                       "those that would be asked: ask before, or when it has ended",
+                       dry->name, dry->version);
     if (store_dry_forget(db, dry->created_s - KEPT_S, e) < 0 ||
         store_dry_live(db, dry->created_s, &live, e) < 0)
         return -1;
@@ -244,14 +257,37 @@ int serve_dry_heard(const struct serve_fleet *fleet, const struct store_device *
     return store_dry_answered(fleet->db, device->id, probed, fleet->now_ms / 1000, e);
 }
 
+struct search {
+    const struct serve_engine *engine;
+    bool found;
+    struct serve_dry_due *ret;
+};
+
+static int consider(void *context, const struct store_dry_due *due, struct err *e) {
+    struct search *search = context;
+    struct keys_digest id;
+    if (keys_digest_parse(due->bundle, "a bundle", &id, e) < 0)
+        return -1;
+    const struct serve_engine_bundle *bundle = serve_engine_bundle(search->engine, &id);
+    if (bundle == NULL || // withdrawn since
+        is_compared(search->engine, bundle->row.name, bundle->row.version))
+        return 0;
+    (void)snprintf(search->ret->request, sizeof search->ret->request, "%s", due->id);
+    search->ret->bundle = id;
+    search->found = true;
+    return 1;
+}
+
 int serve_dry_due(const struct serve_fleet *fleet, const struct store_device *device,
-                  const struct bundle_checkin *said, struct store_dry_due *ret, struct err *e) {
+                  const struct bundle_checkin *said, struct serve_dry_due *ret, struct err *e) {
+    struct search search = {.engine = fleet->engine, .ret = ret};
     int64_t now_s = fleet->now_ms / 1000;
     const struct store_dry_when when = {
         .now_s = now_s, .since_s = now_s - SERVE_DRY_AGAIN_S, .most = SERVE_DRY_ASKS};
     if (fleet->engine->dry_until_s <= now_s || said->has_update || device->held ||
         device->clone_s != 0 || strcmp(said->state, "idle") != 0)
         return SERVE_DRY_NOTHING;
-    int found = store_dry_due(fleet->db, device->id, &when, ret, e);
-    return found < 0 ? -1 : found == 0 ? 0 : SERVE_DRY_NOTHING;
+    if (store_dry_due(fleet->db, device->id, &when, consider, &search, e) < 0)
+        return -1;
+    return search.found ? 0 : SERVE_DRY_NOTHING;
 }

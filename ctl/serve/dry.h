@@ -5,11 +5,15 @@
 // would get the release is chosen by rank, with a seed of the request's own, and kept with it. Each is
 // told once, and once more when it did not answer, at a check-in that has nothing else for it; it
 // answers with a later one. Nobody is asked after the request's end. What rollouts decide knows nothing of
-// this, and nothing here changes what a device counts as. The store's thread only.
+// this, and nothing here changes what a device counts as. But probes are work, and while a rollout of the
+// release goes by evidence those that would be asked are those that the others are compared with, so
+// that their metrics and counters alone would show it: then no request is taken, and of one that was nobody
+// is asked. The store's thread only.
 #pragma once
 
 #include "ctl/serve/call.h"
 #include "ctl/serve/fleet.h"
+#include "ctl/store/dry.h"
 
 #define SERVE_DRY_SAMPLE_MAX     1000
 #define SERVE_DRY_SAMPLE_DEFAULT 100
@@ -25,9 +29,12 @@ int serve_dry_heard(const struct serve_fleet *fleet, const struct store_device *
     __attribute__((nonnull));
 // Whether the device, for which nothing was decided, is to be asked now: 0 and what; SERVE_DRY_NOTHING.
 enum { SERVE_DRY_NOTHING = 1 };
-struct store_dry_due;
+struct serve_dry_due {
+    char request[STORE_DRY_ID_BYTES];
+    struct keys_digest bundle; // published
+};
 int serve_dry_due(const struct serve_fleet *fleet, const struct store_device *device,
-                  const struct bundle_checkin *said, struct store_dry_due *ret, struct err *e)
+                  const struct bundle_checkin *said, struct serve_dry_due *ret, struct err *e)
     __attribute__((nonnull));
 // How a request stands, as the plan and GET show it; *ret is the caller's. Kind not_found, also for one
 // of another scope.

@@ -3,20 +3,14 @@
 // Check-ins, offers, outcomes.
 #include "ctl/serve/evidence.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "base/own.h"
-#include "bundle/rank.h"
-#include "ctl/kind.h"
 #include "ctl/rollout/retry.h"
 #include "ctl/rollout/trial.h"
 #include "ctl/serve/evidence_parts.h"
-
-// The fact by which clusters are looked for when the policy names none.
-#define SITE_DEFAULT "label.site"
 
 static struct rollout_score_device *make_room(struct err *e) {
     struct rollout_score_device *row = calloc(1, sizeof *row);
@@ -26,45 +20,6 @@ static struct rollout_score_device *make_room(struct err *e) {
 }
 
 // ── Heard of ──
-
-static void read_site(const struct rollout_gates *gates, const struct bundle_facts *facts,
-                      char ret[static BUNDLE_FACT_NAME_MAX + 1]) {
-    const json_t *value =
-        bundle_facts_find(facts, gates->site[0] == '\0' ? SITE_DEFAULT : gates->site);
-    const char *text = json_string_value(value);
-    // One that is longer is cut: two sites that begin alike for so long count as one.
-    (void)snprintf(ret, BUNDLE_FACT_NAME_MAX + 1, "%.*s", BUNDLE_FACT_NAME_MAX,
-                   text == NULL ? "" : text);
-}
-
-static struct rollout_score_seen what_is_known(const struct serve_fleet *fleet,
-                                               const struct store_device *device,
-                                               const struct serve_evidence_place *place) {
-    return (struct rollout_score_seen){.enrolled_s = device->created_s,
-                                       .seen_s = fleet->before_s,
-                                       .fits = place->fits,
-                                       .named = place->named,
-                                       .shams = place->shams,
-                                       .apart = device->held || device->pin_name[0] != '\0' ||
-                                                device->clone_s != 0};
-}
-
-// Its first check-in since the rollout began: who it is is settled now.
-static int enlist(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
-                  const struct store_device *device, const struct serve_evidence_place *place,
-                  struct rollout_score_device *ret, struct err *e) {
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    const struct rollout_score_seen seen = what_is_known(fleet, device, place);
-    struct store_cohort_origin origin = {.enrolled_s = device->created_s};
-    read_site(of.gates, place->facts, origin.site);
-    (void)snprintf(origin.token, sizeof origin.token, "%s", device->token);
-    size_t stratum = rollout_strata_pool(&r->strata[place->stratum].plan, place->stratum);
-    rollout_score_device_init(r->score, (uint32_t)stratum, (uint32_t)place->stage, place->rank,
-                              rollout_score_counts(of.gates, &seen, fleet->now_ms / 1000), ret);
-    if (origin.site[0] != '\0')
-        ret->site = bundle_rank(origin.site, r->row.seed);
-    return store_cohort_add(&of, device->id, &origin, ret, e);
-}
 
 static void read_metrics(const struct rollout_gates *gates, const json_t *metrics,
                          struct rollout_score_checkin *io) {
@@ -90,6 +45,49 @@ static struct serve_evidence_standing standing_of(const struct serve_fleet *flee
         .sham = rollout_trial_wanted(r->score, &r->row.policy.gates, row, fleet->now_ms / 1000)};
 }
 
+static int leave(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                 const char *device, struct serve_evidence_rows *io, struct err *e) {
+    struct rollout_score_news news;
+    if (io->of_site ? io->member.gone : io->row.gone)
+        return 0;
+    if (io->of_site)
+        rollout_score_member_leave(r->score, &io->member, &io->row, &news);
+    else
+        rollout_score_leave(r->score, &io->row, &news);
+    io->member_changed = true;
+    if (serve_evidence_rows_keep(fleet, r, device, io, &news, e) < 0)
+        return -1;
+    return serve_evidence_drain(fleet, r, e);
+}
+
+// It is of another site than it was: that one is without it from now on, and with this one it waits.
+static int heard_elsewhere(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                           const char *device, const struct serve_evidence_place *place,
+                           struct serve_evidence_rows *rows, struct serve_evidence_standing *ret,
+                           struct err *e) {
+    if (leave(fleet, r, device, rows, e) < 0)
+        return -1;
+    return serve_evidence_compared(fleet, r, device, place->facts, ret, e);
+}
+
+// Whoever was offered the release stays with the site that it was offered it with: that it says something
+// else since may be what the release does.
+static bool has_left(const struct serve_engine_rollout *r, const struct store_device *device,
+                     const struct serve_evidence_rows *rows) {
+    const struct store_device_task *task = &device->task;
+    bool offered = strcmp(task->rollout, r->row.policy.name) == 0 &&
+                   (rollout_task_took(task->state) || task->state == ROLLOUT_TASK_FAILED ||
+                    task->state == ROLLOUT_TASK_REVERTED);
+    return rows->moved && !(offered && rows->row.arm == ROLLOUT_ARM_TREATED);
+}
+
+// What it says while it leaves is of the time before, and counts as that of one that stays does.
+static bool counts_once_more(const struct serve_engine_rollout *r,
+                             const struct serve_evidence_rows *rows) {
+    return rows->row.arm == ROLLOUT_ARM_COMPARISON && rows->row.run == r->score->run &&
+           rows->row.epoch == r->score->epoch;
+}
+
 int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          const struct store_device *device,
                          const struct serve_evidence_place *place,
@@ -104,60 +102,76 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
         return -1;
     if (!rollout_advance_hears(&r->row.policy, &r->row.progress, checkin.now_s))
         return 0;
-    OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL)
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
+    if (serve_evidence_rows_open(fleet, r, device, place, &rows, e) < 0)
         return -1;
-    int found = store_cohort_get(&of, device->id, row, e);
-    if (found < 0 || (found == STORE_ABSENT && enlist(fleet, r, device, place, row, e) < 0))
-        return -1;
-    const struct rollout_score_seen seen = what_is_known(fleet, device, place);
-    bool again = rollout_score_count_again(r->score, of.gates, &seen, checkin.now_s, row);
+    bool left = has_left(r, device, rows);
+    if (left && !counts_once_more(r, rows))
+        return heard_elsewhere(fleet, r, device->id, place, rows, ret, e);
+    checkin.admitted = checkin.admitted && !left; // of the other site
     read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
-    rollout_score_heard(r->score, of.gates, &checkin, row, &news);
-    news.device = news.device || again;
-    if (serve_evidence_keep(fleet, r, device->id, row, &news, NULL, e) < 0)
+    if (!rows->of_site)
+        rollout_score_heard(r->score, of.gates, &checkin, &rows->row, &news);
+    else if (rollout_score_member_heard(r->score, of.gates, &checkin, &rows->member, &rows->row,
+                                        &news))
+        rows->member_changed = true;
+    news.device = news.device || rows->counted_again;
+    if (serve_evidence_rows_keep(fleet, r, device->id, rows, &news, e) < 0)
         return -1;
-    *ret = standing_of(fleet, r, row);
+    *ret = standing_of(fleet, r, &rows->row);
+    if (left && heard_elsewhere(fleet, r, device->id, place, rows, ret, e) < 0)
+        return -1;
     return news.gates == 0 ? 0 : serve_fleet_advance(fleet, r, e);
 }
 
 int serve_evidence_compared(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
-                            const char *device, struct serve_evidence_standing *ret,
-                            struct err *e) {
+                            const char *device, const struct bundle_facts *facts,
+                            struct serve_evidence_standing *ret, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    char unit[ROLLOUT_UNIT_ID_MAX + 1];
     OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL || store_cohort_get(&of, device, row, e) < 0)
+    (void)rollout_unit_of(of.gates, device, facts, unit);
+    if (row == NULL || store_cohort_get(&of, unit, row, e) < 0)
         return -1;
     *ret = standing_of(fleet, r, row);
     return 0;
+}
+
+int serve_evidence_bounds(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                          const char *device, const struct bundle_facts *facts, size_t *io,
+                          struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    char unit[ROLLOUT_UNIT_ID_MAX + 1];
+    if (r->score == NULL || !rollout_unit_is_site(of.gates))
+        return 0;
+    OWN(mem) struct rollout_score_device *row = make_room(e);
+    (void)rollout_unit_of(of.gates, device, facts, unit);
+    int found = row == NULL ? -1 : store_cohort_get(&of, unit, row, e);
+    if (found == 0 && row->stratum < r->n_strata)
+        *io = row->stratum;
+    return found < 0 ? -1 : 0;
 }
 
 // ── Taking part ──
 
 int serve_evidence_leave(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          const char *device, struct err *e) {
-    struct rollout_score_news news;
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
     for (size_t i = 0; r == NULL && i < fleet->engine->n_rollouts; i++)
         if (serve_evidence_leave(fleet, fleet->engine->rollouts[i], device, e) < 0)
             return -1;
     if (r == NULL || !serve_evidence_counts(r))
         return 0;
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL)
-        return -1;
-    int found = store_cohort_get(&of, device, row, e);
-    if (found != 0 || row->gone)
+    int found = serve_evidence_rows_get(fleet, r, device, &rows, e);
+    if (found != 0)
         return found < 0 ? -1 : 0;
-    rollout_score_leave(r->score, row, &news);
-    if (serve_evidence_keep(fleet, r, device, row, &news, NULL, e) < 0)
-        return -1;
-    return serve_evidence_drain(fleet, r, e);
+    return leave(fleet, r, device, rows, e);
 }
 
 int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                            const char *device, struct err *e) {
     struct rollout_score_news news;
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
     for (size_t i = 0; i < fleet->engine->n_rollouts; i++) {
         struct serve_engine_rollout *other = fleet->engine->rollouts[i];
         if (other != r && serve_evidence_leave(fleet, other, device, e) < 0)
@@ -165,15 +179,16 @@ int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_
     }
     if (r == NULL || !serve_evidence_counts(r))
         return 0;
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL)
-        return -1;
-    int found = store_cohort_get(&of, device, row, e);
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    int found = serve_evidence_rows_get(fleet, r, device, &rows, e);
     if (found != 0)
         return found < 0 ? -1 : 0;
-    rollout_score_offered(r->score, of.gates, row, &news);
-    return serve_evidence_keep(fleet, r, device, row, &news, NULL, e);
+    if (rows->of_site) {
+        rollout_score_member_offered(r->score, gates, &rows->member, &rows->row, &news);
+        rows->member_changed = true;
+    } else
+        rollout_score_offered(r->score, gates, &rows->row, &news);
+    return serve_evidence_rows_keep(fleet, r, device, rows, &news, e);
 }
 
 // ── Outcomes ──
@@ -183,27 +198,38 @@ static bool tried_again(const struct serve_engine_rollout *r, const struct store
                               t->code);
 }
 
+// Its activation is known, or its outcome.
+static void take(struct serve_engine_rollout *r, enum rollout_task task, int64_t now_s,
+                 struct serve_evidence_rows *io, struct rollout_score_news *ret) {
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    bool has_outcome = task != ROLLOUT_TASK_ACTIVATED, bad = task != ROLLOUT_TASK_COMMITTED;
+    enum rollout_outcome outcome = !has_outcome ? ROLLOUT_OUTCOME_NONE
+                                   : bad        ? ROLLOUT_OUTCOME_BAD
+                                                : ROLLOUT_OUTCOME_GOOD;
+    *ret = (struct rollout_score_news){.shared = false};
+    if (io->of_site) {
+        rollout_score_member_moved(r->score, gates, outcome, now_s, &io->member, &io->row, ret);
+        io->member_changed = true;
+    } else if (has_outcome)
+        rollout_score_outcome(r->score, gates, bad, &io->row, ret);
+}
+
 int serve_evidence_note(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                         const char *device, enum rollout_task task, struct err *e) {
-    bool has_outcome = task != ROLLOUT_TASK_ACTIVATED, bad = task != ROLLOUT_TASK_COMMITTED;
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    struct rollout_score_news news = {.shared = false};
-    OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL)
-        return -1;
-    int found = store_cohort_get(&of, device, row, e);
-    if (found != 0 || row->run != r->score->run)
+    struct rollout_score_news news;
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
+    int found = serve_evidence_rows_get(fleet, r, device, &rows, e);
+    if (found != 0 || rows->row.run != r->score->run || (rows->of_site && rows->member.gone))
         return found < 0 ? -1 : 0;
-    if (has_outcome)
-        rollout_score_outcome(r->score, of.gates, bad, row, &news);
-    bool tried = rollout_trial_moved(r->score, task, row);
+    take(r, task, fleet->now_ms / 1000, rows, &news);
+    bool tried = !rows->of_site && rollout_trial_moved(r->score, task, &rows->row);
     news.device = news.device || tried;
-    if (serve_evidence_keep(fleet, r, device, row, &news, NULL, e) < 0)
+    if (serve_evidence_rows_keep(fleet, r, device, rows, &news, e) < 0)
         return -1;
-    if (row->arm == ROLLOUT_ARM_TREATED && row->base_s == 0 &&
-        serve_evidence_begin_set(fleet, r, device, row, e) < 0)
+    if (rows->row.arm == ROLLOUT_ARM_TREATED && rows->row.base_s == 0 &&
+        serve_evidence_begin_set(fleet, r, rows->unit, &rows->row, e) < 0)
         return -1;
-    if (has_outcome && serve_evidence_drain(fleet, r, e) < 0)
+    if (task != ROLLOUT_TASK_ACTIVATED && serve_evidence_drain(fleet, r, e) < 0)
         return -1;
     return tried ? serve_evidence_score_trials(fleet, r, e) : 0;
 }
@@ -217,14 +243,15 @@ int serve_evidence_gave_up(const struct serve_fleet *fleet, struct serve_engine_
 // Who was told to give it up has no outcome and leaves; who did so by itself has one, and stays.
 static int cancelled(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                      const char *device, struct err *e) {
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    OWN(mem) struct rollout_score_device *row = make_room(e);
-    if (row == NULL)
-        return -1;
-    int found = store_cohort_get(&of, device, row, e);
-    if (found != 0 || (row->run == r->score->run && row->outcome == ROLLOUT_OUTCOME_BAD))
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
+    int found = serve_evidence_rows_get(fleet, r, device, &rows, e);
+    if (found != 0)
         return found < 0 ? -1 : 0;
-    return serve_evidence_leave(fleet, r, device, e);
+    uint32_t run = rows->of_site ? rows->member.run : rows->row.run;
+    enum rollout_outcome outcome = rows->of_site ? rows->member.outcome : rows->row.outcome;
+    if (run == r->score->run && outcome == ROLLOUT_OUTCOME_BAD)
+        return 0;
+    return leave(fleet, r, device, rows, e);
 }
 
 int serve_evidence_moved(const struct serve_fleet *fleet, struct serve_engine_rollout *r,

@@ -44,6 +44,13 @@ struct serve_evidence_standing {
     bool compared; // it is a member of an open set
     bool sham;     // and is to restart for that (ctl/rollout/trial.h)
 };
+// The stratum whose bounds hold for a device, *io its own: where sites are units that of the site, which
+// was settled when the first of its devices was heard of. One that came with other facts since would
+// be admitted while the site is not.
+int serve_evidence_bounds(const struct serve_fleet *fleet,
+                          const struct serve_engine_rollout *rollout, const char *device,
+                          const struct bundle_facts *facts, size_t *io, struct err *e)
+    __attribute__((nonnull));
 int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                          const struct store_device *device,
                          const struct serve_evidence_place *place,
@@ -52,8 +59,8 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
 // The same without hearing of it.
 int serve_evidence_compared(const struct serve_fleet *fleet,
                             const struct serve_engine_rollout *rollout, const char *device,
-                            struct serve_evidence_standing *ret, struct err *e)
-    __attribute__((nonnull));
+                            const struct bundle_facts *facts, struct serve_evidence_standing *ret,
+                            struct err *e) __attribute__((nonnull));
 // It is offered something by this rollout (NULL: by a pin or a baseline): it leaves the others.
 int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                            const char *device, struct err *e) __attribute__((nonnull(1, 3, 4)));
@@ -86,6 +93,10 @@ int serve_evidence_archive(const struct serve_fleet *fleet,
 int serve_evidence_keep_pulse(const struct serve_fleet *fleet,
                               const struct serve_engine_rollout *rollout,
                               const struct rollout_pulse *before, struct err *e)
+    __attribute__((nonnull));
+// The clock was set back.
+int serve_evidence_set_back(const struct serve_fleet *fleet,
+                            const struct serve_engine_rollout *rollout, struct err *e)
     __attribute__((nonnull));
 // Whether the fleet is silent now.
 int serve_evidence_pulse(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,

@@ -43,6 +43,16 @@ int serve_evidence_pulse(const struct serve_fleet *fleet, struct serve_engine_ro
     return serve_evidence_keep_pulse(fleet, r, &before, e);
 }
 
+int serve_evidence_set_back(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                            struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    if (!serve_evidence_counts(r))
+        return 0;
+    if (store_cohort_set_back(&of, fleet->now_ms / 1000, e) < 0)
+        return -1;
+    return store_member_set_back(&of, fleet->now_ms / 1000, e);
+}
+
 // ── A try that is left ──
 
 // Whether it failed here, could be offered it again, and has not been heard of for so long that it
@@ -61,15 +71,45 @@ static bool is_gone(const struct serve_fleet *fleet, const struct serve_engine_r
            rollout_retry_gone(&r->row.policy, &wait, &fleet->engine->down, fleet->now_ms / 1000);
 }
 
+struct first {
+    uint32_t run;
+    char *ret;
+};
+
+static int take_first(void *context, const char *device, const char *unit,
+                      const struct rollout_score_member *member, struct err *e) {
+    const struct first *first = context;
+    (void)unit;
+    (void)e;
+    if (member->run != first->run || !member->first)
+        return 0;
+    (void)snprintf(first->ret, BUNDLE_DEVICE_ID_MAX + 1, "%s", device);
+    return 1;
+}
+
+// The device whose outcome is the unit's: itself, or of a site the one that was offered first.
+static int find_first(const struct store_cohort *of, uint32_t run, const char *unit,
+                      char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e) {
+    struct first first = {run, ret};
+    ret[0] = '\0';
+    if (!rollout_unit_is_site(of->gates))
+        (void)snprintf(ret, BUNDLE_DEVICE_ID_MAX + 1, "%.*s", BUNDLE_DEVICE_ID_MAX, unit);
+    else if (store_member_of(of, unit, take_first, &first, e) < 0)
+        return -1;
+    return ret[0] == '\0' ? STORE_ABSENT : 0;
+}
+
 int serve_evidence_give_up(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                            struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct store_device device = {.held = false};
-    char id[BUNDLE_DEVICE_ID_MAX + 1];
+    char unit[ROLLOUT_UNIT_ID_MAX + 1], id[BUNDLE_DEVICE_ID_MAX + 1];
     uint64_t number = r->score->prefix;
     if (r->row.policy.retries.max == 0 || r->pulse.silent || number >= r->score->next_number)
         return 0;
-    int found = store_cohort_holder(&of, number, id, e);
+    int found = store_cohort_holder(&of, number, unit, e);
+    if (found == 0)
+        found = find_first(&of, r->score->run, unit, id, e);
     if (found == 0)
         found = store_device_get(fleet->db, id, &device, e);
     if (found == 0 && is_gone(fleet, r, &device))

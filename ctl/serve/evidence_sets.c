@@ -9,14 +9,12 @@
 #include "ctl/rollout/trial.h"
 #include "ctl/serve/evidence_parts.h"
 
-#define DUE_PER_TICK 16
-
 // The treated device first, then those compared with it.
 struct members {
     const struct serve_engine_rollout *rollout;
     int64_t now_s;
     size_t n, max;
-    char ids[EVIDENCE_RANK_COMPARED_MAX + 1][BUNDLE_DEVICE_ID_MAX + 1];
+    char ids[EVIDENCE_RANK_COMPARED_MAX + 1][ROLLOUT_UNIT_ID_MAX + 1];
     struct rollout_score_device rows[EVIDENCE_RANK_COMPARED_MAX + 1];
 };
 
@@ -107,7 +105,7 @@ int serve_evidence_begin_set(const struct serve_fleet *fleet, struct serve_engin
 
 struct due {
     size_t n;
-    uint64_t sets[DUE_PER_TICK];
+    uint64_t sets[SERVE_EVIDENCE_SETS_MAX];
 };
 
 static int note_due(void *context, const char *device, const struct rollout_score_device *row,
@@ -160,7 +158,7 @@ int serve_evidence_score_sets(const struct serve_fleet *fleet, struct serve_engi
     if (r->score->sets_scored + r->score->sets_void ==
         r->score->next_set - r->score->first_set) // none is open
         return 0;
-    if (store_cohort_due(&of, fleet->now_ms / 1000, DUE_PER_TICK, note_due, &due, e) < 0)
+    if (store_cohort_due(&of, fleet->now_ms / 1000, SERVE_EVIDENCE_SETS_MAX, note_due, &due, e) < 0)
         return -1;
     for (size_t i = 0; i < due.n; i++)
         if (score_set(fleet, r, due.sets[i], e) < 0)
@@ -200,7 +198,8 @@ int serve_evidence_score_trials(const struct serve_fleet *fleet, struct serve_en
     int done = 0;
     if (rollout_trial_gates(&r->row.policy.gates) == 0)
         return 0;
-    while (done == 0 && r->score->next_trial < r->score->next_set)
+    for (size_t i = 0;
+         i < SERVE_EVIDENCE_SETS_MAX && done == 0 && r->score->next_trial < r->score->next_set; i++)
         done = score_trial(fleet, r, e);
     return done < 0 ? -1 : 0;
 }

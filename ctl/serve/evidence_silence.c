@@ -20,7 +20,7 @@
 #define FORGOTTEN_PER_TICK 128
 
 struct lost_device {
-    char id[BUNDLE_DEVICE_ID_MAX + 1];
+    char id[ROLLOUT_UNIT_ID_MAX + 1]; // or site
     uint32_t stratum;
     uint64_t site; // rollout_score_tie_site
     bool treated;
@@ -35,8 +35,12 @@ struct lost {
 static int note_lost(void *context, const char *device, const struct rollout_score_device *row,
                      struct err *e) {
     struct lost *lost = context;
-    struct lost_device *one = &lost->devices[lost->n++];
+    struct lost_device *one = &lost->devices[lost->n];
     (void)e;
+    for (size_t i = 0; i < lost->n; i++) // two devices of a site
+        if (strcmp(lost->devices[i].id, device) == 0)
+            return 0;
+    lost->n++;
     (void)snprintf(one->id, sizeof one->id, "%s", device);
     one->stratum = rollout_score_tie_stratum(lost->score, row);
     one->site = rollout_score_tie_site(lost->score, row);
@@ -91,6 +95,51 @@ static int lose_tie(const struct serve_fleet *fleet, struct serve_engine_rollout
     return 0;
 }
 
+// ── Devices of sites ──
+
+struct silent {
+    size_t n;
+    char ids[LOST_PER_TICK][BUNDLE_DEVICE_ID_MAX + 1];
+};
+
+static int note_silent(void *context, const char *device, const char *unit,
+                       const struct rollout_score_member *member, struct err *e) {
+    struct silent *silent = context;
+    (void)unit;
+    (void)member;
+    (void)e;
+    (void)snprintf(silent->ids[silent->n++], sizeof silent->ids[0], "%s", device);
+    return 0;
+}
+
+// The sites whose event it is that devices of them are silent. Those wait no more, whether it is or not.
+static int find_sites(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                      const struct store_cohort_silence *silence, struct lost *io, struct err *e) {
+    const struct rollout_score_news none = {.shared = false}, shared = {.shared = true};
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    int64_t silence_s = rollout_score_silence_s(&r->row.policy);
+    OWN(mem) struct silent *silent = calloc(1, sizeof *silent);
+    if (silent == NULL)
+        return err_set(e, &err_memory, "counting silent devices: out of memory");
+    if (store_member_silent(&of, r->score->run, silence->before_s, LOST_PER_TICK, note_silent,
+                            silent, e) < 0)
+        return -1;
+    for (size_t i = 0; i < silent->n; i++) {
+        OWN(mem) struct serve_evidence_rows *rows = NULL;
+        int found = serve_evidence_rows_get(fleet, r, silent->ids[i], &rows, e);
+        if (found != 0)
+            return found < 0 ? -1
+                             : err_set(e, &err_bad_store, "reading the store: a device is gone");
+        if (rollout_score_member_lost(r->score, of.gates, silence_s, &rows->member, &rows->row) &&
+            note_lost(io, rows->unit, &rows->row, e) < 0)
+            return -1;
+        rows->member_changed = true;
+        if (serve_evidence_rows_keep(fleet, r, silent->ids[i], rows, &none, e) < 0)
+            return -1;
+    }
+    return silent->n == 0 ? 0 : serve_evidence_keep(fleet, r, "", NULL, &shared, NULL, e);
+}
+
 static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                      const struct store_cohort_silence *silence, struct err *e) {
     const struct store_cohort of = serve_evidence_cohort(fleet, r);
@@ -98,7 +147,10 @@ static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollou
     if (lost == NULL)
         return err_set(e, &err_memory, "counting silent devices: out of memory");
     lost->score = r->score;
-    if (store_cohort_silent(&of, silence, LOST_PER_TICK, note_lost, lost, e) < 0)
+    int found = rollout_unit_is_site(of.gates)
+                    ? find_sites(fleet, r, silence, lost, e)
+                    : store_cohort_silent(&of, silence, LOST_PER_TICK, note_lost, lost, e);
+    if (found < 0)
         return -1;
     if (lost->n > 0)
         qsort(lost->devices, lost->n, sizeof *lost->devices, by_tie);
@@ -111,23 +163,37 @@ static int lose_each(const struct serve_fleet *fleet, struct serve_engine_rollou
     return 0;
 }
 
+// Devices whose silence would be an event.
+static uint64_t at_risk(const struct serve_engine_rollout *r, uint32_t gates) {
+    if (rollout_unit_is_site(&r->row.policy.gates))
+        return r->score->waiting;
+    struct evidence_risk risk = rollout_score_at_risk(r->score, (size_t)__builtin_ctz(gates));
+    return risk.comparison + risk.treated;
+}
+
+static int count_silent(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
+                        const struct store_cohort_silence *silence, uint64_t max, uint64_t *ret,
+                        struct err *e) {
+    const struct store_cohort of = serve_evidence_cohort(fleet, r);
+    return rollout_unit_is_site(of.gates)
+               ? store_member_count_silent(&of, r->score->run, silence->before_s, max, ret, e)
+               : store_cohort_count_silent(&of, silence, max, ret, e);
+}
+
 // A fleet whose network is gone falls silent device by device, over one rhythm: when the first one
 // is silent for long enough, all are that have not been heard of for a rhythm less. Those are looked
 // for as soon as one device would be lost, and for as long as the fleet was silent.
 static int look(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                 const struct store_cohort_silence *silence, bool *ret_any, struct err *e) {
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
     struct store_cohort_silence wide = *silence;
-    struct evidence_risk risk =
-        rollout_score_at_risk(r->score, (size_t)__builtin_ctz(silence->gates));
-    uint64_t all = risk.comparison + risk.treated, any = 0, silent = 0;
-    wide.before_s += (int64_t)of.gates->rhythm_s;
-    if (all > 0 && store_cohort_count_silent(&of, silence, 1, &any, e) < 0)
+    uint64_t all = at_risk(r, silence->gates), any = 0, silent = 0;
+    wide.before_s += (int64_t)r->row.policy.gates.rhythm_s;
+    if (all > 0 && count_silent(fleet, r, silence, 1, &any, e) < 0)
         return -1;
     bool looks = any > 0 || r->silence == ROLLOUT_SILENCE_SILENT;
-    if (all > 0 && looks && store_cohort_count_silent(&of, &wide, all / 2 + 1, &silent, e) < 0)
+    if (all > 0 && looks && count_silent(fleet, r, &wide, all / 2 + 1, &silent, e) < 0)
         return -1;
-    bool fleet_silent = rollout_score_silent(r->score, of.gates, silent);
+    bool fleet_silent = rollout_score_silent(r->score, &r->row.policy.gates, silent);
     r->silence = fleet_silent ? ROLLOUT_SILENCE_SILENT : ROLLOUT_SILENCE_HEARD;
     r->silent_until_s =
         fleet_silent && silent > LOST_PER_TICK ? fleet->now_ms / 1000 + SILENT_PAUSE_S : 0;
@@ -172,11 +238,13 @@ int serve_evidence_lose(const struct serve_fleet *fleet, struct serve_engine_rol
 // The verdict and what status shows are kept; what they were found from is not needed any more.
 static int forget(const struct serve_fleet *fleet, struct serve_engine_rollout *r, struct err *e) {
     const char *name = r->row.policy.name;
-    uint64_t rows = 0, units = 0;
+    uint64_t rows = 0, units = 0, members = 0;
     if (store_cohort_forget(fleet->db, name, FORGOTTEN_PER_TICK, &rows, e) < 0 ||
-        store_unit_forget(fleet->db, name, FORGOTTEN_PER_TICK, &units, e) < 0)
+        store_unit_forget(fleet->db, name, FORGOTTEN_PER_TICK, &units, e) < 0 ||
+        store_member_forget(fleet->db, name, FORGOTTEN_PER_TICK, &members, e) < 0)
         return -1;
-    r->forgotten = rows < FORGOTTEN_PER_TICK && units < FORGOTTEN_PER_TICK;
+    r->forgotten =
+        rows < FORGOTTEN_PER_TICK && units < FORGOTTEN_PER_TICK && members < FORGOTTEN_PER_TICK;
     return 0;
 }
 

@@ -22,6 +22,9 @@ int serve_fleet_count(const struct serve_fleet *fleet, struct serve_engine_rollo
 // caller's to put.
 int serve_fleet_move(const struct serve_fleet *fleet, struct store_device *device,
                      enum rollout_task to, struct err *e) __attribute__((nonnull));
+// Whether the device's task is this rollout's; else it may be aside there (ctl/store/part.h).
+bool serve_fleet_is_part(const struct store_device *device,
+                         const struct serve_engine_rollout *rollout) __attribute__((nonnull));
 // Gives the device a task of the rollout ("" without one): as what it counts there already. What it
 // did before has no outcome any more, or keeps the one it had.
 int serve_fleet_turn(const struct serve_fleet *fleet, struct store_device *device,
@@ -72,7 +75,8 @@ int serve_fleet_tell(const struct serve_fleet *fleet, const char *kind, const ch
 
 // The process has started: nobody could be heard since its last tick.
 int serve_fleet_start(const struct serve_fleet *fleet, struct err *e) __attribute__((nonnull));
-// The clock was set by so much: what it says more is no silence.
+// The clock was set by so much: what it says more is no silence, and after less nobody is waited for as
+// long as it was ahead.
 int serve_fleet_jump(const struct serve_fleet *fleet, int64_t jump_s, struct err *e)
     __attribute__((nonnull));
 // What time brings: stages that are over, devices that are lost. Time in which nobody could be heard

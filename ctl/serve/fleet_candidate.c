@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "ctl/rollout/unit.h"
+#include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet_view.h"
 #include "ctl/serve/mandate.h"
 #include "ctl/store/mandate.h"
@@ -25,10 +27,11 @@ bool serve_fleet_selects(const struct serve_engine_rollout *r,
            bundle_predicate_holds(r->scope, view->facts, reason);
 }
 
-// A stage by count has taken as many as it says (or one of each kind), newcomers included.
+// A stage by count has taken as many as it says (or one of each kind), newcomers included. One by sites
+// is not filled up: whoever called later would stand outside of a site that is within.
 static bool is_full(const struct serve_engine_rollout *r, size_t stage) {
     struct rollout_tally all = {0};
-    if (!r->row.policy.stages[stage].by_count)
+    if (!r->row.policy.stages[stage].by_count || rollout_unit_is_site(&r->row.policy.gates))
         return false;
     for (size_t i = 0; i <= stage; i++) {
         struct rollout_tally one = serve_engine_sum(r, i);
@@ -54,7 +57,7 @@ static enum rollout_admission admission_of(const struct serve_engine_rollout *r,
                                              .batch = &p->batch};
     size_t named = rollout_policy_named(policy, device);
     if (named >= policy->n_stages)
-        return rollout_batch_admission(policy, &open, &r->strata[b->stratum].plan, b->rank);
+        return rollout_batch_admission(policy, &open, &r->strata[b->bounds].plan, b->rank);
     return named < open.stage || (named == open.stage && open.started) ? ROLLOUT_ADMISSION_OPEN
                                                                        : ROLLOUT_ADMISSION_STAGE;
 }
@@ -120,6 +123,8 @@ static int find_way_back(const struct serve_fleet *fleet, const struct store_dev
 static int find_aside(const struct serve_fleet *fleet, const struct store_device *device,
                       struct serve_fleet_beside *b, struct rollout_candidate *io, struct err *e) {
     struct store_device_task aside = {.state = ROLLOUT_TASK_NONE};
+    if (serve_fleet_is_part(device, b->rollout)) // then there is none
+        return 0;
     if (store_part_get(fleet->db, device->id, io->policy->name, &aside, e) < 0)
         return -1;
     io->aside = aside.state;
@@ -174,8 +179,8 @@ int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_de
     serve_fleet_fit(fleet, view, policy->release_name, policy->release_version, &c->fit);
     view->n_candidates++;
     b->rollout = r;
-    b->rank = bundle_rank(device->id, r->row.seed);
-    b->shams = find_sham(view, policy->release_name, &c->sham_bundle);
+    b->rank = rollout_unit_rank(&policy->gates, device->id, view->facts, r->row.seed);
+    b->shams = policy->gates.sham && find_sham(view, policy->release_name, &c->sham_bundle);
     if (find_aside(fleet, device, b, c, e) < 0 || find_way_back(fleet, device, r, c, e) < 0)
         return -1;
     if (!selected || rollout_advance_ended(r->row.progress.state))
@@ -186,12 +191,13 @@ int serve_fleet_candidate(const struct serve_fleet *fleet, const struct store_de
         serve_engine_stratum(fleet->db, r, buf_text(&key), &b->stratum, e) < 0 ||
         find_stone(fleet, device, view, b, c, e) < 0)
         return -1;
+    b->bounds = b->stratum;
+    if (serve_evidence_bounds(fleet, r, device->id, view->facts, &b->bounds, e) < 0)
+        return -1;
     c->offer_full = !has_room(&r->offers, policy->offer_rate, fleet->now_ms);
-    c->stage = rollout_strata_admits(policy, &r->strata[b->stratum].plan, device->id, b->rank);
+    c->stage = rollout_strata_admits(policy, &r->strata[b->bounds].plan, device->id, b->rank);
     c->admission = admission_of(r, device->id, b);
-    bool inside =
-        c->aside != ROLLOUT_TASK_NONE || (device->task.state != ROLLOUT_TASK_NONE &&
-                                          strcmp(device->task.rollout, policy->name) == 0);
+    bool inside = c->aside != ROLLOUT_TASK_NONE || serve_fleet_is_part(device, r);
     while (!inside && c->stage < policy->n_stages && is_full(r, c->stage))
         c->stage++;
     return find_mandate(fleet, c, e);

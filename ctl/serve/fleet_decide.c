@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "ctl/kind.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/fleet_view.h"
 #include "ctl/serve/mandate.h"
@@ -86,8 +85,7 @@ static int collect(const struct serve_fleet *fleet, const struct store_device *d
     for (size_t i = engine->n_rollouts; i-- > 0;) {
         struct serve_engine_rollout *r = engine->rollouts[i];
         enum rollout_state state = r->row.progress.state;
-        bool part = device->task.state != ROLLOUT_TASK_NONE &&
-                    strcmp(device->task.rollout, r->row.policy.name) == 0;
+        bool part = serve_fleet_is_part(device, r);
         bool live = !rollout_advance_ended(state);
         bool finish = state == ROLLOUT_STATE_FINISHED;
         bool selected = (live || finish) && serve_fleet_selects(r, view);
@@ -193,10 +191,8 @@ static int step_aside(const struct serve_fleet *fleet, const struct store_device
     for (size_t i = 0; i < view->n_candidates; i++) {
         struct serve_engine_rollout *r = view->beside[i].rollout;
         const struct rollout_candidate *c = &view->candidates[i];
-        bool task = device->task.state != ROLLOUT_TASK_NONE &&
-                    strcmp(device->task.rollout, c->policy->name) == 0;
-        if (task || rollout_advance_ended(c->progress->state) || c->stage >= c->policy->n_stages ||
-            !rollout_decide_superseded(in, i))
+        if (serve_fleet_is_part(device, r) || rollout_advance_ended(c->progress->state) ||
+            c->stage >= c->policy->n_stages || !rollout_decide_superseded(in, i))
             continue;
         struct store_device_task as = task_of(view, i, ROLLOUT_TASK_SKIPPED);
         if (serve_fleet_aside(fleet, r, device->id, &as, e) < 0)
@@ -258,7 +254,7 @@ static int foresee_compared(const struct serve_fleet *fleet, const struct store_
         const struct serve_engine_rollout *r = view->beside[i].rollout;
         struct serve_evidence_standing standing = {.compared = false};
         if (serve_evidence_counts(r) &&
-            serve_evidence_compared(fleet, r, device->id, &standing, e) < 0)
+            serve_evidence_compared(fleet, r, device->id, view->facts, &standing, e) < 0)
             return -1;
         view->candidates[i].compared = standing.compared;
         view->candidates[i].sham = standing.sham && view->beside[i].shams;

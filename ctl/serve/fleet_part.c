@@ -6,11 +6,17 @@
 #include <string.h>
 
 #include "base/own.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/store/part.h"
 
 static bool is_live(const struct serve_engine_rollout *r) {
     return !rollout_advance_ended(r->row.progress.state);
+}
+
+bool serve_fleet_is_part(const struct store_device *device, const struct serve_engine_rollout *r) {
+    return device->task.state != ROLLOUT_TASK_NONE &&
+           strcmp(device->task.rollout, r->row.policy.name) == 0;
 }
 
 // Waiting for an outcome that will not come any more ends; an outcome is kept where it may matter.
@@ -78,8 +84,9 @@ static int excuse(const struct serve_fleet *fleet, struct serve_engine_rollout *
     if (bundle_stratum_key(policy->stratify, policy->n_stratify, facts, &key, e) < 0 ||
         serve_engine_stratum(fleet->db, r, buf_text(&key), &stratum, e) < 0)
         return -1;
-    as.stage = rollout_strata_admits(policy, &r->strata[stratum].plan, device->id,
-                                     bundle_rank(device->id, r->row.seed));
+    as.stage =
+        rollout_strata_admits(policy, &r->strata[stratum].plan, device->id,
+                              rollout_unit_rank(&policy->gates, device->id, facts, r->row.seed));
     as.stratum = stratum;
     (void)snprintf(as.rollout, sizeof as.rollout, "%s", policy->name);
     return as.stage < policy->n_stages ? serve_fleet_aside(fleet, r, device->id, &as, e) : 0;
@@ -97,10 +104,9 @@ int serve_fleet_excuse(const struct serve_fleet *fleet, const struct store_devic
         done = -1;
     for (size_t i = 0; done == 0 && i < engine->n_rollouts; i++) {
         struct serve_engine_rollout *r = engine->rollouts[i];
-        bool task = device->task.state != ROLLOUT_TASK_NONE &&
-                    strcmp(device->task.rollout, r->row.policy.name) == 0;
         // Whoever came later was not counted on.
-        if (is_live(r) && !task && device->created_s <= r->row.created_s && selects(r, was) &&
+        if (is_live(r) && !serve_fleet_is_part(device, r) &&
+            device->created_s <= r->row.created_s && selects(r, was) &&
             (is == NULL || !selects(r, is)))
             done = excuse(fleet, r, device, was, e);
     }

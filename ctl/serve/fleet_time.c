@@ -2,7 +2,6 @@
 //
 // What time brings: devices that are not heard of, or do not finish, are lost; stages are over.
 #include <stdio.h>
-#include <string.h>
 
 #include "ctl/rollout/retry.h"
 #include "ctl/serve/evidence.h"
@@ -206,13 +205,27 @@ static int note_break(const struct serve_fleet *fleet, struct err *e) {
     return keep_clock(fleet, e);
 }
 
+// Who was heard of while the clock was ahead would else not be missed before that time has come.
+static int set_back(const struct serve_fleet *fleet, struct err *e) {
+    const struct serve_engine *engine = fleet->engine;
+    for (size_t i = 0; i < engine->n_rollouts; i++)
+        if (serve_evidence_set_back(fleet, engine->rollouts[i], e) < 0)
+            return -1;
+    return store_device_set_back(fleet->db, now_s(fleet), e);
+}
+
 int serve_fleet_start(const struct serve_fleet *fleet, struct err *e) {
+    bool back = fleet->engine->down.last_s > now_s(fleet);
     rollout_downtime_start(&fleet->engine->down, now_s(fleet));
+    if (back && set_back(fleet, e) < 0)
+        return -1;
     return note_break(fleet, e);
 }
 
 int serve_fleet_jump(const struct serve_fleet *fleet, int64_t jump_s, struct err *e) {
     rollout_downtime_jump(&fleet->engine->down, now_s(fleet), jump_s);
+    if (jump_s < 0 && set_back(fleet, e) < 0)
+        return -1;
     return note_break(fleet, e);
 }
 

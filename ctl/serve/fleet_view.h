@@ -9,9 +9,9 @@
 struct serve_fleet_beside {
     struct serve_engine_rollout *rollout;
     size_t stratum;
+    size_t bounds; // the stratum whose bounds it is held against
     uint64_t rank;
-    bool
-        shams; // it knows how, and the candidate's sham_bundle is what it runs of the release's name
+    bool shams; // asked for, it knows how, and the candidate's sham_bundle is what it runs
     char code[ERR_NAME_BYTES];
     char stone[BUNDLE_NAME_MAX + BUNDLE_RELEASE_MAX + 2];
 };

@@ -12,12 +12,11 @@
 #include "base/own.h"
 #include "bundle/kind.h"
 #include "bundle/mandate.h"
-#include "ctl/kind.h"
 #include "ctl/rollout/batch.h"
 #include "ctl/rollout/decide.h"
 #include "ctl/rollout/plan.h"
 #include "ctl/rollout/strata.h"
-#include "ctl/serve/download.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/store/mandate.h"
 #include "keys/canon.h"
 
@@ -171,6 +170,8 @@ static int check(const struct bundle_mandate *mandate, const struct serve_engine
     if (memcmp(c->seed, r->row.seed, sizeof c->seed) != 0 ||
         c->n_stages != policy->n_stages + serve_mandate_holds_back(policy))
         return outside(policy, "another plan of it", e);
+    if (strcmp(c->site, rollout_unit_is_site(&policy->gates) ? policy->gates.site : "") != 0)
+        return outside(policy, "another unit than the policy's", e);
     return check_bounds(mandate, r, e);
 }
 
@@ -353,16 +354,26 @@ static int find(struct store_db *db, const struct store_device *device,
                   : store_mandate_of_baseline(db, in->bundle_name, in->release, ret, e);
 }
 
-// Those held back are a stage of their own, behind all others.
-static uint64_t stage_of(const struct serve_server *server, const struct store_device *device,
-                         const char *rollout) {
-    const struct serve_engine_rollout *r = serve_engine_find(server->engine, rollout);
+static int is_held_back(const struct serve_engine_rollout *r, const struct store_device *device,
+                        bool *ret, struct err *e) {
+    const struct rollout_policy *policy = &r->row.policy;
+    OWN(facts) struct bundle_facts *facts = NULL;
+    if (serve_engine_facts(device, &facts, e) < 0)
+        return -1;
+    *ret = rollout_unit_rank(&policy->gates, device->id, facts, r->row.seed) >
+           rollout_batch_holdback(policy);
+    return 0;
+}
+
+int serve_mandate_stage(const struct serve_engine_rollout *r, const struct store_device *device,
+                        uint64_t *ret, struct err *e) {
     uint64_t stage = device->task.stage;
-    if (r == NULL || !serve_mandate_holds_back(&r->row.policy) || stage >= r->row.policy.n_stages ||
-        r->row.policy.stages[stage].by_device ||
-        bundle_rank(device->id, r->row.seed) <= rollout_batch_holdback(&r->row.policy))
-        return stage;
-    return r->row.policy.n_stages;
+    bool held = false;
+    if (serve_mandate_holds_back(&r->row.policy) && stage < r->row.policy.n_stages &&
+        !r->row.policy.stages[stage].by_device && is_held_back(r, device, &held, e) < 0)
+        return -1;
+    *ret = held ? r->row.policy.n_stages : stage;
+    return 0;
 }
 
 int serve_mandate_fill(struct store_db *db, const struct serve_server *server,
@@ -379,7 +390,11 @@ int serve_mandate_fill(struct store_db *db, const struct serve_server *server,
     if (keys_digest_parse(row.id, "a mandate's id", &io->mandate.id, e) < 0)
         return -1;
     io->mandate.size = row.size;
-    io->stage = io->rollout[0] == '\0' ? 0 : stage_of(server, device, io->rollout);
+    const struct serve_engine_rollout *r =
+        io->rollout[0] == '\0' ? NULL : serve_engine_find(server->engine, io->rollout);
+    io->stage = io->rollout[0] == '\0' ? 0 : device->task.stage;
+    if (r != NULL && serve_mandate_stage(r, device, &io->stage, e) < 0)
+        return -1;
     (void)snprintf(io->mandate.url, sizeof io->mandate.url, "%s/mandates/%s.json",
                    base == NULL ? "" : base, row.id);
     return 0;

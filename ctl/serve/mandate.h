@@ -59,6 +59,11 @@ int serve_mandate_show(struct store_db *db, const struct serve_server *server,
                        const struct serve_engine_rollout *rollout, json_t *io, struct err *e)
     __attribute__((nonnull));
 
+// The stage of the mandate that a device is brought the release in: that of its task, or, when it is held
+// back, the one behind all others.
+int serve_mandate_stage(const struct serve_engine_rollout *rollout,
+                        const struct store_device *device, uint64_t *ret, struct err *e)
+    __attribute__((nonnull));
 // Says in an instruction to install or activate which mandate it goes by, and which stage it is.
 // Nothing is said where none is called for, or there is none: the device refuses then.
 int serve_mandate_fill(struct store_db *db, const struct serve_server *server,

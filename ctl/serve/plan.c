@@ -65,6 +65,13 @@ int serve_plan_make(const struct serve_plan_ask *ask, json_t **ret, struct err *
 
 // ── The request ──
 
+int serve_plan_policy(const struct doc_at *at, struct rollout_policy *ret, struct err *e) {
+    json_t *document = json_object_get(at->value, "policy");
+    if (!json_is_object(document))
+        return err_set(e, &err_bad_request, "policy: expected the policy to plan for");
+    return rollout_policy_parse(document, "policy", ret, e);
+}
+
 static int read_expires(const struct doc_at *at, int64_t now_s, int64_t *ret, struct err *e) {
     const char *text = NULL;
     int64_t expires_s = now_s + EXPIRES_DEFAULT_S;
@@ -112,12 +119,8 @@ int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e) 
     if (policy == NULL)
         return err_set(e, &err_memory, "planning: out of memory");
     if (serve_call_members(call, known, &at, e) < 0 ||
-        read_expires(&at, ask.now_s, &ask.expires_s, e) < 0)
-        return -1;
-    json_t *document = json_object_get(at.value, "policy");
-    if (!json_is_object(document))
-        return err_set(e, &err_bad_request, "policy: expected the policy to plan for");
-    if (rollout_policy_parse(document, "policy", policy, e) < 0)
+        read_expires(&at, ask.now_s, &ask.expires_s, e) < 0 ||
+        serve_plan_policy(&at, policy, e) < 0)
         return -1;
     random_fill(seed, sizeof seed);
     if (serve_plan_make(&ask, &made, e) < 0 || add_dry(db, call, &at, made, e) < 0)

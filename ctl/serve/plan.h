@@ -56,6 +56,9 @@ struct serve_plan_given {
 int serve_plan_take(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
                     const struct serve_plan_given *given, struct err *e) __attribute__((nonnull));
 
+// The member "policy" of a request to plan.
+int serve_plan_policy(const struct doc_at *at, struct rollout_policy *ret, struct err *e)
+    __attribute__((nonnull));
 // POST /rollouts/plan: {"policy": POLICY, "expires": TIME or null, "dry_probes": ID of ctl/serve/dry.h or
 // null}.
 int serve_plan_run(struct store_db *db, struct serve_call *call, struct err *e)

@@ -7,6 +7,7 @@
 
 #include "base/own.h"
 #include "ctl/kind.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/serve/fleet.h"
 #include "ctl/serve/plan.h"
 #include "ctl/store/rollout.h"
@@ -16,11 +17,10 @@
 struct taken {
     size_t n;
     const char *keys[BUNDLE_STRATA_MAX]; // borrowed from the document
-    uint64_t devices[BUNDLE_STRATA_MAX];
-    uint64_t now[BUNDLE_STRATA_MAX];
+    struct rollout_plan_read_size sizes[BUNDLE_STRATA_MAX], now[BUNDLE_STRATA_MAX];
     struct rollout_stratum_plan plans[BUNDLE_STRATA_MAX];
-    uint64_t elsewhere;             // devices of strata that the plan does not know
-    uint32_t of[BUNDLE_STRATA_MAX]; // stratum of the count → of the plan
+    struct rollout_plan_read_size elsewhere; // of strata that the plan does not know
+    uint32_t of[BUNDLE_STRATA_MAX];          // stratum of the count → of the plan
 };
 
 static uint32_t find(const struct taken *t, size_t n, const char *key) {
@@ -35,7 +35,7 @@ static int read_strata(const struct rollout_policy *policy, const struct rollout
     uint32_t pool = 0;
     for (size_t i = 0; i < read->n_strata; i++) {
         bool pooled = false;
-        if (rollout_plan_read_stratum(policy, read, i, &ret->keys[i], &ret->devices[i], &pooled,
+        if (rollout_plan_read_stratum(policy, read, i, &ret->keys[i], &ret->sizes[i], &pooled,
                                       &ret->plans[i], e) < 0)
             return -1;
         if (find(ret, i, ret->keys[i]) != NOWHERE)
@@ -49,44 +49,61 @@ static int read_strata(const struct rollout_policy *policy, const struct rollout
     return 0;
 }
 
-// Where the devices are now; members of the plan's strata come first, with its numbers.
-static void match(struct rollout_plan_census *census, struct taken *io) {
-    size_t kept = 0;
+// Where the devices are now; members of the plan's strata come first, with its numbers. What is drawn
+// stands first among all.
+static void match(const struct rollout_policy *policy, struct rollout_plan_census *census,
+                  struct taken *io) {
+    size_t kept = 0, n_units = rollout_strata_units(policy, census->members, census->n_members);
     for (size_t s = 0; s < census->n_strata; s++)
         io->of[s] = find(io, io->n, census->keys[s]);
     for (size_t i = 0; i < census->n_members; i++) {
         struct rollout_member member = census->members[i];
         member.stratum = io->of[member.stratum];
-        if (member.stratum == NOWHERE) {
-            io->elsewhere++;
-            continue;
-        }
-        io->now[member.stratum]++;
-        census->members[kept++] = member;
+        struct rollout_plan_read_size *size =
+            member.stratum == NOWHERE ? &io->elsewhere : &io->now[member.stratum];
+        size->devices++;
+        size->units += i < n_units;
+        if (member.stratum != NOWHERE)
+            census->members[kept++] = member;
     }
     census->n_members = kept;
 }
 
-static int check_drift(const struct rollout_policy *policy, const struct serve_plan_given *given,
-                       const struct taken *t, struct err *e) {
-    uint64_t moved = t->elsewhere, devices = given->read.devices;
-    for (size_t i = 0; i < t->n; i++)
-        moved += t->now[i] > t->devices[i] ? t->now[i] - t->devices[i] : t->devices[i] - t->now[i];
-    if ((unsigned __int128)moved * ROLLOUT_PPM <= (unsigned __int128)devices * given->drift_ppm)
+static uint64_t apart(uint64_t a, uint64_t b) {
+    return a > b ? a - b : b - a;
+}
+
+static int check_moved(const struct rollout_policy *policy, const struct serve_plan_given *given,
+                       uint64_t moved, uint64_t all, const char *what, struct err *e) {
+    if ((unsigned __int128)moved * ROLLOUT_PPM <= (unsigned __int128)all * given->drift_ppm)
         return 0;
     return err_set(e, &err_fleet_drifted,
-                   "applying the plan of %s: it was made for %" PRIu64 " devices, and %" PRIu64
+                   "applying the plan of %s: it was made for %" PRIu64 " %s, and %" PRIu64
                    " of them or of others came or went since, which is more than the %u.%u %% that "
                    "are tolerated; plan anew",
-                   policy->name, devices, moved, given->drift_ppm / 10000,
+                   policy->name, all, what, moved, given->drift_ppm / 10000,
                    given->drift_ppm / 1000 % 10);
+}
+
+static int check_drift(const struct rollout_policy *policy, const struct serve_plan_given *given,
+                       const struct taken *t, struct err *e) {
+    uint64_t devices = t->elsewhere.devices, units = t->elsewhere.units;
+    for (size_t i = 0; i < t->n; i++) {
+        devices += apart(t->now[i].devices, t->sizes[i].devices);
+        units += apart(t->now[i].units, t->sizes[i].units);
+    }
+    if (check_moved(policy, given, devices, given->read.devices, "devices", e) < 0)
+        return -1;
+    return rollout_unit_is_site(&policy->gates)
+               ? check_moved(policy, given, units, given->read.units, "sites", e)
+               : 0;
 }
 
 static int keep(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                 const struct serve_plan_given *given, const struct taken *t, struct err *e) {
     if (serve_engine_set_strata(r, t->n, e) < 0)
         return -1;
-    r->row.members = given->read.devices;
+    r->row.members = given->read.units;
     r->row.progress.planned = true;
     for (size_t s = 0; s < t->n; s++) {
         char *key = strdup(t->keys[s]);
@@ -117,7 +134,7 @@ int serve_plan_take(const struct serve_fleet *fleet, struct serve_engine_rollout
         serve_plan_count(&ask, &count, e) < 0)
         return -1;
     struct rollout_plan_census *census = serve_plan_count_census(count);
-    match(census, taken);
+    match(&r->row.policy, census, taken);
     if (check_drift(&r->row.policy, given, taken, e) < 0)
         return -1;
     rollout_strata_count(&r->row.policy, census->members, census->n_members, taken->plans,

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/own.h"
-#include "ctl/kind.h"
 #include "ctl/rollout/score.h"
+#include "ctl/rollout/sites.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/serve/plan.h"
 #include "ctl/serve/plan_class.h"
+#include "ctl/serve/plan_facts.h"
 #include "ctl/store/census.h"
 
 #define WEEK_S (7 * 86400)
@@ -18,6 +20,8 @@ struct serve_plan_count {
     const struct serve_plan_ask *ask;
     struct bundle_predicate *selector, *scope;
     struct serve_plan_classes *classes;
+    struct rollout_sites *sites;  // NULL where devices are drawn
+    struct serve_plan_facts site; // names its fact
     struct rollout_plan_census census;
     size_t capacity;
     uint64_t counted[BUNDLE_STRATA_MAX];
@@ -120,6 +124,27 @@ static int enlist(struct serve_plan_count *c, const struct rollout_member *membe
     return 0;
 }
 
+// Where sites are drawn, its site, which is what is counted: a device that has none counts for itself.
+static int count_site(struct serve_plan_count *c, const struct store_census_row *row, bool counts,
+                      struct rollout_member *io, struct err *e) {
+    char site[BUNDLE_FACT_VALUE_MAX + 1] = "", unit[BUNDLE_UNIT_MAX + 1];
+    int found = serve_plan_facts_text(&c->site, row, site, e);
+    if (found < 0)
+        return -1;
+    bool alone = bundle_unit_by(row->id, found == 0 ? site : NULL, unit) == BUNDLE_UNIT_ALONE;
+    io->rank = bundle_rank(unit, c->ask->seed);
+    if (alone) {
+        rollout_sites_add_alone(c->sites);
+        c->counted[io->stratum] += counts;
+        return 0;
+    }
+    if (rollout_sites_add(c->sites, site, io->stratum, counts, e) < 0)
+        return -1;
+    if (io->named != 0)
+        rollout_sites_name(c->sites, site);
+    return 0;
+}
+
 static int visit(void *context, const struct store_census_row *row, struct err *e) {
     struct serve_plan_count *c = context;
     const struct rollout_policy *policy = c->ask->policy;
@@ -135,8 +160,12 @@ static int visit(void *context, const struct store_census_row *row, struct err *
                                     .named = named < policy->n_stages ? (uint32_t)named + 1 : 0,
                                     .rank = bundle_rank(row->id, c->ask->seed)};
     bool fits = count_fit(c, class, row);
+    bool counted = counts(c, row, fits, member.named != 0, class->shams);
     count_age(c, row);
-    c->counted[class->stratum] += counts(c, row, fits, member.named != 0, class->shams);
+    if (c->sites == NULL)
+        c->counted[class->stratum] += counted;
+    else if (count_site(c, row, counted, &member, e) < 0)
+        return -1;
     return enlist(c, &member, e);
 }
 
@@ -172,6 +201,11 @@ static int walk(struct serve_plan_count *c, struct err *e) {
     if (store_census_walk(c->ask->db, visit, c, e) < 0)
         return -1;
     rollout_plan_call_spread(&c->census.calls);
+    if (c->sites != NULL) {
+        if (rollout_sites_check(c->sites, c->site.names[0], e) < 0)
+            return err_prefix(e, "%s", c->ask->policy->name);
+        c->census.sites = rollout_sites_sum(c->sites, c->counted);
+    }
     c->census.n_strata = serve_plan_class_strata(c->classes, &c->census.keys);
     c->census.counted = c->counted;
     c->census.variants = c->variants;
@@ -184,12 +218,22 @@ static int walk(struct serve_plan_count *c, struct err *e) {
                                 e);
 }
 
+static int open_sites(struct serve_plan_count *c, struct err *e) {
+    c->site.n = 1;
+    memcpy(c->site.names[0], c->ask->policy->gates.site, sizeof c->site.names[0]);
+    return rollout_sites_open(&c->sites, e);
+}
+
 int serve_plan_count(const struct serve_plan_ask *ask, struct serve_plan_count **ret,
                      struct err *e) {
     struct serve_plan_count *c = calloc(1, sizeof *c);
     if (c == NULL)
         return err_set(e, &err_memory, "counting the fleet: out of memory");
     c->ask = ask;
+    if (rollout_unit_is_site(&ask->policy->gates) && open_sites(c, e) < 0) {
+        free(c);
+        return -1;
+    }
     int done = bundle_predicate_parse(ask->policy->selector, &c->selector, e);
     if (done == 0 && ask->scope[0] != '\0')
         done = bundle_predicate_parse(ask->scope, &c->scope, e);
@@ -211,6 +255,7 @@ void serve_plan_count_free(struct serve_plan_count *c) {
     if (c == NULL)
         return;
     serve_plan_class_close(c->classes);
+    rollout_sites_close(c->sites);
     bundle_predicate_free(c->selector);
     bundle_predicate_free(c->scope);
     free(c->census.members);

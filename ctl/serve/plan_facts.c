@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#include "base/own.h"
+#include "ctl/kind.h"
+
 #define LABEL     "label."
 #define LABEL_LEN (sizeof LABEL - 1)
 
@@ -122,4 +125,45 @@ int serve_plan_facts_project(const struct serve_plan_facts *facts,
             buf_add(ret, "\n", 1, e) < 0)
             return -1;
     return 0;
+}
+
+// ── One of them ──
+
+static int take_text(const json_t *value, char ret[static BUNDLE_FACT_VALUE_MAX + 1]) {
+    if (!json_is_string(value) || json_string_length(value) > BUNDLE_FACT_VALUE_MAX)
+        return STORE_ABSENT;
+    memcpy(ret, json_string_value(value), json_string_length(value) + 1);
+    return 0;
+}
+
+// Of facts that are not of the form that is written.
+static int search(const char *name, const struct store_census_row *row,
+                  char ret[static BUNDLE_FACT_VALUE_MAX + 1], struct err *e) {
+    bool label = strncmp(name, LABEL, LABEL_LEN) == 0;
+    struct slice text = label ? row->labels : row->facts;
+    OWN(json) json_t *all = NULL;
+    if (text.len == 0)
+        return STORE_ABSENT;
+    all = json_loadb((const char *)text.data, text.len, 0, NULL);
+    if (all == NULL)
+        return err_set(e, &err_bad_store, "counting the fleet: a device's facts are damaged");
+    return take_text(json_object_get(all, label ? name + LABEL_LEN : name), ret);
+}
+
+int serve_plan_facts_text(const struct serve_plan_facts *facts, const struct store_census_row *row,
+                          char ret[static BUNDLE_FACT_VALUE_MAX + 1], struct err *e) {
+    struct found found = {.values = {{.len = 0}}};
+    const struct slice *value = &found.values[0];
+    if (!scan(facts, "", row->facts, &found) || !scan(facts, LABEL, row->labels, &found))
+        return search(facts->names[0], row, ret, e);
+    if (value->len < 2 || value->data[0] != '"')
+        return STORE_ABSENT;
+    if (memchr(value->data, '\\', value->len) == NULL && value->len - 2 <= BUNDLE_FACT_VALUE_MAX) {
+        memcpy(ret, value->data + 1, value->len - 2);
+        ret[value->len - 2] = '\0';
+        return 0;
+    }
+    OWN(json)
+    json_t *read = json_loadb((const char *)value->data, value->len, JSON_DECODE_ANY, NULL);
+    return read == NULL ? search(facts->names[0], row, ret, e) : take_text(read, ret);
 }

@@ -24,3 +24,8 @@ bool serve_plan_facts_name(struct serve_plan_facts *facts, const char *text)
 int serve_plan_facts_project(const struct serve_plan_facts *facts,
                              const struct store_census_row *row, struct buf *ret, struct err *e)
     __attribute__((nonnull));
+// The value of one fact that is text: 0, or STORE_ABSENT when it has none or another kind of value. facts
+// names it alone. Kind bad_store.
+int serve_plan_facts_text(const struct serve_plan_facts *facts, const struct store_census_row *row,
+                          char ret[static BUNDLE_FACT_VALUE_MAX + 1], struct err *e)
+    __attribute__((nonnull));

@@ -7,9 +7,8 @@
 
 #include "base/own.h"
 #include "bundle/mandate.h"
-#include "ctl/kind.h"
-#include "ctl/rollout/batch.h"
 #include "ctl/rollout/retry.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/serve/mandate.h"
 #include "ctl/serve/plan.h"
 
@@ -118,6 +117,17 @@ static void fill_stages(const struct rollout_policy *policy, const struct rollou
     ret->baseline_not_before_s = policy->baseline && !listed ? plan->over_s : 0;
 }
 
+// Devices rank themselves, by what they know of themselves.
+static int check_site(const struct rollout_policy *policy, struct err *e) {
+    return rollout_unit_is_site(&policy->gates) && strncmp(policy->gates.site, BUNDLE_MANDATE_LABEL,
+                                                           strlen(BUNDLE_MANDATE_LABEL)) == 0
+               ? err_set(e, &err_config,
+                         "it draws sites by %s, and devices do not know their labels: name a fact "
+                         "that they report (\"facts\" of edge-agent.json) as evidence.site",
+                         policy->gates.site)
+               : 0;
+}
+
 static int fill(const struct serve_plan_ask *ask, const struct rollout_plan *plan, json_t *lists,
                 struct bundle_mandate_content *ret, struct err *e) {
     const struct rollout_policy *policy = ask->policy;
@@ -132,6 +142,8 @@ static int fill(const struct serve_plan_ask *ask, const struct rollout_plan *pla
     for (size_t i = 0; i < policy->n_stratify; i++)
         if (strncmp(policy->stratify[i], BUNDLE_MANDATE_LABEL, strlen(BUNDLE_MANDATE_LABEL)) != 0)
             memcpy(ret->stratify[ret->n_stratify++], policy->stratify[i], sizeof ret->stratify[0]);
+    if (rollout_unit_is_site(&policy->gates))
+        memcpy(ret->site, policy->gates.site, sizeof ret->site);
     serve_mandate_bounds(policy, plan->newcomers.bound, ret->newcomer_bounds);
     fill_stages(policy, plan, lists, ret);
     return find_bundles(ask, ret, e) < 0 ? -1 : find_selector(ask, ret, e);
@@ -167,7 +179,7 @@ int serve_plan_mandate(const struct serve_plan_ask *ask, const struct rollout_pl
     OWN(json) json_t *lists = json_array();
     if (content == NULL || strata == NULL || lists == NULL)
         return err_set(e, &err_memory, "writing a mandate: out of memory");
-    if (fill(ask, plan, lists, content, e) < 0)
+    if (check_site(ask->policy, e) < 0 || fill(ask, plan, lists, content, e) < 0)
         return -1;
     int done = fill_strata(ask, census, plan, strata, &content->n_strata, e);
     if (done == 0)

@@ -47,7 +47,7 @@ int serve_rollouts_show(struct store_db *db, struct serve_call *call, struct err
     if (serve_mandate_show(db, call->server, r, shown, e) < 0 ||
         serve_show_remains(db, call->server, r, serve_call_now_s(call), shown, e) < 0)
         return -1;
-    return serve_call_answer(call, 200, json_incref(shown), e);
+    return serve_call_answer(call, 200, own_take(&shown), e);
 }
 
 // ── Apply ──
@@ -290,7 +290,7 @@ static int by_hand(struct store_db *db, struct serve_call *call, enum rollout_ve
         return -1;
     if (note.text[0] != '\0' && json_object_set_new(shown, "note", json_string(note.text)) < 0)
         return err_set(e, &err_memory, "showing a rollout: out of memory");
-    return serve_call_answer(call, 200, json_incref(shown), e);
+    return serve_call_answer(call, 200, own_take(&shown), e);
 }
 
 int serve_rollouts_approve(struct store_db *db, struct serve_call *call, struct err *e) {

@@ -195,15 +195,17 @@ json_t *serve_show_evidence(const struct serve_engine_rollout *r) {
     for (size_t g = 0; g < r->row.policy.gates.n; g++)
         (void)json_array_append_new(gates, show_gate(r, g));
     return json_pack(
-        "{s:s, s:{s:I, s:o, s:o}, s:o, s:o, s:{s:s, s:I, s:I}, s:{s:I, s:b}, s:I, s:I, s:o, s:o}",
-        "verdict", overall(r), "spend", "runs", (json_int_t)spend->runs, "alpha_pct",
-        percent(spend->alpha_ppm), "total_pct", percent(spend->total_ppm), "gates", gates, "sets",
-        show_sets(r->score), "drift", "evidence", odds_of(r->judged.drift, level, drift), "worse",
-        (json_int_t)r->score->drift_worse, "better", (json_int_t)r->score->drift_better,
-        "hold_back", "devices", (json_int_t)held_back(r), "released",
-        (int)r->row.progress.batch.held_back_open, "exposed",
+        "{s:s, s:s, s:{s:I, s:o, s:o}, s:o, s:o, s:{s:s, s:I, s:I}, s:{s:I, s:b}, s:I, s:I, s:o, "
+        "s:o}",
+        "verdict", overall(r), "unit", rollout_verdict_unit_name(&r->row.policy.gates), "spend",
+        "runs", (json_int_t)spend->runs, "alpha_pct", percent(spend->alpha_ppm), "total_pct",
+        percent(spend->total_ppm), "gates", gates, "sets", show_sets(r->score), "drift", "evidence",
+        odds_of(r->judged.drift, level, drift), "worse", (json_int_t)r->score->drift_worse,
+        "better", (json_int_t)r->score->drift_better, "hold_back", "devices",
+        (json_int_t)held_back(r), "released", (int)r->row.progress.batch.held_back_open, "exposed",
         (json_int_t)rollout_tally_offered(&all), "unresolved",
-        (json_int_t)rollout_tally_unresolved(&all), "unreached_pct", unreached(r), "without", show_without(r));
+        (json_int_t)rollout_tally_unresolved(&all), "unreached_pct", unreached(r), "without",
+        show_without(r));
 }
 
 json_t *serve_show_batch(const struct serve_engine_rollout *r) {

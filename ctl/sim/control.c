@@ -3,7 +3,6 @@
 // One rollout over the fleet.
 #include "ctl/sim/control.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,12 +83,17 @@ static void place(struct sim_control *c, size_t device) {
                                                 sim_world_id(device, id), d->rank);
 }
 
-void sim_control_enroll(struct sim_control *c, size_t device, int64_t now_s) {
+// That of the first device of its unit stands for the unit's.
+static uint64_t rank_of(const struct sim_control *c, size_t device) {
     char id[SIM_WORLD_DEVICE_ID_BYTES];
+    return bundle_rank(sim_world_id(c->world->devices[device].unit, id), c->seed);
+}
+
+void sim_control_enroll(struct sim_control *c, size_t device, int64_t now_s) {
     struct sim_control_device *d = &c->devices[device];
     d->enrolled = true;
     d->enrolled_s = now_s;
-    d->rank = bundle_rank(sim_world_id(device, id), c->seed);
+    d->rank = rank_of(c, device);
     d->stratum = c->world->devices[device].stratum;
     place(c, device);
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What one device is told, and a look at it with other eyes.
+#include "ctl/rollout/unit.h"
 #include "ctl/sim/control_parts.h"
 
 // A stage by count has taken as many as it says (or one of each kind), newcomers included.
 static bool is_full(const struct sim_control *c, size_t stage) {
     struct rollout_tally all = {0};
-    if (!c->policy->stages[stage].by_count)
+    if (!c->policy->stages[stage].by_count || rollout_unit_is_site(&c->policy->gates))
         return false;
     for (size_t i = 0; i < (stage + 1) * c->world->n_strata; i++)
         rollout_tally_add(&all, &c->tallies[i]);

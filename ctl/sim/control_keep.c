@@ -34,7 +34,7 @@ static int reload_progress(struct sim_control *c, struct err *e) {
 int sim_control_reload(struct sim_control *c, struct err *e) {
     OWN(buf) struct buf before;
     OWN(buf) struct buf after;
-    size_t most = (c->n + 64) * ROLLOUT_SCORE_LINE_MAX_BYTES;
+    size_t most = (2 * c->n + 64) * ROLLOUT_SCORE_LINE_MAX_BYTES;
     buf_init(&before, most);
     buf_init(&after, most);
     if (!c->applied)

@@ -3,12 +3,12 @@
 // Keeping scores in arrays.
 #include "ctl/sim/score.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/own.h"
 #include "ctl/rollout/trial.h"
+#include "ctl/sim/score_units.h"
 
 static int no_memory(struct err *e) {
     return err_set(e, &err_memory, "simulating: out of memory");
@@ -31,6 +31,10 @@ int sim_score_open(const struct sim_world *world, const struct rollout_stratum_p
         sim_score_close(s);
         return no_memory(e);
     }
+    if (sim_score_units_open(s, e) < 0) {
+        sim_score_close(s);
+        return -1;
+    }
     for (size_t g = 0; g < gates->n; g++)
         while (s->metric[g] < fleet->n_metrics &&
                strcmp(fleet->metrics[s->metric[g]].name, gates->gate[g].metric) != 0)
@@ -49,6 +53,7 @@ void sim_score_close(struct sim_score *s) {
     free(s->by_number);
     free(s->sets);
     free(s->due);
+    sim_score_units_close(s);
     free(s);
 }
 
@@ -90,6 +95,15 @@ static int by_rank(const void *left, const void *right) {
     return (a->device > b->device) - (a->device < b->device);
 }
 
+// Devices of one unit stand together.
+static size_t keep_units(struct ranked *io, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || io[kept - 1].device != io[i].device)
+            io[kept++] = io[i];
+    return kept;
+}
+
 int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t *ranks, size_t n,
                     struct err *e) {
     OWN(mem) struct ranked *ranked = calloc(n + 1, sizeof *ranked);
@@ -97,8 +111,10 @@ int sim_score_begin(struct sim_score *s, const uint32_t *members, const uint64_t
     if (ranked == NULL || s->order == NULL)
         return no_memory(e);
     for (size_t i = 0; i < n; i++)
-        ranked[i] = (struct ranked){members[i], (uint16_t)pool_of(s, members[i]), ranks[i]};
+        ranked[i] = (struct ranked){(uint32_t)sim_score_unit(s, members[i]),
+                                    (uint16_t)pool_of(s, members[i]), ranks[i]};
     qsort(ranked, n, sizeof *ranked, by_rank);
+    n = keep_units(ranked, n);
     size_t at = 0;
     for (size_t stratum = 0; stratum <= s->world->n_strata; stratum++) {
         while (at < n && ranked[at].stratum < stratum)
@@ -143,6 +159,11 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
     const struct rollout_gates *gates = &s->policy->gates;
     struct rollout_score_device *row = &s->devices[device];
     struct rollout_score_news news;
+    if (s->members != NULL) {
+        sim_score_units_heard(s, device, seen, &news);
+        take_news(s, &news);
+        return;
+    }
     if (!s->made[device]) {
         bool counts = rollout_score_counts(gates, &seen->seen, seen->checkin.now_s);
         rollout_score_device_init(&s->score, pool_of(s, device), seen->stage, seen->rank, counts,
@@ -157,18 +178,22 @@ void sim_score_heard(struct sim_score *s, size_t device, const struct sim_score_
 }
 
 int sim_score_offered(struct sim_score *s, size_t device, struct err *e) {
-    struct rollout_score_device *row = &s->devices[device];
+    size_t unit = sim_score_unit(s, device);
+    struct rollout_score_device *row = &s->devices[unit];
     struct rollout_score_news news;
-    if (!s->made[device])
+    if (!s->made[unit])
         return 0;
-    rollout_score_offered(&s->score, &s->policy->gates, row, &news);
+    if (s->members != NULL)
+        sim_score_units_offered(s, device, &news);
+    else
+        rollout_score_offered(&s->score, &s->policy->gates, row, &news);
     take_news(s, &news);
     if (row->number == 0)
         return 0;
     if (room((void **)&s->by_number, &s->numbers_capacity, row->number, sizeof *s->by_number, e) <
         0)
         return -1;
-    s->by_number[row->number] = (uint32_t)device;
+    s->by_number[row->number] = (uint32_t)unit;
     return 0;
 }
 
@@ -243,6 +268,8 @@ bool sim_score_awaits(const struct sim_score *s, size_t *ret_device) {
     if (s->score.prefix >= s->score.next_number)
         return false;
     *ret_device = s->by_number[s->score.prefix];
+    if (s->members != NULL)
+        *ret_device = s->leads[*ret_device];
     return true;
 }
 
@@ -263,27 +290,46 @@ static void score_trials(struct sim_score *s, int64_t now_s) {
     }
 }
 
+// It leaves, or (NONE) its activation is known, or its outcome.
+static void tell(struct sim_score *s, size_t device, bool leaves, enum rollout_outcome outcome,
+                 int64_t now_s) {
+    struct rollout_score_device *row = &s->devices[sim_score_unit(s, device)];
+    const struct rollout_gates *gates = &s->policy->gates;
+    struct rollout_score_news news = {.shared = false};
+    if (s->members != NULL && leaves)
+        rollout_score_member_leave(&s->score, &s->members[device], row, &news);
+    else if (s->members != NULL)
+        rollout_score_member_moved(&s->score, gates, outcome, now_s, &s->members[device], row,
+                                   &news);
+    else if (leaves)
+        rollout_score_leave(&s->score, row, &news);
+    else if (outcome != ROLLOUT_OUTCOME_NONE)
+        rollout_score_outcome(&s->score, gates, outcome == ROLLOUT_OUTCOME_BAD, row, &news);
+    take_news(s, &news);
+    if (leaves || outcome != ROLLOUT_OUTCOME_NONE)
+        feed(s);
+}
+
 int sim_score_became(struct sim_score *s, const struct rollout_progress *progress, size_t device,
                      enum rollout_task task, bool will_retry, int64_t now_s, struct err *e) {
-    struct rollout_score_news news;
+    size_t unit = sim_score_unit(s, device);
     bool bad =
         task == ROLLOUT_TASK_FAILED || task == ROLLOUT_TASK_REVERTED || task == ROLLOUT_TASK_LOST;
-    if (!s->made[device] || s->devices[device].arm != ROLLOUT_ARM_TREATED)
+    if (!s->made[unit] || s->devices[unit].arm != ROLLOUT_ARM_TREATED ||
+        (s->members != NULL && (!s->joined[device] || s->members[device].gone)))
         return 0;
     if (task == ROLLOUT_TASK_CANCELLED) {
-        rollout_score_leave(&s->score, &s->devices[device], &news);
-        take_news(s, &news);
-        feed(s);
+        tell(s, device, true, ROLLOUT_OUTCOME_NONE, now_s);
         return 0;
     }
-    if ((bad && !will_retry) || task == ROLLOUT_TASK_COMMITTED) {
-        rollout_score_outcome(&s->score, &s->policy->gates, bad, &s->devices[device], &news);
-        take_news(s, &news);
-        feed(s);
-    } else if (task != ROLLOUT_TASK_ACTIVATED)
+    if ((bad && !will_retry) || task == ROLLOUT_TASK_COMMITTED)
+        tell(s, device, false, bad ? ROLLOUT_OUTCOME_BAD : ROLLOUT_OUTCOME_GOOD, now_s);
+    else if (task == ROLLOUT_TASK_ACTIVATED)
+        tell(s, device, false, ROLLOUT_OUTCOME_NONE, now_s);
+    else
         return 0;
-    bool tried = rollout_trial_moved(&s->score, task, &s->devices[device]);
-    if (begin_set(s, progress, device, now_s, e) < 0)
+    bool tried = s->members == NULL && rollout_trial_moved(&s->score, task, &s->devices[unit]);
+    if (begin_set(s, progress, unit, now_s, e) < 0)
         return -1;
     if (tried)
         score_trials(s, now_s);
@@ -291,19 +337,20 @@ int sim_score_became(struct sim_score *s, const struct rollout_progress *progres
 }
 
 void sim_score_shammed(struct sim_score *s, size_t device, enum bundle_event event, int64_t now_s) {
-    if (s->made[device] &&
+    if (s->members == NULL && s->made[device] &&
         rollout_trial_told(&s->score, &s->policy->gates, event, now_s, &s->devices[device]))
         score_trials(s, now_s);
 }
 
 bool sim_score_wants_sham(const struct sim_score *s, size_t device, int64_t now_s) {
-    return s->made[device] &&
+    return s->members == NULL && s->made[device] &&
            rollout_trial_wanted(&s->score, &s->policy->gates, &s->devices[device], now_s);
 }
 
 bool sim_score_is_compared(const struct sim_score *s, size_t device) {
-    const struct rollout_score_device *row = &s->devices[device];
-    return s->made[device] && row->run == s->score.run && row->place > 0 && row->due_s > 0;
+    size_t unit = sim_score_unit(s, device);
+    const struct rollout_score_device *row = &s->devices[unit];
+    return s->made[unit] && row->run == s->score.run && row->place > 0 && row->due_s > 0;
 }
 
 // ── Time ──
@@ -335,6 +382,8 @@ static uint32_t lost_gates(const struct sim_score *s) {
 int64_t sim_score_deadline_s(const struct sim_score *s, size_t device) {
     const struct rollout_score_device *row = &s->devices[device];
     uint32_t lost = lost_gates(s);
+    if (s->members != NULL)
+        return sim_score_units_deadline_s(s, device);
     if (lost == 0 || !s->made[device] || row->epoch < s->score.first_epoch ||
         row->run != s->score.run || row->gone || (row->at_risk & lost) != lost)
         return INT64_MAX;
@@ -378,6 +427,8 @@ enum rollout_silence sim_score_silence(struct sim_score *s, uint32_t *devices, s
     int64_t before_s = now_s - rollout_score_silence_s(s->policy);
     if (rollout_score_silent(&s->score, &s->policy->gates, n))
         return ROLLOUT_SILENCE_SILENT;
+    if (s->members != NULL)
+        n = sim_score_units_lost(s, devices, n);
     if (n > 0)
         qsort_r(devices, n, sizeof *devices, by_tie, s);
     for (size_t first = 0, end = 0; first < n; first = end) {
@@ -412,7 +463,8 @@ sim_score_verdict(struct sim_score *s, const struct rollout_progress *progress, 
     for (size_t i = 0; i < s->world->n; i++)
         if (s->made[i] &&
             rollout_verdict_unit(&s->score, &s->policy->gates, &s->devices[i], &units[n]))
-            units[n++].cluster[ROLLOUT_CLUSTER_SITE] = s->world->devices[i].site;
+            units[n++].cluster[ROLLOUT_CLUSTER_SITE] =
+                s->members != NULL ? (uint32_t)i : s->world->devices[i].site;
     const struct rollout_verdict_case of = {
         .gates = &s->policy->gates,
         .score = &s->score,
@@ -420,7 +472,8 @@ sim_score_verdict(struct sim_score *s, const struct rollout_progress *progress, 
         .alpha_ppm = progress->spend.alpha_ppm,
         .units = units,
         .n_units = n,
-        .n_clusters = {[ROLLOUT_CLUSTER_SITE] = s->world->fleet->sites}};
+        .n_clusters = {[ROLLOUT_CLUSTER_SITE] =
+                           s->members != NULL ? s->world->n : s->world->fleet->sites}};
     if (rollout_verdict_find(&of, &s->verdict, e) < 0)
         return NULL;
     s->has_verdict = true;

@@ -11,12 +11,13 @@
 
 #include "base/buf.h"
 #include "ctl/rollout/advance.h"
+#include "ctl/rollout/score_member.h"
 #include "ctl/sim/world.h"
 
 struct sim_score_set {
     uint32_t treated;
     uint32_t n;
-    uint32_t members[EVIDENCE_RANK_COMPARED_MAX]; // devices, highest rank first
+    uint32_t members[EVIDENCE_RANK_COMPARED_MAX]; // units, highest rank first
 };
 
 struct sim_score {
@@ -24,17 +25,22 @@ struct sim_score {
     const struct rollout_policy *policy;      // borrowed
     const struct rollout_stratum_plan *plans; // borrowed; the bounds
     struct rollout_score score;
-    struct rollout_score_device *devices;
-    bool *made;     // which rows there are
-    size_t *metric; // of the fleet, by gate; n_metrics: it has none by that name
-    // Known devices by stratum, the highest rank first; where drawing begins.
+    struct rollout_score_device *devices; // by unit: a device, or the first device of a site
+    bool *made;                           // which rows there are
+    // Where sites are units, of each device; else NULL.
+    struct rollout_score_member *members;
+    bool *joined;    // which of them there are
+    uint32_t *next;  // the next device of its site
+    uint32_t *leads; // by unit: the device that was offered the release first
+    size_t *metric;  // of the fleet, by gate; n_metrics: it has none by that name
+    // Known units by stratum, the highest rank first; where drawing begins.
     uint32_t *order;
     size_t first[BUNDLE_STRATA_MAX + 1], cursor[BUNDLE_STRATA_MAX];
-    uint32_t *by_number; // device, by number
+    uint32_t *by_number; // unit, by number
     size_t numbers_capacity;
     struct sim_score_set *sets; // by set number
     size_t sets_capacity;
-    uint32_t *due; // treated devices in the order in which their sets are due
+    uint32_t *due; // treated units in the order in which their sets are due
     size_t n_due, next_due, due_capacity;
     bool is_dirty; // evidence changed since the last judgement
     bool has_verdict;

@@ -8,7 +8,7 @@
 
 #include "base/own.h"
 #include "ctl/rollout/score_state.h"
-#include "ctl/sim/score.h"
+#include "ctl/sim/score_units.h"
 
 static int end_line(struct buf *ret, struct err *e) {
     return buf_add_text(ret, "\n", e);
@@ -31,6 +31,11 @@ int sim_score_save(const struct sim_score *s, struct buf *ret, struct err *e) {
         if (end_line(ret, e) < 0)
             return -1;
     }
+    for (size_t i = 0; i < s->world->n && s->members != NULL; i++)
+        if ((s->joined[i] &&
+             rollout_score_state_format_member(&s->members[i], gates, ret, e) < 0) ||
+            end_line(ret, e) < 0)
+            return -1;
     return 0;
 }
 
@@ -63,6 +68,14 @@ static int read_lines(struct sim_score *s, const char *text, struct buf *line, s
         s->made[i] = line->len > 0;
         if (s->made[i] &&
             rollout_score_state_parse_device(buf_text(line), gates, &s->devices[i], e) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < s->world->n && s->members != NULL; i++) {
+        if (next_line(&text, line, e) < 0)
+            return -1;
+        s->joined[i] = line->len > 0;
+        if (s->joined[i] &&
+            rollout_score_state_parse_member(buf_text(line), gates, &s->members[i], e) < 0)
             return -1;
     }
     return 0;
@@ -107,6 +120,7 @@ static void index_rows(struct sim_score *s) {
         memset(s->sets, 0, s->sets_capacity * sizeof *s->sets);
         index_sets(s);
     }
+    sim_score_units_index(s);
     s->has_verdict = false;
 }
 
@@ -115,6 +129,8 @@ int sim_score_load(struct sim_score *s, const char *text, struct err *e) {
     buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
     s->score = (struct rollout_score){.run = 0};
     memset(s->devices, 0, s->world->n * sizeof *s->devices);
+    if (s->members != NULL)
+        memset(s->members, 0, s->world->n * sizeof *s->members);
     if (read_lines(s, text, &line, e) < 0)
         return err_prefix(e, "reading the score that was just written");
     index_rows(s);

@@ -9,6 +9,7 @@
 
 #include "base/own.h"
 #include "bundle/predicate.h"
+#include "ctl/sim/world_units.h"
 
 #define LABEL "label."
 
@@ -168,8 +169,17 @@ static int16_t choose_zone(const struct sim_fleet *fleet, struct sim_dice *dice)
     return fleet->zones[i].east_min;
 }
 
+static int take_facts(struct sim_world *world, const struct predicates *predicates, size_t index,
+                      const struct bundle_facts *facts, struct sim_world_units *units,
+                      struct err *e) {
+    return judge_facts(world, predicates, index, facts, e) < 0
+               ? -1
+               : sim_world_units_add(world, index, facts, units, e);
+}
+
 static int make_device(struct sim_world *world, const struct predicates *predicates,
-                       const struct sim_world_given *given, size_t index, struct err *e) {
+                       const struct sim_world_given *given, size_t index,
+                       struct sim_world_units *units, struct err *e) {
     struct sim_dice kind = sim_dice_make(world->seed, index, SIM_WORLD_KIND);
     struct sim_dice site = sim_dice_make(world->seed, index, SIM_WORLD_SITE);
     struct sim_dice zone = sim_dice_make(world->seed, index, SIM_WORLD_ZONE);
@@ -180,10 +190,10 @@ static int make_device(struct sim_world *world, const struct predicates *predica
     device->site =
         given == NULL ? (uint32_t)sim_dice_below(&site, world->fleet->sites) : given->sites[index];
     if (given != NULL)
-        return judge_facts(world, predicates, index, given->facts[index], e);
+        return take_facts(world, predicates, index, given->facts[index], units, e);
     if (make_facts(world, index, &facts, e) < 0)
         return -1;
-    int done = judge_facts(world, predicates, index, facts, e);
+    int done = take_facts(world, predicates, index, facts, units, e);
     bundle_facts_free(facts);
     return done;
 }
@@ -194,11 +204,15 @@ static int make(const struct sim_world *from, const struct sim_world_given *give
     struct sim_world world = *from;
     world.n = world.fleet->devices;
     world.devices = calloc(world.n, sizeof *world.devices);
-    int done = world.devices == NULL ? no_memory(e) : 0;
+    struct sim_world_units units = {.sites = NULL};
+    int done = world.devices == NULL ? no_memory(e) : sim_world_units_open(&world, &units, e);
     if (done == 0)
         done = read_predicates(world.fleet, world.policy, &predicates, e);
     for (size_t i = 0; done == 0 && i < world.n; i++)
-        done = make_device(&world, &predicates, given, i, e);
+        done = make_device(&world, &predicates, given, i, &units, e);
+    if (done == 0)
+        done = sim_world_units_find(&units, &world, e);
+    sim_world_units_clear(&units);
     free_predicates(&predicates);
     if (done < 0)
         sim_world_clear(&world);

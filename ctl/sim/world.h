@@ -36,6 +36,7 @@ enum sim_world_purpose {
 // A device, in all runs.
 struct sim_world_device {
     uint32_t site;
+    uint32_t unit; // what is drawn: the first device of its site, or itself
     uint16_t kind;
     uint16_t stratum;
     int16_t zone_min; // east of UTC

@@ -96,7 +96,7 @@ struct search {
 
 static int visit_row(void *context, sqlite3_stmt *row, struct err *e) {
     const struct search *search = context;
-    char device[BUNDLE_DEVICE_ID_MAX + 1];
+    char device[ROLLOUT_UNIT_ID_MAX + 1];
     if (store_sql_text(row, 0, device, sizeof device, e) < 0 ||
         parse(row, 1, search->of->gates, search->row, e) < 0)
         return -1;
@@ -172,11 +172,11 @@ int store_cohort_number(const struct store_cohort *of, uint64_t number, enum rol
 }
 
 static int read_holder(void *context, sqlite3_stmt *row, struct err *e) {
-    return store_sql_text(row, 0, context, BUNDLE_DEVICE_ID_MAX + 1, e);
+    return store_sql_text(row, 0, context, ROLLOUT_UNIT_ID_MAX + 1, e);
 }
 
 int store_cohort_holder(const struct store_cohort *of, uint64_t number,
-                        char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e) {
+                        char ret[static ROLLOUT_UNIT_ID_MAX + 1], struct err *e) {
     sqlite3_stmt *row = NULL;
     if (store_sql_query(of->db, &row, e,
                         "SELECT device FROM cohort WHERE rollout=? AND number>0 AND number=?", "ti",
@@ -205,6 +205,12 @@ int store_cohort_silent(const struct store_cohort *of, const struct store_cohort
                         (int64_t)silence->gates, (int64_t)max) < 0)
         return -1;
     return walk(of, row, visit, context, e);
+}
+
+int store_cohort_set_back(const struct store_cohort *of, int64_t now_s, struct err *e) {
+    return store_sql_run(of->db, NULL, e,
+                         "UPDATE cohort SET seen_s=?1 WHERE rollout=?2 AND at_risk>0 AND seen_s>?1",
+                         "it", now_s, of->rollout);
 }
 
 struct treated {

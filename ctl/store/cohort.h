@@ -6,6 +6,9 @@
 // the same struct. Nothing here walks the fleet: each search has an index that holds just those it
 // may find, and a limit.
 //
+// Where the policy counts sites (ctl/rollout/unit.h) a row is a site's, under its unit's name, and
+// "device" below means the unit; the site's devices are in ctl/store/member.h.
+//
 // Ranks are 64-bit unsigned, columns signed: they are kept less 2^63, so that their order is that
 // of the unsigned numbers.
 //
@@ -14,6 +17,7 @@
 #pragma once
 
 #include "ctl/rollout/score.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/store/db.h"
 #include "ctl/store/token.h"
 
@@ -73,7 +77,7 @@ int store_cohort_number(const struct store_cohort *of, uint64_t number, enum rol
 
 // Which device has this number; STORE_ABSENT when there is none.
 int store_cohort_holder(const struct store_cohort *of, uint64_t number,
-                        char ret[static BUNDLE_DEVICE_ID_MAX + 1], struct err *e)
+                        char ret[static ROLLOUT_UNIT_ID_MAX + 1], struct err *e)
     __attribute__((nonnull));
 
 // Devices at risk of one of these gates in this epoch, or a later one, that were not heard of since
@@ -91,6 +95,11 @@ int store_cohort_count_silent(const struct store_cohort *of,
 int store_cohort_silent(const struct store_cohort *of, const struct store_cohort_silence *silence,
                         uint64_t max, store_cohort_visit visit, void *context, struct err *e)
     __attribute__((nonnull(1, 2, 4, 6)));
+
+// The clock was set back: who was heard of after now_s, and is at risk, is searched for as one that was
+// heard of at now_s.
+int store_cohort_set_back(const struct store_cohort *of, int64_t now_s, struct err *e)
+    __attribute__((nonnull));
 
 // Those with a number from `first` on, by number: the treated ones that count.
 typedef int (*store_cohort_visit_treated)(void *context, const struct rollout_score_device *row,

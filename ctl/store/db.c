@@ -85,7 +85,8 @@ static const char schema_5[] =
     "ALTER TABLE part ADD COLUMN code TEXT NOT NULL DEFAULT '';";
 
 // Version 6 finds devices that do not come further with an offer; it added requests for dry probes
-// (ctl/store/dry.h), why a device could not go back, and how long devices are silent.
+// (ctl/store/dry.h), why a device could not go back, how long devices are silent, and what devices of
+// sites bring to them (ctl/store/member.h).
 static const char schema_6[] =
     "CREATE INDEX device_since ON device(task_rollout, task_since_s)"
     " WHERE task_state BETWEEN 1 AND 3;"
@@ -100,6 +101,12 @@ static const char schema_6[] =
     " code TEXT NOT NULL, text TEXT NOT NULL, probes TEXT,"
     " PRIMARY KEY(bucket, device, request)) WITHOUT ROWID;"
     "CREATE INDEX dry_device_of ON dry_device(request);"
+    // Devices of units that are sites. waits: the run in which silence is an event, 0 it is none.
+    "CREATE TABLE member(rollout TEXT NOT NULL, device TEXT NOT NULL, unit TEXT NOT NULL,"
+    " waits INTEGER NOT NULL, seen_s INTEGER NOT NULL, body TEXT NOT NULL,"
+    " PRIMARY KEY(rollout, device)) WITHOUT ROWID;"
+    "CREATE INDEX member_of ON member(rollout, unit);"
+    "CREATE INDEX member_silent ON member(rollout, waits, seen_s) WHERE waits>0;"
     "ALTER TABLE undone ADD COLUMN code TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE undone ADD COLUMN text TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE device ADD COLUMN gaps BLOB NOT NULL DEFAULT x'00000000000000000000000000000000';";

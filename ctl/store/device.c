@@ -4,7 +4,6 @@
 #include "ctl/store/device.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "ctl/store/dry.h"
 #include "ctl/store/ran.h"
@@ -215,6 +214,14 @@ int store_device_count_held(struct store_db *db, const char *rollout, uint64_t *
                            "SELECT count(*) FROM device WHERE held=1 AND"
                            " task_state BETWEEN 1 AND 2 AND task_rollout=?",
                            "t", rollout);
+}
+
+int store_device_set_back(struct store_db *db, int64_t now_s, struct err *e) {
+    return store_sql_run(db, NULL, e,
+                         "UPDATE device SET seen_s=min(seen_s,?1),"
+                         "task_since_s=min(task_since_s,?1),held_s=min(held_s,?1)"
+                         " WHERE seen_s>?1 OR task_since_s>?1 OR held_s>?1",
+                         "i", now_s);
 }
 
 int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e) {

@@ -113,6 +113,10 @@ int store_device_held(struct store_db *db, const char *rollout, int64_t before_s
 // How many there are of them, whenever they were held.
 int store_device_count_held(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e)
     __attribute__((nonnull));
+// The clock was set back: what devices were heard with, or began, or were held, after now_s was at
+// now_s. Walks the fleet.
+int store_device_set_back(struct store_db *db, int64_t now_s, struct err *e)
+    __attribute__((nonnull));
 // Accepted devices whose task is the rollout's and which may hold its release (rollout_task_took).
 int store_device_took(struct store_db *db, const char *rollout, uint64_t *ret, struct err *e)
     __attribute__((nonnull));

@@ -4,7 +4,6 @@
 #include "ctl/store/dry.h"
 
 #include "base/own.h"
-#include "ctl/kind.h"
 #include "ctl/store/sql.h"
 
 int store_dry_add(struct store_db *db, const struct store_dry *dry, struct err *e) {
@@ -87,24 +86,32 @@ int store_dry_live(struct store_db *db, int64_t now_s, uint64_t *ret, struct err
     return store_sql_count(db, ret, e, "SELECT count(*) FROM dry WHERE expires_s>?", "i", now_s);
 }
 
-static int read_due(void *context, sqlite3_stmt *row, struct err *e) {
-    struct store_dry_due *ret = context;
-    if (store_sql_text(row, 0, ret->id, sizeof ret->id, e) < 0)
+struct visit_due {
+    store_dry_visit_due fn;
+    void *context;
+};
+
+static int visit_due(void *context, sqlite3_stmt *row, struct err *e) {
+    const struct visit_due *visit = context;
+    struct store_dry_due due;
+    if (store_sql_text(row, 0, due.id, sizeof due.id, e) < 0 ||
+        store_sql_text(row, 1, due.bundle, sizeof due.bundle, e) < 0)
         return -1;
-    return store_sql_text(row, 1, ret->bundle, sizeof ret->bundle, e);
+    return visit->fn(visit->context, &due, e);
 }
 
 int store_dry_due(struct store_db *db, const char *device, const struct store_dry_when *when,
-                  struct store_dry_due *ret, struct err *e) {
+                  store_dry_visit_due visit, void *context, struct err *e) {
+    struct visit_due each = {visit, context};
     sqlite3_stmt *row = NULL;
     if (store_sql_query(db, &row, e,
                         "SELECT d.request,d.bundle FROM dry_device d JOIN dry ON dry.id=d.request"
                         " WHERE d.bucket=? AND d.device=? AND d.answered_s=0 AND d.asks<? AND"
-                        " d.asked_s<? AND dry.expires_s>? ORDER BY dry.created_s,dry.id LIMIT 1",
+                        " d.asked_s<? AND dry.expires_s>? ORDER BY dry.created_s,dry.id",
                         "itiii", (int64_t)store_db_bucket(device), device, (int64_t)when->most,
                         when->since_s, when->now_s) < 0)
         return -1;
-    return store_sql_one(db, row, read_due, ret, e);
+    return store_sql_each(db, row, visit_due, &each, e);
 }
 
 int store_dry_asked(struct store_db *db, const char *device, const char *id, uint64_t sequence,

@@ -49,8 +49,9 @@ int store_dry_until(struct store_db *db, int64_t *ret, struct err *e) __attribut
 int store_dry_live(struct store_db *db, int64_t now_s, uint64_t *ret, struct err *e)
     __attribute__((nonnull));
 
-// What the device is to be asked now: a request that has not ended, which it has not answered and
-// about which it was told fewer than `most` times, not since `since_s`. STORE_ABSENT.
+// What the device may be asked now, oldest first: requests that have not ended, which it has not
+// answered and about which it was told fewer than `most` times, not since `since_s`. visit < 0 fails, > 0
+// ends early.
 struct store_dry_due {
     char id[STORE_DRY_ID_BYTES];
     char bundle[KEYS_DIGEST_HEX];
@@ -59,8 +60,10 @@ struct store_dry_when {
     int64_t now_s, since_s;
     uint64_t most;
 };
+typedef int (*store_dry_visit_due)(void *context, const struct store_dry_due *due, struct err *e);
 int store_dry_due(struct store_db *db, const char *device, const struct store_dry_when *when,
-                  struct store_dry_due *ret, struct err *e) __attribute__((nonnull));
+                  store_dry_visit_due visit, void *context, struct err *e)
+    __attribute__((nonnull(1, 2, 3, 4, 6)));
 // It is asked with an instruction of this sequence.
 int store_dry_asked(struct store_db *db, const char *device, const char *id, uint64_t sequence,
                     int64_t now_s, struct err *e) __attribute__((nonnull));

@@ -5,10 +5,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "bundle/message.h"
 #include "ctl/kind.h"
 
 struct code_kind {
@@ -66,8 +68,15 @@ static int find(struct store_db *db, const char *text, sqlite3_stmt **ret, struc
 static int bind_json(sqlite3_stmt *statement, int at, const json_t *value) {
     if (value == NULL)
         return sqlite3_bind_null(statement, at);
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-    return text == NULL ? SQLITE_NOMEM : sqlite3_bind_text(statement, at, text, -1, free);
+    struct err none = ERR_NONE;
+    struct buf text;
+    buf_init(&text, INT_MAX - 1);
+    if (bundle_message_dump(value, &text, &none) < 0) {
+        buf_clear(&text);
+        return SQLITE_NOMEM;
+    }
+    // Its memory is the statement's from now on.
+    return sqlite3_bind_text(statement, at, (const char *)text.data, (int)text.len, free);
 }
 
 static int bind(sqlite3_stmt *statement, const char *format, va_list args) {

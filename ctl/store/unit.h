@@ -5,14 +5,14 @@
 // hold the lines of ctl/store/score.h to a recount. Forgotten with the rollout's cohort.
 #pragma once
 
-#include "bundle/limits.h"
 #include "ctl/rollout/evidence/rank.h"
+#include "ctl/rollout/unit.h"
 #include "ctl/store/db.h"
 
 struct store_unit {
-    uint64_t unit;                         // from 1, in the order of scoring
-    uint64_t tie;                          // unit of the first event of the same instant
-    char device[BUNDLE_DEVICE_ID_MAX + 1]; // that had the event; of a set the treated one
+    uint64_t unit;                        // from 1, in the order of scoring
+    uint64_t tie;                         // unit of the first event of the same instant
+    char device[ROLLOUT_UNIT_ID_MAX + 1]; // or site, that had the event; of a set the treated one
     // Events: at risk before the tie, comparison and treated; whether the device was treated.
     // Sets: compared, better, equal (evidence_rank_find without a shift).
     uint64_t a, b, c;

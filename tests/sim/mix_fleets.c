@@ -4,7 +4,8 @@
 //
 //     mix_fleets [SEEDS [FIRST]]      200 seeds from 1 on, if nothing else is said
 //
-// Of each seed a fleet file and a policy are drawn, with and without gates of evidence: kinds of
+// Of each seed a fleet file and a policy are drawn, with and without gates of evidence, of devices or of
+// whole sites: kinds of
 // devices that call seldom or lose messages, outages of sites and of the fleet, power cuts, newcomers,
 // liars, installs that fail, releases that harm, restarts of the controller, people who resume. The
 // rollout is run twice, with restarts of the controller and without. Held for each seed:
@@ -235,6 +236,20 @@ static json_t *random_policy(struct dice *dice) {
     return policy;
 }
 
+// Whole sites are drawn: of one stratum, and so many of them that there is something to compare. Its dice
+// are its own, so that the other seeds stay what they are.
+static void draw_sites(uint64_t seed, json_t *fleet, json_t *policy) {
+    struct dice dice = {.state = sim_dice_make(seed, 1, 0).state};
+    json_t *evidence = json_object_get(policy, "evidence");
+    int devices = (int)json_integer_value(json_object_get(fleet, "devices"));
+    if (evidence == NULL || json_object_get(evidence, "sham") != NULL || !one_in(&dice, 3))
+        return;
+    (void)json_object_set_new(evidence, "unit", json_string("site"));
+    (void)json_object_set_new(fleet, "sites", json_integer(pick(&dice, 10, 80)));
+    (void)json_object_set_new(fleet, "devices", json_integer(devices < 40 ? 40 : devices));
+    (void)json_object_del(policy, "stratify");
+}
+
 // ── One seed ──
 
 struct scene {
@@ -280,6 +295,7 @@ static bool run_seed(uint64_t seed, struct sim_run_result *ret) {
     OWN(mem) struct scene *scene = calloc(1, sizeof *scene);
     struct err e = ERR_NONE;
     must(fleet != NULL && policy != NULL && scene != NULL, "drawing", NULL);
+    draw_sites(seed, fleet, policy);
     if (sim_fleet_parse(fleet, "fleet", &scene->fleet, &e) < 0 ||
         rollout_policy_parse(policy, "policy", &scene->policy, &e) < 0)
         return complain(seed, e.text, fleet, policy);

@@ -2,7 +2,6 @@
 //
 // The plan as a document.
 #include <stdio.h>
-#include <string.h>
 
 #include "base/chrono.h"
 #include "base/own.h"
@@ -10,7 +9,7 @@
 #include "ctl/rollout/plan.h"
 #include "ctl/rollout/plan/pace.h"
 #include "ctl/rollout/plan/sight.h"
-#include "ctl/rollout/policy/read.h"
+#include "ctl/rollout/unit.h"
 
 static json_t *time_json(int64_t at_s) {
     char text[CHRONO_TEXT_BYTES];
@@ -24,6 +23,34 @@ static json_t *bounds_json(const struct rollout_policy *policy,
     return json_string(text);
 }
 
+// Beside devices, where sites are drawn.
+static void add_units(const struct rollout_policy *policy, uint64_t units, json_t *io) {
+    if (rollout_unit_is_site(&policy->gates))
+        (void)json_object_set_new(io, "units", json_integer((json_int_t)units));
+}
+
+// The largest site is more than may be without an outcome at once: it is brought in parts.
+static json_t *sites_json(const struct rollout_policy *policy,
+                          const struct rollout_plan_census *census,
+                          const struct rollout_plan *plan) {
+    const struct rollout_sites_sum *sum = &census->sites;
+    char text[256] = "", shown[64] = "";
+    uint64_t most = policy->batch.start;
+    if (policy->max_unresolved != 0 && (most == 0 || policy->max_unresolved < most))
+        most = policy->max_unresolved;
+    if (most != 0 && sum->largest > most)
+        (void)snprintf(text, sizeof text,
+                       "the largest site has %llu devices, and at first %llu may be without an "
+                       "outcome at once: it is brought in several parts",
+                       (unsigned long long)sum->largest, (unsigned long long)most);
+    if (sum->alone > 0)
+        (void)snprintf(shown, sizeof shown, "%llu devices of no site count for themselves%s",
+                       (unsigned long long)sum->alone, text[0] == '\0' ? "" : "; ");
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "units", (json_int_t)plan->units, "sites",
+                     (json_int_t)sum->sites, "alone", (json_int_t)sum->alone, "largest",
+                     (json_int_t)sum->largest, "text", json_sprintf("%s%s", shown, text));
+}
+
 static json_t *strata_json(const struct rollout_policy *policy,
                            const struct rollout_plan_census *census,
                            const struct rollout_plan *plan) {
@@ -32,12 +59,15 @@ static json_t *strata_json(const struct rollout_policy *policy,
         json_t *adds = json_array();
         for (size_t i = 0; i < policy->n_stages; i++)
             (void)json_array_append_new(adds, json_integer((json_int_t)plan->strata[s].planned[i]));
+        json_t *one = NULL;
         (void)json_array_append_new(
-            all, json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:I}", "key", census->keys[s], "devices",
-                           (json_int_t)plan->sizes[s], "counted", (json_int_t)census->counted[s],
-                           "pooled", plan->strata[s].pool != 0, "bounds",
-                           bounds_json(policy, &plan->strata[s]), "adds", adds, "held_back",
-                           (json_int_t)plan->strata[s].held_back));
+            all,
+            one = json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:I}", "key", census->keys[s],
+                            "devices", (json_int_t)plan->sizes[s], "counted",
+                            (json_int_t)census->counted[s], "pooled", plan->strata[s].pool != 0,
+                            "bounds", bounds_json(policy, &plan->strata[s]), "adds", adds,
+                            "held_back", (json_int_t)plan->strata[s].held_back));
+        add_units(policy, plan->unit_sizes[s], one);
     }
     return all;
 }
@@ -159,6 +189,13 @@ static json_t *steps_json(const struct rollout_plan *plan, size_t stage) {
     return all;
 }
 
+static uint64_t plan_units(const struct rollout_plan *plan, size_t stage) {
+    uint64_t sum = 0;
+    for (size_t s = 0; s < plan->n_strata; s++)
+        sum += plan->unit_adds[s][stage];
+    return sum;
+}
+
 // A stage whose gates cannot pass waits for as long as the policy lets it.
 static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t total,
                           uint64_t *io_size) {
@@ -175,7 +212,7 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
                          ? json_null()
                          : json_pack("{s:I, s:I}", "by_s", (json_int_t)pace.dies_by_s,
                                      "seen_after_s", (json_int_t)pace.seen_after_s);
-    return json_pack(
+    json_t *made = json_pack(
         "{s:s, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o}", "name",
         stage->name, "approve", (int)stage->approve, "not_before",
         time_json(view->plan->not_before_s[i]), "adds", (json_int_t)adds, "total",
@@ -185,6 +222,8 @@ static json_t *stage_json(const struct plan_sight_view *view, size_t i, uint64_t
         (json_int_t)pace.hours_s, "expected_s",
         (json_int_t)(pace.calls_s + pace.hours_s + pace.waits_s), "inconclusive", (int)waits,
         "losses", losses, "gates", gates, "steps", steps_json(view->plan, i));
+    add_units(policy, plan_units(view->plan, i), made);
+    return made;
 }
 
 static json_t *stages_json(const struct plan_sight_view *view) {
@@ -230,7 +269,9 @@ int rollout_plan_format(const struct rollout_policy *policy,
         plan_pace_installs(policy, &census->past), "calls", calls_json(census));
     if (rest == NULL || json_object_update(made, rest) < 0 ||
         json_object_set_new(made, "expected",
-                            expected_json(census, json_object_get(rest, "stages"))) < 0)
+                            expected_json(census, json_object_get(rest, "stages"))) < 0 ||
+        (rollout_unit_is_site(&policy->gates) &&
+         json_object_set_new(made, "sites", sites_json(policy, census, plan)) < 0))
         return err_set(e, &err_memory, "writing the plan of %s: out of memory", policy->name);
     *ret = json_incref(made);
     return 0;

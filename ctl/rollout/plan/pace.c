@@ -146,10 +146,22 @@ struct exposure {
     char text[TEXT_BYTES];
 };
 
-static void expose_to_gate(const struct rollout_policy *policy,
+// So many devices have so many units of the mean size.
+static uint64_t devices_of(const struct rollout_plan *plan, uint64_t units, uint64_t all) {
+    uint64_t devices = 0;
+    for (size_t s = 0; s < plan->n_strata; s++)
+        devices += plan->sizes[s];
+    if (plan->units == 0 || devices == plan->units)
+        return units;
+    uint64_t n = (uint64_t)(((unsigned __int128)units * devices + plan->units - 1) / plan->units);
+    return n < all ? n : all;
+}
+
+static void expose_to_gate(const struct rollout_policy *policy, const struct rollout_plan *plan,
                            const struct rollout_gate_policy *gate, uint64_t all,
                            uint32_t failing_ppm, struct exposure *ret) {
-    uint64_t asked = all < EVIDENCE_POWER_STEPS_MAX ? all : EVIDENCE_POWER_STEPS_MAX;
+    uint64_t units = plan->units < all ? plan->units : all;
+    uint64_t asked = units < EVIDENCE_POWER_STEPS_MAX ? units : EVIDENCE_POWER_STEPS_MAX;
     int64_t level = plan_sight_level(&policy->gates, gate);
     uint64_t half = asked == 0 ? 1
                                : evidence_power_exposure(gate->baseline_ppm, failing_ppm, asked,
@@ -158,8 +170,8 @@ static void expose_to_gate(const struct rollout_policy *policy,
                                : evidence_power_exposure(gate->baseline_ppm, failing_ppm, asked,
                                                          level, NEARLY_ALL_PPM);
     ret->stopped = half <= asked;
-    ret->median = half <= asked ? batches_over(policy, half, all) : all;
-    ret->most = most <= asked ? batches_over(policy, most, all) : all;
+    ret->median = half <= asked ? batches_over(policy, devices_of(plan, half, all), all) : all;
+    ret->most = most <= asked ? batches_over(policy, devices_of(plan, most, all), all) : all;
     if (!ret->stopped)
         (void)snprintf(ret->text, sizeof ret->text,
                        "gate %s does not stop it: more often than not all %llu devices get it",
@@ -203,7 +215,7 @@ json_t *plan_pace_exposure(const struct rollout_policy *policy, const struct rol
     for (size_t i = 0; i < sizeof failing / sizeof *failing; i++) {
         struct exposure x;
         if (gate != NULL)
-            expose_to_gate(policy, gate, all, failing[i], &x);
+            expose_to_gate(policy, plan, gate, all, failing[i], &x);
         else
             expose_to_thresholds(policy, plan, all, failing[i], &x);
         json_t *row =

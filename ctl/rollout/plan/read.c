@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "ctl/rollout/plan.h"
 #include "ctl/rollout/policy/read.h"
+#include "ctl/rollout/unit.h"
 
 // 16 digits each, and no bound below the one before.
 static int read_bounds(const struct doc_at *at, const char *key,
@@ -34,6 +35,19 @@ static int read_bounds(const struct doc_at *at, const char *key,
     return 0;
 }
 
+// Of a plan by devices there is one for each.
+static int read_units(const struct doc_at *root, const struct rollout_policy *policy,
+                      struct rollout_plan_read *io, struct err *e) {
+    struct doc_at sites;
+    io->units = io->devices;
+    if (!rollout_unit_is_site(&policy->gates))
+        return 0;
+    if (doc_object(root, "sites", &sites, e) < 0 ||
+        doc_u64(&sites, "units", 0, ROLLOUT_POLICY_COUNT_MAX, &io->units, e) < 0)
+        return policy_read_config(e);
+    return 0;
+}
+
 int rollout_plan_read(const struct rollout_policy *policy, json_t *document,
                       struct rollout_plan_read *ret, struct err *e) {
     struct doc_at root, strata;
@@ -52,6 +66,8 @@ int rollout_plan_read(const struct rollout_policy *policy, json_t *document,
         doc_u64(&root, "devices", 0, ROLLOUT_POLICY_COUNT_MAX, &read.devices, e) < 0 ||
         doc_array(&root, "strata", BUNDLE_STRATA_MAX, &strata, e) < 0)
         return policy_read_config(e);
+    if (read_units(&root, policy, &read, e) < 0)
+        return -1;
     if (strcmp(name, policy->name) != 0)
         return policy_read_wrong(&root, "rollout", "the name of the policy beside it", e);
     if (text_unhex(seed, read.seed, sizeof read.seed, "seed", &ignored) < 0)
@@ -64,22 +80,26 @@ int rollout_plan_read(const struct rollout_policy *policy, json_t *document,
 
 int rollout_plan_read_stratum(const struct rollout_policy *policy,
                               const struct rollout_plan_read *plan, size_t n, const char **ret_key,
-                              uint64_t *ret_devices, bool *ret_pooled,
+                              struct rollout_plan_read_size *ret_size, bool *ret_pooled,
                               struct rollout_stratum_plan *ret, struct err *e) {
     struct doc_at strata = {.value = plan->strata, .path = "plan: strata"}, at;
     struct rollout_stratum_plan read = {.bound = {0}};
-    uint64_t devices = 0;
+    struct rollout_plan_read_size size = {.devices = 0};
     bool pooled = false;
     const char *key = NULL;
     if (doc_element(&strata, n, &at, e) < 0 ||
         doc_string(&at, "key", BUNDLE_STRATUM_KEY_MAX_BYTES, &key, e) < 0 ||
-        doc_u64(&at, "devices", 0, ROLLOUT_POLICY_COUNT_MAX, &devices, e) < 0 ||
+        doc_u64(&at, "devices", 0, ROLLOUT_POLICY_COUNT_MAX, &size.devices, e) < 0 ||
         doc_bool_opt(&at, "pooled", &pooled, e) < 0)
+        return policy_read_config(e);
+    size.units = size.devices;
+    if (rollout_unit_is_site(&policy->gates) &&
+        doc_u64(&at, "units", 0, ROLLOUT_POLICY_COUNT_MAX, &size.units, e) < 0)
         return policy_read_config(e);
     if (read_bounds(&at, "bounds", policy, &read, e) < 0)
         return -1;
     *ret_key = key;
-    *ret_devices = devices;
+    *ret_size = size;
     *ret_pooled = pooled;
     *ret = read;
     return 0;

@@ -5,10 +5,10 @@
 
 #include <stdio.h>
 
-#include "base/text.h"
 #include "ctl/rollout/evidence/events.h"
 #include "ctl/rollout/evidence/power.h"
 #include "ctl/rollout/policy/read.h"
+#include "ctl/rollout/unit.h"
 
 #define DAY_S 86400
 #define SETS_ASKED                                                                                 \
@@ -28,10 +28,13 @@ static const char *kind_of(const struct rollout_gate_policy *gate) {
     return names[gate->kind];
 }
 
-static const char *unit_of(const struct rollout_gate_policy *gate) {
-    return gate->kind == ROLLOUT_GATE_INSTALL  ? "devices"
-           : gate->kind == ROLLOUT_GATE_METRIC ? "sets"
-                                               : "events";
+static const char *unit_of(const struct rollout_gates *gates,
+                           const struct rollout_gate_policy *gate) {
+    bool install = gate->kind == ROLLOUT_GATE_INSTALL;
+    return install && rollout_unit_is_site(gates) ? "sites"
+           : install                              ? "devices"
+           : gate->kind == ROLLOUT_GATE_METRIC    ? "sets"
+                                                  : "events";
 }
 
 // "12.5 %", "2.4 times", "0.65 standard deviations".
@@ -118,13 +121,13 @@ static json_t *need_json(const struct question *q, char text[static TEXT_BYTES])
     effect_text(q->gate, asked, effect, sizeof effect);
     if (need > most)
         (void)snprintf(text, TEXT_BYTES, "%llu %s do not show %s %s", (unsigned long long)most,
-                       unit_of(q->gate), effect, within);
+                       unit_of(q->gates, q->gate), effect, within);
     else
         (void)snprintf(text, TEXT_BYTES, "%llu %s show %s %s", (unsigned long long)need,
-                       unit_of(q->gate), effect, within);
+                       unit_of(q->gates, q->gate), effect, within);
     return json_pack("{s:o, s:s, s:s}", "n",
                      need > most ? json_null() : json_integer((json_int_t)need), "of",
-                     unit_of(q->gate), "effect", effect);
+                     unit_of(q->gates, q->gate), "effect", effect);
 }
 
 json_t *plan_sight_gates(const struct rollout_policy *policy) {
@@ -161,10 +164,11 @@ static void find_reach(const struct rollout_policy *policy,
                        size_t stage, struct reach *ret) {
     *ret = (struct reach){0};
     for (size_t s = 0; s < plan->n_strata; s++) {
-        uint64_t before = 0, total = 0, size = plan->sizes[s], counted = census->counted[s];
+        uint64_t before = 0, total = 0, size = plan->unit_sizes[s];
+        uint64_t counted = census->counted[s];
         for (size_t i = 0; i <= stage; i++) {
             before = total;
-            total += plan->strata[s].planned[i];
+            total += plan->unit_adds[s][i];
         }
         if (size == 0)
             continue;
@@ -176,14 +180,19 @@ static void find_reach(const struct rollout_policy *policy,
     }
 }
 
-// Devices fall silent at the rate of the past week while the stage is open, in both arms.
-static void expect_events(const struct rollout_plan_census *census, uint64_t expected_s,
+// Devices fall silent at the rate of the past week while the stage is open, in both arms; a site when
+// the first of its devices does.
+static void expect_events(const struct plan_sight_view *view, uint64_t expected_s,
                           struct reach *io) {
-    uint64_t n = census->ages.n;
-    io->knows_events = n > 0;
-    io->n_events = n == 0 ? 0
-                          : (uint64_t)((double)census->ages.lost_week / (double)n *
-                                       (double)io->counted * (double)expected_s / (7.0 * DAY_S));
+    const struct rollout_plan_ages *ages = &view->census->ages;
+    double each =
+        view->plan->units == 0 ? 1 : (double)view->census->n_members / (double)view->plan->units;
+    double events = ages->n == 0 ? 0
+                                 : (double)ages->lost_week / (double)ages->n * (double)io->counted *
+                                       (double)expected_s / (7.0 * DAY_S) * each;
+    bool once = rollout_unit_is_site(&view->policy->gates) && events > (double)io->counted;
+    io->knows_events = ages->n > 0;
+    io->n_events = once ? io->counted : (uint64_t)events;
 }
 
 // The share of treated devices among those at risk, in the middle of the stage.
@@ -210,7 +219,7 @@ static uint32_t ask(const struct question *q, const struct plan_sight_asked *ask
 
 static uint32_t least(const struct question *q, const struct reach *reach, uint64_t n,
                       struct plan_sight_memo *memo) {
-    bool events = unit_of(q->gate)[0] == 'e';
+    bool events = unit_of(q->gates, q->gate)[0] == 'e';
     uint64_t most = q->gate->kind == ROLLOUT_GATE_INSTALL  ? EVIDENCE_POWER_STEPS_MAX
                     : q->gate->kind == ROLLOUT_GATE_METRIC ? SETS_ASKED
                                                            : EVENTS_ASKED;
@@ -280,11 +289,11 @@ static void see(const struct question *q, const struct reach *reach, uint64_t n,
                        "how often it comes is not known; see how many events it needs");
     else if (seen == EVIDENCE_POWER_NOTHING)
         (void)snprintf(text, TEXT_BYTES, "%llu %s: too small to see anything",
-                       (unsigned long long)n, unit_of(q->gate));
+                       (unsigned long long)n, unit_of(q->gates, q->gate));
     else {
         effect_text(q->gate, seen, effect, TEXT_BYTES / 2);
         (void)snprintf(text, TEXT_BYTES, "%llu %s: sees %s", (unsigned long long)n,
-                       unit_of(q->gate), effect);
+                       unit_of(q->gates, q->gate), effect);
     }
 }
 
@@ -300,12 +309,12 @@ static json_t *gate_json(const struct question *q, const struct reach *reach,
     see(q, reach, n, memo, effect, text);
     (void)snprintf(all, sizeof all, "%s%s", text,
                    passing == PASSES_NOT ? "; too small to pass a harmless release" : "");
-    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:s}", "name", gate->name, "kind",
-                     kind_of(gate), "weight_pct", policy_read_percent_json(gate->weight_ppm), "n",
-                     counter ? json_null() : json_integer((json_int_t)n), "of", unit_of(gate),
-                     "sees", effect[0] == '\0' ? json_null() : json_string(effect), "passes",
-                     passing == PASSES_UNKNOWN ? json_null() : json_boolean(passing == PASSES),
-                     "text", all);
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:s}", "name", gate->name, "kind", kind_of(gate),
+        "weight_pct", policy_read_percent_json(gate->weight_ppm), "n",
+        counter ? json_null() : json_integer((json_int_t)n), "of", unit_of(q->gates, gate), "sees",
+        effect[0] == '\0' ? json_null() : json_string(effect), "passes",
+        passing == PASSES_UNKNOWN ? json_null() : json_boolean(passing == PASSES), "text", all);
 }
 
 json_t *plan_sight_stage(const struct plan_sight_view *view, size_t stage, uint64_t expected_s) {
@@ -313,7 +322,7 @@ json_t *plan_sight_stage(const struct plan_sight_view *view, size_t stage, uint6
     json_t *all = json_array();
     struct reach reach;
     find_reach(view->policy, view->census, view->plan, stage, &reach);
-    expect_events(view->census, expected_s, &reach);
+    expect_events(view, expected_s, &reach);
     for (size_t i = 0; i < gates->n; i++) {
         struct question q = {gates, &gates->gate[i], plan_sight_level(gates, &gates->gate[i])};
         if (json_array_append_new(all, gate_json(&q, &reach, view->memo)) < 0) {

@@ -38,7 +38,7 @@ const char *const policy_evidence_members[] = {"alpha",
                                                NULL};
 
 static const char *const on_max_soak_names[] = {"pause", "advance"};
-static const char *const unit_names[] = {"device"};
+static const char *const unit_names[] = {"device", "site"}; // by rollout_unit_kind
 
 static int read_alpha(const struct doc_at *at, const char *key, uint32_t *io, struct err *e) {
     static const struct policy_read_range range = {1, ROLLOUT_GATES_ALPHA_MAX_PPM,
@@ -94,11 +94,9 @@ static int read_choices(const struct doc_at *at, struct rollout_gates *io, struc
     const char *site = NULL;
     if (policy_read_choice(at, "on_max_soak", on_max_soak_names, 2, "\"pause\" or \"advance\"",
                            &on_max_soak, e) < 0 ||
-        policy_read_choice(at, "unit", unit_names, 1,
-                           "\"device\": whole sites are not counted as one, but a verdict that "
-                           "rests on one site alone pauses and asks",
-                           &unit, e) < 0)
+        policy_read_choice(at, "unit", unit_names, 2, "\"device\" or \"site\"", &unit, e) < 0)
         return -1;
+    io->unit = (enum rollout_unit_kind)unit;
     io->advance_on_max_soak = on_max_soak == 1;
     if (doc_bool_opt(at, "sham", &io->sham, e) < 0)
         return policy_read_config(e);
@@ -154,7 +152,7 @@ json_t *policy_evidence_format(const struct rollout_gates *g) {
         (json_int_t)g->grace_s, "settle_s", (json_int_t)g->settle_s, "newcomer_s",
         (json_int_t)g->newcomer_s, "rhythm_s", (json_int_t)g->rhythm_s, "holdback_release_s",
         (json_int_t)g->holdback_release_s, "max_soak_s", (json_int_t)g->max_soak_s, "on_max_soak",
-        on_max_soak_names[g->advance_on_max_soak], "unit", unit_names[0], "site",
+        on_max_soak_names[g->advance_on_max_soak], "unit", unit_names[g->unit], "site",
         json_string(g->site), "sham", (int)g->sham);
     if (shares == NULL || times == NULL || json_object_update(shares, times) < 0) {
         json_decref(shares);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "ctl/rollout/evidence/events.h"
 #include "ctl/rollout/policy.h"
 #include "ctl/rollout/policy/evidence.h"
@@ -266,6 +265,22 @@ static int check_sham(const struct doc_at *root, const struct rollout_gates *gat
     return 0;
 }
 
+// A sham would have to restart whole sites at once, and a gate on reverts needs one.
+static int check_unit(const struct doc_at *root, const struct rollout_gates *gates, struct err *e) {
+    bool shams = gates->sham;
+    if (gates->unit == ROLLOUT_UNIT_DEVICE)
+        return 0;
+    for (size_t i = 0; i < gates->n; i++)
+        shams = shams || gates->gate[i].kind == ROLLOUT_GATE_REVERT;
+    if (shams)
+        return policy_read_wrong(root, "evidence.sham",
+                                 "no sham and no gate of kind revert beside \"unit\": \"site\": "
+                                 "whole sites would have to restart; the install gate counts sites "
+                                 "that went back",
+                                 e);
+    return 0;
+}
+
 int policy_gates_parse(const struct doc_at *root, struct rollout_gates *ret, struct err *e) {
     struct doc_at gates;
     int found = doc_array_opt(root, "gates", ROLLOUT_GATES_MAX, &gates, e);
@@ -280,7 +295,7 @@ int policy_gates_parse(const struct doc_at *root, struct rollout_gates *ret, str
         return 0;
     if (read_gates(root, &gates, ret, e) < 0 || policy_evidence_parse(root, ret, e) < 0)
         return -1;
-    return check_sham(root, ret, e);
+    return check_unit(root, ret, e) < 0 ? -1 : check_sham(root, ret, e);
 }
 
 // ── The normal form ──

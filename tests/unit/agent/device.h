@@ -448,6 +448,21 @@ static inline void device_obey(struct device *d, enum fsm_event ask) {
     cr_assert_eq(device_ask(d, ask, &e), 0, "%s", e.text);
 }
 
+// A controller's word on the bundle that the next download brings.
+static inline struct bundle_instruction device_told(const struct device *d,
+                                                    enum bundle_action action, uint64_t sequence) {
+    struct bundle_instruction i = {
+        .header = {sequence, FORGE_ISSUED_S + 86400, FORGE_ISSUED_S + 86400000},
+        .action = action,
+        .attempt = 1,
+        .bundle = d->bundle,
+        .bundle_name = "thing",
+        .size = 5000,
+        .url = "/x.edge"};
+    (void)snprintf(i.release, sizeof i.release, "%s", d->release);
+    return i;
+}
+
 // An instruction comes from the controller.
 static inline int device_send(struct device *d, struct bundle_instruction *i, struct err *e) {
     struct buf part, raw;

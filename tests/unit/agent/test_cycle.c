@@ -162,6 +162,29 @@ Test(cycle, an_inhibit_delays_and_is_reported_and_the_look_comes_after_it) {
     device_drop(&d);
 }
 
+// It is for the next activation: what is given up before was none, and a probation is behind it.
+Test(cycle, an_inhibit_outlives_an_update_that_is_given_up_and_a_commit) {
+    struct device d;
+    struct err e = ERR_NONE;
+    device_start(&d, NULL);
+    agent_update_inhibit(d.update, 3600, "recording");
+    device_release(&d, "2.0", NULL);
+    device_offer_until(&d, false, FSM_WAITING);
+    device_obey(&d, FSM_ASK_CANCEL);
+    device_drive(&d);
+    cr_expect_gt(d.update->inhibit_until_ms, 0);
+    // From a file it waits for nothing, and is the activation that was delayed.
+    device_release(&d, "3.0", NULL);
+    cr_assert_eq(device_offer(&d, true, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_PROBATION));
+    cr_expect_eq(d.update->inhibit_until_ms, 0);
+    agent_update_inhibit(d.update, 3600, "another recording");
+    device_drive(&d);
+    cr_assert_eq(d.state.journal.record.state, FSM_IDLE);
+    cr_expect_gt(d.update->inhibit_until_ms, 0);
+    device_drop(&d);
+}
+
 Test(cycle, i3_a_probation_interrupted_too_often_is_reverted_without_anybody) {
     struct device d;
     char runs[16];

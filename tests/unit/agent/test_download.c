@@ -43,22 +43,13 @@ static void offer_published(struct device *d, const struct fsm_update *offer) {
     d->update->verdict.found = true;
 }
 
-// The token that the worker was given for a bundle there.
-static void token_for(const char *url, char ret[static 64]) {
-    struct device d;
+// The token in the job that the worker was given for a bundle there.
+static void read_token(struct device *d, const char *url, char ret[static 64]) {
     struct err e = ERR_NONE;
     OWN(buf) struct buf text;
     OWN(json) json_t *job = NULL;
-    struct fsm_update offer = {.attempt = 1, .has_bundle = true, .restarts_max = 3};
-    (void)snprintf(offer.url, sizeof offer.url, "%s", url);
-    start(&d);
-    offer_published(&d, &offer);
-    for (int turn = 0; turn < TURNS && d.state.journal.record.why.code[0] == '\0'; turn++)
-        cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
-    cr_assert_str_eq(d.state.journal.record.why.code, "worker_failed", "%s",
-                     d.state.journal.record.why.text);
     buf_init(&text, AGENT_JOB_SPEC_MAX_BYTES);
-    cr_assert_eq(fs_read_file(d.dir.fd, JOB_FILE, AGENT_JOB_SPEC_MAX_BYTES, &text, &e), 0, "%s",
+    cr_assert_eq(fs_read_file(d->dir.fd, JOB_FILE, AGENT_JOB_SPEC_MAX_BYTES, &text, &e), 0, "%s",
                  e.text);
     job = json_loadb((const char *)text.data, text.len, 0, NULL);
     cr_assert(job, "the job: %s", buf_text(&text));
@@ -67,6 +58,41 @@ static void token_for(const char *url, char ret[static 64]) {
     (void)snprintf(ret, 64, "%s", token ? token : "");
     cr_expect_eq(strstr(buf_text(&text), DEVICE_TOKEN) != NULL, ret[0] != '\0',
                  "the token is nowhere else in the job");
+}
+
+static void token_for(const char *url, char ret[static 64]) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct fsm_update offer = {.attempt = 1, .has_bundle = true, .restarts_max = 3};
+    (void)snprintf(offer.url, sizeof offer.url, "%s", url);
+    start(&d);
+    offer_published(&d, &offer);
+    for (int turn = 0; turn < TURNS && d.state.journal.record.why.code[0] == '\0'; turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
+    cr_assert_str_eq(d.state.journal.record.why.code, "worker_failed", "%s",
+                     d.state.journal.record.why.text);
+    read_token(&d, url, ret);
+    device_drop(&d);
+}
+
+// The same when its manifest alone is wanted, for dry probes, which a failed worker ends.
+static void dry_token_for(const char *url, char ret[static 64]) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    device_release(&d, "1.0", NULL);
+    d.update->host.ask = device_repository;
+    device_drive(&d);
+    struct bundle_instruction probe = device_told(&d, BUNDLE_ACTION_PROBE, 5);
+    (void)snprintf(probe.url, sizeof probe.url, "%s", url);
+    cr_assert_eq(agent_update_dry(d.update, &probe, &e), 0, "%s", e.text);
+    for (int turn = 0; turn < TURNS && !agent_update_probed(d.update); turn++)
+        cr_assert_eq(agent_loop_turn(&d.loop, 100, &e), 0, "%s", e.text);
+    cr_assert_not_null(agent_update_probed(d.update));
+    cr_assert_str_eq(agent_update_probed(d.update)->code, "worker_failed", "%s",
+                     agent_update_probed(d.update)->text);
+    cr_expect_eq(agent_update_probed(d.update)->n, 0);
+    read_token(&d, url, ret);
     device_drop(&d);
 }
 
@@ -77,9 +103,13 @@ Test(agent_download, i9_the_token_goes_along_only_to_the_controller_itself, .tim
     char token[64];
     token_for("/x.edge", token);
     cr_expect_str_eq(token, DEVICE_TOKEN);
+    dry_token_for("/x.edge", token);
+    cr_expect_str_eq(token, DEVICE_TOKEN);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         token_for(others[i], token);
         cr_expect_str_eq(token, "", "I9: %s", others[i]);
+        dry_token_for(others[i], token);
+        cr_expect_str_eq(token, "", "I9: %s, dry", others[i]);
     }
 }
 

@@ -2,7 +2,6 @@
 //
 // Dry probes: a bundle's `after` probes on what runs, with real runners, and nothing else that happens.
 #include "agent/checkin/body.h"
-#include "agent/checkin/instruction.h"
 #include "agent/trust.h"
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
@@ -49,16 +48,8 @@ static void start(struct device *d) {
 }
 
 static void ask(struct device *d, uint64_t sequence) {
-    struct bundle_instruction i = {
-        .header = {sequence, FORGE_ISSUED_S + DAY_S, FORGE_ISSUED_S + 1000LL * DAY_S},
-        .action = BUNDLE_ACTION_PROBE,
-        .attempt = 1,
-        .bundle = d->bundle,
-        .bundle_name = "thing",
-        .size = 5000,
-        .url = "/x.edge"};
+    struct bundle_instruction i = device_told(d, BUNDLE_ACTION_PROBE, sequence);
     struct err e = ERR_NONE;
-    (void)snprintf(i.release, sizeof i.release, "%s", d->release);
     cr_assert_eq(device_send(d, &i, &e), 0, "%s", e.text);
 }
 
@@ -232,6 +223,29 @@ Test(dry, nothing_is_probed_while_an_update_is_under_way_nor_for_ever) {
     agent_update_told_probed(d.update, 6);
     ask(&d, 7);
     cr_expect_str_eq(answer(&d)->code, "busy", "%s", answer(&d)->text);
+    agent_update_told_probed(d.update, 7);
+    device_obey(&d, FSM_ASK_CANCEL);
+    ask(&d, 8);
+    cr_expect_str_eq(answer(&d)->code, "busy", "%s", answer(&d)->text);
+    cr_expect(strstr(answer(&d)->text, "removed"), "%s", answer(&d)->text);
+    device_drop(&d);
+}
+
+Test(dry, the_hours_of_an_update_that_is_over_are_not_asked_about) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    device_release(&d, "2.0", json_pack("{s[o]}", "probes", exec("good", "yes", NULL)));
+    struct bundle_instruction i = device_told(&d, BUNDLE_ACTION_INSTALL, 5);
+    // On a day that is neither today nor tomorrow.
+    i.windows.download = (struct bundle_window_list){.n = 1, .list = {{60, 120, 1U << 5}}};
+    cr_assert_eq(device_send(&d, &i, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_WAITING));
+    device_obey(&d, FSM_ASK_CANCEL);
+    device_drive(&d);
+    ask(&d, 6);
+    cr_expect_str_eq(answer(&d)->code, "", "%s", answer(&d)->text);
+    expect(answer(&d), 0, "good", "");
     device_drop(&d);
 }
 

@@ -65,17 +65,10 @@ Test(instruction, a_wall_clock_in_the_far_future_makes_nothing_expire) {
 #define BASE "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
 
 static struct bundle_instruction offered(const struct device *d, uint64_t sequence) {
-    struct bundle_instruction i = {
-        .header = {sequence, FORGE_ISSUED_S + DAY_S, FORGE_ISSUED_S + 2 * DAY_S},
-        .action = BUNDLE_ACTION_INSTALL,
-        .attempt = 1,
-        .bundle = d->bundle,
-        .bundle_name = "thing",
-        .size = 5000,
-        .url = "/x.edge",
-        .delta = {.size = 500, .url = "https://cdn.example.org/x.delta"},
-        .budget = {.has_metered_bytes = true, .metered_bytes = 70}};
-    (void)snprintf(i.release, sizeof i.release, "%s", d->release);
+    struct bundle_instruction i = device_told(d, BUNDLE_ACTION_INSTALL, sequence);
+    i.delta.size = 500;
+    i.budget = (struct bundle_instruction_budget){.has_metered_bytes = true, .metered_bytes = 70};
+    (void)snprintf(i.delta.url, sizeof i.delta.url, "https://cdn.example.org/x.delta");
     memset(i.delta.base.bytes, 0xcd, sizeof i.delta.base.bytes);
     return i;
 }

@@ -2,11 +2,11 @@
 //
 // A device whose root has the role mandate: what it takes, what it refuses before a byte of the bundle
 // is fetched, and what it refuses before the swap.
-#include "agent/checkin/instruction.h"
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
 #include "bundle/mandate.h"
 #include "keys/kind.h"
+#include "tests/support/alloc_fault.h"
 #include "tests/unit/agent/roots.h"
 
 #define DAY_S 86400
@@ -69,31 +69,18 @@ static void sign_mandate(struct device *d) {
 }
 
 static struct bundle_instruction told(const struct device *d, enum bundle_action action) {
-    struct bundle_instruction i = {.header = {d->state.journal.sequence + 1, NOW_S, NOW_S + DAY_S},
-                                   .action = action,
-                                   .attempt = attempt,
-                                   .rollout = "spring",
-                                   .bundle = d->bundle,
-                                   .bundle_name = "thing",
-                                   .size = 5000,
-                                   .url = "/x.edge",
-                                   .mandate = {.size = d->mandate.len, .url = "/mandates/m.json"}};
-    (void)snprintf(i.release, sizeof i.release, "%s", d->release);
+    struct bundle_instruction i = device_told(d, action, d->state.journal.sequence + 1);
+    i.header.expires_s = NOW_S + DAY_S;
+    i.attempt = attempt;
+    i.mandate.size = d->mandate.len;
+    (void)snprintf(i.rollout, sizeof i.rollout, "spring");
+    (void)snprintf(i.mandate.url, sizeof i.mandate.url, "/mandates/m.json");
     keys_digest_of(d->mandate.data, d->mandate.len, &i.mandate.id);
     return i;
 }
 
 static int send(struct device *d, struct bundle_instruction i, struct err *e) {
-    struct err written = ERR_NONE;
-    OWN(buf) struct buf part;
-    OWN(buf) struct buf raw;
-    (void)snprintf(i.device, sizeof i.device, "%s", d->state.identity.device);
-    buf_init(&part, 65536);
-    buf_init(&raw, 65536);
-    cr_assert_eq(bundle_instruction_format(&i, &part, &written), 0, "%s", written.text);
-    forge_envelope(buf_slice(&part), &raw);
-    err_clear(e);
-    return checkin_instruction_obey(&d->state, d->update, buf_slice(&raw), e);
+    return device_send(d, &i, e);
 }
 
 // The last report of the queue.
@@ -286,7 +273,7 @@ static json_t *seen(const struct device *d) {
     buf_init(&text, 65536);
     cr_assert_eq(fs_read_file(d->state.private_dir, "mandates", 65536, &text, &e), 0, "%s", e.text);
     json_t *read = json_loads(buf_text(&text), 0, NULL);
-    cr_assert_not_null(read);
+    cr_assert_not_null(read, "%s", buf_text(&text));
     return read;
 }
 
@@ -352,6 +339,32 @@ Test(mandate, a_table_that_is_damaged_refuses_nothing_honest) {
     see(&d, "spring", 5, NOW_S + DAY_S);
     OWN(json) json_t *after = seen(&d);
     cr_expect_eq(json_object_size(after), 1);
+    device_drop(&d);
+}
+
+// At a moment without memory none is taken that is not remembered, and none is forgotten.
+Test(mandate, whatever_allocation_fails_what_was_seen_stays_so) {
+    static const char table[] = "{\"autumn\":[3,4102444800],\"spring\":[5,4102444800]}";
+    struct device d;
+    bool refused = true;
+    start(&d);
+    content.header.version = 6;
+    sign_mandate(&d);
+    take_offer(&d, 0);
+    for (size_t n = 0; refused; n++) {
+        struct err e = ERR_NONE;
+        cr_assert_eq(fs_replace(d.state.private_dir, "mandates", table, sizeof table - 1, 0600, &e),
+                     0);
+        alloc_fault_begin(n, false);
+        int taken = update_mandate_take(d.update, buf_slice(&d.mandate), &e);
+        refused = alloc_fault_end();
+        OWN(json) json_t *after = seen(&d);
+        json_int_t version =
+            json_integer_value(json_array_get(json_object_get(after, "spring"), 0));
+        cr_assert(version == 6 || (taken < 0 && version == 5), "allocation %zu", n);
+        cr_assert_not_null(json_object_get(after, "autumn"), "allocation %zu", n);
+        cr_assert(refused || (taken == 0 && n > 0), "%zu: %s", n, e.text);
+    }
     device_drop(&d);
 }
 

@@ -5,9 +5,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "agent/status.h"
 #include "bundle/kind.h"
 #include "keys/kind.h"
-#include "tests/unit/agent/device.h"
+#include "tests/unit/agent/roots.h"
 
 #define DAY_S 86400
 
@@ -52,12 +53,10 @@ static struct bundle_instruction asked(const struct device *d, const char *rollo
                                        uint64_t attempt) {
     int64_t now_s = agent_state_trusted_s(&d->state);
     now_s = now_s > FORGE_ISSUED_S ? now_s : FORGE_ISSUED_S;
-    struct bundle_instruction i = {.header = {d->state.journal.sequence + 1, now_s, now_s + DAY_S},
-                                   .action = BUNDLE_ACTION_SHAM,
-                                   .attempt = attempt,
-                                   .bundle = d->bundle,
-                                   .bundle_name = "thing",
-                                   .release = "1.1"};
+    struct bundle_instruction i = device_told(d, BUNDLE_ACTION_SHAM, d->state.journal.sequence + 1);
+    i.header.issued_s = now_s;
+    i.header.expires_s = now_s + DAY_S;
+    i.attempt = attempt;
     (void)snprintf(i.rollout, sizeof i.rollout, "%s", rollout);
     return i;
 }
@@ -182,6 +181,39 @@ Test(sham, of_something_else_than_what_runs_is_refused) {
     device_drop(&d);
 }
 
+// What may be otherwise in a moment is no answer: it may be asked for again, and counts for nothing.
+Test(sham, at_a_bad_moment_it_is_neither_taken_nor_refused) {
+    struct device d;
+    struct err e = ERR_NONE;
+    enum bundle_event events[16];
+    char code[ERR_NAME_BYTES] = "";
+    start(&d);
+    device_offer_until(&d, true, FSM_PROBATION);
+    cr_expect_lt(ask(&d, "r", 1, &e), 0);
+    cr_expect(err_is(&e, &err_wrong_state), "%s", e.text);
+    device_drive(&d);
+    d.update->hashing = true;
+    cr_expect_lt(ask(&d, "r", 1, &e), 0);
+    cr_expect(err_is(&e, &err_busy), "%s", e.text);
+    d.update->hashing = false;
+    size_t waiting = d.state.queue.n_transitions;
+    d.state.queue.ring = false; // as with a controller
+    d.state.queue.n_transitions = AGENT_QUEUE_REPORTS_MAX;
+    cr_expect_lt(ask(&d, "r", 1, &e), 0);
+    cr_expect(err_is(&e, &err_queue_full), "%s", e.text);
+    d.state.queue.n_transitions = waiting;
+    d.state.anchor.verdict = AGENT_ANCHOR_RESTORED;
+    cr_expect_lt(ask(&d, "r", 1, &e), 0);
+    cr_expect(err_is(&e, &err_state_restored), "%s", e.text);
+    d.state.anchor.verdict = AGENT_ANCHOR_NONE;
+    cr_expect_eq(reported(&d, events, code), 0);
+    cr_expect_eq(d.state.journal.record.n_shams, 0);
+    cr_expect_eq(ask(&d, "r", 1, &e), 0, "%s", e.text);
+    device_drive(&d);
+    expect_reports(&d, BUNDLE_EVENT_SHAMMED, "", 2);
+    device_drop(&d);
+}
+
 Test(sham, no_more_than_a_few_are_done_in_a_day_whoever_signs_them) {
     static const char *const names[] = {"a", "b", "c", "d", "e"};
     struct device d;
@@ -219,6 +251,26 @@ Test(sham, nor_when_the_date_moves_on_without_a_day_going_by) {
     device_drop(&d);
 }
 
+Test(sham, nor_four_at_the_end_of_a_day_and_four_more_in_the_next_hour) {
+    struct device d;
+    struct err e = ERR_NONE;
+    char name[8];
+    size_t taken = 0;
+    start(&d);
+    // The first, the others 23 hours later, and what is left two hours after those.
+    static const int64_t after_h[] = {0, 23, 0, 0, 2, 0, 0, 0};
+    for (size_t i = 0; i < sizeof after_h / sizeof after_h[0]; i++) {
+        fake_clock_advance(&d.clock, after_h[i] * 3600 * 1000);
+        (void)snprintf(name, sizeof name, "r-%zu", i);
+        taken += ask(&d, name, 1, &e) == 0;
+        device_drive(&d);
+        for (size_t k = 0; k < d.state.journal.record.n_shams; k++)
+            d.state.journal.record.shams[k].at_s -= 2 * (int64_t)FSM_SHAMS_PERIOD_S;
+    }
+    cr_expect_eq(taken, FSM_SHAMS_MAX + 1, "%zu; only the first is a day ago", taken);
+    device_drop(&d);
+}
+
 Test(sham, waits_for_an_inhibit_and_gives_way_to_an_update) {
     struct device d;
     struct err e = ERR_NONE;
@@ -234,6 +286,87 @@ Test(sham, waits_for_an_inhibit_and_gives_way_to_an_update) {
     cr_expect_eq(told, 3);
     device_release(&d, "1.1", NULL);
     expect_reports(&d, BUNDLE_EVENT_SHAM_REFUSED, "cancelled", 1);
+    device_drop(&d);
+}
+
+Test(sham, an_inhibit_outlives_the_sham_that_waited_for_it) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    agent_update_inhibit(d.update, 3600, "busy");
+    cr_assert_eq(ask(&d, "r", 1, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_SHAM_WAITING));
+    device_release(&d, "1.2", NULL);
+    device_offer_until(&d, false, FSM_WAITING);
+    cr_assert_eq(agent_loop_turn(&d.loop, 0, &e), 0);
+    cr_expect_str_eq(d.state.journal.record.why.code, "inhibited", "the update waits as well: %s",
+                     d.state.journal.record.why.text);
+    device_drop(&d);
+}
+
+Test(sham, an_offer_of_the_same_bundle_waits_and_is_not_taken_for_the_sham) {
+    struct device d;
+    struct err e = ERR_NONE;
+    start(&d);
+    cr_assert_eq(ask(&d, "r", 1, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_SHAM_PROBATION));
+    struct bundle_instruction i = asked(&d, "r", 1);
+    i.action = BUNDLE_ACTION_INSTALL;
+    i.windows.install = (struct bundle_window_list){.n = 1, .list = {{60, 120, 1}}};
+    cr_expect_lt(device_send(&d, &i, &e), 0);
+    cr_expect(err_is(&e, &err_wrong_state), "%s", e.text);
+    cr_expect_eq(d.state.journal.record.update.windows.install.n, 0, "the sham's stay");
+    device_drive(&d);
+    expect_reports(&d, BUNDLE_EVENT_SHAMMED, "", 2);
+    device_drop(&d);
+}
+
+Test(sham, that_waits_gives_way_to_an_offer_with_all_that_it_brings_and_to_no_other) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct bundle_instruction_delta heard;
+    OWN(buf) struct buf raw;
+    start(&d);
+    agent_update_inhibit(d.update, 3600, "busy");
+    cr_assert_eq(ask(&d, "r", 1, &e), 0, "%s", e.text);
+    // One for which nobody signed, where somebody has to.
+    struct bundle_instruction i = asked(&d, "spring", 2);
+    i.action = BUNDLE_ACTION_INSTALL;
+    i.delta.size = 500;
+    (void)snprintf(i.delta.url, sizeof i.delta.url, "/x.delta");
+    struct keys_root *root = d.state.root;
+    roots_make(2, KEYS_ROOT_ROLE_MANDATE, &raw);
+    cr_assert_eq(keys_root_open(buf_slice(&raw), &d.state.root, &e), 0, "%s", e.text);
+    cr_expect_lt(device_send(&d, &i, &e), 0);
+    cr_expect(err_is(&e, &err_no_mandate), "%s", e.text);
+    cr_expect_eq(d.state.journal.record.state, FSM_SHAM_WAITING, "it goes on waiting");
+    keys_root_free(d.state.root);
+    d.state.root = root;
+    i.header.version++;
+    cr_expect_eq(device_send(&d, &i, &e), 0, "%s", e.text);
+    cr_expect_eq(d.state.journal.record.state, FSM_OFFERED);
+    cr_expect(update_hint_read(d.update, &heard));
+    expect_reports(&d, BUNDLE_EVENT_SHAM_REFUSED, "cancelled", 1);
+    device_drop(&d);
+}
+
+Test(sham, the_status_says_what_it_is_of_and_what_the_last_update_cost) {
+    struct device d;
+    struct err e = ERR_NONE;
+    OWN(json) json_t *status = NULL;
+    start(&d);
+    d.state.journal.record.last.spent.full = 30;
+    cr_assert_eq(ask(&d, "r", 1, &e), 0, "%s", e.text);
+    cr_assert(device_reach(&d, FSM_SHAM_PROBATION));
+    cr_assert_eq(agent_status_make(&d.state, d.update, &status, &e), 0, "%s", e.text);
+    const char *state = NULL, *release = NULL;
+    int full = 0;
+    cr_assert_eq(json_unpack(status, "{s:s, s:{s:s}, s:{s:i}}", "state", &state, "update",
+                             "version", &release, "bytes", "full", &full),
+                 0);
+    cr_expect_str_eq(state, "sham_probation");
+    cr_expect_str_eq(release, "1.1");
+    cr_expect_eq(full, 30);
     device_drop(&d);
 }
 

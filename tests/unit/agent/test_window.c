@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "agent/checkin/instruction.h"
 #include "bundle/kind.h"
 #include "tests/unit/agent/device.h"
 
-#define DAY_S 86400
 // A Monday in June, 00:00 UTC, later than what instructions of these tests vouch for.
 #define MONDAY_S 1717977600LL
 #define HOUR_MS  3600000LL
@@ -32,27 +30,10 @@ static struct bundle_window_list hours(unsigned from, unsigned to, unsigned days
 
 static int send(struct device *d, enum bundle_action action, uint64_t sequence,
                 const struct bundle_windows *windows, struct err *e) {
-    struct bundle_instruction i = {
-        .header = {sequence, FORGE_ISSUED_S + DAY_S, FORGE_ISSUED_S + 1000LL * DAY_S},
-        .action = action,
-        .attempt = 1,
-        .bundle = d->bundle,
-        .bundle_name = "thing",
-        .rollout = "spring",
-        .size = 5000,
-        .url = "/x.edge",
-        .windows = *windows};
-    struct buf part, raw;
-    (void)snprintf(i.release, sizeof i.release, "%s", d->release);
-    (void)snprintf(i.device, sizeof i.device, "%s", d->state.identity.device);
-    buf_init(&part, 65536);
-    buf_init(&raw, 65536);
-    cr_assert_eq(bundle_instruction_format(&i, &part, e), 0, "%s", e->text);
-    forge_envelope((struct slice){part.data, part.len}, &raw);
-    int done = checkin_instruction_obey(&d->state, d->update, (struct slice){raw.data, raw.len}, e);
-    buf_clear(&part);
-    buf_clear(&raw);
-    return done;
+    struct bundle_instruction i = device_told(d, action, sequence);
+    i.windows = *windows;
+    (void)snprintf(i.rollout, sizeof i.rollout, "spring");
+    return device_send(d, &i, e);
 }
 
 // A device with an offer of release 1 by these windows.
@@ -212,6 +193,25 @@ Test(window, the_last_word_of_the_controller_counts) {
     device_drop(&d);
 }
 
+Test(window, a_word_is_written_down_once_with_its_windows) {
+    struct device d;
+    struct err e = ERR_NONE;
+    struct bundle_windows night = {.install = hours(2, 4, BUNDLE_WINDOW_EVERY_DAY)};
+    struct bundle_windows noon = {.install = hours(12, 13, BUNDLE_WINDOW_EVERY_DAY)};
+    zone("UTC");
+    start(&d, NULL, 0, &night);
+    cr_assert(device_reach(&d, FSM_WAITING));
+    turn(&d, 0);
+    uint64_t serial = d.state.journal.serial;
+    cr_assert_eq(send(&d, BUNDLE_ACTION_INSTALL, 2, &night, &e), 0, "%s", e.text);
+    cr_expect_eq(d.state.journal.serial, serial + 1);
+    cr_assert_eq(send(&d, BUNDLE_ACTION_INSTALL, 3, &noon, &e), 0, "%s", e.text);
+    cr_expect_eq(d.state.journal.serial, serial + 2);
+    device_restart(&d);
+    cr_expect_eq(d.state.journal.record.update.windows.install.list[0].start_min, 12 * 60);
+    device_drop(&d);
+}
+
 // A download that nobody answers for: that the repository is asked shows that it begins.
 Test(window, nothing_is_asked_for_outside_of_the_window_for_downloads) {
     struct device d;
@@ -264,5 +264,14 @@ Test(window, a_download_that_meets_the_end_of_its_window_is_broken_off_and_waits
     cr_expect_not(agent_update_fatal(d.update));
     cr_expect_eq(d.state.journal.record.update.spent.full, 30, "what was spent is written down");
     cr_expect(update_link_may_wait(d.update, &e));
+    // However many nights it takes, none of them is a try that failed.
+    update_engine_fire(d.update, FSM_FETCH_BEGUN, NULL);
+    d.state.journal.record.update.tries = d.config.fetch_tries;
+    update_fetch_failed(d.update, &e, false);
+    device_restart(&d);
+    const struct fsm_record *r = &d.state.journal.record;
+    cr_expect_eq(r->state, FSM_FETCHING);
+    cr_expect_str_eq(r->why.code, "outside_rollout_window");
+    cr_expect_eq(r->update.tries, d.config.fetch_tries - 1);
     device_drop(&d);
 }

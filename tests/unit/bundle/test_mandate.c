@@ -252,6 +252,43 @@ Test(mandate, what_makes_no_sense_is_not_written) {
     // The controller's word: no device could tell which stratum it is in.
     (void)snprintf(content.stratify[0], sizeof content.stratify[0], "label.site");
     refused("facts that devices know");
+    (void)snprintf(content.site, sizeof content.site, "label.site");
+    refused("a fact that devices know");
+    (void)snprintf(content.site, sizeof content.site, "a place");
+    refused("a fact that devices know");
+}
+
+// Where sites are drawn a device that goes by ids alone must refuse: the whole of it is of another
+// version, and what would say the one and be the other is not read.
+Test(mandate, one_by_sites_is_of_a_version_of_its_own) {
+    struct err e = ERR_NONE;
+    OWN(json) json_t *document = good_document();
+    cr_expect_str_eq(json_string_value(json_object_get(document, "spec_version")), "1.0");
+    cr_expect_null(json_object_get(document, "site"), "nothing changes for those by devices");
+    json_object_set_new(document, "site", json_string("place"));
+    cr_assert_lt(read_document(document, &e), 0, "a site, and the version of those without");
+    e = (struct err)ERR_NONE;
+    json_object_set_new(document, "spec_version", json_string("2.0"));
+    cr_assert_eq(read_document(document, &e), 0, "%s", e.text);
+    json_object_set_new(document, "spec_version", json_string("3.0"));
+    cr_assert_lt(read_document(document, &e), 0);
+    cr_expect(err_is(&e, &err_newer_format), "%s", e.text);
+    e = (struct err)ERR_NONE;
+    json_object_del(document, "site");
+    json_object_set_new(document, "spec_version", json_string("2.0"));
+    cr_assert_lt(read_document(document, &e), 0);
+    cr_expect(err_is(&e, &err_newer_format), "what older devices say: %s", e.text);
+    e = (struct err)ERR_NONE;
+    json_object_set_new(document, "site", json_null());
+    cr_assert_lt(read_document(document, &e), 0, "null is none");
+    cr_expect(err_is(&e, &err_newer_format), "%s", e.text);
+    e = (struct err)ERR_NONE;
+    json_object_set_new(document, "spec_version", json_string("1.0"));
+    cr_assert_eq(read_document(document, &e), 0, "%s", e.text);
+    good();
+    (void)snprintf(content.site, sizeof content.site, "place");
+    OWN(mandate) struct bundle_mandate *mandate = made();
+    cr_expect_str_eq(bundle_mandate_content(mandate)->site, "place");
 }
 
 static void step_refused(const char *piece, const char *json) {

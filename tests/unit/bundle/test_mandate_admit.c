@@ -121,6 +121,40 @@ Test(mandate_admit, a_device_that_is_not_selected_is_outside) {
     judge(&err_outside_mandate, "arch is unknown");
 }
 
+// The first stage admits just the site's rank: all of its devices, and nobody by its id.
+static void by_site(void) {
+    good();
+    (void)snprintf(content.site, sizeof content.site, "place");
+    uint64_t rank = bundle_rank("site:b", content.seed);
+    strata[0] = (struct bundle_mandate_stratum){"{\"arch\":\"arm64\"}", {rank, UINT64_MAX}};
+    strata[1] = (struct bundle_mandate_stratum){"{\"arch\":\"armhf\"}", {rank - 1, UINT64_MAX}};
+    set_facts("{\"arch\":\"arm64\",\"place\":\"b\"}");
+}
+
+Test(mandate_admit, by_sites_the_rank_is_that_of_the_devices_site) {
+    static const char *const ids[] = {"d-1", "d-2", "site", "b"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        by_site();
+        ask.device = ids[i];
+        admitted();
+        by_site();
+        ask.device = ids[i];
+        set_facts("{\"arch\":\"armhf\",\"place\":\"b\"}");
+        judge(&err_rank_beyond, "the rank of site:b is");
+    }
+}
+
+Test(mandate_admit, a_device_without_a_site_has_its_own_rank) {
+    by_site();
+    strata[0].bounds[0] = bundle_rank("d-1", content.seed);
+    set_facts("{\"arch\":\"arm64\"}");
+    admitted();
+    by_site();
+    strata[0].bounds[0] = bundle_rank("d-1", content.seed) - 1;
+    set_facts("{\"arch\":\"arm64\",\"place\":7}");
+    judge(&err_rank_beyond, "the rank of d-1 is");
+}
+
 Test(mandate_admit, a_rank_above_the_bound_of_its_stratum_is_beyond) {
     good();
     set_facts("{\"arch\":\"armhf\"}");

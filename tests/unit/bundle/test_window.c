@@ -129,6 +129,9 @@ Test(window, what_is_no_window_is_refused_by_name) {
         {"{\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"24:00\"}]}}", "end"},
         {"{\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:60\"}]}}", "end"},
         {"{\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:00\",\"days\":"
+         "[]}]}}",
+         "days"},
+        {"{\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:00\",\"days\":"
          "[\"Mon\"]}]}}",
          "days"},
         {"{\"windows\":{\"download\":[{\"start\":\"01:00\",\"end\":\"02:00\",\"days\":"

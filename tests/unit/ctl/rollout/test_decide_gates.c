@@ -68,6 +68,22 @@ Test(rollout_decide_gates, ranks_beyond_the_open_bound_wait_for_their_batch) {
     cr_assert_eq(decide(&w), ROLLOUT_WHY_holdback);
 }
 
+// Where sites are drawn it is the site's rank, and the sentence says so.
+Test(rollout_decide_gates, the_rank_that_waits_is_that_of_the_unit) {
+    static struct world w;
+    make(&w);
+    w.candidates[0].admission = ROLLOUT_ADMISSION_BATCH;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_rank_beyond);
+    cr_assert(strstr(w.out.why.text, "it belongs to stage"), "%s", w.out.why.text);
+    w.policy[0].gates.n = 1;
+    w.policy[0].gates.unit = ROLLOUT_UNIT_SITE;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_rank_beyond);
+    cr_assert(strstr(w.out.why.text, "its site belongs to stage"), "%s", w.out.why.text);
+    w.candidates[0].admission = ROLLOUT_ADMISSION_HELD_BACK;
+    cr_assert_eq(decide(&w), ROLLOUT_WHY_holdback);
+    cr_assert(strstr(w.out.why.text, "keeps its site back"), "%s", w.out.why.text);
+}
+
 Test(rollout_decide_gates, beyond_what_people_signed_nothing_is_offered_or_activated) {
     static struct world w;
     make(&w);

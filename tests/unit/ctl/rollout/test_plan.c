@@ -10,15 +10,7 @@
 #include <string.h>
 
 #include "base/own.h"
-
-static const uint8_t seed[BUNDLE_RANK_SEED_BYTES] = {9};
-
-static void read_policy(const char *text, struct rollout_policy *ret) {
-    OWN(json) json_t *document = json_loads(text, 0, NULL);
-    struct err e = ERR_NONE;
-    cr_assert_not_null(document, "%s", text);
-    cr_assert_eq(rollout_policy_parse(document, "policy", ret, &e), 0, "%s", e.text);
-}
+#include "tests/unit/ctl/rollout/plan_text.h"
 
 // n devices in strata by turns; all of them can be counted.
 struct fleet {
@@ -68,22 +60,13 @@ static void drop(struct fleet *f) {
 }
 
 static json_t *format(const struct fleet *f) {
-    json_t *document = NULL;
-    struct err e = ERR_NONE;
-    cr_assert_eq(rollout_plan_format(&f->policy, &f->census, &f->plan, &document, &e), 0, "%s",
-                 e.text);
-    return document;
+    return format_plan(&f->policy, &f->census, &f->plan);
 }
 
 static const json_t *row(const json_t *document, const char *key, size_t i) {
     const json_t *found = json_array_get(json_object_get(document, key), i);
     cr_assert_not_null(found, "%s[%zu]", key, i);
     return found;
-}
-
-static json_int_t number(const json_t *object, const char *key) {
-    cr_assert(json_is_integer(json_object_get(object, key)), "%s", key);
-    return json_integer_value(json_object_get(object, key));
 }
 
 static const char *text(const json_t *object, const char *key) {
@@ -438,13 +421,13 @@ Test(rollout_plan, what_was_written_is_read_back) {
     for (size_t s = 0; s < 3; s++) {
         struct rollout_stratum_plan plan;
         const char *key = NULL;
-        uint64_t devices = 0;
+        struct rollout_plan_read_size size = {.devices = 0};
         bool pooled = true;
         cr_assert_eq(
-            rollout_plan_read_stratum(&f->policy, &read, s, &key, &devices, &pooled, &plan, &e), 0,
+            rollout_plan_read_stratum(&f->policy, &read, s, &key, &size, &pooled, &plan, &e), 0,
             "%s", e.text);
         cr_assert_str_eq(key, f->census.keys[s]);
-        cr_assert_eq(devices, f->plan.sizes[s]);
+        cr_assert_eq(size.devices, f->plan.sizes[s]);
         cr_assert(!pooled);
         for (size_t i = 0; i < 3; i++)
             cr_assert_eq(plan.bound[i], f->plan.strata[s].bound[i]);
@@ -486,13 +469,13 @@ Test(rollout_plan, bounds_have_sixteen_digits_a_stage_and_do_not_fall) {
         struct rollout_stratum_plan plan;
         struct err e = ERR_NONE;
         const char *key = NULL;
-        uint64_t devices = 0;
+        struct rollout_plan_read_size size = {.devices = 0};
         bool pooled = false;
         json_t *stratum = json_array_get(json_object_get(document, "strata"), 0);
         cr_assert_eq(json_object_set_new(stratum, "bounds", json_string(bounds[i])), 0);
         cr_assert_eq(rollout_plan_read(&f->policy, document, &read, &e), 0);
         cr_expect_lt(
-            rollout_plan_read_stratum(&f->policy, &read, 0, &key, &devices, &pooled, &plan, &e), 0,
+            rollout_plan_read_stratum(&f->policy, &read, 0, &key, &size, &pooled, &plan, &e), 0,
             "%s", bounds[i]);
         cr_expect_not_null(strstr(e.text, "strata[0].bounds"), "%s", e.text);
     }

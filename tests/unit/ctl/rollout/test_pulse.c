@@ -73,6 +73,18 @@ Test(rollout_pulse, a_few_are_never_silent_and_a_smaller_fleet_is_one_in_the_end
     cr_assert_not(silent(&p, 54));
 }
 
+Test(rollout_pulse, a_silence_that_lies_ahead_of_a_clock_set_back_is_over_in_its_time) {
+    struct rollout_pulse p = {.slot = 0};
+    live(&p, 1000, 3, 20);
+    cr_assert(silent(&p, 1005));
+    rollout_pulse_break(&gates, T0, &p);
+    cr_expect_eq(rollout_pulse_since_s(&p), T0);
+    live(&p, 0, 47, 5);
+    cr_expect(silent(&p, 47));
+    live(&p, 47, 2, 5);
+    cr_expect_not(silent(&p, 49)); // a day: it is as small as that
+}
+
 Test(rollout_pulse, a_slot_that_nobody_listened_to_the_whole_of_is_no_silence) {
     struct rollout_pulse p = {.slot = 0};
     live(&p, 0, 3, 20);

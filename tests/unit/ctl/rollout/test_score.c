@@ -6,9 +6,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#define T0 1700000000
-
-enum { INSTALL, LOST, COUNTER, METRIC };
+#include "tests/unit/ctl/rollout/gates_bench.h"
 
 struct bench {
     struct rollout_policy policy;
@@ -26,28 +24,7 @@ static struct rollout_gates *gates_of(struct bench *b) {
 static struct bench *bench(void) {
     static struct bench b;
     memset(&b, 0, sizeof b);
-    b.policy.timeout_s = 3600;
-    b.policy.gates = (struct rollout_gates){.n = 4,
-                                            .alpha_ppm = 25000,
-                                            .alpha_pass_ppm = 50000,
-                                            .compared = 4,
-                                            .horizon_s = 36000,
-                                            .window_s = 18000,
-                                            .grace_s = 3600,
-                                            .settle_s = 900,
-                                            .newcomer_s = 86400,
-                                            .rhythm_s = 1800,
-                                            .drift_ppm = 200000};
-    static const enum rollout_gate_kind kinds[] = {ROLLOUT_GATE_INSTALL, ROLLOUT_GATE_LOST,
-                                                   ROLLOUT_GATE_COUNTER, ROLLOUT_GATE_METRIC};
-    for (size_t i = 0; i < 4; i++)
-        b.policy.gates.gate[i] = (struct rollout_gate_policy){.kind = kinds[i],
-                                                              .weight_ppm = 250000,
-                                                              .baseline_ppm = 20000,
-                                                              .intolerable_ppm = 100000,
-                                                              .ratio_ok_ppm = 1000000,
-                                                              .ratio_bad_ppm = 2000000,
-                                                              .intolerable = {NUM_DECIMAL_SCALE}};
+    bench_policy_init(&b.policy);
     b.now_s = T0;
     cr_assert(rollout_score_follow(1, 1, &b.score));
     for (size_t i = 0; i < 12; i++)

@@ -223,6 +223,39 @@ Test(rollout_trial, metrics_are_compared_among_those_that_restarted) {
     cr_expect_eq(b->news.n_units, 1);
 }
 
+// Device i reads 5 before and 6 after, with what restarting came to.
+static void lives(struct bench *b, size_t i) {
+    struct rollout_score_checkin said = {.now_s = T0 + 36000, .given = 1U << METRIC};
+    said.nano[METRIC] = 6 * NUM_DECIMAL_SCALE;
+    b->d[i].history[METRIC].before = (struct rollout_score_mean){.n = 1, .whole = 5};
+    rollout_score_heard(&b->score, &b->gates, &said, &b->d[i], &b->news);
+}
+
+// Else restarts that fail in both arms alike would speak against the release in each metric.
+Test(rollout_trial, a_restart_that_failed_is_worst_for_metrics_in_either_arm) {
+    for (int sham = 0; sham < 2; sham++) {
+        struct bench *b = bench(true);
+        struct rollout_score_device *members[] = {&b->d[1], &b->d[2], &b->d[3], &b->d[4]};
+        for (size_t i = 0; i < 5; i++)
+            lives(b, i);
+        for (size_t i = 1; i < 5; i++)
+            cr_expect(told(b, i, i < 3 ? BUNDLE_EVENT_SHAM_FAILED : BUNDLE_EVENT_SHAMMED));
+        rollout_score_outcome(&b->score, &b->gates, true, &b->d[0], &b->news);
+        cr_expect(moved(b, 0, ROLLOUT_TASK_REVERTED));
+        b->gates.sham = sham;
+        cr_expect_eq(rollout_score_set_score(&b->score, &b->gates, &b->d[0], members, 4, &b->news),
+                     0);
+        cr_assert_eq(b->news.n_units, 1);
+        const struct rollout_score_unit *unit = &b->news.units[0];
+        cr_expect(unit->values[0].worst);
+        for (size_t i = 1; i < 5; i++)
+            cr_expect_eq(unit->values[i].worst, sham && i < 3, "member %zu, sham %d", i, sham);
+        cr_expect_eq(unit->b, sham ? 2 : 4, "better than the treated one");
+        cr_expect_eq(unit->c, sham ? 2 : 0, "as bad");
+        cr_expect_eq(b->score.drift_worse, 4, "what it runs reads as ever");
+    }
+}
+
 Test(rollout_trial, a_device_that_cannot_sham_is_counted_in_neither_arm) {
     struct bench *b = bench(false);
     struct rollout_score_seen seen = {

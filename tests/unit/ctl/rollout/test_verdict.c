@@ -105,6 +105,22 @@ Test(rollout_verdict, the_prefix_counts_when_it_says_more_than_what_is_known) {
                  evidence_robust_install(10, 8, 20000, w->judgement.sum.level));
 }
 
+Test(rollout_verdict, where_sites_are_counted_it_says_so) {
+    struct world *w = world(ROLLOUT_GATE_INSTALL);
+    w->gates.unit = ROLLOUT_UNIT_SITE;
+    for (uint32_t i = 0; i < UNITS; i++) // each is a site of its own
+        w->units[i].cluster[ROLLOUT_CLUSTER_SITE] = i;
+    w->of.n_clusters[ROLLOUT_CLUSTER_SITE] = UNITS;
+    for (size_t i = 0; i < 9; i++)
+        fail(w, i);
+    cr_assert_eq(find(w), ROLLOUT_WHY_evidence_failed, "four neighbours are no cluster any more");
+    cr_assert_not_null(strstr(w->verdict.why.text, " sites"), "%s", w->verdict.why.text);
+    cr_assert_null(strstr(w->verdict.why.text, "device"), "%s", w->verdict.why.text);
+    w->gates.min_fragility = 99;
+    cr_assert_eq(find(w), ROLLOUT_WHY_fragile);
+    cr_assert_null(strstr(w->verdict.why.text, "device"), "%s", w->verdict.why.text);
+}
+
 Test(rollout_verdict, one_site_alone_is_about_the_site) {
     struct world *w = world(ROLLOUT_GATE_INSTALL);
     for (size_t i = 0; i < 8; i++) {

@@ -14,7 +14,7 @@
 #include "ctl/serve/fleet.h"
 #include "tests/support/tmp.h"
 
-#define SMALL_FLEET_MAX  64
+#define SMALL_FLEET_MAX  128
 #define SMALL_FLEET_LOG  (256 * 1024)
 #define SMALL_FLEET_FROM 1800000000
 

@@ -155,6 +155,51 @@ Test(serve_dry, who_would_not_get_it_is_not_asked, .timeout = 1200) {
     fleet_free(&f);
 }
 
+#define BY_EVIDENCE                                                                                \
+    "{\"name\":\"r\",\"release\":\"app "                                                           \
+    "1.0\",\"gates\":[{\"name\":\"install\",\"kind\":\"install\"}],"                               \
+    "\"stages\":[{\"name\":\"canary\",\"count\":1},{\"name\":\"all\",\"percent\":100}]}"
+
+// How many are asked of this bundle.
+static unsigned ask_all(struct fleet *f, const struct keys_digest *of) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < FLEET; i++)
+        n += is_asked(f, &f->d[i]) && keys_digest_equal(&f->d[i].told.bundle, of);
+    return n;
+}
+
+// Those that do not have it are what it compares with: their probes would show in the evidence.
+Test(serve_dry, nobody_is_asked_of_a_release_whose_rollout_compares, .timeout = 1200) {
+    struct fleet f;
+    struct keys_digest next;
+    fleet_make(&f);
+    bundle_publish(&f.c, "1.1", &next);
+    OWN(json) json_t *first = ask(&f, "");
+    cr_expect(is_asked(&f, &f.d[0]), "before");
+    json_decref(admin(&f.c, 201, "POST", "/api/v1/rollouts", BY_EVIDENCE));
+    cr_expect_eq(ask_all(&f, &f.id), 0, "what was asked for before has to wait");
+    json_decref(admin(&f.c, 409, "POST", ASK, "{\"policy\":" POLICY ",\"wait_s\":600}"));
+    json_decref(admin(&f.c, 201, "POST", ASK,
+                      "{\"policy\":{\"name\":\"s\",\"release\":\"app 1.1\"},\"wait_s\":600}"));
+    cr_expect_eq(ask_all(&f, &next), FLEET - 1, "of another one, but for who installs");
+    json_decref(admin(&f.c, 200, "POST", "/api/v1/rollouts/r/abort", "{}"));
+    cr_expect_geq(ask_all(&f, &f.id), FLEET - 2,
+                  "and when it has ended, but for who was, and the canary");
+    fleet_free(&f);
+}
+
+// A rollout without evidence compares nobody.
+Test(serve_dry, a_rollout_that_goes_by_shares_is_no_reason_not_to_ask, .timeout = 1200) {
+    struct fleet f;
+    fleet_make(&f);
+    json_decref(admin(&f.c, 201, "POST", "/api/v1/rollouts",
+                      "{\"name\":\"r\",\"release\":\"app 1.0\",\"stages\":[{\"name\":\"canary\","
+                      "\"count\":1},{\"name\":\"all\",\"percent\":100}]}"));
+    OWN(json) json_t *asked = ask(&f, "");
+    cr_expect_eq(ask_all(&f, &f.id), FLEET - 1);
+    fleet_free(&f);
+}
+
 Test(serve_dry, a_request_ends_outlives_a_restart_and_there_are_few, .timeout = 1200) {
     struct fleet f;
     fleet_make(&f);

@@ -2,7 +2,6 @@
 //
 // Gates of evidence in the controller: what is stored is what is counted, a restart at any instant
 // changes nothing, silence, going back, and what is left in the end.
-#include "ctl/rollout/score_state.h"
 #include "ctl/serve/evidence.h"
 #include "ctl/serve/show_evidence.h"
 #include "ctl/store/cohort.h"
@@ -11,7 +10,7 @@
 #include "ctl/store/undone.h"
 #include "ctl/store/unit.h"
 #include "ctl/store/verdict.h"
-#include "tests/unit/ctl/serve/small_fleet.h"
+#include "tests/unit/ctl/serve/recount.h"
 
 TestSuite(serve_evidence, .timeout = 1200);
 
@@ -43,174 +42,27 @@ static json_t *policy_of(json_t *gates, int canary) {
                      30, "on_failure", "revert", "batch", "start", canary);
 }
 
-// ── Lines ──
-
-struct lines {
-    uint64_t epoch;
-    size_t len;
-    char text[64 * 1024];
-};
-
-static int add_line(void *context, int gate, const char *state, struct err *error) {
-    struct lines *lines = context;
-    char none[40];
-    int len = snprintf(none, sizeof none, "sites 1 %llu", (unsigned long long)lines->epoch);
-    (void)error;
-    // Blocks of sites of the epoch now, in which there are any.
-    if (gate <= STORE_SCORE_SITES && (strncmp(state, none, (size_t)len) != 0 || state[len] != ' '))
-        return 0;
-    lines->len += (size_t)snprintf(lines->text + lines->len, sizeof lines->text - lines->len,
-                                   "%d %s\n", gate, state);
-    cr_assert_lt(lines->len, sizeof lines->text);
-    return 0;
-}
-
-static void read_lines(struct small_fleet *w, struct lines *ret) {
-    ret->len = 0;
-    ret->text[0] = '\0';
-    ret->epoch = small_fleet_rollout(w)->score->epoch;
-    must(store_score_list(w->fleet.db, "r", small_fleet_rollout(w)->score->run, add_line, ret, &e));
-}
-
-static void format_lines(const struct rollout_gates *gates, const struct rollout_score *score,
-                         struct lines *ret) {
-    ret->len = 0;
-    ret->epoch = score->epoch;
-    for (int g = STORE_SCORE_SITES + 1 - ROLLOUT_SCORE_SITE_BLOCKS; g < (int)gates->n; g++) {
-        OWN(buf) struct buf line;
-        buf_init(&line, ROLLOUT_SCORE_LINE_MAX_BYTES);
-        if (g <= STORE_SCORE_SITES)
-            must(rollout_score_state_format_sites(score, (size_t)(STORE_SCORE_SITES - g), &line,
-                                                  &e));
-        else if (g < 0)
-            must(rollout_score_state_format_shared(score, gates, &line, &e));
-        else
-            must(rollout_score_state_format_gate(score, gates, (size_t)g, &line, &e));
-        (void)add_line(ret, g, buf_text(&line), &e);
-    }
-}
-
 // ── A restart ──
+
+static void one_is_quiet(struct small_fleet *w, int second) {
+    w->devices[3].quiet = second > 15;
+}
 
 Test(serve_evidence, a_restart_before_anything_changes_no_decision_and_no_number) {
     struct small_fleet *steady = small_fleet_open(36), *shaken = small_fleet_open(36);
-    struct lines *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
     shaken->restarts = true;
     steady->worse = shaken->worse = 4;
     steady->crashes_each = shaken->crashes_each = 2;
     steady->fails_each = shaken->fails_each = 11;
     small_fleet_apply(steady, policy_of(gates_all(), 8));
     small_fleet_apply(shaken, policy_of(gates_all(), 8));
-    for (int s = 0; s < 60; s++) {
-        steady->devices[3].quiet = shaken->devices[3].quiet = s > 15;
-        small_fleet_second(steady);
-        small_fleet_second(shaken);
-        cr_assert_str_eq(shaken->log, steady->log, "second %d", s);
-    }
-    read_lines(steady, a);
-    read_lines(shaken, b);
-    cr_expect_str_eq(b->text, a->text);
-    const struct rollout_score *score = small_fleet_rollout(steady)->score;
-    cr_expect_gt(score->sets_scored, 2, "sets were scored, or nothing was tried");
-    cr_expect_gt(score->gate[1].events.scored, 0, "a device was lost");
-    cr_expect_gt(score->gate[2].events.scored, 0, "a device crashed");
-    cr_expect_gt(score->gate[0].install.scored, 4, "installs were counted");
+    expect_restarts_change_nothing(steady, shaken, one_is_quiet);
+    expect_all_kinds_counted(steady, 2, 4);
     small_fleet_close(steady);
     small_fleet_close(shaken);
-    free(a);
-    free(b);
 }
 
 // ── A recount ──
-
-struct recount {
-    struct rollout_score *score;
-    const struct rollout_gates *gates;
-    size_t gate;
-    uint64_t tie;
-    struct evidence_risk risk;
-    uint64_t comparison, treated;
-};
-
-static void end_tie(struct recount *r) {
-    if (r->tie != 0)
-        evidence_events_add(&r->score->gate[r->gate].events, &r->risk, r->comparison, r->treated);
-    r->tie = r->comparison = r->treated = 0;
-}
-
-static int recount_unit(void *context, const struct store_unit *unit, struct err *error) {
-    struct recount *r = context;
-    const struct rollout_gate_policy *gate = &r->gates->gate[r->gate];
-    (void)error;
-    if (gate->kind == ROLLOUT_GATE_METRIC) {
-        const struct evidence_rank_design design = {.tolerable = gate->tolerable,
-                                                    .intolerable = gate->intolerable,
-                                                    .baseline_ppm = gate->baseline_ppm};
-        evidence_rank_add(&r->score->gate[r->gate].rank, &design, &unit->values[0],
-                          unit->values + 1, unit->n_values - 1);
-        return 0;
-    }
-    if (unit->tie != r->tie)
-        end_tie(r);
-    r->tie = unit->tie;
-    r->risk = (struct evidence_risk){.comparison = unit->a, .treated = unit->b};
-    r->comparison += unit->c == 0;
-    r->treated += unit->c == 1;
-    return 0;
-}
-
-// The numbers at risk, and outcomes by number.
-struct census {
-    struct rollout_score *score;
-    enum rollout_outcome outcomes[SMALL_FLEET_MAX + 1];
-};
-
-static int recount_row(void *context, const char *device, const struct rollout_score_device *row,
-                       struct err *error) {
-    struct census *census = context;
-    (void)device;
-    (void)error;
-    if (row->number > 0)
-        census->outcomes[row->number] = row->outcome;
-    for (size_t g = 0; g < ROLLOUT_GATES_MAX; g++) {
-        struct evidence_risk *risk = &census->score->risk[g][row->stratum];
-        if (row->epoch != census->score->epoch || !(row->at_risk & 1U << g))
-            continue;
-        if (row->arm == ROLLOUT_ARM_TREATED)
-            risk->treated++;
-        else
-            risk->comparison++;
-    }
-    if (row->epoch != census->score->epoch || !row->sited)
-        return 0;
-    for (size_t i = 0; i < ROLLOUT_SCORE_SITE_CELLS; i++) {
-        struct rollout_score_site *cell = &census->score->sites.cells[i];
-        bool of = cell->site == row->site && cell->stratum == row->stratum;
-        cell->risk.treated += of && row->arm == ROLLOUT_ARM_TREATED;
-        cell->risk.comparison += of && row->arm != ROLLOUT_ARM_TREATED;
-    }
-    return 0;
-}
-
-static void recount(struct small_fleet *w, struct rollout_score *io) {
-    struct serve_engine_rollout *r = small_fleet_rollout(w);
-    const struct rollout_gates *gates = &r->row.policy.gates;
-    const struct store_cohort of = {w->fleet.db, "r", gates};
-    struct census census = {.score = io};
-    memset(io->gate, 0, sizeof io->gate);
-    memset(io->risk, 0, sizeof io->risk);
-    for (size_t i = 0; i < ROLLOUT_SCORE_SITE_CELLS; i++)
-        io->sites.cells[i].risk = (struct evidence_risk){0};
-    for (size_t g = 0; g < gates->n; g++) {
-        struct recount one = {.score = io, .gates = gates, .gate = g};
-        must(store_unit_list(w->fleet.db, "r", io->run, (int)g, recount_unit, &one, &e));
-        end_tie(&one);
-    }
-    must(store_cohort_list(&of, recount_row, &census, &e));
-    for (uint64_t n = io->first_number; n < io->prefix; n++)
-        if (census.outcomes[n] != ROLLOUT_OUTCOME_LEFT)
-            evidence_install_add(&io->gate[0].install, census.outcomes[n] == ROLLOUT_OUTCOME_BAD);
-}
 
 Test(serve_evidence, lines_are_what_a_recount_of_the_stored_rows_gives) {
     struct small_fleet *w = small_fleet_open(36);
@@ -406,6 +258,30 @@ Test(serve_evidence, a_device_that_another_rollout_takes_leaves_the_comparison) 
     cr_expect(row->gone && row->at_risk == 0);
     small_fleet_close(w);
     free(row);
+}
+
+// ── Stopping ──
+
+// Counters speak in check-ins alone: the device that calls next is not offered it any more.
+Test(serve_evidence, what_a_check_in_says_stops_a_rollout_before_anybody_is_told_more) {
+    struct small_fleet *w = small_fleet_open(60);
+    json_t *counter =
+        json_pack("[{s:s, s:s, s:s}]", "name", "crashes", "kind", "counter", "metric", "crashes");
+    bool stopped = false;
+    w->crashes_each = 1;
+    small_fleet_apply(w, policy_of(counter, 20));
+    for (int s = 0; s < 200 && !stopped; s++) {
+        w->fleet.now_ms += 1000;
+        for (size_t i = 0; i < w->n && !stopped; i++)
+            if ((w->fleet.now_ms / 1000 + (int64_t)i) % 3 == 0) {
+                (void)small_fleet_check_in(w, i);
+                stopped = small_fleet_state(w) != ROLLOUT_STATE_RUNNING;
+            }
+        small_fleet_tick(w);
+        cr_assert(stopped || small_fleet_state(w) == ROLLOUT_STATE_RUNNING, "only the tick saw it");
+    }
+    cr_expect(stopped, "%s", small_fleet_rollout(w)->row.progress.why.text);
+    small_fleet_close(w);
 }
 
 // ── Why ──

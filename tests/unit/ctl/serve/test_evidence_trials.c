@@ -2,7 +2,7 @@
 //
 // Gates on reverts in the controller: who is told to sham, what the store keeps, what stops.
 #include "ctl/rollout/trial.h"
-#include "ctl/serve/evidence.h"
+#include "ctl/serve/evidence_parts.h"
 #include "ctl/store/unit.h"
 #include "tests/unit/ctl/serve/small_fleet.h"
 
@@ -100,6 +100,47 @@ Test(serve_trials, a_restart_of_the_controller_before_anything_changes_nothing) 
     cr_expect_gt(score_of(plain)->gate[0].events.scored, 0);
     small_fleet_close(plain);
     small_fleet_close(cut);
+}
+
+// ── Sets that wait ──
+
+// 22 at once, and four that are compared with each.
+static json_t *wide_policy(void) {
+    json_t *made = policy(false);
+    (void)json_object_set_new(json_array_get(json_object_get(made, "stages"), 0), "count",
+                              json_integer(22));
+    (void)json_object_set_new(json_object_get(made, "batch"), "start", json_integer(22));
+    return made;
+}
+
+static bool is_of_the_first_set(struct small_fleet *w, size_t i) {
+    const struct store_cohort of = serve_evidence_cohort(&w->fleet, small_fleet_rollout(w));
+    static struct rollout_score_device row;
+    char id[24];
+    must(store_cohort_get(&of, small_fleet_id(i, id), &row, &e));
+    return row.set_no == score_of(w)->first_set;
+}
+
+// A member begins its sham and is not heard of again; every other set is over long before the first.
+Test(serve_trials, sets_that_waited_for_one_are_scored_a_slice_at_a_time) {
+    struct small_fleet *w = small_fleet_make(120, true);
+    uint64_t most = 0, waited = 0;
+    small_fleet_apply(w, wide_policy());
+    for (int s = 0; s < 100; s++) {
+        uint64_t before = score_of(w)->next_trial;
+        small_fleet_second(w);
+        for (size_t i = 0; i < w->n; i++)
+            w->devices[i].quiet =
+                w->devices[i].quiet || (w->devices[i].phase == 5 && is_of_the_first_set(w, i));
+        uint64_t step = score_of(w)->next_trial - before;
+        uint64_t wait = score_of(w)->next_set - score_of(w)->next_trial;
+        most = step > most ? step : most;
+        waited = wait > waited ? wait : waited;
+    }
+    cr_expect_geq(waited, 22);
+    cr_expect_eq(most, SERVE_EVIDENCE_SETS_MAX);
+    cr_expect_eq(score_of(w)->next_trial, score_of(w)->next_set, "the ticks went on");
+    small_fleet_close(w);
 }
 
 // ── A recount ──

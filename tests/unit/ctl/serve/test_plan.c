@@ -70,6 +70,41 @@ Test(serve_plan_facts, there_is_a_ceiling_to_the_names) {
     cr_assert(!serve_plan_facts_name(&wanted, "more"));
 }
 
+static int site_of(const char *fact, const char *facts, const char *labels,
+                   char ret[static BUNDLE_FACT_VALUE_MAX + 1]) {
+    struct serve_plan_facts wanted = {.n = 1};
+    struct err e = ERR_NONE;
+    const struct store_census_row row = {.facts = of(facts), .labels = of(labels)};
+    (void)snprintf(wanted.names[0], sizeof wanted.names[0], "%s", fact);
+    int found = serve_plan_facts_text(&wanted, &row, ret, &e);
+    cr_assert_geq(found, 0, "%s", e.text);
+    return found;
+}
+
+Test(serve_plan_facts, a_site_is_the_text_of_one_fact) {
+    static const struct {
+        const char *fact, *facts, *labels, *site; // NULL: none
+    } rows[] = {
+        {"site", "{\"a\":1,\"site\":\"b\"}", "{\"site\":\"c\"}", "b"},
+        {"label.site", "{\"site\":\"b\"}", "{\"site\":\"c\"}", "c"},
+        {"site", "{\"site\":\"b\\\"\\\\ \\u00e9\"}", "", "b\"\\ \xc3\xa9"},
+        {"site", "{\"sites\":\"b\"}", "{\"site\":\"c\"}", NULL},
+        {"site", "{\"site\":7}", "", NULL},
+        {"site", "{\"site\":[\"b\"]}", "", NULL},
+        {"site", "", "", NULL},
+        // As no controller writes it: read as a document.
+        {"site", "{ \"site\" : \"b\" }", "", "b"},
+        {"label.site", "{ }", "{ \"site\" : \"c\" }", "c"},
+        {"site", "{ \"a\" : 1 }", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char site[BUNDLE_FACT_VALUE_MAX + 1] = "";
+        int found = site_of(rows[i].fact, rows[i].facts, rows[i].labels, site);
+        cr_expect_eq(found == 0, rows[i].site != NULL, "%zu: %s", i, site);
+        cr_expect_str_eq(site, rows[i].site == NULL ? "" : rows[i].site, "%zu", i);
+    }
+}
+
 // ── Classes ──
 
 struct fleet {

@@ -119,3 +119,21 @@ Test(serve_plan_mandate, of_a_plan_by_labels_there_is_nothing_that_devices_could
     cr_assert_lt(find(&m, &read, &part, &e), 0);
     cr_expect(strstr(e.text, "labels"), "%s", e.text);
 }
+
+Test(serve_plan_mandate, of_a_plan_by_sites_the_fact_is_signed_and_a_label_cannot_be) {
+    static struct made m;
+    OWN(mandate_unverified) struct bundle_mandate_unverified *read = NULL;
+    OWN(buf) struct buf part = {.data = NULL}, none = {.data = NULL};
+    struct err e = ERR_NONE;
+    make(&m);
+    cr_assert_eq(rollout_strata_group(keys, 3, m.groups, &m.census.n_groups, &e), 0);
+    m.census.groups = m.groups;
+    m.policy.gates.unit = ROLLOUT_UNIT_SITE;
+    cr_assert_str_eq(m.policy.gates.site, "label.site");
+    cr_assert_lt(find(&m, &read, &none, &e), 0);
+    cr_expect(strstr(e.text, "sites by label.site"), "%s", e.text);
+    e = (struct err)ERR_NONE;
+    (void)snprintf(m.policy.gates.site, sizeof m.policy.gates.site, "place");
+    cr_assert_eq(find(&m, &read, &part, &e), 0, "%s", e.text);
+    cr_expect_str_eq(bundle_mandate_peek_content(read)->site, "place");
+}

@@ -96,12 +96,18 @@ static json_t *policy_stuck(void) {
     return made;
 }
 
-Test(serve_waits, who_calls_and_does_not_finish_is_lost_and_stays_so) {
+// A rollout under way, and a device that took its offer and does nothing more with it.
+static struct small_fleet *one_stuck(size_t *ret) {
     struct small_fleet *w = small_fleet_open(36);
-    size_t stuck = 0;
     small_fleet_apply(w, policy_stuck());
     wait_for_offers(w, 1);
-    cr_assert_eq(stop_some(w, 1, &stuck), 1);
+    cr_assert_eq(stop_some(w, 1, ret), 1);
+    return w;
+}
+
+Test(serve_waits, who_calls_and_does_not_finish_is_lost_and_stays_so) {
+    size_t stuck = 0;
+    struct small_fleet *w = one_stuck(&stuck);
     small_fleet_pass(w, 50);
     cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 0);
     small_fleet_pass(w, 20);
@@ -129,11 +135,8 @@ Test(serve_waits, who_calls_and_does_not_finish_is_lost_and_stays_so) {
 }
 
 Test(serve_waits, who_is_stuck_and_comes_back_with_the_release_counts_as_what_it_says) {
-    struct small_fleet *w = small_fleet_open(36);
     size_t stuck = 0;
-    small_fleet_apply(w, policy_stuck());
-    wait_for_offers(w, 1);
-    cr_assert_eq(stop_some(w, 1, &stuck), 1);
+    struct small_fleet *w = one_stuck(&stuck);
     small_fleet_pass(w, 70);
     cr_assert_eq(counted(w, ROLLOUT_TASK_LOST), 1);
     w->devices[stuck].hangs = false;
@@ -145,12 +148,9 @@ Test(serve_waits, who_is_stuck_and_comes_back_with_the_release_counts_as_what_it
 }
 
 Test(serve_waits, what_a_rollout_stood_still_for_makes_nobody_stuck) {
-    struct small_fleet *w = small_fleet_open(36);
     struct rollout_why ignored;
     size_t stuck = 0;
-    small_fleet_apply(w, policy_stuck());
-    wait_for_offers(w, 1);
-    cr_assert_eq(stop_some(w, 1, &stuck), 1);
+    struct small_fleet *w = one_stuck(&stuck);
     for (enum rollout_verb verb = ROLLOUT_VERB_PAUSE; verb <= ROLLOUT_VERB_RESUME; verb++) {
         struct serve_engine_rollout *r = small_fleet_rollout(w);
         struct rollout_progress before = r->row.progress;
@@ -239,6 +239,75 @@ Test(serve_waits, a_restart_in_an_outage_does_not_end_it) {
     small_fleet_close(w);
 }
 
+// ── A clock that is set ──
+
+#define YEAR_S (365 * 86400LL)
+
+static void set_clock(struct small_fleet *w, int64_t by_s, bool restarts) {
+    w->fleet.now_ms += by_s * 1000;
+    small_fleet_restart(w);
+    must(restarts ? serve_fleet_start(&w->fleet, &e) : serve_fleet_jump(&w->fleet, by_s, &e));
+}
+
+// One falls silent and one calls and does not finish, both heard of last while the clock was a year
+// ahead.
+static void expect_both_lost(bool restarts) {
+    struct small_fleet *w = small_fleet_open(36);
+    size_t stopped[2];
+    small_fleet_apply(w, policy_stuck());
+    set_clock(w, YEAR_S, restarts);
+    wait_for_offers(w, 2);
+    cr_assert_eq(stop_some(w, 2, stopped), 2);
+    small_fleet_pass(w, 15);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 0);
+    set_clock(w, -YEAR_S, restarts);
+    w->devices[stopped[0]].quiet = true;
+    small_fleet_pass(w, 25);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 0, "not before its time");
+    small_fleet_pass(w, 10);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 1, "who is silent");
+    small_fleet_pass(w, 30);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 2, "and who is stuck");
+    small_fleet_close(w);
+}
+
+Test(serve_waits, a_clock_that_was_ahead_and_is_set_back_keeps_nobody_waited_for) {
+    expect_both_lost(false);
+}
+
+Test(serve_waits, nor_one_that_was_set_back_while_the_controller_was_down) {
+    expect_both_lost(true);
+}
+
+// Of the comparison, heard of last while the clock was ahead.
+Test(serve_waits, a_clock_that_is_set_back_hides_no_loss_from_its_gate) {
+    struct small_fleet *w = small_fleet_open(36);
+    static struct rollout_score_device row;
+    json_t *made = policy();
+    size_t lost = 0;
+    char id[24];
+    (void)json_object_set_new(made, "gates",
+                              json_pack("[{s:s, s:s}]", "name", "lost", "kind", "lost"));
+    (void)json_object_set_new(made, "stages",
+                              json_pack("[{s:s, s:i, s:i}, {s:s, s:i}]", "name", "canary", "count",
+                                        10, "soak_s", 1000, "name", "all", "percent", 100));
+    small_fleet_apply(w, made);
+    small_fleet_pass(w, 15);
+    set_clock(w, YEAR_S, false);
+    small_fleet_pass(w, 6);
+    set_clock(w, -YEAR_S, false);
+    while (w->devices[lost].runs || w->devices[lost].phase != 0)
+        lost++;
+    w->devices[lost].quiet = true;
+    small_fleet_pass(w, 60);
+    const struct store_cohort of = {
+        .db = w->fleet.db, .rollout = "r", .gates = &small_fleet_rollout(w)->row.policy.gates};
+    must(store_cohort_get(&of, small_fleet_id(lost, id), &row, &e));
+    cr_expect_eq(row.arm, ROLLOUT_ARM_COMPARISON);
+    cr_expect_neq(row.had, 0);
+    small_fleet_close(w);
+}
+
 // ── Tries that are left ──
 
 Test(serve_waits, who_failed_and_does_not_return_for_its_next_try_is_not_waited_for) {
@@ -253,7 +322,7 @@ Test(serve_waits, who_failed_and_does_not_return_for_its_next_try_is_not_waited_
     char id[24];
     const struct store_cohort of = {
         .db = w->fleet.db, .rollout = "r", .gates = &small_fleet_rollout(w)->row.policy.gates};
-    char first[BUNDLE_DEVICE_ID_MAX + 1];
+    char first[ROLLOUT_UNIT_ID_MAX + 1];
     cr_assert_eq(store_cohort_holder(&of, 1, first, &e), 0);
     size_t gone = 0;
     while (strcmp(small_fleet_id(gone, id), first) != 0)

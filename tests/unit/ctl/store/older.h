@@ -15,6 +15,7 @@
     "DROP INDEX cohort_silent;"                                                                    \
     "CREATE INDEX cohort_silent ON cohort(rollout, epoch, seen_s) WHERE at_risk>0;"                \
     "DROP INDEX device_since; DROP TABLE dry; DROP TABLE dry_device;"                              \
+    "DROP TABLE member;"                                                                           \
     "ALTER TABLE device DROP COLUMN gaps; ALTER TABLE undone DROP COLUMN code;"                    \
     "ALTER TABLE undone DROP COLUMN text;"                                                         \
     "PRAGMA user_version=5;"

@@ -100,6 +100,24 @@ Test(store_cohort, a_row_comes_back_as_it_was_put) {
     free(got);
 }
 
+Test(store_cohort, after_the_clock_was_set_back_who_was_heard_ahead_of_it_is_found_in_time) {
+    const struct store_cohort_silence silence = {.epoch = 1, .gates = 1, .before_s = 160};
+    char found[64] = "";
+    compared(1);
+    row->at_risk = 1;
+    add("before");
+    row->heard_s = 100000;
+    add("ahead");
+    row->at_risk = 0;
+    add("in none");
+    must(store_cohort_set_back(&of, 150, &e));
+    must(store_cohort_silent(&of, &silence, 9, note, found, &e));
+    cr_expect_str_eq(found, "before ahead ");
+    found[0] = '\0';
+    must(store_cohort_silent(&of, &(struct store_cohort_silence){1, 1, 150}, 9, note, found, &e));
+    cr_expect_str_eq(found, "before ", "not before its time");
+}
+
 Test(store_cohort, draws_are_by_rank_from_the_highest_whichever_bit_is_set) {
     static const struct {
         const char *device;

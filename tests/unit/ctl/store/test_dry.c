@@ -48,14 +48,32 @@ static void add(struct shelf *s, const char *id, int64_t created_s, int64_t expi
     must(store_dry_add_device(s->db, id, &one, &e));
 }
 
-// What the device is to be asked at this time; "" nothing.
-static const char *due(struct shelf *s, int64_t now_s) {
-    static struct store_dry_due found;
+struct ids {
+    size_t len, n, max;
+    char text[4 * STORE_DRY_ID_BYTES];
+};
+
+static int note_due(void *context, const struct store_dry_due *due, struct err *e) {
+    struct ids *ids = context;
+    (void)e;
+    cr_assert_eq(strlen(due->bundle), sizeof due->bundle - 1);
+    ids->len += (size_t)snprintf(ids->text + ids->len, sizeof ids->text - ids->len, "%s%s",
+                                 ids->n == 0 ? "" : " ", due->id);
+    return ++ids->n == ids->max;
+}
+
+// What the device may be asked at this time, no more than `max`; "" nothing.
+static const char *due_of(struct shelf *s, int64_t now_s, size_t max) {
+    static struct ids ids;
     struct err e = ERR_NONE;
     const struct store_dry_when when = {.now_s = now_s, .since_s = now_s - 100, .most = 2};
-    int done = store_dry_due(s->db, "d", &when, &found, &e);
-    cr_assert_geq(done, 0, "%s", e.text);
-    return done == 0 ? found.id : "";
+    ids = (struct ids){.max = max};
+    must(store_dry_due(s->db, "d", &when, note_due, &ids, &e));
+    return ids.text;
+}
+
+static const char *due(struct shelf *s, int64_t now_s) {
+    return due_of(s, now_s, 4);
 }
 
 Test(store_dry, who_does_not_answer_is_asked_again_and_then_no_more) {
@@ -83,6 +101,18 @@ static int note(void *context, const struct store_dry_device *device, struct err
     cr_expect_eq(device->answered_s, NOW_S + 9);
     *ret = json_incref(device->probes);
     return 0;
+}
+
+Test(store_dry, requests_are_offered_oldest_first) {
+    struct shelf s;
+    open_shelf(&s);
+    add(&s, "0000000000000002", NOW_S, NOW_S + 1000, "d");
+    add(&s, "0000000000000001", NOW_S + 1, NOW_S + 1000, "d");
+    add(&s, "0000000000000003", NOW_S, NOW_S + 1000, "other");
+    cr_expect_str_eq(due(&s, NOW_S + 1), "0000000000000002 0000000000000001");
+    cr_expect_str_eq(due_of(&s, NOW_S + 1, 1), "0000000000000002",
+                     "and no further than is asked for");
+    close_shelf(&s);
 }
 
 Test(store_dry, an_answer_is_kept_as_it_was_said) {

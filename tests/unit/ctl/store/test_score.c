@@ -75,7 +75,7 @@ Test(store_score, a_line_of_a_gate_is_the_one_written_last_and_of_its_run) {
 static int add_unit(void *context, const struct store_unit *u, struct err *error) {
     char *text = context;
     (void)error;
-    (void)snprintf(text + strlen(text), 160, "%d/%d:%s %d %d %d", (int)u->unit, (int)u->tie,
+    (void)snprintf(text + strlen(text), 160, "%d/%d:%.60s %d %d %d", (int)u->unit, (int)u->tie,
                    u->device, (int)u->a, (int)u->b, (int)u->c);
     for (size_t i = 0; i < u->n_values; i++)
         (void)snprintf(text + strlen(text), 32, u->values[i].worst ? " w" : " %lld",

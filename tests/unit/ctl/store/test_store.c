@@ -169,13 +169,22 @@ static int copy_rollout(void *context, const struct store_rollout *rollout, stru
     return 0;
 }
 
-Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
-    struct store_db *db = open_store();
+// The caller's, of this policy, which is consumed; NULL the plainest.
+static struct store_rollout *make_rollout(json_t *consumed) {
+    OWN(json)
+    json_t *policy =
+        consumed == NULL ? json_pack("{s:s, s:s}", "name", "r", "release", "app 1.0") : consumed;
     struct store_rollout *r = calloc(1, sizeof *r);
     struct err e = ERR_NONE;
-    OWN(json)
-    json_t *policy = json_pack("{s:s, s:s}", "name", "r", "release", "app 1.0");
+    cr_assert_not_null(r);
     must(rollout_policy_parse(policy, "policy", &r->policy, &e));
+    return r;
+}
+
+Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
+    struct store_db *db = open_store();
+    struct store_rollout *r = make_rollout(NULL);
+    struct err e = ERR_NONE;
     r->progress =
         (struct rollout_progress){.attempt = 1, .state = ROLLOUT_STATE_PAUSED, .back = true};
     rollout_why_set(&r->progress.why, ROLLOUT_WHY_paused, "paused");
@@ -193,11 +202,8 @@ Test(store, a_rollout_that_was_paused_on_its_way_back_is_so_after_a_restart) {
 
 Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_restart) {
     struct store_db *db = open_store();
-    struct store_rollout *r = calloc(1, sizeof *r);
+    struct store_rollout *r = make_rollout(NULL);
     struct err e = ERR_NONE;
-    OWN(json)
-    json_t *policy = json_pack("{s:s, s:s}", "name", "r", "release", "app 1.0");
-    must(rollout_policy_parse(policy, "policy", &r->policy, &e));
     r->progress.attempt = 1;
     must(store_rollout_add(db, r, &e));
     r->progress.planned = true;
@@ -226,13 +232,10 @@ Test(store, that_it_has_a_plan_and_when_people_signed_for_is_known_after_a_resta
 // A drift that nothing can be judged by was taken once: the store that has one is read.
 Test(store, a_policy_of_the_program_before_goes_on_with_what_can_be_judged) {
     struct store_db *db = open_store();
-    struct store_rollout *r = calloc(1, sizeof *r);
-    struct err e = ERR_NONE;
-    OWN(json)
-    json_t *policy =
+    struct store_rollout *r = make_rollout(
         json_pack("{s:s, s:s, s:[{s:s, s:s}], s:{s:i}}", "name", "r", "release", "app 1.0", "gates",
-                  "name", "lost", "kind", "lost", "evidence", "drift_pct", 20);
-    must(rollout_policy_parse(policy, "policy", &r->policy, &e));
+                  "name", "lost", "kind", "lost", "evidence", "drift_pct", 20));
+    struct err e = ERR_NONE;
     must(store_rollout_add(db, r, &e));
     store_db_close(db);
     static const char *const stored[] = {"60", "\"50\"", "\"99.5\"", "\"49.9999\"", "30"};
