@@ -64,11 +64,7 @@ int agent_floors_raise(int private_dir, struct agent_floors *floors, const json_
         json_int_t now = json_integer_value(json_object_get(raised, name));
         assert(now >= json_integer_value(value) && "I6: a floor never falls");
     }
-    OWN(mem) char *text = json_dumps(raised, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text)
-        return err_set(e, &err_memory, "raising the floors: out of memory");
-    struct slice slice = {.data = (const uint8_t *)text, .len = strlen(text)};
-    if (agent_pair_write(private_dir, NAME, floors->serial + 1, slice, e) < 0)
+    if (agent_pair_write_json(private_dir, NAME, floors->serial + 1, raised, e) < 0)
         return err_prefix(e, "raising the floors");
     json_decref(floors->object);
     floors->object = own_take(&raised);

@@ -10,10 +10,12 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/message.h"
 
-#define KEY_FILE      "device.key"
-#define IDENTITY_FILE "identity"
-#define ID_DIGITS     16
+#define KEY_FILE       "device.key"
+#define IDENTITY_FILE  "identity"
+#define IDENTITY_BYTES 4096
+#define ID_DIGITS      16
 
 static int open_key(int private_dir, struct agent_identity *ret, struct err *e) {
     struct stat status;
@@ -49,7 +51,7 @@ static int take_text(const struct doc_at *at, const char *key, char *to, size_t 
 }
 
 static int read_identity(int private_dir, struct agent_identity *ret, struct err *e) {
-    static const struct doc_limits limits = {.bytes = 4096, .depth = 2, .values = 16};
+    static const struct doc_limits limits = {.bytes = IDENTITY_BYTES, .depth = 2, .values = 16};
     OWN(buf) struct buf text;
     OWN(json) json_t *document = NULL;
     struct doc_at at;
@@ -96,10 +98,13 @@ int agent_identity_save(int private_dir, const struct agent_identity *identity, 
     OWN(json)
     json_t *document = json_pack("{ss ss ss}", "device", identity->device, "nonce", identity->nonce,
                                  "state", identity->state);
-    OWN(mem) char *text = document ? json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (!text)
+    OWN(buf) struct buf text;
+    buf_init(&text, IDENTITY_BYTES);
+    if (!document)
         return err_set(e, &err_memory, "writing the device's identity: out of memory");
-    return fs_replace(private_dir, IDENTITY_FILE, text, strlen(text), 0600, e);
+    if (bundle_message_dump(document, &text, e) < 0)
+        return -1;
+    return fs_replace(private_dir, IDENTITY_FILE, text.data, text.len, 0600, e);
 }
 
 int agent_identity_sign(const struct agent_identity *identity, const char *context,

@@ -16,6 +16,7 @@
 #include "agent/kind.h"
 #include "base/doc.h"
 #include "base/own.h"
+#include "bundle/message.h"
 
 enum field_type { FIELD_TEXT, FIELD_U64, FIELD_I64, FIELD_BOOL };
 
@@ -105,11 +106,6 @@ static json_t *field_value(const struct field *field, const char *at) {
     return NULL;
 }
 
-static int add_to_buf(const char *text, size_t len, void *context) {
-    struct err e = ERR_NONE;
-    return buf_add(context, text, len, &e);
-}
-
 int agent_job_format(const struct agent_job *job, struct buf *ret, struct err *e) {
     assert((unsigned)job->kind < AGENT_JOB_KINDS);
     OWN(json) json_t *object = json_object();
@@ -122,9 +118,7 @@ int agent_job_format(const struct agent_job *job, struct buf *ret, struct err *e
                            "writing the worker's job: %s is not text, or out of memory",
                            fields[i].name);
     }
-    if (json_dump_callback(object, add_to_buf, ret, JSON_COMPACT) < 0)
-        return err_set(e, &err_memory, "writing the worker's job: out of memory");
-    return 0;
+    return bundle_message_dump(object, ret, e) < 0 ? err_prefix(e, "writing the worker's job") : 0;
 }
 
 static int read_field(const struct doc_at *at, const struct field *field, char *to, struct err *e) {
@@ -252,7 +246,7 @@ int agent_job_send(int fd, const struct agent_job_message *message, struct err *
 static size_t count_fds(const struct agent_job_message *m) {
     if (m->type != AGENT_JOB_PROCEED)
         return 0;
-    return (size_t)m->u.proceed.n_images + (m->u.proceed.has_scribe ? 2 : 0);
+    return (size_t)m->u.proceed.n_images + (m->u.proceed.has_scribe ? AGENT_JOB_SCRIBE_FDS : 0);
 }
 
 int agent_job_send_proceed(int fd, const struct agent_job_message *message, const int *fds,

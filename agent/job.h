@@ -28,7 +28,7 @@
 //                                        are to be written to, and those that the images of the
 //                                        generation before lie in, all of them to read; and, where
 //                                        there is one to be written, two pipes, to and from the
-//                                        scribe
+//                                        scribe, and the memory they share
 //             w: PROGRESS {done, total}  at most four a second
 //             w: SPENT {bytes by kind}   what the job cost the link so far. In a job that is
 //             a: LIMIT {bytes}           `limited` every AGENT_JOB_SPENT_BYTES or _SPENT_MS, and the
@@ -50,8 +50,9 @@
 // for the slots of images, so that the worker has no descriptor to write to one. The worker says to it,
 // over a pipe,
 //
-//   struct agent_job_record  WRITE      `bytes` at `offset` of an image; they follow
-//                            SETTLED    nothing below `offset` of an image comes again
+//   struct agent_job_record  WRITE      `bytes` at `offset` of an image; they lie at `at` of the memory
+//                                       that both have (agent/ring.h)
+//                            SETTLE     nothing below `offset` of an image comes again
 //                            AWAIT      the scribe answers with a byte when all that came before
 //                                       can be read
 //
@@ -174,9 +175,9 @@ enum agent_job_message_type {
     AGENT_JOB_SETTLED // scribe → agent
 };
 
-#define AGENT_JOB_IMAGES_MAX (2 * BUNDLE_COMPONENTS_MAX)
-// Images, and two pipes.
-#define AGENT_JOB_PROCEED_FDS_MAX (AGENT_JOB_IMAGES_MAX + 2)
+#define AGENT_JOB_IMAGES_MAX      (2 * BUNDLE_COMPONENTS_MAX)
+#define AGENT_JOB_SCRIBE_FDS      3 // two pipes and a memory
+#define AGENT_JOB_PROCEED_FDS_MAX (AGENT_JOB_IMAGES_MAX + AGENT_JOB_SCRIBE_FDS)
 
 enum agent_job_record_what { AGENT_JOB_WRITE = 1, AGENT_JOB_SETTLE, AGENT_JOB_AWAIT };
 struct agent_job_record {
@@ -184,6 +185,7 @@ struct agent_job_record {
     uint32_t image; // the how manieth of those to be written
     uint64_t offset;
     uint64_t bytes;
+    uint64_t at;
 };
 
 struct agent_job_sign {
@@ -231,7 +233,7 @@ struct agent_job_image {
 };
 struct agent_job_proceed {
     uint64_t n_images; // descriptors come with the packet, one for each
-    bool has_scribe;   // and behind them a pipe to the scribe and one from it
+    bool has_scribe; // and behind them a pipe to the scribe, one from it, and the memory they share
     struct agent_job_image images[AGENT_JOB_IMAGES_MAX];
 };
 struct agent_job_progress {

@@ -145,11 +145,7 @@ static json_t *journal_format(const struct agent_journal *j) {
 
 int agent_journal_write(int private_dir, struct agent_journal *journal, struct err *e) {
     OWN(json) json_t *document = journal_format(journal);
-    OWN(mem) char *text = document ? json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (!text)
-        return err_set(e, &err_memory, "writing the journal: out of memory");
-    struct slice slice = {.data = (const uint8_t *)text, .len = strlen(text)};
-    if (agent_pair_write(private_dir, NAME, journal->serial + 1, slice, e) < 0)
+    if (agent_pair_write_json(private_dir, NAME, journal->serial + 1, document, e) < 0)
         return -1;
     journal->serial++;
     return 0;

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/num.h"
 #include "base/own.h"
+#include "bundle/message.h"
 #include "keys/digest.h"
 
 #define MARK           "edge-pair "
@@ -55,6 +56,17 @@ int agent_pair_write(int dir, const char *name, uint64_t serial, struct slice te
             return err_prefix(e, "writing %s", file);
     }
     return 0;
+}
+
+int agent_pair_write_json(int dir, const char *name, uint64_t serial, const json_t *value,
+                          struct err *e) {
+    OWN(buf) struct buf text;
+    buf_init(&text, AGENT_PAIR_MAX_BYTES);
+    if (!value)
+        return err_set(e, &err_memory, "writing %s: out of memory", name);
+    if (bundle_message_dump(value, &text, e) < 0)
+        return err_prefix(e, "writing %s", name);
+    return agent_pair_write(dir, name, serial, buf_slice(&text), e);
 }
 
 // Takes one word of digits and the blank behind it off the front of a line.

@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/buf.h"
 
 #define AGENT_PAIR_MAX_BYTES (128 * 1024)
@@ -21,6 +23,9 @@
 // Writes both copies below dir, 0600. After a failure the old or the new text will be read.
 int agent_pair_write(int dir, const char *name, uint64_t serial, struct slice text, struct err *e)
     __attribute__((nonnull));
+// The same of a value as compact JSON with sorted keys; NULL is taken for what memory ran out over.
+int agent_pair_write_json(int dir, const char *name, uint64_t serial, const json_t *value,
+                          struct err *e) __attribute__((nonnull(2, 5)));
 // Appends the text to *ret. AGENT_PAIR_ABSENT when neither copy exists. Kinds: bad_journal when
 // what exists is damaged, newer_format, those of fs_read_file.
 enum { AGENT_PAIR_ABSENT = 1 };

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/own.h"
 #include "base/text.h"
+#include "bundle/message.h"
 #include "keys/digest.h"
 
 #define NAME       "queue"
@@ -32,12 +33,15 @@ static void sum_of(const char *text, size_t len, char ret[static SUM_DIGITS + 1]
 }
 
 static int add_record(struct buf *b, json_t *value, struct err *e) {
-    OWN(mem) char *text = value ? json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    OWN(buf) struct buf text;
     char sum[SUM_DIGITS + 1];
-    if (!text)
+    buf_init(&text, limits.bytes);
+    if (!value)
         return err_set(e, &err_memory, "writing the report queue: out of memory");
-    sum_of(text, strlen(text), sum);
-    return buf_add_format(b, e, "%s %s\n", sum, text);
+    if (bundle_message_dump(value, &text, e) < 0)
+        return -1;
+    sum_of(buf_text(&text), text.len, sum);
+    return buf_add_format(b, e, "%s %s\n", sum, buf_text(&text));
 }
 
 static int add_report(struct buf *b, const struct bundle_report *report, struct err *e) {

@@ -52,7 +52,8 @@ static json_t *describe_update(const struct fsm_record *r) {
 
 // Of the update under way, else of the last one.
 static json_t *describe_bytes(const struct fsm_record *r) {
-    const struct bundle_report_bytes *b = r->has_update ? &r->update.spent : &r->last.spent;
+    bool updates = r->has_update && !fsm_machine_is_sham(r->state);
+    const struct bundle_report_bytes *b = updates ? &r->update.spent : &r->last.spent;
     if (bundle_report_link_bytes(b) == 0)
         return json_null();
     return json_pack("{sI sI sI sI sI sI}", "delta", (json_int_t)b->delta, "range",

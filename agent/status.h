@@ -4,13 +4,14 @@
 //
 //   {"agent":VERSION,"anchor":"none"|"held"|"restored"|"unknown",
 //    "components":{NAME:{"digest","manifest","name","security_version","version", and of an image
-//    "slot":0|1}},"device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
+//    "slot":0|1}},"bytes":{…}|null,"device","generation":N,"previous":N|null,"progress":{"done","total"}|null,
 //    "queue":{"dropped","refused","waiting"},"state","trusted_time":DATE|null,
 //    "update":{"attempt","bundle","generation","local","name","rollout","version"}|null,
 //    "why":{"code","text"}, and from a running agent:
 //    "controller","inhibit","last","probation","probes"}
 //
-// `components` is what `current` names, `why.code` is "" when all is well.
+// `components` is what `current` names, `update` the one under way or what a sham is of, `bytes` what
+// the update under way, else the last one, cost (bundle/report.h). `why.code` is "" when all is well.
 #pragma once
 
 #include "agent/state.h"

@@ -11,9 +11,17 @@
 #include "bundle/instruction.h"
 #include "bundle/kind.h"
 
-static bool names_update(const struct fsm_update *u, const struct bundle_instruction *i) {
-    return strcmp(u->rollout, i->rollout) == 0 && u->attempt == i->attempt && u->has_bundle &&
-           keys_digest_equal(&u->bundle, &i->bundle);
+// Whether it is about the update under way, or about the sham.
+static bool names_update(const struct fsm_record *r, const struct bundle_instruction *i) {
+    const struct fsm_update *u = &r->update;
+    return r->has_update && strcmp(u->rollout, i->rollout) == 0 && u->attempt == i->attempt &&
+           u->has_bundle && keys_digest_equal(&u->bundle, &i->bundle);
+}
+
+// An offer that was taken, or the last word on it.
+static bool is_again(const struct fsm_record *r, const struct bundle_instruction *i) {
+    return (i->action == BUNDLE_ACTION_INSTALL || i->action == BUNDLE_ACTION_ACTIVATE) &&
+           !fsm_machine_is_sham(r->state) && names_update(r, i);
 }
 
 // A refusal before the machine took the offer is a report all the same: the controller must not
@@ -37,38 +45,24 @@ static int report_refusal(struct agent_state *state, const struct bundle_instruc
     return agent_queue_add(&state->queue, &report, e);
 }
 
-static int give_way(struct agent_update *update, struct err *e) {
-    struct err why = ERR_NONE;
-    err_set(&why, &err_cancelled, "the controller has something else for this device");
-    return agent_update_ask(update, FSM_ASK_CANCEL, &why, e);
-}
-
-// The last word on when it may be done counts, durably before anything is done by it.
-static int keep_windows(struct agent_state *state, const struct bundle_instruction *i,
-                        struct err *e) {
-    state->journal.record.update.windows = i->windows;
-    return agent_state_save(state, e);
-}
-
 static int install(struct agent_state *state, struct agent_update *update, struct slice raw,
                    const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
-    // What an offer brings along is for its own update: a sham that waits is out of the way first.
-    if (r->state == FSM_SHAM_WAITING && give_way(update, e) < 0)
-        return -1;
     // The same offer again, because an answer was lost: it is being worked on.
-    bool again = r->has_update && names_update(&r->update, i);
+    bool again = is_again(r, i);
+    // Nothing that it has to wait for: a sham that waits gives way.
+    bool takes = !r->has_update || r->state == FSM_SHAM_WAITING;
     struct err why = ERR_NONE;
-    // Nothing else under way: an offer that people did not sign for is not even begun.
-    if (!r->has_update && agent_update_check_mandate(update, i, &why) < 0) {
+    // An offer that people did not sign for is not even begun.
+    if (takes && agent_update_check_mandate(update, i, &why) < 0) {
         if (report_refusal(state, i, &why, e) == 0)
             *e = why;
         return -1;
     }
-    if ((again || !r->has_update) && agent_update_hint(state->private_dir, raw, i, e) < 0)
+    if ((again || takes) && agent_update_hint(state->private_dir, raw, i, e) < 0)
         return -1;
     if (again)
-        return keep_windows(state, i, e);
+        return 0;
     struct fsm_update offer = {.attempt = i->attempt,
                                .has_bundle = true,
                                .bundle = i->bundle,
@@ -93,7 +87,7 @@ static int cancel(struct agent_state *state, struct agent_update *update,
                   const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
     struct err why = ERR_NONE;
-    if (!r->has_update || !names_update(&r->update, i))
+    if (!names_update(r, i))
         return 0;
     err_set(&why, &err_cancelled, "the controller gave up %s %s here", i->bundle_name, i->release);
     return agent_update_ask(update, FSM_ASK_CANCEL, &why, e);
@@ -136,12 +130,10 @@ static int revert(struct agent_state *state, struct agent_update *update,
 static int activate(struct agent_state *state, struct agent_update *update, struct slice raw,
                     const struct bundle_instruction *i, struct err *e) {
     const struct fsm_record *r = &state->journal.record;
-    if (r->state != FSM_WAITING || !names_update(&r->update, i))
+    if (r->state != FSM_WAITING || !names_update(r, i))
         return 0;
     // The newest mandate is what counts from now on. Of a delta nothing is left to say.
     if (i->mandate.size > 0 && agent_update_hint(state->private_dir, raw, i, e) < 0)
-        return -1;
-    if (keep_windows(state, i, e) < 0)
         return -1;
     agent_update_looked(update);
     return 0;
@@ -170,8 +162,11 @@ int checkin_instruction_obey(struct agent_state *state, struct agent_update *upd
                                          agent_state_trusted_s(state), i, e);
     if (done == 0) {
         (void)agent_state_learn_time(state, FSM_TRUSTED_ONLINE, i->header.issued_s);
-        // Durable before anything is done about it: obeyed at most once.
+        // Durable before anything is done about it: obeyed at most once, and the last word on when
+        // it may be done counts.
         state->journal.sequence = i->header.version;
+        if (is_again(&state->journal.record, i))
+            state->journal.record.update.windows = i->windows;
         done = agent_state_save(state, e);
     }
     if (done == 0) {

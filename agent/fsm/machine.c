@@ -372,6 +372,9 @@ int fsm_machine_step(struct fsm_record *record, const struct fsm_input *in,
     after.why = why_after(record, in);
     apply(&after, (enum effect)row->effect, in);
     after.state = (enum fsm_state)row->next;
+    // As it is read back after a restart: what was said of an update counts for no other.
+    if (!after.has_update)
+        after.update = (struct fsm_update){.target = 0};
     fsm_machine_assert(&after);
     assert((!ends_badly(row->report) || has_reason(&after)) &&
            "I10: an update that ends without success says why");

@@ -178,11 +178,7 @@ int trust_store_save(int private_dir, struct trust_store *store, struct err *e) 
                                           (json_int_t)store->files[i].expires_s, "version",
                                           (json_int_t)store->files[i].version)) < 0)
             return err_set(e, &err_memory, "noting what is trusted: out of memory");
-    OWN(mem) char *text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (!text)
-        return err_set(e, &err_memory, "noting what is trusted: out of memory");
-    struct slice slice = {.data = (const uint8_t *)text, .len = strlen(text)};
-    if (agent_pair_write(private_dir, KNOWN, store->serial + 1, slice, e) < 0)
+    if (agent_pair_write_json(private_dir, KNOWN, store->serial + 1, all, e) < 0)
         return -1;
     store->serial++;
     return 0;

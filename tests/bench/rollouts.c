@@ -89,8 +89,9 @@ static double share(uint64_t part, uint64_t whole) {
 // ── Healthy releases ──
 
 // What the fleets of the null cases have in common, and what differs.
-#define NULL_FLEET(failures, rest, metric)                                                         \
-    "{\"name\": \"null\", \"devices\": 200, \"sites\": 12, \"duration\": \"20d\", "                \
+#define NULL_FLEET(failures, rest, metric) FLEET_OF("200", "12", failures, rest, metric)
+#define FLEET_OF(devices, sites, failures, rest, metric)                                           \
+    "{\"name\": \"null\", \"devices\": " devices ", \"sites\": " sites ", \"duration\": \"20d\", " \
     "\"installs\": {" failures "}, " rest "\"metrics\": {"                                         \
     "\"m1\": {" metric "}, \"m2\": {" metric "}, \"m3\": {" metric "}, \"m4\": {" metric "}, "     \
     "\"m5\": {" metric "}, \"m6\": {" metric "}, \"c1\": {\"per_day\": \"0.3\"}, "                 \
@@ -108,7 +109,8 @@ static double share(uint64_t part, uint64_t whole) {
     "\", \"worse\": \"higher\", \"tolerable\": 0, \"intolerable\": 10}"
 // An outage is longer than timeout_s, so that the gate on silence sees both arms fall silent, and shorter
 // than what an install may take: it would fail for a reason that the stated baseline knows nothing of.
-#define NULL_POLICY(baseline)                                                                      \
+#define NULL_POLICY(baseline) POLICY_OF(baseline, "")
+#define POLICY_OF(baseline, evidence)                                                              \
     "{\"name\": \"null\", \"release\": \"app 2\", \"stages\": ["                                   \
     "{\"name\": \"a\", \"percent\": 3}, {\"name\": \"b\", \"percent\": 8}, "                       \
     "{\"name\": \"c\", \"percent\": 16}, {\"name\": \"d\", \"percent\": 40}, "                     \
@@ -116,7 +118,8 @@ static double share(uint64_t part, uint64_t whole) {
     "\"1d\", \"staged_s\": \"1d\", \"activated_s\": \"1d\"}, \"on_failure\": "                     \
     "\"revert\", " TEN_GATES(                                                                      \
         baseline) ", \"evidence\": {\"horizon_s\": \"4h\", \"window_s\": \"3h\", "                 \
-                  "\"grace_s\": \"1h\", \"max_soak_s\": \"6h\", \"on_max_soak\": \"advance\"}}"
+                  "\"grace_s\": \"1h\", \"max_soak_s\": \"6h\", \"on_max_soak\": "                 \
+                  "\"advance\"" evidence "}}"
 
 static const struct null_case {
     const char *name, *fleet, *policy;
@@ -157,6 +160,12 @@ static const struct null_case {
                 "\"day\", \"weight\": 1, \"off\": \"20:00-06:00\"}], ",
                 NORMAL),
      NULL_POLICY("2")},
+    // Devices of a site go dark and drift together, and are counted as one.
+    {"site_unit",
+     FLEET_OF("240", "80", "\"refused_pct\": 1, \"reverted_pct\": 1",
+              "\"outages\": {\"site_per_week\": 3, \"last\": \"5h\"}, ",
+              "\"mean\": 100, \"sd\": 5, \"site_sd\": 40"),
+     POLICY_OF("2", ", \"unit\": \"site\"")},
 };
 
 static double false_stops(const struct null_case *of, uint64_t runs) {

@@ -6,17 +6,15 @@ Each scenario has a controller and real devices of its own.
 """
 
 import contextlib
-import http.client
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 
 import fleet
 from fleet import check, wait_for
+from relay import Relay, body_of, give
 
 KINDS = {"usage": 2, "not_found": 10, "permission": 12, "pending": 17, "not_published": 19, "below_threshold": 21, "digest_mismatch": 26,
          "delegation": 31, "below_floor": 50, "controller_unreachable": 100,
@@ -108,39 +106,20 @@ TARGETS = "/api/v1/repository/metadata/targets"
 def between(f, before=lambda method, path: None, after=lambda method, path, status, data: (status, data)):
     """Somebody between edgectl and the controller: what to do before a request is passed on (an answer there is the answer), and what
     becomes of the answer; with None the connection ends without one. Gives the environment that leads there."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def forward(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = before(self.command, self.path)
+    class Between(Relay):
+        def forward(self, request):
+            body = body_of(request)
+            answer = before(request.command, request.path)
             if not answer:
-                upstream = http.client.HTTPConnection("127.0.0.1", f.port, timeout=fleet.PATIENCE_S)
-                try:
-                    upstream.request(self.command, self.path, body=body or None, headers=dict(self.headers))
-                    got = upstream.getresponse()
-                    answer = after(self.command, self.path, got.status, got.read())
-                finally:
-                    upstream.close()
+                with self.ask(request, body) as got:
+                    answer = after(request.command, request.path, got.status, got.read())
             if answer:
-                self.send_response(answer[0])
-                self.send_header("Content-Length", str(len(answer[1])))
-                self.end_headers()
-                self.wfile.write(answer[1])
+                give(request, *answer)
+            else:
+                request.close_connection = True
 
-        do_GET = do_POST = do_PUT = forward
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield {"EDGECTL_CONTROLLER": f"http://127.0.0.1:{server.server_address[1]}"}
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with Between(f.port) as relay:
+        yield {"EDGECTL_CONTROLLER": relay.url}
 
 
 def is_not_there(f, name):

@@ -8,6 +8,8 @@ The thief and the mandates of the first half are made from bundle/FORMAT.md §20
 import hashlib
 import json
 import os
+import shutil
+import sys
 
 import fleet
 import forge
@@ -15,15 +17,15 @@ from fleet import check, wait_for
 from repository import DAY, Repository, World, comes_to, refuses, stamp, started
 
 SEED = bytes([7] * 32)
-NO_MANDATE, OUTSIDE, BAD_SIGNATURE, PERMISSION = 64, 65, 22, 12
+NO_MANDATE, OUTSIDE, MANDATE_EXPIRED, EXPIRED, BELOW_THRESHOLD, BAD_SIGNATURE, PERMISSION, EXISTS = 64, 65, 66, 25, 21, 22, 12, 11
 ALL = (1 << 64) - 1
 
 
 # ── Under a thief ───────────────────────────────────────────────────────────────────────────────────
 
 
-def rank(device):
-    return int.from_bytes(hashlib.blake2b(device.encode(), digest_size=32, key=SEED).digest()[:8], "big")
+def rank(unit):
+    return int.from_bytes(hashlib.blake2b(unit.encode(), digest_size=32, key=SEED).digest()[:8], "big")
 
 
 def bounds(*values):
@@ -157,6 +159,34 @@ def beyond_the_mandate_nothing_is_installed():
         comes_to(device, "2.0")
 
 
+def whole_sites_are_ranked_by_what_the_device_says_of_itself():
+    """By the rank of its id the device would take what its site is not admitted to, and refuse what it is: the sites are chosen so. One of
+    the version that devices knew before them refuses all of it (unit tests)."""
+    repo = Signed()
+    low, high = (next(f"s{i}" for i in range(999) if (rank(f"site:s{i}") > rank("d1")) == above) for above in (False, True))
+    to = lambda bound: {"spec_version": "2.0", "strata": [{"bounds": bounds(bound, ALL), "key": "{}"}]}
+    with Thief(repo) as world:
+        first, second = (repo.add(bundle) or bundle for bundle in map(world.bundle, ("1.0", "2.0")))
+        device = started(world, "d1", facts={"place": low, "shop": high})
+        ask(world, device, first, 1, world.mandate(first, site="place", **to(rank(f"site:{low}"))))
+        comes_to(device, "1.0")
+        rows = [("rank_beyond", world.mandate(second, site="place", **to(rank(f"site:{low}") - 1))),
+                ("rank_beyond", world.mandate(second, site="shop", **to(rank("d1")))),
+                ("rank_beyond", world.mandate(second, site="none", **to(rank("d1") - 1))),
+                ("bad_message", world.mandate(second, site="label.site", **to(ALL))),
+                ("bad_message", world.mandate(second, site="place")),
+                ("newer_format", world.mandate(second, **to(ALL)))]
+        for attempt, (code, raw) in enumerate(rows, start=2):
+            ask(world, device, second, attempt, raw)
+            told = stays(world, device, code, attempt, "1.0")
+            check(code != "rank_beyond" or attempt == 4 or "site:" in told["text"], f"whose rank: {told}")
+        # Who is of no site is ranked by its id.
+        ask(world, device, second, 50, world.mandate(second, site="none", **to(rank("d1"))))
+        with world.lock:
+            world.reports[device.name].clear()
+        comes_to(device, "2.0")
+
+
 def time_that_is_made_to_run_ahead_brings_no_stage_sooner():
     """The director dates its instructions, and the repository's online roles theirs, half a year ahead: signed time follows, the wall clock
     does not."""
@@ -265,12 +295,46 @@ def run_all(f, release):
     wait_for(f"all to run {release}", lambda: set(f.versions().values()) == {release})
 
 
+def codes(f, name):
+    return {hold["code"] for hold in f.json("rollout", "why", name)["holds"]}
+
+
+def publish_root(f):
+    """Whether it warned that devices ask for mandates from now on."""
+    return "WARNING: this root has the role mandate" in f.run("root", "publish", "--workspace", f.ws).stderr
+
+
+def copy(f, path, name):
+    shutil.copyfile(path, f.path(name))
+    return f.path(name)
+
+
+def who_gives_the_root_the_role_is_told_what_stands_still(f):
+    f.edgectl("rollout", "apply", "-f", f.policy("before", release="pair 1.0", stages=[{"name": "all", "percent": 100, "approve": True}]))
+    wait_for("the stage to wait", lambda: "approval" in codes(f, "before"))
+    check("no_mandate" not in codes(f, "before"), "nobody asks for one yet")
+    f.edgectl("key", "rotate", "mandate", "--workspace", f.ws)
+    check(publish_root(f), "publishing the root warns")
+    wait_for("why to say that it is not signed for", lambda: "no_mandate" in codes(f, "before"))
+    f.approve("before", status=NO_MANDATE)
+    f.edgectl("rollout", "abort", "before")
+    check("no_mandate" not in codes(f, "before"), "what is over waits for nobody")
+
+
 def a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed(f):
-    told = f.run("rollout", "apply", "-f", f.policy("bare", release="pair 1.0"), status=NO_MANDATE)
+    bare = f.policy("bare", release="pair 1.0")
+    told = f.run("rollout", "apply", "-f", bare, status=NO_MANDATE)
     check("rollout sign" in told.stderr, told.stderr)
+    # Nor does a workspace help that was named for its token, one of a root without the role, or one without the key.
+    token, other, away = (f.path(name) for name in ("only-a-token", "another", "without-the-key"))
+    os.mkdir(token)
+    fleet.Fleet.edgectl(f, "init", other)
+    shutil.copytree(f.ws, away, ignore=lambda _, names: [name for name in names if name.startswith("mandate") and name.endswith(".key")])
+    for workspace, status in ((token, NO_MANDATE), (other, NO_MANDATE), (away, BELOW_THRESHOLD)):
+        f.run("rollout", "apply", "-f", bare, "--workspace", workspace, status=status)
     path = f.plan("naked", [{"name": "all", "percent": 100}], release="pair 1.0")
     f.run("rollout", "apply", path, status=NO_MANDATE)
-    check(not f.json("rollout", "list")["rollouts"], "nothing was begun")
+    check({one["name"] for one in f.json("rollout", "list")["rollouts"]} <= {"before"}, "nothing was begun")
 
 
 def a_signed_plan_goes_through(f):
@@ -308,9 +372,7 @@ def behind_an_approval_a_further_signature_is_needed(f):
     wait_for("the canary", lambda: list(f.versions().values()).count("1.1") == 1)
     wait_for("the stage to wait", lambda: f.rollout("staged")["stages"][1]["why"]["code"] == "approval")
     f.approve("staged", status=NO_MANDATE)
-    wider = f.path("plan-wider.json")
-    with open(path, "rb") as source, open(wider, "wb") as target:
-        target.write(source.read())
+    wider = copy(f, path, "plan-wider.json")
     shown = f.edgectl("rollout", "sign", wider, "--workspace", f.ws, "--through", "rest", "--yes")
     check("version 2" in shown and "NOT signed" not in shown, shown)
     f.approve("staged", "--mandate", path, status=NO_MANDATE)
@@ -350,21 +412,80 @@ def with_the_keys_at_hand_one_step_does_it_all(f):
 
 def a_pin_is_signed_for(f):
     device = f.devices[0]
-    f.run("device", "pin", device.name, "pair", "1.0", status=NO_MANDATE)
+    for workspace in ((), ("--workspace", f.path("only-a-token")), ("--workspace", f.path("another"))):
+        f.run("device", "pin", device.name, "pair", "1.0", *workspace, status=NO_MANDATE)
     f.edgectl("device", "pin", device.name, "pair", "1.0", "--workspace", f.ws)
     wait_for("the pinned release", lambda: device.version() == "1.0")
     f.edgectl("device", "pin", device.name, "--off")
 
 
+def what_is_signed_for_ends(f):
+    """And until then a further mandate is one of a higher version."""
+    stages = [{"name": "canary", "count": 1}, {"name": "most", "percent": 50, "approve": True}, {"name": "rest", "percent": 100, "approve": True}]
+    path = f.plan("ends", stages, release="pair 1.1")
+    f.edgectl("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    f.edgectl("rollout", "apply", path)
+    wait_for("the second stage to wait", lambda: f.rollout("ends")["stages"][1]["why"]["code"] == "approval")
+    for lasts in ("3s", "20s", "120s"):  # a machine may be too slow for the first
+        short = copy(f, path, "plan-short.json")
+        done = f.run("rollout", "sign", short, "--workspace", f.ws, "--through", "most", "--expires", lasts, "--yes", status=None)
+        done = f.approve("ends", "--mandate", short, status=None) if done.returncode == 0 else done
+        if done.returncode == 0:
+            break
+        check(done.returncode in (EXPIRED, MANDATE_EXPIRED), f"{done}")
+    check(done.returncode == 0, f"{done}")
+    wait_for("the last stage to wait", lambda: f.rollout("ends")["stages"][2]["why"]["code"] == "approval")
+    other = copy(f, path, "plan-other.json")
+    check(f.json("rollout", "sign", other, "--workspace", f.ws, "--through", "rest", "--yes")["version"] == 2, "made beside the short one")
+    told = f.approve("ends", "--mandate", other, status=OUTSIDE)
+    check("has version 2, and 2 was given before" in told.stderr, told.stderr)
+    wait_for("why to say that it is over", lambda: "mandate_expired" in codes(f, "ends"))
+    f.edgectl("rollout", "sign", short, "--workspace", f.ws, "--through", "rest", "--expires", "90d", "--yes")
+    f.approve("ends", "--mandate", short)
+    check("mandate_expired" not in codes(f, "ends"), "signed for anew")
+    wait_for("its end", lambda: f.rollout("ends")["state"] == "finished")
+
+
+def two_sign_where_two_are_asked_for(f):
+    """One has a key in the workspace, the other a program that signs, and a copy of the plan."""
+    public, program = f.path("second.pub"), f.path("signer")
+    with open(public, "w", encoding="utf-8") as file:
+        json.dump(forge.Key("second").object, file)
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})\nimport forge\n"
+                   'sys.stdout.buffer.write(forge.Key("second").sign(sys.stdin.buffer.read()))\n')
+    os.chmod(program, 0o755)
+    f.edgectl("key", "add", "mandate", public, "--threshold", "2", "--workspace", f.ws)
+    check(not publish_root(f), "it had the role before")
+    stages = [{"name": "all", "percent": 100}]
+    path, another = (f.plan(name, stages, release="pair 1.1") for name in ("two", "another"))
+    theirs = copy(f, path, "plan-theirs.json")
+    mine = f.json("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    check(mine["added"] == 1 and not mine["complete"], f"{mine}")
+    told = f.run("rollout", "sign", path, "--workspace", f.ws, "--yes")
+    check("the keys at hand have signed before" in told.stdout, told.stdout)
+    f.run("rollout", "apply", path, status=BELOW_THRESHOLD)
+    second = f.json("rollout", "sign", theirs, "--root", f.root, "--signer", program, "--signer-key", public, "--yes")
+    check(second["added"] == 1 and not second["complete"], f"{second}")
+    f.run("rollout", "apply", theirs, status=BELOW_THRESHOLD)
+    f.run("rollout", "sign", path, "--workspace", f.ws, "--merge", another, "--yes", status=EXISTS)
+    both = f.json("rollout", "sign", path, "--workspace", f.ws, "--merge", theirs, "--yes")
+    check(both["added"] == 1 and both["complete"], f"{both}")
+    f.run("rollout", "apply", path, "--wait", "--timeout", "240s")
+    # In one step a single pair of hands is not enough.
+    told = f.run("rollout", "apply", "-f", f.policy("alone", release="pair 1.1", stages=stages), "--workspace", f.ws, status=BELOW_THRESHOLD)
+    check("lacks" in told.stderr and "alone" not in str(f.json("rollout", "list")), told.stderr)
+
+
 def honest():
-    with People() as f:
+    with People(options=()) as f:
         f.start_server()
         for version in ("1.0", "1.1"):
             f.publish(f.pair(version))
         f.add_fleet(3)
-        fleet.each(f, a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed, a_signed_plan_goes_through, somebody_else_cannot_sign,
+        fleet.each(f, who_gives_the_root_the_role_is_told_what_stands_still, a_policy_by_itself_is_refused_where_a_plan_has_to_be_signed, a_signed_plan_goes_through, somebody_else_cannot_sign,
                    behind_an_approval_a_further_signature_is_needed, a_late_device_is_brought_to_what_was_signed_for, with_the_keys_at_hand_one_step_does_it_all,
-                   a_pin_is_signed_for)
+                   a_pin_is_signed_for, what_is_signed_for_ends, two_sign_where_two_are_asked_for)
 
 
 def the_honest_controller():
@@ -373,5 +494,6 @@ def the_honest_controller():
 
 if __name__ == "__main__":
     fleet.alone(what_lies_within_the_mandate_is_installed, beyond_the_mandate_nothing_is_installed,
+                whole_sites_are_ranked_by_what_the_device_says_of_itself,
                 time_that_is_made_to_run_ahead_brings_no_stage_sooner, the_last_look_goes_by_the_last_word,
                 a_mandate_that_cannot_be_had_is_asked_for_again, a_root_without_the_role_asks_for_none, the_honest_controller)

@@ -87,6 +87,30 @@ def a_plan_says_what_would_happen_and_changes_nothing(f):
     check(path == f.path("plan-look.json"), "where it was asked for")
 
 
+def whole_sites_are_planned_and_none_is_cut_through(f):
+    by_site = lambda fact: {**QUICK, "unit": "site", "site": fact}
+    stages = [{"name": "one", "count": 1}, {"name": "all", "percent": 100}]
+    _, made = plan(f, "sites", gates=GATES, evidence=by_site("label.kind"), stages=stages)
+    p = made["plan"]
+    check([(s["units"], s["adds"]) for s in p["stages"]] == [(1, 3), (1, 3)], f"one site, and the devices of it: {p['stages']}")
+    check(p["sites"] == {"units": 2, "sites": 2, "alone": 0, "largest": 3, "text": ""}, f"{p['sites']}")
+    check(p["stages"][0]["gates"][0]["of"] == "sites" and p["stages"][1]["gates"][0]["n"] == 2, f"sites are what gates see: {p['stages']}")
+    check(made["mandate"] is None and "sites by label.kind" in made["mandate_why"], f"devices do not know their labels: {made['mandate_why']}")
+    said = f.edgectl("rollout", "plan", "-f", f.path("policy-sites.json"))
+    for words in ("whole sites are drawn and counted: 2, of at most 3 devices", "stage one: 3 devices of 1 site,"):
+        check(words in said, f"people are told {words!r}: {said}")
+    for fact, stratify, words in (("sensor.unit", [], "of one site by sensor.unit"), ("label.none", [], "no device of the selector has it"),
+                                  ("label.kind", ["hostname"], None), ("label.kind", ["label.line"], "1 site is of devices of several strata (a)")):
+        if stratify == ["label.line"]:
+            f.edgectl("device", "label", "dev-00", "line=x")
+        path = f.policy("cut", release="pair 1.0", stages=stages, gates=GATES, evidence=by_site(fact), stratify=stratify)
+        told = f.run("rollout", "plan", "-f", path, status=CONFIG if words else 0)
+        check(not words or words in told.stderr, f"{fact} {stratify}: {told.stderr}")
+        told = f.run("rollout", "apply", "-f", path, status=CONFIG) if words else None
+        check(not words or words in told.stderr, f"nor is it begun without a plan: {told and told.stderr}")
+    check(names(f) == [], "none was")
+
+
 def who_gets_nothing_is_said(f):
     f.edgectl("device", "hold", "dev-00")
     _, made = plan(f, "nothing", selector='label.kind == "a"')
@@ -241,7 +265,7 @@ def test(f):
         f.edgectl("device", "label", f"dev-{i:02d}", f"kind={'ab'[i % 2]}")
     for version in ("1.0", "1.1", "1.2"):
         f.publish(f.pair(version))
-    fleet.each(f, a_plan_says_what_would_happen_and_changes_nothing, who_gets_nothing_is_said, what_is_wrong_is_refused,
+    fleet.each(f, a_plan_says_what_would_happen_and_changes_nothing, whole_sites_are_planned_and_none_is_cut_through, who_gets_nothing_is_said, what_is_wrong_is_refused,
                a_plan_is_carried_out_as_it_stands, who_applied_does_not_approve, a_rollout_without_a_verdict_ends_with_a_status_of_its_own,
                the_example_holds_back_until_there_is_evidence, a_fleet_that_became_another_one_is_planned_anew,
                what_the_fleet_says_of_a_releases_own_probes)

@@ -9,7 +9,6 @@ import base64
 import collections
 import contextlib
 import http.client
-import http.server
 import json
 import os
 import socket
@@ -18,46 +17,19 @@ import urllib.parse
 
 import fleet
 from fleet import check, wait_for
+from relay import Relay, body_of, give
 from tls import authority, certificate, pem
 
 NAME = "controller.test"  # .test is reserved: no name server knows it
-HOP_BY_HOP = {"connection", "proxy-connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
 
 
-class Proxy(contextlib.AbstractContextManager):
+class Proxy(Relay):
     """Forwards plain HTTP for one name to a port of this machine, and counts."""
 
     def __init__(self, to_port, port=0):
         self.seen = collections.Counter()  # first parts of the path
         self.strange = []
-        self.to_port = to_port
-        proxy = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def forward(self):
-                proxy.forward(self)
-
-            do_GET = do_POST = forward
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(to_port, port)
 
     def count(self, path):
         return sum(n for seen, n in self.seen.items() if seen.startswith(path))
@@ -69,26 +41,13 @@ class Proxy(contextlib.AbstractContextManager):
             request.send_error(403)
             return
         self.seen[url.path] += 1
-        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP and k.lower() != "host"}
-        upstream = http.client.HTTPConnection("127.0.0.1", self.to_port, timeout=fleet.PATIENCE_S)
         try:
-            upstream.request(request.command, url.path, body=body or None, headers={**headers, "Host": NAME})
-            answer = upstream.getresponse()
-            data = answer.read()
+            with self.ask(request, body_of(request), url.path, Host=NAME) as answer:
+                data = answer.read()
         except (OSError, http.client.HTTPException):
             request.send_error(502)
             return
-        finally:
-            upstream.close()
-        request.send_response(answer.status)
-        for key, value in answer.getheaders():
-            if key.lower() not in HOP_BY_HOP | {"content-length", "date", "server"}:
-                request.send_header(key, value)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        with contextlib.suppress(OSError):  # the device may have had enough
-            request.wfile.write(data)
+        give(request, answer.status, data, answer.getheaders())
 
 
 class Tunnel(Proxy):
@@ -99,13 +58,14 @@ class Tunnel(Proxy):
     def __init__(self, to_port):
         self.refused = 0
         super().__init__(to_port)
-        tunnel, handler = self, self.server.RequestHandlerClass
-        handler.do_CONNECT = lambda request: tunnel.connect(request)  # pylint: disable=unnecessary-lambda
 
     def url_with(self, password):
         return f"http://{self.USER}:{password}@127.0.0.1:{self.port}"
 
-    def connect(self, request):
+    def forward(self, request):
+        if request.command != "CONNECT":
+            super().forward(request)
+            return
         wanted = "Basic " + base64.b64encode(f"{self.USER}:{self.PASSWORD}".encode()).decode()
         if request.headers.get("Proxy-Authorization") != wanted:
             self.refused += 1

@@ -38,6 +38,39 @@ def runs(f, version):
                for d in f.devices)
 
 
+def who_does_not_go_back_is_listed(f, canary):
+    """One cannot, since what it kept is gone, one is off: both are listed, with the reason."""
+    broken, off = [d for d in f.devices if d is not canary][:2]
+    runs_now = os.path.basename(os.readlink(os.path.join(broken.state, "current")))
+    kept = os.path.join(broken.state, "generations")
+    for number in os.listdir(kept):
+        if number != runs_now:
+            subprocess.run(["chmod", "-R", "u+w", os.path.join(kept, number)], check=True)
+            shutil.rmtree(os.path.join(kept, number))
+    off.kill()
+    f.edgectl("rollout", "revert", "pair-1.1")
+    def failures():
+        return f.json("rollout", "failures", "pair-1.1")
+    wait_for("the device without a way back to say so", lambda: failures()["counts"]["failed"] == 1)
+    listed = {d["device"]: d for d in failures()["devices"]}
+    check(listed[broken.name]["state"] == "failed" and listed[broken.name]["why"]["code"], f"it has a reason: {listed}")
+    check(listed[off.name]["state"] == "unheard" and listed[off.name]["told"] is None, f"who is off was not told: {listed}")
+    others = [d for d in f.devices if d not in (broken, off, canary)]
+    wait_for("the others to be back", lambda: all(d.version() == "1.0" for d in others))
+    said = f.edgectl("rollout", "failures", "pair-1.1")
+    check("1 devices could not go back" in said and listed[broken.name]["why"]["code"] in said, f"people are told: {said}")
+    wait_for("the controller to have heard of the others", lambda: sum(failures()["counts"].values()) == 2)
+    first = f.json("rollout", "failures", "pair-1.1", "--limit", "1")
+    check([d["device"] for d in first["devices"]] == [first["next"]] == [min(broken.name, off.name)], f"the first of them: {first}")
+    check("and 1 more (--limit)" in f.edgectl("rollout", "failures", "pair-1.1", "--limit", "1"), "and that there is another one")
+    for verb in ("status", "why"):
+        shown = f.edgectl("rollout", verb, "pair-1.1")
+        check("1 devices could not go back" in shown and "edgectl rollout failures pair-1.1" in shown, f"{verb} points to them: {shown}")
+        check("could not go back" not in f.edgectl("rollout", verb, "pair-1.2"), f"{verb} of one that all went back from says nothing of it")
+    # What it has goes on, until the baseline brings it what it could not go back to.
+    wait_for("the baseline to reach it", lambda: broken.version() == "1.0")
+
+
 def test(f):
     with open(f.path("selftest"), "w", encoding="utf-8") as s:
         s.write(RUNNER)
@@ -69,29 +102,7 @@ def test(f):
     canary = next(d for d in f.devices if "1.2-bad" in json.dumps(d.status()))
     why = f.edgectl("device", "why", canary.name)
     check("probe" in why and "1.2-bad" in why, f"why should name the probe and its last words: {why}")
-
-    # One cannot go back, since what it kept is gone, one is off: both are listed, with the reason.
-    broken, off = [d for d in f.devices if d is not canary][:2]
-    runs_now = os.path.basename(os.readlink(os.path.join(broken.state, "current")))
-    kept = os.path.join(broken.state, "generations")
-    for number in os.listdir(kept):
-        if number != runs_now:
-            subprocess.run(["chmod", "-R", "u+w", os.path.join(kept, number)], check=True)
-            shutil.rmtree(os.path.join(kept, number))
-    off.kill()
-    f.edgectl("rollout", "revert", "pair-1.1")
-    def failures():
-        return f.json("rollout", "failures", "pair-1.1")
-    wait_for("the device without a way back to say so", lambda: failures()["counts"]["failed"] == 1)
-    listed = {d["device"]: d for d in failures()["devices"]}
-    check(listed[broken.name]["state"] == "failed" and listed[broken.name]["why"]["code"], f"it has a reason: {listed}")
-    check(listed[off.name]["state"] == "unheard" and listed[off.name]["told"] is None, f"who is off was not told: {listed}")
-    others = [d for d in f.devices if d not in (broken, off, canary)]
-    wait_for("the others to be back", lambda: all(d.version() == "1.0" for d in others))
-    said = f.edgectl("rollout", "failures", "pair-1.1")
-    check("1 devices could not go back" in said and listed[broken.name]["why"]["code"] in said, f"people are told: {said}")
-    # What it has goes on, until the baseline brings it what it could not go back to.
-    wait_for("the baseline to reach it", lambda: broken.version() == "1.0")
+    who_does_not_go_back_is_listed(f, canary)
 
 
 fleet.main(test)

@@ -10,7 +10,6 @@ import concurrent.futures
 import contextlib
 import hashlib
 import http.client
-import http.server
 import json
 import os
 import random
@@ -23,75 +22,43 @@ import urllib.request
 
 import fleet
 from fleet import check, wait_for
+from relay import HOP_BY_HOP, Relay, body_of
 
 DEVICES = int(os.environ.get("DEVICES", "50"))
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 # What lies in the kernel's buffers still arrives after nginx was killed, and by default those grow to many MiB.
 SEND_BUFFER_BYTES = 64 << 10
 FIRST_RELEASE_BYTES = 24 << 20
-HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
-class Relay(contextlib.AbstractContextManager):
-    """Forwards to the controller and counts, path by path."""
+class Counter(Relay):
+    """Counts, path by path, what went through; also of answers that were broken off."""
 
     def __init__(self, to_port):
         self.bytes, self.requests, self.ranges = collections.Counter(), collections.Counter(), collections.defaultdict(list)
         self.lock = threading.Lock()
-        relay = self
+        super().__init__(to_port)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def forward(self):
-                relay.forward(self, to_port)
-
-            do_GET = do_POST = forward
-
-            def log_message(self, *_):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, *_):
-                pass  # a device may have had enough
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.thread.start()
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-    def forward(self, request, to_port):
-        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        upstream = http.client.HTTPConnection("127.0.0.1", to_port, timeout=fleet.PATIENCE_S)
+    def forward(self, request):
         try:
-            upstream.request(request.command, request.path, body=body or None,
-                             headers={k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP})
-            answer = upstream.getresponse()
-            request.send_response_only(answer.status)
-            for key, value in answer.getheaders():
-                if key.lower() not in HOP_BY_HOP:
-                    request.send_header(key, value)
-            request.end_headers()
-            with self.lock:
-                self.requests[request.path] += 1
-                self.ranges[request.path].append(request.headers.get("Range"))
-            while data := answer.read(65536):
-                request.wfile.write(data)
-                with self.lock:
-                    self.bytes[request.path] += len(data)
+            with self.ask(request, body_of(request)) as answer:
+                self.stream(request, answer)
         except http.client.HTTPException:
             request.close_connection = True
-        finally:
-            upstream.close()
+
+    def stream(self, request, answer):
+        request.send_response_only(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in HOP_BY_HOP:
+                request.send_header(key, value)
+        request.end_headers()
+        with self.lock:
+            self.requests[request.path] += 1
+            self.ranges[request.path].append(request.headers.get("Range"))
+        while data := answer.read(65536):
+            request.wfile.write(data)
+            with self.lock:
+                self.bytes[request.path] += len(data)
 
 
 class Cache:
@@ -288,7 +255,7 @@ def test(f):
     check(NGINX, "nginx is not installed: tests/deps.sh test")
     f.start_server()
     f.places = []
-    with Relay(f.port) as direct, Relay(f.port) as behind:
+    with Counter(f.port) as direct, Counter(f.port) as behind:
         f.direct, f.behind = direct, behind
         f.cache = Cache(f, "first", free_port(f), f"127.0.0.1:{direct.port}", f"127.0.0.1:{behind.port}")
         f.first = release(f, "1.0", FIRST_RELEASE_BYTES)

@@ -161,8 +161,11 @@ static bool of_promotion(size_t index) {
     return is_sync(index, "generations") && !strchr(fs_record_at(index)->path, '/');
 }
 
+// What was staged: files and directories of the generation, but not its record.
 static bool of_seal(size_t index) {
-    return fs_record_at(index)->call == FS_CALL_syncfs;
+    const char *path = fs_record_at(index)->path;
+    return is_sync(index, "generations/") && strstr(path, ".partial") &&
+           !strstr(path, "/.generation.json");
 }
 
 static bool of_record(size_t index) {
@@ -181,5 +184,5 @@ NOTICED(without_the_fsync_of_private, update_plan, of_private)
 NOTICED(without_the_fsync_behind_the_swap, update_plan, of_current)
 NOTICED(without_the_fsync_behind_the_swap_back, rollback_plan, of_current)
 NOTICED(without_the_fsync_behind_the_promotion, update_plan, of_promotion)
-NOTICED(without_the_syncfs_of_the_seal, update_plan, of_seal)
+NOTICED(without_the_fsyncs_of_the_seal, update_plan, of_seal)
 NOTICED(without_the_fsync_of_the_generations_record, update_plan, of_record)

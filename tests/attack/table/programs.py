@@ -225,7 +225,7 @@ MUTANTS = (
 
     # ── A controller that goes beyond what people signed for ──
     ("mandate-offer", "agent/checkin/instruction.c",
-     "if (!r->has_update && agent_update_check_mandate(update, i, &why) < 0) {", "if (false) {",
+     "if (takes && agent_update_check_mandate(update, i, &why) < 0) {", "if (false) {",
      "mandate/without_one_no_offer_is_taken"),
     ("mandate-download", "agent/update/trust.c",
      "(!waits && update_mandate_admits(u, &refused) < 0)", "false",
@@ -244,6 +244,13 @@ MUTANTS = (
     ("mandate-rank", "bundle/mandate/admit.c",
      "    if (rank > span.high)", "    span.high = UINT64_MAX;\n    if (rank > span.high)",
      "mandate_admit/a_rank_above_the_bound_of_its_stratum_is_beyond"),
+    ("mandate-site-rank", "bundle/mandate/admit.c",
+     "    if (c->site[0])\n", "    if (false)\n",
+     "mandate_admit/by_sites_the_rank_is_that_of_the_devices_site"),
+    ("mandate-site-version", "bundle/mandate.c",
+     'json_is_string(json_object_get(signed_part->value, "site"))',
+     'strcmp(json_string_value(json_object_get(signed_part->value, "spec_version")), "2.0") == 0',
+     "mandate/one_by_sites_is_of_a_version_of_its_own"),
     ("mandate-stage", "bundle/mandate/admit.c",
      "ask->stage >= c->signed_stages)", "ask->stage >= c->n_stages)",
      "mandate_admit/another_rollout_attempt_stage_or_bundle_is_outside"),
