@@ -141,12 +141,12 @@ static bool converse(int control, struct agent_job_result *ret) {
 }
 
 // Returns NULL, or what went wrong with the process itself.
-static const char *try(struct attempt *a) {
+static const char *try(struct attempt *a, struct faultd *server) {
     int ends[2], report[2], status = 0;
     need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 &&
              pipe2(report, O_CLOEXEC) == 0,
          "a socket", NULL);
-    pid_t pid = fork();
+    pid_t pid = faultd_fork(server);
     need(pid >= 0, "a process", NULL);
     if (pid == 0)
         work(a, ends[1], report[1]);
@@ -287,7 +287,7 @@ static const char *run(struct state *s, struct mishap *m, struct faultd *server,
     struct attempt *a = &s->attempt;
     set_job(&a->job, server, NEW);
     draw_settings(&a->job, &seed);
-    const char *wrong = try(a);
+    const char *wrong = try(a, server);
     size_t requests = faultd_played(server);
     if (!wrong)
         wrong = judge(a, requests, mishap_played(m));
@@ -304,7 +304,7 @@ static const char *run(struct state *s, struct mishap *m, struct faultd *server,
     if (!installed) {
         mishap_end(m);
         set_job(&a->job, server, NEW);
-        wrong = try(a);
+        wrong = try(a, server);
         if (wrong || a->result.kind[0])
             return wrong ? wrong : "next: the honest attempt failed";
         if (a->result.source_bytes > bundles[NEW].len)
@@ -353,7 +353,7 @@ static void make_running(void) {
     mishap_end(m);
     open_state(&s, "/dev/null");
     set_job(&s.attempt.job, server, OLD);
-    const char *wrong = try(&s.attempt);
+    const char *wrong = try(&s.attempt, server);
     need(!wrong && s.attempt.result.kind[0] == '\0', wrong ? wrong : s.attempt.result.text, NULL);
     need(seal(s.attempt.partial, -1, NULL, OLD, &e), "a generation", &e);
     need(bundle_generation_read(s.attempt.partial, &running, &e) == 0, "a generation", &e);

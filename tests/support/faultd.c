@@ -26,6 +26,8 @@ struct faultd {
     void *context;
     size_t n_scenes;
     pthread_mutex_t lock;
+    pthread_cond_t calmed;
+    bool calm; // the thread waits for a client
     size_t played;
     size_t connections;
     char requests[FAULTD_SCENES_MAX][FAULTD_REQUEST_BYTES];
@@ -165,11 +167,24 @@ static bool is_over(const struct faultd *s, size_t number) {
     return !s->answer && number >= s->n_scenes;
 }
 
+static void set_calm(struct faultd *s, bool calm) {
+    pthread_mutex_lock(&s->lock);
+    s->calm = calm;
+    pthread_cond_broadcast(&s->calmed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+// False when the server is being closed.
+static bool wait_for_client(struct faultd *s) {
+    set_calm(s, true);
+    bool comes = wait_for(s, s->listener, -1);
+    set_calm(s, false);
+    return comes;
+}
+
 static void *serve(void *context) {
     struct faultd *s = context;
-    for (size_t number = 0; !is_over(s, number);) {
-        if (!wait_for(s, s->listener, -1))
-            break;
+    for (size_t number = 0; !is_over(s, number) && wait_for_client(s);) {
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             break;
@@ -188,6 +203,7 @@ static struct faultd *listen_on_loopback(struct faultd *s) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->calmed, NULL);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof address) < 0 ||
         listen(s->listener, 16) < 0 ||
@@ -221,8 +237,19 @@ void faultd_close(struct faultd *s) {
     pthread_join(s->thread, NULL);
     close(s->stop[0]);
     close(s->listener);
+    pthread_cond_destroy(&s->calmed);
     pthread_mutex_destroy(&s->lock);
     free(s);
+}
+
+pid_t faultd_fork(struct faultd *s) {
+    pthread_mutex_lock(&s->lock);
+    while (!s->calm)
+        pthread_cond_wait(&s->calmed, &s->lock);
+    pid_t pid = fork();
+    if (pid != 0)
+        pthread_mutex_unlock(&s->lock);
+    return pid;
 }
 
 const char *faultd_url(const struct faultd *s) {

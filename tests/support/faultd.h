@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define FAULTD_SCENES_MAX    32
 #define FAULTD_REQUEST_BYTES 4096
@@ -39,6 +40,10 @@ struct faultd *faultd_open(const struct faultd_scene *scenes, size_t n_scenes);
 struct faultd *faultd_open_with(faultd_answer *answer, void *context);
 // Ends the thread and frees.
 void faultd_close(struct faultd *server);
+// fork() while the thread only waits for a client. Of what a process's other threads hold at that
+// moment its child never gets rid: the locks of AddressSanitizer's allocator, say. For servers with
+// a function; the child leaves the server alone.
+pid_t faultd_fork(struct faultd *server);
 // "http://127.0.0.1:PORT". Borrowed.
 const char *faultd_url(const struct faultd *server);
 // How many scenes were begun, and the n-th request (head and body) as text, of the first
