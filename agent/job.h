@@ -52,6 +52,7 @@
 //
 //   struct agent_job_record  WRITE      `bytes` at `offset` of an image; they lie at `at` of the memory
 //                                       that both have (agent/ring.h)
+//                            ZERO       the same of zeros, which lie nowhere
 //                            SETTLE     nothing below `offset` of an image comes again
 //                            AWAIT      the scribe answers with a byte when all that came before
 //                                       can be read
@@ -179,7 +180,12 @@ enum agent_job_message_type {
 #define AGENT_JOB_SCRIBE_FDS      3 // two pipes and a memory
 #define AGENT_JOB_PROCEED_FDS_MAX (AGENT_JOB_IMAGES_MAX + AGENT_JOB_SCRIBE_FDS)
 
-enum agent_job_record_what { AGENT_JOB_WRITE = 1, AGENT_JOB_SETTLE, AGENT_JOB_AWAIT };
+enum agent_job_record_what {
+    AGENT_JOB_WRITE = 1,
+    AGENT_JOB_SETTLE,
+    AGENT_JOB_AWAIT,
+    AGENT_JOB_ZERO
+};
 struct agent_job_record {
     uint32_t what;
     uint32_t image; // the how manieth of those to be written

@@ -77,6 +77,7 @@ static int tell(struct scribe *s, uint64_t image, uint64_t bytes, struct err *e)
     return agent_job_send(AGENT_JOB_CONTROL_FD, &s->message, e);
 }
 
+// Bytes, or zeros.
 static int write_bytes(struct scribe *s, const struct agent_job_record *r, struct err *e) {
     struct slot *slot = &s->slots[r->image];
     // Said before the first byte of it is written.
@@ -85,6 +86,8 @@ static int write_bytes(struct scribe *s, const struct agent_job_record *r, struc
         if (tell(s, r->image, 0, e) < 0)
             return -1;
     }
+    if (r->what == AGENT_JOB_ZERO)
+        return fs_zero(slot->fd, r->bytes, r->offset, e);
     return fs_pwrite(slot->fd, s->ring + r->at, (size_t)r->bytes, r->offset, e);
 }
 
@@ -122,8 +125,15 @@ static bool is_place(const struct scribe *s, const struct agent_job_record *r) {
 }
 
 static bool is_write(const struct scribe *s, const struct agent_job_record *r) {
-    return r->what == AGENT_JOB_WRITE && r->at <= AGENT_RING_BYTES &&
-           r->bytes <= AGENT_RING_BYTES - r->at && is_place(s, r);
+    bool lies_somewhere = r->what == AGENT_JOB_WRITE && r->at <= AGENT_RING_BYTES &&
+                          r->bytes <= AGENT_RING_BYTES - r->at;
+    return (lies_somewhere || r->what == AGENT_JOB_ZERO) && is_place(s, r);
+}
+
+static bool goes_on(const struct agent_job_record *r, const struct agent_job_record *next) {
+    return next->what == r->what && next->image == r->image &&
+           next->offset == r->offset + r->bytes &&
+           (r->what == AGENT_JOB_ZERO || next->at == r->at + r->bytes);
 }
 
 static int obey(struct scribe *s, const struct agent_job_record *r, struct err *e) {
@@ -141,11 +151,9 @@ static int obey(struct scribe *s, const struct agent_job_record *r, struct err *
 static size_t join(const struct scribe *s, size_t number, size_t n, struct agent_job_record *ret) {
     *ret = s->came.all[number++];
     for (; number < n && is_write(s, ret) && is_write(s, &s->came.all[number]); number++) {
-        const struct agent_job_record *next = &s->came.all[number];
-        if (next->image != ret->image || next->offset != ret->offset + ret->bytes ||
-            next->at != ret->at + ret->bytes)
+        if (!goes_on(ret, &s->came.all[number]))
             break;
-        ret->bytes += next->bytes;
+        ret->bytes += s->came.all[number].bytes;
     }
     return number;
 }

@@ -4,7 +4,7 @@
 // that has no descriptor to do so. So what was read back behind it (bundle/seal/follow.h) cannot be changed by anybody
 // who parses what came from the network, and the agent need not wait for the worker's end to begin with that.
 //
-// It takes three kinds of records of one size from a pipe, and judges nothing but their numbers: which image, that no
+// It takes four kinds of records of one size from a pipe, and judges nothing but their numbers: which image, that no
 // byte is written behind its end, and that it lies in the memory that both have (agent/ring.h). A record that is not
 // right is the end (worker_failed). It ends when the pipe does.
 //

@@ -19,6 +19,8 @@
 #define CREATE_RACES                                                                               \
     16 // how often another process may create and remove the name between our two looks
 #define READ_STEP_BYTES 16384
+#define ZEROS_BYTES     65536 // written at once
+#define ZEROS_UNIT      4096  // whole ones can be noted
 
 static int open_with(int dir, const char *path, int flags, mode_t mode) {
     return FS_PATH_RETRY(fs_path_ops()->openat(dir, path, flags | O_CLOEXEC | O_NOCTTY, mode));
@@ -280,6 +282,38 @@ int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err 
         done += (size_t)put;
     }
     return 0;
+}
+
+// Not supported is no failure: such zeros are written.
+static int note_zeros(int fd, uint64_t len, uint64_t offset, struct err *e) {
+    if (FS_PATH_RETRY(fs_path_ops()->zero(fd, (off_t)offset, (off_t)len)) == 0)
+        return 0;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+        return 1;
+    return err_errno(e, errno, "writing at %llu", (unsigned long long)offset);
+}
+
+static int write_zeros(int fd, uint64_t len, uint64_t offset, struct err *e) {
+    static uint8_t zeros[ZEROS_BYTES]; // never touched: it takes no memory
+    for (uint64_t done = 0; done < len;) {
+        size_t n = len - done < sizeof zeros ? (size_t)(len - done) : sizeof zeros;
+        if (fs_pwrite(fd, zeros, n, offset + done, e) < 0)
+            return -1;
+        done += n;
+    }
+    return 0;
+}
+
+int fs_zero(int fd, uint64_t len, uint64_t offset, struct err *e) {
+    off_t at;
+    if (!fits_off(offset, len, &at))
+        return err_errno(e, EOVERFLOW, "writing at %llu", (unsigned long long)offset);
+    uint64_t end = offset + len, from = (offset + ZEROS_UNIT - 1) / ZEROS_UNIT * ZEROS_UNIT;
+    uint64_t to = end / ZEROS_UNIT * ZEROS_UNIT;
+    int r = from < to ? note_zeros(fd, to - from, from, e) : 1;
+    if (r != 0)
+        return r < 0 ? -1 : write_zeros(fd, len, offset, e);
+    return write_zeros(fd, from - offset, offset, e) < 0 ? -1 : write_zeros(fd, end - to, to, e);
 }
 
 int fs_truncate(int fd, uint64_t len, struct err *e) {

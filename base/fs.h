@@ -39,6 +39,7 @@ struct fs_ops {
     ssize_t (*pwrite)(int fd, const void *data, size_t len, off_t offset);
     int (*ftruncate)(int fd, off_t len);
     int (*fallocate)(int fd, off_t len);
+    int (*zero)(int fd, off_t offset, off_t len); // fallocate, FALLOC_FL_ZERO_RANGE
     int (*fsync)(int fd);
     int (*fdatasync)(int fd);
     int (*syncfs)(int fd);
@@ -99,6 +100,8 @@ int fs_free(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e)
 int fs_write(int fd, const void *data, size_t len, struct err *e) __attribute__((nonnull));
 int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err *e)
     __attribute__((nonnull));
+// Zeros. Where the file system or the device can note them they are not written, and cost no wear.
+int fs_zero(int fd, uint64_t len, uint64_t offset, struct err *e) __attribute__((nonnull));
 int fs_truncate(int fd, uint64_t len, struct err *e) __attribute__((nonnull));
 // Reserves space for the first len bytes; the size does not change. Not supported counts as done.
 int fs_allocate(int fd, uint64_t len, struct err *e) __attribute__((nonnull));

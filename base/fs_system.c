@@ -23,6 +23,10 @@ static ssize_t system_pwrite(int fd, const void *data, size_t len, off_t offset)
     return pwrite(fd, data, len, offset);
 }
 
+static int system_zero(int fd, off_t offset, off_t len) {
+    return fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, len);
+}
+
 static int system_fallocate(int fd, off_t len) {
     return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, len);
 }
@@ -71,6 +75,7 @@ const struct fs_ops fs_system = {
     .pwrite = system_pwrite,
     .ftruncate = ftruncate,
     .fallocate = system_fallocate,
+    .zero = system_zero,
     .fsync = fsync,
     .fdatasync = fdatasync,
     .syncfs = syncfs,

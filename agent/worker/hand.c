@@ -97,8 +97,30 @@ static void note(struct worker_hand *h, uint32_t image, uint64_t from, uint64_t 
         h->parts[part].to = to;
 }
 
+static bool is_zero(const uint8_t *data, size_t len) {
+    return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
+}
+
+// Noted as if they lay at the end of the part that is being filled: the answer to what is asked there
+// comes after them.
+static int write_zeros(struct worker_hand *h, uint32_t image, size_t len, uint64_t offset,
+                       struct err *e) {
+    struct agent_job_record *last = h->n ? &h->records[h->n - 1] : NULL;
+    note(h, image, offset, offset + len);
+    if (last && last->what == AGENT_JOB_ZERO && last->image == image &&
+        last->offset + last->bytes == offset) {
+        last->bytes += len;
+        return 0;
+    }
+    const struct agent_job_record record = {
+        .what = AGENT_JOB_ZERO, .image = image, .offset = offset, .bytes = len};
+    return say(h, &record, e);
+}
+
 int worker_hand_write(struct worker_hand *h, uint32_t image, const void *data, size_t len,
                       uint64_t offset, struct err *e) {
+    if (len >= WORKER_HAND_ZERO_BYTES && is_zero(data, len))
+        return write_zeros(h, image, len, offset, e);
     for (size_t done = 0; done < len;) {
         size_t room = WORKER_HAND_PART_BYTES - h->at % WORKER_HAND_PART_BYTES;
         size_t n = len - done < room ? len - done : room;

@@ -2,7 +2,7 @@
 //
 // What the worker hands to the scribe: bytes through the memory that they share (agent/ring.h), and records of what they are through a pipe. The memory
 // is used in parts. At the end of a part goes an AWAIT, and before a part is used again the scribe's answer to that is awaited: so many bytes, and not
-// more, can be on their way. Records are kept until there are some, a part ends, something is settled, or somebody waits for an answer.
+// more, can be on their way. Long zeros need none of it. Records are kept until there are some, a part ends, something is settled, or somebody waits for an answer.
 #pragma once
 
 #include "agent/job.h"
@@ -10,6 +10,7 @@
 
 #define WORKER_HAND_PARTS      4
 #define WORKER_HAND_PART_BYTES (AGENT_RING_BYTES / WORKER_HAND_PARTS)
+#define WORKER_HAND_ZERO_BYTES 32768      // what has fewer of them is handed over as bytes
 #define WORKER_HAND_RECORDS    64         // kept, at most
 #define WORKER_HAND_SEVERAL    UINT32_MAX // images, in one part
 

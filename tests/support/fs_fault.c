@@ -76,6 +76,7 @@ static size_t shorten(enum fs_call call, size_t len) {
 FAULT(openat, (int dir, const char *path, int flags, mode_t mode), dir, path, flags, mode)
 FAULT(ftruncate, (int fd, off_t len), fd, len)
 FAULT(fallocate, (int fd, off_t len), fd, len)
+FAULT(zero, (int fd, off_t offset, off_t len), fd, offset, len)
 FAULT(fsync, (int fd), fd)
 FAULT(fdatasync, (int fd), fd)
 FAULT(syncfs, (int fd), fd)

@@ -11,7 +11,7 @@
 // The calls of struct fs_ops.
 // clang-format off
 #define FS_CALLS(X)                                                                                \
-    X(openat) X(write) X(pwrite) X(ftruncate) X(fallocate) X(fsync) X(fdatasync) X(syncfs)         \
+    X(openat) X(write) X(pwrite) X(ftruncate) X(fallocate) X(zero) X(fsync) X(fdatasync) X(syncfs)         \
     X(renameat) X(renameat_noreplace) X(linkat) X(symlinkat) X(unlinkat) X(mkdirat) X(fchmod)      \
     X(futimens) X(utimensat_nofollow) X(clone) X(fchown)
 // clang-format on

@@ -139,6 +139,16 @@ static int record_fallocate(int fd, off_t len) {
     return ended(r, beneath->fallocate(fd, len));
 }
 
+static int record_zero(int fd, off_t offset, off_t len) {
+    struct fs_record *r = add_fd(FS_CALL_zero, fd);
+    r->offset = (uint64_t)offset;
+    r->len = (uint64_t)len;
+    r->data = calloc(1, (size_t)len);
+    if (!r->data)
+        abort();
+    return ended(r, beneath->zero(fd, offset, len));
+}
+
 static int record_fsync(int fd) {
     return ended(add_fd(FS_CALL_fsync, fd), beneath->fsync(fd));
 }

@@ -24,8 +24,8 @@ struct fs_record {
                                      // target for symlinkat
     char to[FS_RECORD_PATH_BYTES];   // the new name of renames and links; else ""
     ino_t inode;          // of the file of a descriptor, or of what openat created; else 0
-    uint64_t offset, len; // of a write; len is also the size of ftruncate and fallocate
-    uint8_t *data;        // len bytes of a write
+    uint64_t offset, len; // of a write; len is also the size of ftruncate, fallocate and zero
+    uint8_t *data;        // len bytes of a write or a zero
     unsigned mode;        // of openat, mkdirat, fchmod; the flags of unlinkat
     int error;            // errno of a failed call, 0 otherwise
 };

@@ -92,6 +92,7 @@ static void apply(struct fs_disk *disk, const struct op *op, enum part part) {
     switch (op->call) {
     case FS_CALL_write:
     case FS_CALL_pwrite:
+    case FS_CALL_zero:
     case FS_CALL_ftruncate:
     case FS_CALL_fchmod:
     case FS_CALL_clone:
@@ -106,7 +107,8 @@ static void apply(struct fs_disk *disk, const struct op *op, enum part part) {
 }
 
 static bool is_write(const struct op *op) {
-    return op->call == FS_CALL_write || op->call == FS_CALL_pwrite || op->call == FS_CALL_clone;
+    return op->call == FS_CALL_write || op->call == FS_CALL_pwrite || op->call == FS_CALL_zero ||
+           op->call == FS_CALL_clone;
 }
 
 static struct op *add(struct fs_replay *r, const struct fs_record *record) {
@@ -229,6 +231,7 @@ void fs_replay_feed(struct fs_replay *replay, const struct fs_record *record) {
         break;
     case FS_CALL_write:
     case FS_CALL_pwrite:
+    case FS_CALL_zero:
     case FS_CALL_ftruncate:
     case FS_CALL_fchmod:
     case FS_CALL_clone:

@@ -194,6 +194,26 @@ Test(scribe, i1_takes_its_word_back_before_it_writes_what_was_settled) {
     cr_expect_eq(s.heard.type, AGENT_JOB_RESULT);
 }
 
+// Zeros in pieces that go on, between bytes; then more of them, over what was said to be settled.
+Test(scribe, i1_zeros_are_written_like_bytes) {
+    OWN(scene) struct scene s;
+    const struct agent_job_record zeros[] = {{AGENT_JOB_ZERO, 0, 100000, 500000, 0},
+                                             {AGENT_JOB_ZERO, 0, 600000, 1500000, 0},
+                                             {AGENT_JOB_WRITE, 0, 2100000, 7, 0},
+                                             {AGENT_JOB_ZERO, 0, 2100007, 93, 0}};
+    set_up(&s, 0);
+    say_write(&s, 0, IMAGE_BYTES);
+    memset(s.ring, 1, 7);
+    cr_assert_eq(write(s.commands, zeros, sizeof zeros), (ssize_t)sizeof zeros);
+    memset(s.image + 100000, 0, 2000100);
+    memset(s.image + 2100000, 1, 7);
+    say(&s, AGENT_JOB_SETTLE, 0, 5 << 20, 0);
+    expect_settled(&s, 5 << 20);
+    cr_expect(has(&s, 0, IMAGE_BYTES));
+    say(&s, AGENT_JOB_ZERO, 0, (5 << 20) - 1, 1);
+    expect_settled(&s, 0);
+}
+
 Test(scribe, writes_nothing_behind_an_image_or_nowhere) {
     const struct agent_job_record wrong[] = {
         {AGENT_JOB_WRITE, 0, IMAGE_BYTES, 1, 0},
@@ -204,6 +224,10 @@ Test(scribe, writes_nothing_behind_an_image_or_nowhere) {
         {AGENT_JOB_WRITE, 0, 0, 1, AGENT_RING_BYTES},
         {AGENT_JOB_WRITE, 0, 0, AGENT_RING_BYTES, 1},
         {AGENT_JOB_WRITE, 0, 0, 2, UINT64_MAX},
+        {AGENT_JOB_ZERO, 0, IMAGE_BYTES, 1, 0},
+        {AGENT_JOB_ZERO, 0, 4096, IMAGE_BYTES, 0},
+        {AGENT_JOB_ZERO, 0, UINT64_MAX, 2, 0},
+        {AGENT_JOB_ZERO, 1, 0, 1, 0},
         {0, 0, 0, 0, 0},
         {AGENT_JOB_SETTLE, 0, IMAGE_BYTES + 1, 0, 0},
         {UINT32_MAX, 0, 0, 0, 0},
@@ -212,9 +236,11 @@ Test(scribe, writes_nothing_behind_an_image_or_nowhere) {
         OWN(scene) struct scene s;
         uint8_t behind = 1;
         set_up(&s, 0);
+        cr_assert_eq(pwrite(s.slot, &behind, 1, IMAGE_BYTES), 1);
+        behind = 0;
         send_record(&s, &wrong[i]);
         expect_result(&s, "worker_failed");
-        cr_expect(pread(s.slot, &behind, 1, IMAGE_BYTES) == 1 && behind == 0, "record %zu", i);
+        cr_expect(pread(s.slot, &behind, 1, IMAGE_BYTES) == 1 && behind == 1, "record %zu", i);
     }
 }
 

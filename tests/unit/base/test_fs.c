@@ -244,6 +244,8 @@ Test(fs, offsets_that_do_not_fit_are_refused_before_the_call) {
     fs_fault_begin(&(struct fs_fault){.at = 99});
     cr_assert_eq(fs_pwrite(fd, "x", 1, INT64_MAX, &e), -1);
     err_clear(&e);
+    cr_assert_eq(fs_zero(fd, 1, INT64_MAX, &e), -1);
+    err_clear(&e);
     cr_assert_eq(fs_truncate(fd, UINT64_MAX, &e), -1);
     err_clear(&e);
     cr_assert_eq(fs_allocate(fd, UINT64_MAX, &e), -1);
@@ -264,6 +266,62 @@ Test(fs, short_and_interrupted_writes_are_continued) {
         cr_assert_eq(fs_pwrite(fd, "abcdef", 6, 2, &e), 0, "%s", e.text);
         cr_assert(fs_fault_end(NULL));
         assert_content(tmp.fd, "a", "01abcdef89");
+    }
+}
+
+#define ZEROED_BYTES 20000
+
+// Whether exactly these bytes of a file that held ones were made zeros.
+static bool is_zeroed(int fd, uint64_t offset, uint64_t len) {
+    uint8_t found[2 * ZEROED_BYTES];
+    ssize_t got = pread(fd, found, sizeof found, 0);
+    bool right = got == (ssize_t)(offset + len > ZEROED_BYTES ? offset + len : ZEROED_BYTES);
+    for (ssize_t i = 0; right && i < got; i++)
+        right = found[i] == !((uint64_t)i >= offset && (uint64_t)i < offset + len);
+    return right;
+}
+
+Test(fs, zeros_are_the_same_noted_or_written) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    static const uint64_t places[][2] = {{0, 1},       {0, 4096},      {1, 4095},     {4095, 2},
+                                         {4095, 4098}, {4097, 12287},  {8192, 8192},  {3, 16390},
+                                         {0, 20000},   {12288, 7712},  {16384, 9000}, {19999, 1},
+                                         {20000, 300}, {20480, 12288}, {5, 0}};
+    const struct fs_fault faults[] = {
+        {.at = SIZE_MAX},
+        {.effect = FS_FAULT_INTERRUPT, .for_ever = true},
+        {.effect = FS_FAULT_SHORT, .for_ever = true},
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EOPNOTSUPP},
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EINVAL},
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = ENOSYS}};
+    uint8_t ones[ZEROED_BYTES];
+    memset(ones, 1, sizeof ones);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        for (size_t j = 0; j < sizeof places / sizeof *places; j++) {
+            struct err e = ERR_NONE;
+            uint64_t from = places[j][0], len = places[j][1];
+            OWN(fd) int fd = -1;
+            cr_assert_eq(fs_open_write(tmp.fd, "a", 0600, &fd, &e), 0, "%s", e.text);
+            cr_assert(ftruncate(fd, 0) == 0 && pwrite(fd, ones, sizeof ones, 0) == ZEROED_BYTES);
+            fs_fault_begin(&faults[i]);
+            int zeroed = fs_zero(fd, len, from, &e);
+            (void)fs_fault_end(NULL);
+            cr_expect(zeroed == 0 && (from > ZEROED_BYTES || is_zeroed(fd, from, len)),
+                      "fault %zu, %ju of %ju: %s", i, (uintmax_t)len, (uintmax_t)from, e.text);
+        }
+}
+
+Test(fs, zeros_that_cannot_be_had_are_an_error) {
+    OWN(tmp_dir) struct tmp_dir tmp = tmp_dir_make();
+    const int errors[] = {EIO, ENOSPC, EBADF};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        struct err e = ERR_NONE;
+        OWN(fd) int fd = -1;
+        cr_assert_eq(fs_open_write(tmp.fd, "a", 0600, &fd, &e), 0, "%s", e.text);
+        fs_fault_begin(&(struct fs_fault){.error = errors[i]});
+        cr_expect_eq(fs_zero(fd, 8192, 0, &e), -1);
+        cr_expect(fs_fault_end(NULL));
+        cr_expect_neq(e.kind, NULL);
     }
 }
 

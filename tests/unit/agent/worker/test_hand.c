@@ -24,6 +24,7 @@ struct scene {
     uint8_t *ring;
     uint8_t *image, *slot;
     uint64_t settled;
+    uint64_t zeros; // bytes that came as such
     pthread_t scribe;
 };
 
@@ -38,7 +39,10 @@ static void *take(void *context) {
             heard += write(s->answers, &yes, 1);
         else if (r.what == AGENT_JOB_SETTLE)
             s->settled = r.offset;
-        else if (r.at + r.bytes <= AGENT_RING_BYTES && r.offset + r.bytes <= IMAGE_BYTES)
+        else if (r.what == AGENT_JOB_ZERO && r.offset + r.bytes <= IMAGE_BYTES) {
+            memset(s->slot + r.offset, 0, r.bytes);
+            s->zeros += r.bytes;
+        } else if (r.at + r.bytes <= AGENT_RING_BYTES && r.offset + r.bytes <= IMAGE_BYTES)
             memcpy(s->slot + r.offset, s->ring + r.at, r.bytes);
         if (r.offset % 7 == 0)
             (void)sched_yield();
@@ -104,6 +108,33 @@ Test(hand, every_byte_gets_where_it_belongs_in_pieces_of_any_size) {
         cr_expect_eq(s.settled, IMAGE_BYTES);
         tear_down(&s);
     }
+}
+
+// Of pieces that are zeros, and long enough; among others.
+Test(hand, zeros_are_handed_over_as_such_in_their_turn) {
+    struct scene s;
+    struct err e = ERR_NONE;
+    const size_t piece = WORKER_HAND_ZERO_BYTES, part = WORKER_HAND_PART_BYTES;
+    set_up(&s);
+    memset(s.slot, 1, IMAGE_BYTES);
+    memset(s.image + piece, 0, 3 * piece);                 // three of them
+    memset(s.image + part, 0, piece - 1);                  // too short by one
+    memset(s.image + 2 * part + 1, 0, piece - 1);          // does not begin so
+    memset(s.image + 3 * part, 0, IMAGE_BYTES - 3 * part); // to the end
+    s.image[2 * part] = s.image[part + piece - 1] = 1;
+    cr_assert_eq(pthread_create(&s.scribe, NULL, take, &s), 0);
+    hand_over(&s, 0, IMAGE_BYTES, piece);
+    cr_assert_eq(worker_hand_await(&s.hand, 0, piece, 1, &e), 0, "%s", e.text);
+    cr_assert_eq(worker_hand_await(&s.hand, 0, 3 * part, IMAGE_BYTES, &e), 0, "%s", e.text);
+    cr_expect_eq(memcmp(s.slot, s.image, IMAGE_BYTES), 0, "what was awaited is there");
+    // What comes later is over it.
+    cr_assert_eq(worker_hand_write(&s.hand, 0, "x", 1, piece, &e), 0, "%s", e.text);
+    cr_assert_eq(worker_hand_flush(&s.hand, &e), 0, "%s", e.text);
+    worker_hand_close(&s.hand);
+    cr_assert_eq(pthread_join(s.scribe, NULL), 0);
+    cr_expect_eq(s.slot[piece], 'x');
+    cr_expect_eq(s.zeros, 3 * piece + (IMAGE_BYTES - 3 * part) / piece * piece);
+    tear_down(&s);
 }
 
 // Closing instead of answering: it comes back with an error, and not with bytes overwritten.
