@@ -138,16 +138,22 @@ static bool begin(const struct rollout_policy *policy, const struct rollout_coun
     return true;
 }
 
+static const char *say_held(const struct rollout_counts *counts, char *ret, size_t size) {
+    ret[0] = '\0';
+    if (counts->held > 0)
+        (void)snprintf(ret, size, ", %" PRIu64 " device%s held by an operator", counts->held,
+                       counts->held == 1 ? " is" : "s are");
+    return ret;
+}
+
 static void say_waiting(const struct rollout_counts *counts, const char *stage, uint64_t done,
                         uint64_t working, uint64_t silent, struct rollout_why *why) {
-    char held[64] = "";
-    if (counts->held > 0)
-        (void)snprintf(held, sizeof held, ", %" PRIu64 " device%s held by an operator",
-                       counts->held, counts->held == 1 ? " is" : "s are");
+    char held[64];
     rollout_why_set(why, ROLLOUT_WHY_waiting_devices,
                     "stage %s: %" PRIu64 " of %" PRIu64 " devices have an outcome, %" PRIu64
                     " are at work on it, %" PRIu64 " have not asked since it began%s",
-                    stage, done, done + working + silent, working, silent, held);
+                    stage, done, done + working + silent, working, silent,
+                    say_held(counts, held, sizeof held));
 }
 
 // Known devices that the open stage admits.
@@ -295,6 +301,21 @@ static void wind_up(const struct rollout_policy *policy, const struct rollout_co
                     policy->stages[io->stage].name, rollout_tally_good(&all));
 }
 
+// Who was offered it when its stage was over (a newcomer, a try that was left, one that is heard of
+// again) has an outcome first: nobody would ask for it afterwards, and a failure counts.
+static bool is_awaited(const struct rollout_policy *policy, const struct rollout_counts *counts,
+                       struct rollout_progress *io) {
+    struct rollout_tally all = sum(counts, 0, policy->n_stages);
+    uint64_t working = rollout_tally_unresolved(&all);
+    char held[64];
+    if (working == 0)
+        return false;
+    rollout_why_set(&io->why, ROLLOUT_WHY_waiting_devices,
+                    "all stages are done; %" PRIu64 " device%s still at work on it%s", working,
+                    working == 1 ? " is" : "s are", say_held(counts, held, sizeof held));
+    return true;
+}
+
 static void advance_running(const struct rollout_policy *policy,
                             const struct rollout_gate_ops *gate,
                             const struct rollout_counts *counts, struct rollout_progress *io) {
@@ -309,7 +330,8 @@ static void advance_running(const struct rollout_policy *policy,
             return;
         }
     if (is_too_early(counts, "is over", policy->stages[policy->n_stages - 1].name,
-                     io->not_before_s[policy->n_stages + 1], io))
+                     io->not_before_s[policy->n_stages + 1], io) ||
+        is_awaited(policy, counts, io))
         return;
     io->state = ROLLOUT_STATE_FINISHED;
     io->ended_s = counts->now_s;

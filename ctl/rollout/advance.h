@@ -23,6 +23,9 @@
 // has not been seen for timeout_s since the stage began), nobody is at work on the offer, its gate
 // passes, and that has stayed so for soak_s. Its gate goes on judging what comes later (newcomers,
 // devices that revert after all) until the rollout ends: a failure always counts.
+//
+// When all stages are done it finishes as soon as nobody is at work on it, of whatever stage: who was
+// offered it late has an outcome, or is lost in its time. Then nobody is left that is neither.
 #pragma once
 
 #include "ctl/rollout/batch.h"

@@ -39,9 +39,11 @@ static int resume_back(struct rollout_progress *io, int64_t now_s) {
 // call would otherwise be compared, and are not like those who did.
 static void begin_again(const struct rollout_policy *policy, int64_t now_s,
                         struct rollout_progress *io) {
+    size_t last = policy->n_stages - 1; // of a doubt after all stages there is no other
+    size_t at = io->failed_stage < last ? (size_t)io->failed_stage : last;
     io->attempt += rollout_retry_step(policy);
-    if (io->failed_stage < io->stage) {
-        io->stage = io->failed_stage;
+    if (at < io->stage) {
+        io->stage = at;
         io->batch.share = ROLLOUT_BATCH_WHOLE;
     }
     io->failed_stage = policy->n_stages;

@@ -117,18 +117,20 @@ static int stood_until(const struct serve_fleet *fleet, const struct serve_engin
     return 0;
 }
 
-// Who calls, and is as far as it was so long ago.
+// Who calls, and is as far as it was so long ago. What is finished stands still for nobody: one that
+// was lost may be heard of again then, and get stuck.
 static int lose_stuck(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                       struct err *e) {
     const struct rollout_policy *policy = &r->row.policy;
+    bool runs = r->row.progress.state == ROLLOUT_STATE_RUNNING;
     int64_t until_s = 0, since_s = before_s(fleet, rollout_retry_stuck_s(policy));
     struct lost lost = {.n = 0};
-    if (r->row.progress.state != ROLLOUT_STATE_RUNNING)
+    if (!runs && r->row.progress.state != ROLLOUT_STATE_FINISHED)
         return 0;
     if (store_device_stuck(fleet->db, policy->name, since_s, LOST_PER_TICK, note_lost, &lost, e) <
         0)
         return -1;
-    if (lost.n == 0 || stood_until(fleet, r, &until_s, e) < 0)
+    if (lost.n == 0 || (runs && stood_until(fleet, r, &until_s, e) < 0))
         return lost.n == 0 ? 0 : -1;
     if (until_s >= since_s)
         return 0;

@@ -138,6 +138,29 @@ Test(rollout_advance, reverting_ends_when_all_are_back_or_silent_too_long) {
     cr_assert_not_null(strstr(w.progress.why.text, "did not commit"), "%s", w.progress.why.text);
 }
 
+// One that came when its stage was over, a try that was left, one that is heard of again.
+Test(rollout_advance, it_is_not_finished_while_somebody_of_an_earlier_stage_is_at_work) {
+    struct world w = world();
+    set(&w, 0, ROLLOUT_TASK_COMMITTED, 10);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 1);
+    set(&w, 0, ROLLOUT_TASK_OFFERED, 1);
+    set(&w, 1, ROLLOUT_TASK_COMMITTED, 10);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    cr_assert_eq(w.progress.why.code, ROLLOUT_WHY_waiting_devices);
+    cr_assert_not_null(strstr(w.progress.why.text, "1 device "), "%s", w.progress.why.text);
+    struct world bad = w;
+    set(&bad, 0, ROLLOUT_TASK_OFFERED, 0);
+    set(&bad, 0, ROLLOUT_TASK_LOST, 2); // its outcome still counts
+    (void)advance(&bad);
+    cr_assert_eq(bad.progress.state, ROLLOUT_STATE_FAILED);
+    set(&w, 0, ROLLOUT_TASK_OFFERED, 0);
+    set(&w, 0, ROLLOUT_TASK_LOST, 1);
+    cr_assert_eq(advance(&w), ROLLOUT_MOVED);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_FINISHED);
+}
+
 Test(rollout_advance, devices_that_never_ask_are_waited_for_no_longer_than_the_timeout) {
     struct world w = world();
     set(&w, 0, ROLLOUT_TASK_COMMITTED, 4);

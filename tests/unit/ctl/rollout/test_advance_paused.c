@@ -93,6 +93,31 @@ Test(rollout_advance_paused, a_person_who_pauses_it_in_doubt_is_obeyed) {
     cr_assert_eq(w.progress.spend.runs, 2);
 }
 
+// Somebody of an earlier stage was still at work when all stages were done.
+Test(rollout_advance_paused, a_doubt_after_all_stages_goes_on_in_the_last_one) {
+    struct world w = world();
+    struct rollout_why reason;
+    w.evidence.overall = ROLLOUT_VERDICT_PASS;
+    commit_all(&w, 0);
+    (void)advance(&w);
+    w.tallies[0].now[ROLLOUT_TASK_OFFERED] = 1;
+    commit_all(&w, 1);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.stage, 2);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING);
+    stop(&w, ROLLOUT_WHY_fragile);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_PAUSED);
+    w.now_s += 77;
+    w.tallies[0].now[ROLLOUT_TASK_OFFERED] = 0;
+    w.evidence.overall = ROLLOUT_VERDICT_WAIT;
+    cr_assert_eq(by_hand(&w, ROLLOUT_VERB_RESUME, &reason), 0);
+    cr_assert_eq(w.progress.stage, 1);
+    cr_assert_eq(w.progress.started_s[1], w.now_s);
+    (void)advance(&w);
+    cr_assert_eq(w.progress.state, ROLLOUT_STATE_RUNNING, "another run has evidence of its own");
+}
+
 Test(rollout_advance_paused, paused_by_gates_that_say_nothing_it_is_judged_on) {
     struct world w = world();
     struct rollout_why reason;

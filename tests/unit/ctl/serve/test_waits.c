@@ -2,6 +2,7 @@
 //
 // Whom a rollout waits for, and for how long: who is held, who calls and does not finish, who has a
 // try left and does not return, across restarts of the controller and outages.
+#include "bundle/rank.h"
 #include "ctl/store/cohort.h"
 #include "tests/unit/ctl/serve/small_fleet.h"
 
@@ -186,6 +187,91 @@ Test(serve_waits, until_ends_a_rollout_whoever_is_at_work_on_it) {
     small_fleet_until(w, ROLLOUT_STATE_ABORTED, 60);
     cr_expect_eq(small_fleet_rollout(w)->row.progress.why.code, ROLLOUT_WHY_too_late);
     cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 1);
+    small_fleet_close(w);
+}
+
+// ── Earlier stages ──
+
+// Half, and all; without gates of evidence. Nobody is brought anywhere by a baseline.
+static json_t *policy_halves(void) {
+    return json_pack("{s:s, s:s, s:i, s:b, s:{s:i}, s:{s:i}, s:[{s:s, s:i}, {s:s, s:i, s:i}]}",
+                     "name", "r", "release", "app 1.0", "timeout_s", 30, "baseline", 0, "timeouts",
+                     "stuck_s", 60, "gate", "min_sample", 1, "stages", "name", "half", "percent",
+                     50, "name", "all", "percent", 100, "soak_s", 10);
+}
+
+static size_t first_of_stage(struct small_fleet *w, size_t stage) {
+    const struct serve_engine_rollout *r = small_fleet_rollout(w);
+    size_t i = 0;
+    char id[24];
+    while (rollout_strata_stage(&r->row.policy, &r->strata[0].plan,
+                                bundle_rank(small_fleet_id(i, id), r->row.seed)) != stage)
+        cr_assert_lt(++i, w->n, "nobody is of stage %zu", stage);
+    return i;
+}
+
+// A device of the first stage that calls when the last one is open, is offered the release, and does
+// nothing more with it.
+static struct small_fleet *one_late(size_t *ret) {
+    struct small_fleet *w = small_fleet_open(24);
+    small_fleet_apply(w, policy_halves());
+    *ret = first_of_stage(w, 0);
+    w->devices[*ret].quiet = true;
+    for (int s = 0; s < 60 && small_fleet_rollout(w)->row.progress.stage == 0; s++)
+        small_fleet_second(w);
+    cr_assert_eq(small_fleet_rollout(w)->row.progress.stage, 1);
+    w->devices[*ret].quiet = false;
+    w->devices[*ret].hangs = true;
+    small_fleet_pass(w, 3);
+    struct store_device device = stored(w, *ret);
+    cr_assert_eq(device.task.state, ROLLOUT_TASK_OFFERED);
+    cr_assert_eq(device.task.stage, 0);
+    store_device_clear(&device);
+    return w;
+}
+
+static void expect_lost_when_finished(struct small_fleet *w, size_t late) {
+    small_fleet_until(w, ROLLOUT_STATE_FINISHED, 120);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_OFFERED), 0);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_LOST), 1);
+    struct store_device device = stored(w, late);
+    cr_expect_eq(device.task.state, ROLLOUT_TASK_LOST);
+    store_device_clear(&device);
+}
+
+Test(serve_waits, who_is_silent_with_a_late_offer_of_an_earlier_stage_is_lost_before_it_finishes) {
+    size_t late = 0;
+    struct small_fleet *w = one_late(&late);
+    w->devices[late].quiet = true;
+    expect_lost_when_finished(w, late);
+    small_fleet_close(w);
+}
+
+Test(serve_waits, so_is_who_calls_and_does_not_finish_a_late_offer) {
+    size_t late = 0;
+    struct small_fleet *w = one_late(&late);
+    expect_lost_when_finished(w, late);
+    small_fleet_close(w);
+}
+
+// It was lost, is heard of when the rollout is over, and does not finish then either.
+Test(serve_waits, a_rollout_that_is_finished_loses_who_is_stuck_too) {
+    size_t late = 0;
+    struct small_fleet *w = one_late(&late);
+    w->devices[late].quiet = true;
+    expect_lost_when_finished(w, late);
+    struct store_device device = stored(w, late);
+    small_fleet_report(w, &w->devices[late], &device, BUNDLE_EVENT_WAITING);
+    cr_expect_eq(device.task.state, ROLLOUT_TASK_STAGED);
+    device.seen_s = w->fleet.now_ms / 1000;
+    must(store_device_put(w->fleet.db, &device, &e));
+    store_device_clear(&device);
+    w->devices[late].quiet = false;
+    small_fleet_pass(w, 50);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_STAGED), 1);
+    small_fleet_pass(w, 20);
+    expect_lost_when_finished(w, late);
+    cr_expect_eq(counted(w, ROLLOUT_TASK_STAGED), 0);
     small_fleet_close(w);
 }
 
