@@ -21,6 +21,9 @@
 #define READ_STEP_BYTES 16384
 #define ZEROS_BYTES     65536 // written at once
 #define ZEROS_UNIT      4096  // whole ones can be noted
+// Noted at once. A device that does not know zeros writes them, and whoever waits for that cannot be
+// killed.
+#define ZEROS_STEP_BYTES (8ULL * 1024 * 1024)
 
 static int open_with(int dir, const char *path, int flags, mode_t mode) {
     return FS_PATH_RETRY(fs_path_ops()->openat(dir, path, flags | O_CLOEXEC | O_NOCTTY, mode));
@@ -284,13 +287,15 @@ int fs_pwrite(int fd, const void *data, size_t len, uint64_t offset, struct err 
     return 0;
 }
 
-// Not supported is no failure: such zeros are written.
-static int note_zeros(int fd, uint64_t len, uint64_t offset, struct err *e) {
-    if (FS_PATH_RETRY(fs_path_ops()->zero(fd, (off_t)offset, (off_t)len)) == 0)
-        return 0;
-    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
-        return 1;
-    return err_errno(e, errno, "writing at %llu", (unsigned long long)offset);
+// What cannot be noted is written, whatever the reason: a full file system has no room to note zeros
+// where it takes them as bytes. What is really wrong the write says.
+static bool note_zeros(int fd, uint64_t len, uint64_t offset) {
+    for (uint64_t done = 0; done < len; done += ZEROS_STEP_BYTES) {
+        uint64_t n = len - done < ZEROS_STEP_BYTES ? len - done : ZEROS_STEP_BYTES;
+        if (FS_PATH_RETRY(fs_path_ops()->zero(fd, (off_t)(offset + done), (off_t)n)) < 0)
+            return false;
+    }
+    return true;
 }
 
 static int write_zeros(int fd, uint64_t len, uint64_t offset, struct err *e) {
@@ -310,9 +315,8 @@ int fs_zero(int fd, uint64_t len, uint64_t offset, struct err *e) {
         return err_errno(e, EOVERFLOW, "writing at %llu", (unsigned long long)offset);
     uint64_t end = offset + len, from = (offset + ZEROS_UNIT - 1) / ZEROS_UNIT * ZEROS_UNIT;
     uint64_t to = end / ZEROS_UNIT * ZEROS_UNIT;
-    int r = from < to ? note_zeros(fd, to - from, from, e) : 1;
-    if (r != 0)
-        return r < 0 ? -1 : write_zeros(fd, len, offset, e);
+    if (from >= to || !note_zeros(fd, to - from, from))
+        return write_zeros(fd, len, offset, e);
     return write_zeros(fd, from - offset, offset, e) < 0 ? -1 : write_zeros(fd, end - to, to, e);
 }
 

@@ -28,8 +28,10 @@ VERSIONS = ("1.0", "1.1", "1.2")
 
 
 def image(version):
-    """Mostly the same in all, and changed in places."""
+    """Mostly the same in all, and changed in places. Zeros, which are not written (base/fs.h), at its ends and in between."""
     data = bytearray(random.Random("image").randbytes(IMAGE_BYTES))
+    for at, n in ((0, 200000), (MIB + 77, 500000), (IMAGE_BYTES - 300001, 300001)):
+        data[at:at + n] = bytes(n)
     if version != "1.0":
         source = random.Random(version)
         for _ in range(5):

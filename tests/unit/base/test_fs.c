@@ -293,7 +293,9 @@ Test(fs, zeros_are_the_same_noted_or_written) {
         {.effect = FS_FAULT_SHORT, .for_ever = true},
         {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EOPNOTSUPP},
         {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EINVAL},
-        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = ENOSYS}};
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EPERM},
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = EBUSY},
+        {.for_ever = true, .only = true, .call = FS_CALL_zero, .error = ENOSPC}};
     uint8_t ones[ZEROED_BYTES];
     memset(ones, 1, sizeof ones);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
@@ -318,11 +320,31 @@ Test(fs, zeros_that_cannot_be_had_are_an_error) {
         struct err e = ERR_NONE;
         OWN(fd) int fd = -1;
         cr_assert_eq(fs_open_write(tmp.fd, "a", 0600, &fd, &e), 0, "%s", e.text);
-        fs_fault_begin(&(struct fs_fault){.error = errors[i]});
+        fs_fault_begin(&(struct fs_fault){.error = errors[i], .for_ever = true});
         cr_expect_eq(fs_zero(fd, 8192, 0, &e), -1);
         cr_expect(fs_fault_end(NULL));
         cr_expect_neq(e.kind, NULL);
     }
+}
+
+static off_t noted, longest;
+
+static int note_only(int fd, off_t offset, off_t len) {
+    cr_assert(fd == 0 && offset == 4096 + noted, "they go on where they ended");
+    noted += len;
+    longest = len > longest ? len : longest;
+    return 0;
+}
+
+// In the middle of one call nobody can be killed.
+Test(fs, many_zeros_are_noted_in_steps) {
+    struct err e = ERR_NONE;
+    struct fs_ops ops = fs_system;
+    ops.zero = note_only;
+    const struct fs_ops *before = fs_swap(&ops);
+    int zeroed = fs_zero(0, (1 << 30) + 4096, 4096, &e);
+    (void)fs_swap(before);
+    cr_expect(zeroed == 0 && noted == (1 << 30) + 4096 && longest == 8 << 20, "%s", e.text);
 }
 
 static ssize_t write_nothing(int fd, const void *data, size_t len) {
