@@ -14,12 +14,14 @@
 //
 // Who is what.
 //   treated     from its first offer in this rollout, whatever becomes of the offer
-//   comparison  selected, and beyond the open bound
+//   comparison  selected when it was first heard of, and beyond the open bound
 //   neither     admitted but not offered: it has not called, or something else is in the way
 //   counted     decided when the device's row is made, and for one that was not counted anew at its
 //               first check-in of each epoch, always before it is in an arm and by what is known of
 //               it then: see rollout_score_counts. It stays counted. Only counted devices have
 //               numbers, are at risk, are in sets.
+// Whoever is in an arm, or in an open set, stays there though the selector picks it no more: the release
+// may be what changed the fact, and an arm must not lose just those devices.
 //
 // The play. C is the caller.
 //

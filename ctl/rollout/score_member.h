@@ -43,7 +43,9 @@
 //              event: a site that enters sooner than others would have those that were waiting, and no
 //              more. Then the site is at risk of losses no more, of counters it is. A whole site that goes dark
 //              is one event: nothing within it is compared, since it has one arm.
-//   leaving    a device leaves the site, and the site when the last one of those heard of has left.
+//   leaving    a device leaves the site, and the site when the last one of those heard of has left. One that
+//              the rollout selects no more stays (score.h), but for one of a treated site that was not
+//              offered the release: it will not be, and the site would wait for it.
 //
 // A device is of the unit that it was of when its row was made. When it names another site it leaves
 // that, and is counted by none in this rollout: its offers are the other site's. What it says with that

@@ -19,6 +19,11 @@ static struct rollout_score_device *make_room(struct err *e) {
     return row;
 }
 
+static bool tried_again(const struct serve_engine_rollout *r, const struct store_device_task *t) {
+    return rollout_retry_left(&r->row.policy, t->state, r->row.progress.attempt, t->attempt,
+                              t->code);
+}
+
 // ── Heard of ──
 
 static void read_metrics(const struct rollout_gates *gates, const json_t *metrics,
@@ -70,15 +75,18 @@ static int heard_elsewhere(const struct serve_fleet *fleet, struct serve_engine_
     return serve_evidence_compared(fleet, r, device, place->facts, ret, e);
 }
 
+static bool was_offered(const struct serve_engine_rollout *r, const struct store_device *device) {
+    const struct store_device_task *task = &device->task;
+    return strcmp(task->rollout, r->row.policy.name) == 0 &&
+           (rollout_task_took(task->state) || task->state == ROLLOUT_TASK_FAILED ||
+            task->state == ROLLOUT_TASK_REVERTED);
+}
+
 // Whoever was offered the release stays with the site that it was offered it with: that it says something
 // else since may be what the release does.
 static bool has_left(const struct serve_engine_rollout *r, const struct store_device *device,
                      const struct serve_evidence_rows *rows) {
-    const struct store_device_task *task = &device->task;
-    bool offered = strcmp(task->rollout, r->row.policy.name) == 0 &&
-                   (rollout_task_took(task->state) || task->state == ROLLOUT_TASK_FAILED ||
-                    task->state == ROLLOUT_TASK_REVERTED);
-    return rows->moved && !(offered && rows->row.arm == ROLLOUT_ARM_TREATED);
+    return rows->moved && !(was_offered(r, device) && rows->row.arm == ROLLOUT_ARM_TREATED);
 }
 
 // What it says while it leaves is of the time before, and counts as that of one that stays does.
@@ -88,40 +96,110 @@ static bool counts_once_more(const struct serve_engine_rollout *r,
            rows->row.epoch == r->score->epoch;
 }
 
+// Whether it is heard of now; it counts for the fleet's pulse all the same.
+static int is_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *r, bool *ret,
+                    struct err *e) {
+    struct rollout_pulse pulse = r->pulse;
+    int64_t now_s = fleet->now_ms / 1000;
+    rollout_pulse_heard(&r->row.policy.gates, fleet->before_s, now_s, &r->pulse);
+    *ret = rollout_advance_hears(&r->row.policy, &r->row.progress, now_s);
+    return serve_evidence_keep_pulse(fleet, r, &pulse, e);
+}
+
+// What it says counts for its unit. *ret_news: there is something to judge.
+static int hear(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                const struct store_device *device, bool admitted, struct serve_evidence_rows *io,
+                bool *ret_news, struct err *e) {
+    const struct rollout_gates *gates = &r->row.policy.gates;
+    struct rollout_score_checkin checkin = {.now_s = fleet->now_ms / 1000, .admitted = admitted};
+    struct rollout_score_news news;
+    read_metrics(gates, json_object_get(device->said, "metrics"), &checkin);
+    if (!io->of_site)
+        rollout_score_heard(r->score, gates, &checkin, &io->row, &news);
+    else if (rollout_score_member_heard(r->score, gates, &checkin, &io->member, &io->row, &news))
+        io->member_changed = true;
+    news.device = news.device || io->counted_again;
+    *ret_news = news.gates != 0;
+    return serve_evidence_rows_keep(fleet, r, device->id, io, &news, e);
+}
+
 int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
                          const struct store_device *device,
                          const struct serve_evidence_place *place,
                          struct serve_evidence_standing *ret, struct err *e) {
-    const struct store_cohort of = serve_evidence_cohort(fleet, r);
-    struct rollout_score_checkin checkin = {.now_s = fleet->now_ms / 1000,
-                                            .admitted = place->admitted};
-    struct rollout_score_news news;
-    struct rollout_pulse pulse = r->pulse;
-    rollout_pulse_heard(of.gates, fleet->before_s, checkin.now_s, &r->pulse);
-    if (serve_evidence_keep_pulse(fleet, r, &pulse, e) < 0)
-        return -1;
-    if (!rollout_advance_hears(&r->row.policy, &r->row.progress, checkin.now_s))
-        return 0;
     OWN(mem) struct serve_evidence_rows *rows = NULL;
+    bool heard = false, news = false;
+    if (is_heard(fleet, r, &heard, e) < 0)
+        return -1;
+    if (!heard)
+        return 0;
     if (serve_evidence_rows_open(fleet, r, device, place, &rows, e) < 0)
         return -1;
     bool left = has_left(r, device, rows);
     if (left && !counts_once_more(r, rows))
         return heard_elsewhere(fleet, r, device->id, place, rows, ret, e);
-    checkin.admitted = checkin.admitted && !left; // of the other site
-    read_metrics(of.gates, json_object_get(device->said, "metrics"), &checkin);
-    if (!rows->of_site)
-        rollout_score_heard(r->score, of.gates, &checkin, &rows->row, &news);
-    else if (rollout_score_member_heard(r->score, of.gates, &checkin, &rows->member, &rows->row,
-                                        &news))
-        rows->member_changed = true;
-    news.device = news.device || rows->counted_again;
-    if (serve_evidence_rows_keep(fleet, r, device->id, rows, &news, e) < 0)
+    // Not as that of the other site.
+    if (hear(fleet, r, device, place->admitted && !left, rows, &news, e) < 0)
         return -1;
     *ret = standing_of(fleet, r, &rows->row);
     if (left && heard_elsewhere(fleet, r, device->id, place, rows, ret, e) < 0)
         return -1;
-    return news.gates == 0 ? 0 : serve_fleet_advance(fleet, r, e);
+    return news ? serve_fleet_advance(fleet, r, e) : 0;
+}
+
+// ── Selected no more ──
+
+// Whether it was dealt an arm, or drawn for a set, by the facts that it had then. Of a treated site
+// those stay that were offered the release: for the others the site would be waited for without end.
+static bool has_part(const struct serve_engine_rollout *r, const struct store_device *device,
+                     const struct serve_evidence_rows *rows) {
+    const struct rollout_score_device *row = &rows->row;
+    if (row->arm == ROLLOUT_ARM_TREATED)
+        return !rows->of_site || rows->member.outcome != ROLLOUT_OUTCOME_NONE ||
+               was_offered(r, device);
+    return row->arm == ROLLOUT_ARM_COMPARISON || (row->place > 0 && row->due_s > 0);
+}
+
+// By its rank, and the stratum that it was counted in.
+static bool is_admitted(const struct serve_engine_rollout *r,
+                        const struct rollout_score_device *row) {
+    const struct rollout_batch_place open = serve_evidence_open(r);
+    return row->stratum < r->n_strata &&
+           rollout_batch_admission(&r->row.policy, &open, &r->strata[row->stratum].plan,
+                                   row->rank) == ROLLOUT_ADMISSION_OPEN;
+}
+
+// A try that was left to it is not offered any more: that it failed was its outcome.
+static int end_tries(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                     const struct store_device *device, struct err *e) {
+    bool left = serve_fleet_is_part(device, r) && tried_again(r, &device->task);
+    return left ? serve_evidence_note(fleet, r, device->id, device->task.state, e) : 0;
+}
+
+int serve_evidence_unselected(const struct serve_fleet *fleet, struct serve_engine_rollout *r,
+                              const struct store_device *device, const struct bundle_facts *facts,
+                              struct err *e) {
+    OWN(mem) struct serve_evidence_rows *rows = NULL;
+    char unit[ROLLOUT_UNIT_ID_MAX + 1];
+    bool heard = false, news = false;
+    if (end_tries(fleet, r, device, e) < 0)
+        return -1;
+    int found = serve_evidence_rows_get(fleet, r, device->id, &rows, e);
+    if (found != 0 || (rows->of_site ? rows->member.gone : rows->row.gone))
+        return found < 0 ? -1 : 0;
+    (void)rollout_unit_of(&r->row.policy.gates, device->id, facts, unit);
+    rows->moved = strcmp(unit, rows->unit) != 0;
+    bool left = !has_part(r, device, rows) || has_left(r, device, rows);
+    if (left && !counts_once_more(r, rows))
+        return leave(fleet, r, device->id, rows, e);
+    if (is_heard(fleet, r, &heard, e) < 0)
+        return -1;
+    if (!heard)
+        return 0;
+    if (hear(fleet, r, device, !left && is_admitted(r, &rows->row), rows, &news, e) < 0 ||
+        (left && leave(fleet, r, device->id, rows, e) < 0))
+        return -1;
+    return news ? serve_fleet_advance(fleet, r, e) : 0;
 }
 
 int serve_evidence_compared(const struct serve_fleet *fleet, const struct serve_engine_rollout *r,
@@ -192,11 +270,6 @@ int serve_evidence_offered(const struct serve_fleet *fleet, struct serve_engine_
 }
 
 // ── Outcomes ──
-
-static bool tried_again(const struct serve_engine_rollout *r, const struct store_device_task *t) {
-    return rollout_retry_left(&r->row.policy, t->state, r->row.progress.attempt, t->attempt,
-                              t->code);
-}
 
 // Its activation is known, or its outcome.
 static void take(struct serve_engine_rollout *r, enum rollout_task task, int64_t now_s,

@@ -5,6 +5,7 @@
 // what was reported. What is decided is ctl/rollout's; this carries it out:
 //
 //     a device checks in             serve_evidence_heard, then the decision
+//     one that is not selected does  serve_evidence_unselected
 //     it is offered the release      serve_evidence_offered
 //     its task moves                 serve_evidence_moved (from serve_fleet_move)
 //     a sham begins or ends           serve_evidence_shammed (from serve_fleet_report)
@@ -56,6 +57,13 @@ int serve_evidence_heard(const struct serve_fleet *fleet, struct serve_engine_ro
                          const struct serve_evidence_place *place,
                          struct serve_evidence_standing *ret, struct err *e)
     __attribute__((nonnull));
+// The rollout does not select it (any more). Who was treated, is compared, or is a member of an open
+// set is heard of all the same, by the facts that it had when that was settled: what it says of itself
+// now may be what the release does, and both arms are asked alike. Anybody else leaves; who was
+// never heard of as one of the rollout's is none.
+int serve_evidence_unselected(const struct serve_fleet *fleet, struct serve_engine_rollout *rollout,
+                              const struct store_device *device, const struct bundle_facts *facts,
+                              struct err *e) __attribute__((nonnull));
 // The same without hearing of it.
 int serve_evidence_compared(const struct serve_fleet *fleet,
                             const struct serve_engine_rollout *rollout, const char *device,

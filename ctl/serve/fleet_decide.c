@@ -211,13 +211,13 @@ static bool is_candidate(const struct serve_fleet_view *view,
     return false;
 }
 
-// Whom a rollout does not select any more takes no part in its comparison.
-static int leave_others(const struct serve_fleet *fleet, const struct store_device *device,
-                        const struct serve_fleet_view *view, struct err *e) {
+// Of those that do not select it (any more).
+static int hear_others(const struct serve_fleet *fleet, const struct store_device *device,
+                       const struct serve_fleet_view *view, struct err *e) {
     for (size_t i = 0; i < fleet->engine->n_rollouts; i++) {
         struct serve_engine_rollout *r = fleet->engine->rollouts[i];
         if (serve_evidence_counts(r) && !is_candidate(view, r) &&
-            serve_evidence_leave(fleet, r, device->id, e) < 0)
+            serve_evidence_unselected(fleet, r, device, view->facts, e) < 0)
             return -1;
     }
     return 0;
@@ -245,7 +245,7 @@ static int hear(const struct serve_fleet *fleet, const struct store_device *devi
         c->compared = standing.compared;
         c->sham = standing.sham && b->shams;
     }
-    return leave_others(fleet, device, view, e);
+    return hear_others(fleet, device, view, e);
 }
 
 static int foresee_compared(const struct serve_fleet *fleet, const struct store_device *device,
