@@ -6,6 +6,7 @@ format. Both are written by their public schemas, without their frameworks: a TF
 python3-flatbuffers writes those), an ONNX file is a handful of nested protocol buffer messages.
 """
 
+import importlib.util
 import json
 import struct
 
@@ -155,6 +156,11 @@ def onnx(network):
 
 
 WRAPPERS = {"tflite": tflite, "onnx": onnx}
+
+
+def why_not(form):
+    """What is absent for this form; "" when nothing is."""
+    return "python3-flatbuffers is not installed" if form == "tflite" and not importlib.util.find_spec("flatbuffers") else ""
 
 
 def wrap(source, target, form):
