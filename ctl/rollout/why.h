@@ -45,7 +45,7 @@
     X(went_back,         "it went back from the release before: once is all")                                          \
     X(stuck,             "it calls, and did not finish what it was offered in time")                                   \
     /* a stage or a rollout */                                                                                         \
-    X(waiting_devices,   "devices of the stage have no outcome yet")                                                   \
+    X(waiting_devices,   "devices have no outcome yet")                                                                \
     X(no_devices,        "no device matches yet")                                                                      \
     X(small_sample,      "too few devices have an outcome to conclude anything")                                       \
     X(below_success,     "fewer devices committed than the gate wants")                                                \

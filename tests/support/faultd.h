@@ -42,7 +42,7 @@ struct faultd *faultd_open_with(faultd_answer *answer, void *context);
 void faultd_close(struct faultd *server);
 // fork() while the thread only waits for a client. Of what a process's other threads hold at that
 // moment its child never gets rid: the locks of AddressSanitizer's allocator, say. For servers with
-// a function; the child leaves the server alone.
+// a function, which do not end by themselves; the child leaves the server alone.
 pid_t faultd_fork(struct faultd *server);
 // "http://127.0.0.1:PORT". Borrowed.
 const char *faultd_url(const struct faultd *server);
